@@ -1,0 +1,57 @@
+"""Extensions, Cython directives and the debug switches; everything else is in pyproject.toml.
+
+Environment: ISOTP_TRACE=1 line tracing for coverage; ISOTP_DEBUG=1 bounds checks, asserts, no optimisation;
+ISOTP_SANITIZE=address,undefined compiles with these sanitizers; ISOTP_ANNOTATE=1 writes cython's HTML.
+"""
+
+import os
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+trace, debug, annotate = (os.environ.get(f"ISOTP_{name}") == "1" for name in ("TRACE", "DEBUG", "ANNOTATE"))
+sanitize = os.environ.get("ISOTP_SANITIZE", "")
+
+directives = {
+    "language_level": 3,
+    "boundscheck": debug,
+    "wraparound": False,
+    "nonecheck": debug,
+    "initializedcheck": debug,
+    "overflowcheck": False,
+    "cdivision": True,
+    "embedsignature": True,
+    "autotestdict": False,
+    "freethreading_compatible": True,
+    "linetrace": trace,
+    "profile": trace,
+}
+macros = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if trace else []
+if sys.platform == "win32":
+    compile_args, link_args = ["/O2"], []
+else:
+    compile_args = ["-O0", "-g3", "-UNDEBUG"] if debug or sanitize else ["-O3"]
+    link_args = [f"-fsanitize={sanitize}"] if sanitize else []
+    if sanitize:
+        compile_args += ["-fno-omit-frame-pointer", f"-fsanitize={sanitize}", "-fno-sanitize-recover=undefined"]
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                "isotp._core",
+                ["src/isotp/_core.pyx"],
+                depends=["src/isotp/_protocol.pxi", "src/isotp/_core.pxd", "src/isotp/_clock.h"],
+                include_dirs=["src/isotp"],
+                define_macros=macros,
+                extra_compile_args=compile_args,
+                extra_link_args=link_args,
+            )
+        ],
+        compiler_directives=directives,
+        annotate=annotate,
+        # Directives are not part of the time stamps that decide whether a .c file is still good.
+        force=trace or debug or annotate,
+    )
+)

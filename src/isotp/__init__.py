@@ -1,0 +1,32 @@
+"""ISO-TP (ISO 15765-2) for Python, with a compiled core; a drop-in replacement for can-isotp.
+
+This file hands names on, nothing else.
+"""
+
+from isotp import address, can_message, errors, protocol, tools, tpsock
+from isotp._version import __version__
+from isotp.address import Address, AddressingMode, AsymmetricAddress, TargetAddressType
+from isotp.can_message import CanMessage
+from isotp.errors import *
+from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, TransportLayerLogic
+from isotp.tpsock import socket
+
+__license__ = "MIT"
+__author__ = "The can-isotp-cython developers"
+
+# Which generation of the API this is; clients such as udsoncan ask for it.
+_major_version_ = 2
+
+__all__ = [
+    "Address",
+    "AddressingMode",
+    "AsymmetricAddress",
+    "CanMessage",
+    "CanStack",
+    "NotifierBasedCanStack",
+    "TargetAddressType",
+    "TransportLayer",
+    "TransportLayerLogic",
+    "socket",
+    *errors.__all__,
+]

@@ -1,0 +1,1691 @@
+# cython: language_level=3
+"""The compiled core as Python sees it: frames, N_PDUs, the rate limiter and the engine of a layer.
+
+The protocol itself is in _protocol.pxi and knows nothing of Python. This file is the thin boundary
+around it: it calls rxfn and txfn, reads the clock once a pass, keeps the queues and turns outcome
+codes into exceptions for whoever listens.
+"""
+
+cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
+
+import logging
+import math
+import operator
+import queue
+import threading
+import time
+
+from isotp import errors
+from isotp.address import AbstractAddress, Address, AsymmetricAddress, TargetAddressType
+
+from libc.string cimport memmove
+
+include "_protocol.pxi"
+
+
+cdef extern from "_clock.h":
+    int64_t isotp_monotonic_ns() noexcept nogil
+
+
+cdef extern from "pythread.h":
+    unsigned long PyThread_get_thread_ident() noexcept nogil
+
+
+cdef enum:
+    INLINE = 1                     # Frame.res0 of a CanMessage: its data is in the frame itself
+    NO_CAN_ID = 0x7FFFFFFF         # never the identifier of a frame
+    FRAMES_PER_CLOCK_READ = 64     # also the longest burst before reception gets its turn
+
+cdef int64_t LONGEST_WAIT_NS = <int64_t>1 << 61    # sums of two such times still fit
+
+cdef object LOG_DEBUG = logging.DEBUG
+
+
+# What an outcome code means to Python: the class, and a sentence with the outcome's two numbers.
+cdef dict OUTCOMES = {
+    BAD_EMPTY: (errors.InvalidCanDataError, "CAN frame of {given} bytes has no N_PCI"),
+    BAD_CAN_DL: (errors.InvalidCanDataError, "CAN frame of {given} bytes: 64 is the most there can be"),
+    BAD_N_PCI_TYPE: (errors.InvalidCanDataError, "N_PCI type {given} is reserved"),
+    BAD_SF_DL_ZERO: (errors.InvalidCanDataError, "single frame with SF_DL 0"),
+    BAD_SF_DL_TOO_LONG: (
+        errors.InvalidCanDataError, "single frame with SF_DL {given}, but {expected} bytes of payload"),
+    BAD_FF_SHORT: (errors.InvalidCanDataError, "first frame of {given} bytes is too short for its FF_DL"),
+    BAD_FF_DL_ZERO: (errors.InvalidCanDataError, "first frame with FF_DL 0 in the escape form"),
+    BAD_FC_SHORT: (errors.InvalidCanDataError, "flow control frame of {given} bytes is too short"),
+    BAD_FC_STATUS: (errors.InvalidCanDataError, "flow status {given} is reserved"),
+    BAD_FC_STMIN: (errors.InvalidCanDataError, "STmin 0x{given:02X} is reserved"),
+    MISSING_ESCAPE: (
+        errors.MissingEscapeSequenceError,
+        "single frame of {given} bytes without the escape sequence that CAN_DL > 8 asks for; frame ignored"),
+    BAD_FF_RX_DL: (
+        errors.InvalidCanFdFirstFrameRXDL, "first frame of {given} bytes, which is no valid RX_DL"),
+    FF_DL_TOO_LONG: (
+        errors.FrameTooLongError, "first frame announces {given} bytes, max_frame_size is {expected}"),
+    OUT_OF_MEMORY: (errors.FrameTooLongError, "no memory to receive the announced {given} bytes"),
+    INTERRUPTED_BY_SF: (
+        errors.ReceptionInterruptedWithSingleFrameError,
+        "reception of a message was interrupted by a single frame"),
+    INTERRUPTED_BY_FF: (
+        errors.ReceptionInterruptedWithFirstFrameError,
+        "reception of a message was interrupted by a first frame"),
+    UNEXPECTED_CF: (
+        errors.UnexpectedConsecutiveFrameError,
+        "consecutive frame with SN {given}, but no message is being received; frame ignored"),
+    WRONG_SN: (
+        errors.WrongSequenceNumberError,
+        "consecutive frame with SN {given} where {expected} was due; reception stopped"),
+    CHANGING_RX_DL: (
+        errors.ChangingInvalidRXDLError,
+        "consecutive frame of {given} bytes, which is not RX_DL ({expected}) nor the last of the message;"
+        " frame ignored"),
+    N_CR_TIMEOUT: (
+        errors.ConsecutiveFrameTimeoutError,
+        "no consecutive frame within N_Cr; reception stopped at {given} of {expected} bytes"),
+    UNEXPECTED_FC: (
+        errors.UnexpectedFlowControlError,
+        "flow control frame (flow status {given}), but no message waits for it; frame ignored"),
+    N_BS_TIMEOUT: (
+        errors.FlowControlTimeoutError,
+        "no flow control frame within N_Bs; transmission stopped at {given} of {expected} bytes"),
+    WAIT_UNSUPPORTED: (
+        errors.UnsupportedWaitFrameError,
+        "the receiver asks to wait, but wftmax is 0; the wait frame is ignored"),
+    WAIT_TOO_OFTEN: (
+        errors.MaximumWaitFrameReachedError,
+        "the receiver asked to wait more than {given} times in a row; transmission stopped"),
+    PEER_OVERFLOW: (
+        errors.OverflowError,
+        "the receiver reports that a message of {given} bytes overflows its buffer; transmission stopped"),
+}
+
+
+cdef object make_error(OutcomeCode code, const Outcome *outcome):
+    error_class, sentence = OUTCOMES[code]
+    return error_class(sentence.format(given=outcome.given, expected=outcome.expected))
+
+
+cpdef int64_t monotonic_ns() noexcept:
+    """The clock of every layer: monotonic, in nanoseconds."""
+    return isotp_monotonic_ns()
+
+
+def nearest_can_fd_size(size):
+    """Smallest CAN FD data length that holds `size` bytes.
+
+    :raises ValueError: if `size` is not within 0..64.
+    """
+    if not 0 <= size <= CAN_DLEN_MAX:
+        raise ValueError(f"no CAN frame holds {size} bytes")
+    return FD_LENGTH[<int>size]
+
+
+def dlc_of(size):
+    """DLC code (ISO 11898-1) of a frame with exactly `size` bytes of data.
+
+    :raises ValueError: if no frame has this length.
+    """
+    if not 0 <= size <= CAN_DLEN_MAX or DLC_CODE[<int>size] == INVALID_DLC:
+        raise ValueError(f"no CAN frame has exactly {size} bytes of data")
+    return DLC_CODE[<int>size]
+
+
+# ---------------------------------------------------------------- CanMessage
+
+
+@cython.freelist(1024)
+@cython.no_gc
+cdef class CanMessage:
+    """One frame on the CAN bus (ISO 11898-1), classic or FD.
+
+    Nothing is checked here: a message is what a driver says it received, or what a layer asks to send.
+
+    :param arbitration_id: CAN identifier, 11 bits, or 29 bits if `extended_id`.
+    :param dlc: DLC code. Set on frames that a layer sends (9..15 stand for 12..64 bytes), ignored on reception.
+    :param data: payload of 0..64 bytes.
+    :param extended_id: the identifier has 29 bits.
+    :param is_fd: CAN FD frame.
+    :param bitrate_switch: the data phase runs at the higher bit rate (CAN FD only).
+    """
+
+    cdef Frame frame               # res0: INLINE or 0; res1: the DLC code
+    cdef object held               # data as it was given, if not INLINE
+    cdef dict loose                # attributes with values that no CAN frame can have
+
+    def __init__(self, arbitration_id=0, dlc=0, data=b"", bint extended_id=False, bint is_fd=False,
+                 bint bitrate_switch=False):
+        self.arbitration_id = arbitration_id
+        self.dlc = dlc
+        self.held = data
+        if extended_id:
+            self.frame.can_id |= CAN_EFF_FLAG
+        self.frame.flags = (CANFD_FDF if is_fd else 0) | (CANFD_BRS if bitrate_switch else 0)
+
+    cdef object _loose(self, str name, object value):
+        if self.loose is None:
+            self.loose = {}
+        self.loose[name] = value
+
+    @property
+    def arbitration_id(self):
+        """CAN identifier."""
+        cdef uint32_t can_id = self.frame.can_id & ~<uint32_t>CAN_EFF_FLAG
+        if can_id == NO_CAN_ID:
+            return self.loose["arbitration_id"]
+        return can_id
+
+    @arbitration_id.setter
+    def arbitration_id(self, value):
+        cdef uint32_t can_id = NO_CAN_ID
+        if hasattr(value, "__index__") and 0 <= operator.index(value) < NO_CAN_ID:
+            can_id = operator.index(value)
+        else:
+            self._loose("arbitration_id", value)
+        self.frame.can_id = (self.frame.can_id & CAN_EFF_FLAG) | can_id
+
+    @property
+    def dlc(self):
+        """DLC code."""
+        if self.frame.res1 == INVALID_DLC:
+            return self.loose["dlc"]
+        return self.frame.res1
+
+    @dlc.setter
+    def dlc(self, value):
+        if hasattr(value, "__index__") and 0 <= operator.index(value) < INVALID_DLC:
+            self.frame.res1 = operator.index(value)
+        else:
+            self._loose("dlc", value)
+            self.frame.res1 = INVALID_DLC
+
+    @property
+    def data(self):
+        """Payload; `bytes` on frames that a layer sends."""
+        if self.frame.res0 & INLINE:
+            self.held = PyBytes_FromStringAndSize(<char *>self.frame.data, self.frame.len)
+            self.frame.res0 = 0
+        return self.held
+
+    @data.setter
+    def data(self, value):
+        self.held = value
+        self.frame.res0 = 0
+
+    @property
+    def is_extended_id(self):
+        """The identifier has 29 bits."""
+        return (self.frame.can_id & CAN_EFF_FLAG) != 0
+
+    @is_extended_id.setter
+    def is_extended_id(self, bint value):
+        if value:
+            self.frame.can_id |= CAN_EFF_FLAG
+        else:
+            self.frame.can_id &= ~<uint32_t>CAN_EFF_FLAG
+
+    @property
+    def is_fd(self):
+        """This is a CAN FD frame."""
+        return (self.frame.flags & CANFD_FDF) != 0
+
+    @is_fd.setter
+    def is_fd(self, bint value):
+        self.frame.flags = (self.frame.flags & ~CANFD_FDF) | (CANFD_FDF if value else 0)
+
+    @property
+    def bitrate_switch(self):
+        """The data phase of the CAN FD frame runs at the higher bit rate."""
+        return (self.frame.flags & CANFD_BRS) != 0
+
+    @bitrate_switch.setter
+    def bitrate_switch(self, bint value):
+        self.frame.flags = (self.frame.flags & ~CANFD_BRS) | (CANFD_BRS if value else 0)
+
+    def __reduce__(self):
+        fields = (self.arbitration_id, self.dlc, self.data, self.is_extended_id, self.is_fd, self.bitrate_switch)
+        return (type(self), fields, getattr(self, "__dict__", None))
+
+    def __repr__(self):
+        data = self.data
+        size = 0 if data is None else len(data)
+        shown = "" if data is None else bytes(data[:64]).hex() + ("..." if size > 64 else "")
+        can_id = self.arbitration_id
+        if isinstance(can_id, int):
+            can_id = f"{can_id:08x}" if self.is_extended_id else f"{can_id:03x}"
+        flags = ",".join(name for name, is_set in (("fd", self.is_fd), ("bs", self.bitrate_switch)) if is_set)
+        flags = f"({flags})" if flags else ""
+        return f'<{type(self).__name__} {can_id} [{self.dlc}] {flags} "{shown}" at 0x{id(self):x}>'
+
+
+cdef inline CanMessage new_frame_message():
+    cdef CanMessage message = CanMessage.__new__(CanMessage)
+    message.frame.res0 = INLINE
+    return message
+
+
+cdef CanMessage message_of_frame(const Frame *frame):
+    cdef CanMessage message = new_frame_message()
+    memcpy(&message.frame, frame, sizeof(Frame))
+    message.frame.res0 = INLINE
+    message.frame.res1 = DLC_CODE[frame.len]
+    return message
+
+
+# ---------------------------------------------------------------- PDU
+
+
+cdef class PDU:
+    """The N_PCI and the payload of one CAN frame, decoded (ISO 15765-2, 9.6).
+
+    :param msg: message with a `data` attribute.
+    :param start_of_data: bytes of address information before the N_PCI (0 or 1).
+    :raises ValueError: if the frame is no valid N_PDU.
+    """
+
+    cdef readonly object type
+    cdef readonly object length
+    cdef readonly object data
+    cdef readonly object blocksize
+    cdef readonly object stmin
+    cdef readonly object stmin_sec
+    cdef readonly object seqnum
+    cdef readonly object flow_status
+    cdef readonly object rx_dl
+    cdef readonly object can_dl
+    cdef readonly object escape_sequence
+
+    def __init__(self, msg, start_of_data=0):
+        cdef NPci pci
+        cdef Outcome outcome
+        cdef bytes data = bytes(msg.data)
+        cdef OutcomeCode code
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        if not 0 <= start_of_data <= size:
+            raise ValueError(f"CAN frame of {size} bytes has no N_PCI at {start_of_data}")
+        memset(&pci, 0, sizeof(NPci))
+        code = decode_n_pci(
+            <const uint8_t *>PyBytes_AS_STRING(data), <int>min(size, 0x7FFFFFFF), start_of_data, &pci, &outcome)
+        if code != OK:
+            raise ValueError(str(make_error(code, &outcome)))
+        self.can_dl = size
+        self.rx_dl = max(CAN_DLEN_CLASSIC, size)
+        self.type = <int>pci.type
+        self.escape_sequence = False
+        self.data = b""
+        if pci.type == N_PCI_SF or pci.type == N_PCI_FF:
+            self.escape_sequence = pci.escape
+            self.length = pci.length
+            self.data = data[pci.offset:pci.offset + min(<Py_ssize_t>pci.length, size)]
+        elif pci.type == N_PCI_CF:
+            self.seqnum = pci.sn
+            self.data = data[pci.offset:]
+        else:
+            self.flow_status = pci.flow_status
+            self.blocksize = pci.blocksize
+            self.stmin = pci.stmin
+            self.stmin_sec = pci.stmin_ns / 1e9
+
+    @classmethod
+    def craft_flow_control_data(cls, flow_status, blocksize, stmin):
+        """The three bytes of a flow control N_PCI.
+
+        :raises ValueError: if a value does not fit its field.
+        """
+        return bytes((0x30 | (flow_status & 0x0F), blocksize, stmin))
+
+    def name(self):
+        """Name of the N_PDU type."""
+        return ("SINGLE_FRAME", "FIRST_FRAME", "CONSECUTIVE_FRAME", "FLOW_CONTROL")[self.type]
+
+
+# ---------------------------------------------------------------- RateLimiter
+
+
+cdef class RateLimiter:
+    """Keeps the mean bit rate of sent payloads below a limit, over a sliding window.
+
+    :param mean_bitrate: bits a second.
+    :param window_size_sec: length of the window in seconds.
+    """
+
+    TIME_SLOT_LENGTH = RATE_SLOT_NS / 1e9
+
+    cdef RateWindow window
+    cdef bint is_enabled
+    cdef readonly object mean_bitrate
+    cdef readonly object window_size_sec
+
+    def __cinit__(self):
+        memset(&self.window, 0, sizeof(RateWindow))
+
+    def __init__(self, mean_bitrate=10_000_000, window_size_sec=0.1):
+        self.mean_bitrate = mean_bitrate
+        self.window_size_sec = window_size_sec
+        self.is_enabled = False
+        self.reset()
+        if self.can_be_enabled():
+            self.enable()
+
+    def __dealloc__(self):
+        free(self.window.slots)
+
+    @property
+    def enabled(self):
+        """The limiter holds frames back."""
+        return self.is_enabled
+
+    def can_be_enabled(self):
+        """True if bit rate and window are numbers above 0."""
+        for value in (self.mean_bitrate, self.window_size_sec):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                return False
+            if not math.isfinite(value) or value <= 0:
+                return False
+        return True
+
+    def enable(self):
+        """Start limiting.
+
+        :raises ValueError: if bit rate or window make no sense.
+        """
+        if not self.can_be_enabled():
+            raise ValueError(
+                f"rate limiter needs a bit rate and a window above 0, not {self.mean_bitrate!r} bit/s"
+                f" and {self.window_size_sec!r} s")
+        self.is_enabled = True
+        self.reset()
+
+    def disable(self):
+        """Let everything pass."""
+        self.is_enabled = False
+
+    def set_bitrate(self, mean_bitrate):
+        """Change the limit, in bits a second."""
+        self.mean_bitrate = mean_bitrate
+        self.reset()
+
+    def reset(self):
+        """Forget what was sent."""
+        if self.can_be_enabled():
+            rate_window_init(&self.window, self.mean_bitrate, self.window_size_sec)
+
+    def update(self):
+        """Forget what left the window by now."""
+        rate_forget(&self.window, isotp_monotonic_ns())
+
+    def allowed_bytes(self):
+        """Bytes that may be sent now; 0xFFFFFFFF while disabled."""
+        return rate_allowed_bytes(&self.window) if self.is_enabled else 0xFFFFFFFF
+
+    def inform_byte_sent(self, double datalen):
+        """Count `datalen` bytes as sent now."""
+        if self.is_enabled:
+            rate_count(&self.window, isotp_monotonic_ns(), datalen)
+
+
+# ---------------------------------------------------------------- queues
+
+
+cdef class MessageQueue:
+    """First in, first out, any number of threads on both sides; used as `queue.Queue` is."""
+
+    cdef PyObject **ring
+    cdef Py_ssize_t size
+    cdef Py_ssize_t first
+    cdef Py_ssize_t count
+    cdef int waiting
+    cdef object arrival            # threading.Condition of those who wait
+
+    def __cinit__(self):
+        self.ring = NULL
+        self.arrival = threading.Condition()
+
+    def __dealloc__(self):
+        while self.count:
+            Py_XDECREF(self.ring[self.first])
+            self.first = (self.first + 1) % self.size
+            self.count -= 1
+        PyMem_Free(self.ring)
+
+    cdef int _grow(self) except -1:
+        cdef Py_ssize_t size = self.size * 2 if self.size else 8
+        cdef Py_ssize_t k
+        cdef PyObject **ring = <PyObject **>PyMem_Realloc(self.ring, size * sizeof(PyObject *))
+        if ring == NULL:
+            raise MemoryError(f"no memory for a queue of {size} messages")
+        for k in range(self.first):
+            ring[self.size + k] = ring[k]
+        self.ring = ring
+        self.size = size
+        return 0
+
+    cdef int push(self, object item) except -1:
+        cdef bint awaited
+        with cython.critical_section(self):
+            if self.count == self.size:
+                self._grow()
+            Py_INCREF(item)
+            self.ring[(self.first + self.count) & (self.size - 1)] = <PyObject *>item
+            self.count += 1
+            awaited = self.waiting > 0
+        if awaited:
+            with self.arrival:
+                self.arrival.notify()
+        return 0
+
+    cdef object pop(self):
+        """The oldest item, or None."""
+        cdef PyObject *item = NULL
+        with cython.critical_section(self):
+            if self.count > 0:
+                item = self.ring[self.first]
+                self.first = (self.first + 1) & (self.size - 1)
+                self.count -= 1
+        if item == NULL:
+            return None
+        result = <object>item
+        Py_XDECREF(item)
+        return result
+
+    def put(self, item, block=True, timeout=None):
+        """Append an item; there is always room, so this never waits."""
+        if item is None:
+            raise ValueError("None can not be queued")
+        self.push(item)
+
+    def put_nowait(self, item):
+        """Append an item."""
+        self.put(item)
+
+    def get(self, block=True, timeout=None):
+        """Take the oldest item; waits for one up to `timeout` seconds (None: for ever).
+
+        :raises queue.Empty: if there is none in time.
+        :raises ValueError: if `timeout` is negative.
+        """
+        item = self.pop()
+        if item is not None:
+            return item
+        if not block:
+            raise queue.Empty
+        if timeout is not None and timeout < 0:
+            raise ValueError(f"timeout must not be negative: {timeout!r}")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self.arrival:
+            with cython.critical_section(self):
+                self.waiting += 1
+            try:
+                while True:
+                    item = self.pop()
+                    if item is not None:
+                        return item
+                    remaining = None if deadline is None else deadline - time.monotonic()
+                    if remaining is not None and remaining <= 0:
+                        raise queue.Empty
+                    self.arrival.wait(remaining)
+            finally:
+                with cython.critical_section(self):
+                    self.waiting -= 1
+
+    def get_nowait(self):
+        """Take the oldest item.
+
+        :raises queue.Empty: if there is none.
+        """
+        return self.get(False)
+
+    def qsize(self):
+        """Number of items."""
+        return self.count
+
+    def empty(self):
+        """True if there is no item."""
+        return self.count == 0
+
+    def full(self):
+        """False: there is no limit."""
+        return False
+
+    def clear(self):
+        """Drop all items."""
+        while self.pop() is not None:
+            pass
+
+    def __len__(self):
+        return self.count
+
+    def __repr__(self):
+        return f"<{type(self).__name__} of {self.count} items at 0x{id(self):x}>"
+
+
+# ---------------------------------------------------------------- one message to send
+
+
+cdef object as_payload(object data):
+    """The bytes of a message that a user gives to send(); see Engine.send for what is accepted."""
+    if type(data) is bytes:
+        return data
+    if isinstance(data, (bytes, bytearray)):
+        return bytes(data)
+    if isinstance(data, (str, int)) or not hasattr(data, "__iter__"):
+        raise ValueError(f"payload must be bytes or an iterable of byte values, not {data!r}")
+    try:
+        view = memoryview(data)
+    except TypeError:
+        view = None
+    try:
+        # Other item types than bytes count by value: an array of 16-bit numbers below 256 is as good as a list.
+        return bytes(view) if view is not None and view.itemsize == 1 else bytes(iter(data))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"payload is not convertible to bytes: {error}") from error
+
+
+@cython.freelist(16)
+cdef class SendRequest:
+    """A message on its way out: what it is, and how it ended.
+
+    :param data: payload, or `(generator, size)`.
+    :param target_address_type: physical or functional.
+    :raises ValueError: if this can not be sent.
+    """
+
+    cdef object source             # bytes, or an iterator
+    cdef bint streams              # source is an iterator
+    cdef uint64_t size
+    cdef uint64_t taken            # bytes that went out
+    cdef bint functional
+    cdef bint done
+    cdef object event
+    cdef readonly object success   # None until done
+    cdef readonly object failure   # exception that ended the request, or None
+
+    def __init__(self, data, target_address_type=TargetAddressType.Physical):
+        self._set(data, TargetAddressType(target_address_type) == TargetAddressType.Functional)
+
+    cdef int _set(self, object data, bint functional) except -1:
+        self.functional = functional
+        if isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "__next__"):
+            self.source, size = data
+            if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= 0xFFFFFFFF:
+                raise ValueError(f"size of a generated payload must be an int of 0 to 2^32-1, not {size!r}")
+            self.size = size
+            self.streams = True
+            return 0
+        self.source = as_payload(data)
+        self.size = <uint64_t>PyBytes_GET_SIZE(self.source)
+        if self.size > 0xFFFFFFFF:
+            raise ValueError(f"payload of {self.size} bytes: FF_DL ends at 2^32-1")
+        return 0
+
+    @property
+    def generator(self):
+        """The iterator that the payload comes from."""
+        return self.source if self.streams else iter(self.source)
+
+    @property
+    def consumed_size(self):
+        """Payload bytes that went out so far."""
+        return self.taken
+
+    @property
+    def total_length(self):
+        """Payload bytes in all."""
+        return self.size
+
+    @property
+    def target_address_type(self):
+        """Physical or functional."""
+        return TargetAddressType.Functional if self.functional else TargetAddressType.Physical
+
+    @property
+    def complete_event(self):
+        """`threading.Event` that is set when the message was sent or given up."""
+        event = threading.Event()
+        with cython.critical_section(self):
+            if self.event is None:
+                self.event = event
+            event = self.event
+            done = self.done
+        if done:
+            event.set()
+        return event
+
+    def complete(self, success):
+        """Say how the request ended and release who waits for it."""
+        self._complete(success, None)
+
+    cdef int _complete(self, bint success, object failure) except -1:
+        with cython.critical_section(self):
+            self.done = True
+            self.success = success
+            self.failure = failure
+            event = self.event
+        if event is not None:
+            event.set()
+        return 0
+
+    def __repr__(self):
+        state = "pending" if not self.done else "sent" if self.success else f"failed: {self.failure!r}"
+        return f"<SendRequest of {self.size} bytes, {self.taken} sent, {state}>"
+
+
+@cython.freelist(8)
+cdef class ProcessStats:
+    """What one call of process() did.
+
+    :param received: frames that rxfn gave.
+    :param received_processed: those of them that were for this layer.
+    :param sent: frames sent.
+    :param frame_received: messages received.
+    """
+
+    cdef readonly int received
+    cdef readonly int received_processed
+    cdef readonly int sent
+    cdef readonly int frame_received
+
+    def __init__(self, received, received_processed, sent, frame_received):
+        self.received = received
+        self.received_processed = received_processed
+        self.sent = sent
+        self.frame_received = frame_received
+
+    def _key(self):
+        return (self.received, self.received_processed, self.sent, self.frame_received)
+
+    def __eq__(self, other):
+        if not isinstance(other, ProcessStats):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def __repr__(self):
+        return f"<ProcessStats received:{self.received} (processed: {self.received_processed}, sent: {self.sent})>"
+
+
+# ---------------------------------------------------------------- the engine
+
+
+cdef inline uint32_t flagged_id(uint32_t arbitration_id, bint is_extended_id) noexcept:
+    return arbitration_id | <uint32_t>CAN_EFF_FLAG if is_extended_id else arbitration_id
+
+
+cdef bint takes_frames_by_filter(object address):
+    """False for a user's class that decides for itself which frames it takes: it is asked for each frame."""
+    if "is_for_me" in getattr(address, "__dict__", ()):
+        return False
+    if type(address).is_for_me is AsymmetricAddress.is_for_me:
+        return takes_frames_by_filter(address.rx_addr)
+    return type(address).is_for_me is Address.is_for_me
+
+
+cdef class Engine:
+    """Runs the two state machines of one session: frames from rxfn, frames to txfn, messages in queues.
+
+    Only one thread at a time runs the machines; who comes meanwhile leaves its work (a frame in the inbox,
+    a message in the queue) to that thread and goes on. Every change of state is one step without Python code
+    in it, so that stopping and resetting act at once from any thread, even while a callback runs.
+    """
+
+    cdef Receiver rx
+    cdef Transmitter tx
+    cdef Config config
+    cdef AddressFilter filter
+    cdef Outcome outcome
+
+    cdef readonly object _rxfn
+    cdef bint takes_timeout        # rxfn(timeout), not rxfn()
+    cdef public object txfn
+    cdef public object error_handler
+    cdef public object post_send_callback
+    cdef object _logger
+    cdef dict logger_levels        # the logger's own cache of isEnabledFor()
+    cdef object _params
+    cdef bint stale                # the flattened parameters are older than the Params
+    cdef bint default_functional
+    cdef bint blocking_send
+    cdef object _address
+    cdef object is_for_me          # a subclass's own is_for_me, or None
+
+    cdef readonly MessageQueue rx_queue
+    cdef readonly MessageQueue tx_queue
+    cdef readonly RateLimiter rate_limiter
+    cdef readonly SendRequest active_send_request
+    cdef readonly object last_error
+    cdef uint8_t[64] stage         # bytes of a generated payload for the next frame
+
+    cdef public object clock       # callable that returns ns, in place of the system's monotonic clock
+    cdef int64_t now
+    cdef bint logs_frames
+    cdef int burst_limit           # frames sent before reception has a turn
+    cdef int received
+    cdef int processed
+    cdef int sent
+    cdef int messages
+
+    cdef bint busy
+    cdef bint again
+    cdef unsigned long owner
+    cdef bint driven               # frames come by feed(), process() is not for the user
+    cdef MessageQueue inbox
+    cdef int64_t wake_ns           # when the driver will look at the deadline again
+    cdef object waker              # callable(deadline_ns) of the driver, for an earlier one
+
+    def __cinit__(self, *args, **kwargs):
+        receiver_init(&self.rx)
+        transmitter_init(&self.tx)
+        memset(&self.outcome, 0, sizeof(Outcome))
+        self.rx_queue = MessageQueue.__new__(MessageQueue)
+        self.tx_queue = MessageQueue.__new__(MessageQueue)
+        self.inbox = MessageQueue.__new__(MessageQueue)
+        self.rate_limiter = RateLimiter.__new__(RateLimiter)
+        self.logger = logging.getLogger("isotp")
+        self.wake_ns = NEVER
+        self.burst_limit = FRAMES_PER_CLOCK_READ
+        self.stale = True
+
+    def __dealloc__(self):
+        receiver_free(&self.rx)
+
+    # ------------------------------------------------ settings
+
+    cdef int64_t _read_clock(self) except? -1:
+        return isotp_monotonic_ns() if self.clock is None else self.clock()
+
+    def _set_rxfn(self, rxfn, bint takes_timeout):
+        self._rxfn = rxfn
+        self.takes_timeout = takes_timeout
+
+    @property
+    def blocking_rxfn(self):
+        """rxfn takes a time-out."""
+        return self.takes_timeout
+
+    @property
+    def logger(self):
+        """`logging.Logger` of this layer."""
+        return self._logger
+
+    @logger.setter
+    def logger(self, logger):
+        self._logger = logger
+        # logging keeps the answers of isEnabledFor() in a dict and clears it whenever a level changes.
+        # Reading it is much cheaper than the call; a missing answer falls back on the call.
+        levels = getattr(logger, "_cache", None)
+        self.logger_levels = levels if type(levels) is dict else None
+
+    cdef bint _is_logging_frames(self) except -1:
+        cdef PyObject *cached
+        if self.logger_levels is not None:
+            cached = PyDict_GetItemWithError(self.logger_levels, LOG_DEBUG)
+            if cached != NULL:
+                return <object>cached is True
+        return self._logger.isEnabledFor(LOG_DEBUG)
+
+    @property
+    def params(self):
+        """Parameters of the layer; changes take effect with the next frame."""
+        return self._params
+
+    @params.setter
+    def params(self, params):
+        self._params = params
+        self.stale = True
+        params._on_change = self._params_changed
+
+    def _params_changed(self):
+        self.stale = True
+
+    cdef int _flatten(self) except -1:
+        """Read the Params into the C struct that the protocol works with."""
+        cdef Config config
+        params = self._params
+        self.stale = False
+        memset(&config, 0, sizeof(Config))
+        try:
+            config.tx_dl = params.tx_data_length
+            config.min_length = params.tx_data_min_length or 0
+            config.pads_classic = params.tx_padding is not None and config.min_length == 0
+            config.padding = DEFAULT_PADDING if params.tx_padding is None else params.tx_padding
+            config.frame_flags = (CANFD_FDF if params.can_fd else 0) | (CANFD_BRS if params.bitrate_switch else 0)
+            config.blocksize = params.blocksize
+            config.stmin = params.stmin
+            config.listen = params.listen_mode
+            override = params.effective_override_stmin
+            config.overrides_stmin = override is not None
+            if override is not None:
+                config.override_stmin_ns = math.ceil(min(override * 1e9, <double>LONGEST_WAIT_NS))
+            config.wftmax = min(params.wftmax, 0xFFFFFFFF)
+            config.max_frame_size = min(params.max_frame_size, 0xFFFFFFFF)
+            config.n_bs_ns = min(int(params.rx_flowcontrol_timeout * 1_000_000), LONGEST_WAIT_NS)
+            config.n_cr_ns = min(int(params.rx_consecutive_frame_timeout * 1_000_000), LONGEST_WAIT_NS)
+            self.default_functional = (
+                TargetAddressType(params.default_target_address_type) == TargetAddressType.Functional)
+            self.blocking_send = params.blocking_send
+            if (config.tx_dl < CAN_DLEN_CLASSIC or config.tx_dl > CAN_DLEN_MAX
+                    or FD_LENGTH[config.tx_dl] != config.tx_dl or config.min_length > config.tx_dl):
+                raise ValueError("tx_data_length and tx_data_min_length must be CAN frame lengths that fit")
+        except (TypeError, ValueError, ArithmeticError) as error:
+            self.stale = True
+            raise ValueError(f"parameters were assigned values that they can not have: {params!r}: {error}") from error
+        with cython.critical_section(self):
+            self.config = config
+            if self.tx.state == TX_SF_STANDBY and self.tx.size > <uint64_t>sf_capacity(&self.config, &self.filter):
+                self.tx.state = TX_FF_STANDBY
+        return 0
+
+    def load_params(self):
+        """Validate the parameters and bring the rate limiter up to date.
+
+        :raises ValueError: if a parameter has a value that it can not have.
+        """
+        self._params.validate()
+        self._flatten()
+        self.rate_limiter.__init__(self._params.rate_limit_max_bitrate, self._params.rate_limit_window_size)
+        if not self._params.rate_limit_enable:
+            self.rate_limiter.disable()
+
+    @property
+    def address(self):
+        """N_AI of this layer."""
+        return self._address
+
+    @address.setter
+    def address(self, address):
+        self.set_address(address)
+
+    def set_address(self, address):
+        """Use this address from the next frame on.
+
+        :param address: `isotp.Address` or `isotp.AsymmetricAddress`, for both directions.
+        :raises ValueError: if it is something else, or an address for one direction only.
+        """
+        cdef AddressFilter new
+        cdef uint32_t rx_id
+        cdef uint32_t tx_id
+        if not isinstance(address, AbstractAddress):
+            raise ValueError(f"address must be an isotp.Address or isotp.AsymmetricAddress, not {address!r}")
+        if address.is_partial_address():
+            raise ValueError(f"address is for one direction only, a layer needs both: {address!r}")
+        memset(&new, 0, sizeof(AddressFilter))
+        for kind in (TargetAddressType.Physical, TargetAddressType.Functional):
+            rx_id = flagged_id(address.get_rx_arbitration_id(kind), address.is_rx_29bits())
+            tx_id = flagged_id(address.get_tx_arbitration_id(kind), address.is_tx_29bits())
+            if kind == TargetAddressType.Physical:
+                new.rx_id_physical, new.tx_id_physical = rx_id, tx_id
+            else:
+                new.rx_id_functional, new.tx_id_functional = rx_id, tx_id
+        prefix = bytes(address.get_tx_payload_prefix())
+        if len(prefix) > 1:
+            raise ValueError(f"address {address!r} puts {len(prefix)} bytes before the N_PCI, at most 1 is possible")
+        new.tx_prefix_size = <uint8_t>len(prefix)
+        new.tx_prefix = prefix[0] if prefix else 0
+        if address.requires_rx_extension_byte():
+            new.rx_prefix_size = 1
+            new.rx_prefix = address.get_rx_extension_byte()
+        with cython.critical_section(self):
+            self.filter = new
+            self._address = address
+            self.is_for_me = None
+        if not takes_frames_by_filter(address):
+            self.is_for_me = address.is_for_me
+
+    # ------------------------------------------------ sending and receiving messages
+
+    def send(self, data, target_address_type=None, send_timeout=None):
+        """Queue a message.
+
+        :param data: bytes, bytearray, memoryview, an iterable of byte values, or `(generator, size)`, which is
+            consumed frame by frame. 1 to 2^32-1 bytes; an empty message is done at once, with nothing sent.
+        :param target_address_type: Physical (0, 1-to-1) or Functional (1, 1-to-n; must fit a single frame).
+            None: parameter `default_target_address_type`.
+        :param send_timeout: seconds to wait for the end of the transmission if the parameter `blocking_send` is
+            set. None: no limit.
+        :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing.
+        :raises RuntimeError: in listen mode; and if a callback of this layer asks for a blocking send.
+        :raises isotp.BlockingSendTimeout: if a blocking send is not done in time.
+        :raises isotp.BlockingSendFailure: if it failed; the reason is its `__cause__`.
+        """
+        cdef SendRequest request
+        cdef bint functional
+        if self.stale:
+            self._flatten()
+        if self.config.listen:
+            raise RuntimeError("a layer in listen mode can not send")
+        if target_address_type is None:
+            functional = self.default_functional
+        else:
+            functional = TargetAddressType(target_address_type) == TargetAddressType.Functional
+        request = SendRequest.__new__(SendRequest)
+        request._set(data, functional)
+        if functional and request.size > <uint64_t>sf_capacity(&self.config, &self.filter):
+            raise ValueError(
+                f"payload of {request.size} bytes: functional addressing takes single frames only, that is up to"
+                f" {sf_capacity(&self.config, &self.filter)} bytes here")
+        if self.blocking_send:
+            if self.busy and self.owner == PyThread_get_thread_ident():
+                raise RuntimeError("a callback of the layer can not wait for that same layer to send")
+            request.event = threading.Event()
+        if self._is_logging_frames():
+            self._logger.debug("Enqueuing a message of %d bytes", request.size)
+        self.tx_queue.push(request)
+        if self.post_send_callback is not None:
+            self.post_send_callback(request)
+        if self.driven:
+            self.drive()
+        if self.blocking_send:
+            self._await(request, send_timeout)
+
+    def _await(self, SendRequest request, timeout):
+        if not request.event.wait(timeout):
+            raise errors.BlockingSendTimeout(
+                f"message of {request.size} bytes not sent within {timeout} s ({request.taken} bytes are)")
+        if not request.success:
+            reason = f": {request.failure}" if request.failure is not None else ": it was stopped"
+            raise errors.BlockingSendFailure(
+                f"message of {request.size} bytes was not sent{reason}") from request.failure
+
+    def recv(self, block=False, timeout=None):
+        """The next message received, or None.
+
+        :param block: wait for one.
+        :param timeout: seconds to wait at the most; None: no limit.
+        :raises ValueError: if `timeout` is negative.
+        """
+        if not block:
+            return self.rx_queue.pop()
+        try:
+            return self.rx_queue.get(True, timeout)
+        except queue.Empty:
+            return None
+
+    def available(self):
+        """True if a message can be taken with recv()."""
+        return self.rx_queue.count > 0
+
+    def transmitting(self):
+        """True while a message is being sent or waits for that."""
+        return self.tx.state != TX_IDLE or self.tx_queue.count > 0
+
+    # ------------------------------------------------ who runs the machines
+
+    cdef bint _enter(self) noexcept:
+        """True: this thread runs the machines now. False: another one does, and will look again."""
+        cdef bint entered
+        with cython.critical_section(self):
+            entered = not self.busy
+            if entered:
+                self.busy = True
+                self.again = False
+                self.owner = PyThread_get_thread_ident()
+            else:
+                self.again = True
+        return entered
+
+    cdef bint _leave(self) noexcept:
+        """False: there is new work, this thread stays in charge."""
+        cdef bint left
+        with cython.critical_section(self):
+            left = not self.again
+            self.again = False
+            self.busy = not left
+        return left
+
+    def process(self, rx_timeout=0.0, bint do_rx=True, bint do_tx=True):
+        """Take frames from rxfn, handle them, give frames to txfn; does not wait unless rxfn does.
+
+        :param rx_timeout: seconds given to rxfn, if it takes a time-out.
+        :param do_rx: read frames.
+        :param do_tx: send frames.
+        :returns: :class:`ProcessStats`
+        :raises RuntimeError: if the layer was started: its thread does this.
+        """
+        if self.driven:
+            raise RuntimeError("process() is done by the layer itself once it was started")
+        if not self._enter():
+            return new_stats(0, 0, 0, 0)
+        try:
+            return self._run(rx_timeout, do_rx, do_tx)
+        finally:
+            with cython.critical_section(self):
+                self.busy = False
+
+    def feed(self, message):
+        """Give one received frame to a started layer, from any thread."""
+        self.inbox.push(message)
+        self.drive()
+
+    cpdef drive(self):
+        """Do what is to be done now, on a started layer, from any thread. Errors of callbacks are reported."""
+        cdef int64_t deadline
+        if not self._enter():
+            return
+        while True:
+            try:
+                if self.driven:
+                    self._run(None, True, True)
+            except Exception as error:
+                self._report_callback_error(error)
+                continue
+            except BaseException:
+                with cython.critical_section(self):
+                    self.busy = False
+                raise
+            if self._leave():
+                break
+        deadline = self._deadline()
+        if deadline < self.wake_ns and self.waker is not None:
+            self.waker(deadline)
+
+    def _report_callback_error(self, error):
+        """A callback of the user raised on a thread that must go on: log it and tell the error handler."""
+        self._logger.error("a callback of the layer raised %s", type(error).__name__, exc_info=error)
+        report = errors.CallbackError(f"a callback of the layer raised {error!r}")
+        report.__cause__ = error
+        self.last_error = report
+        if callable(self.error_handler):
+            try:
+                self.error_handler(report)
+            except Exception as second:
+                # The handler itself may be what raises: there is nobody left to tell but the log.
+                self._logger.error("the error handler raised %s", type(second).__name__, exc_info=second)
+
+    def _set_driven(self, bint driven, waker):
+        self.driven = driven
+        self.waker = waker
+        self.wake_ns = NEVER
+        self.inbox.clear()
+
+    def _set_wake(self, deadline_ns):
+        """When the driver will look at the deadline again; None: not by itself."""
+        self.wake_ns = NEVER if deadline_ns is None else deadline_ns
+
+    def _plan_wait(self, double longest):
+        """Seconds that the driver may wait for a frame before it must call drive(); at most `longest`."""
+        cdef int64_t now = self._read_clock()
+        cdef int64_t deadline
+        with cython.critical_section(self):
+            deadline = self._deadline()
+            self.wake_ns = min(deadline, now + <int64_t>(longest * 1e9))
+        return max(0, self.wake_ns - now) / 1e9
+
+    cdef int64_t _deadline(self) noexcept:
+        cdef int64_t deadline = self.rx.deadline
+        if self.tx.state == TX_WAIT_FC:
+            deadline = min(deadline, self.tx.fc_deadline)
+        elif self.tx.state == TX_TRANSMIT_CF or self.tx.state != TX_IDLE:
+            deadline = min(deadline, self._earliest_frame())
+        return deadline
+
+    cdef int64_t _earliest_frame(self) noexcept:
+        """When STmin and the rate limiter let the next frame go, as far as known now."""
+        cdef int64_t due = self.tx.cf_due if self.tx.state == TX_TRANSMIT_CF else 0
+        if self.rate_limiter.is_enabled and rate_allowed_bytes(&self.rate_limiter.window) < CAN_DLEN_MAX:
+            due = max(due, rate_next_change(&self.rate_limiter.window))
+        return due
+
+    def deadline_ns(self):
+        """Time (of the layer's clock, ns) at which the layer wants to run again without a frame, or None."""
+        cdef int64_t deadline = self._deadline()
+        return None if deadline == NEVER else deadline
+
+    # ------------------------------------------------ the loop
+
+    cdef ProcessStats _run(self, object rx_timeout, bint do_rx, bint do_tx):
+        cdef bint tx_first
+        cdef bint rx_again
+        if self.stale:
+            self._flatten()
+        self.now = self._read_clock()
+        self.logs_frames = self._is_logging_frames()
+        self.received = self.processed = self.sent = self.messages = 0
+        tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and self.tx_queue.count > 0
+        if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
+            self._expire(do_rx, do_tx)
+        while True:
+            rx_again = tx_first
+            if do_rx and not tx_first:
+                self._receive_pass(rx_timeout)
+            if do_tx and self._transmit_pass(do_rx):
+                rx_again = True
+            tx_first = False
+            if not (rx_again and do_rx):
+                break
+        return new_stats(self.received, self.processed, self.sent, self.messages)
+
+    cdef int _expire(self, bint do_rx, bint do_tx) except -1:
+        """Give up what waited too long. A frame that is read after that comes too late."""
+        cdef bint expired = False
+        with cython.critical_section(self):
+            if do_rx:
+                expired = receiver_expired(&self.rx, self.now, &self.outcome)
+        if expired:
+            self._report()
+            expired = False
+        with cython.critical_section(self):
+            if do_tx:
+                expired = transmitter_expired(&self.tx, self.now, &self.outcome)
+        if expired:
+            self._fail_active()
+        return 0
+
+    cdef int _receive_pass(self, object rx_timeout) except -1:
+        """Read until there is no frame, or until a flow control frame is due."""
+        cdef bint waits = self.takes_timeout and not self.driven and rx_timeout != 0
+        while True:
+            if self.driven:
+                message = self.inbox.pop()
+            elif self.takes_timeout:
+                message = self._rxfn(rx_timeout)
+            else:
+                message = self._rxfn()
+            if waits:
+                self.now = self._read_clock()
+                self._expire(True, True)
+            if message is None:
+                return 0
+            self.received += 1
+            if self.received % FRAMES_PER_CLOCK_READ == 0:
+                self.now = self._read_clock()
+            self._take(message)
+            if self.rx.due != FS_NONE:
+                return 0
+
+    cdef int _take(self, object message) except -1:
+        """Handle one received frame, of our own type or of any with the same attributes."""
+        cdef uint32_t can_id
+        cdef CanMessage own
+        cdef const uint8_t *bytes_at
+        cdef Py_ssize_t size
+        if type(message) is CanMessage:
+            own = <CanMessage>message
+            can_id = own.frame.can_id
+            data = own.held
+            if own.frame.res0 & INLINE:
+                bytes_at = own.frame.data
+                size = own.frame.len
+                return self._take_bytes(message, can_id, bytes_at, size)
+        else:
+            number = message.arbitration_id
+            data = message.data
+            can_id = NO_CAN_ID
+            if hasattr(number, "__index__") and 0 <= operator.index(number) < NO_CAN_ID:
+                can_id = operator.index(number)
+            if message.is_extended_id:
+                can_id |= CAN_EFF_FLAG
+        if type(data) is not bytes:
+            data = b"" if data is None else bytes(data)
+        return self._take_bytes(
+            message, can_id, <const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+    cdef int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
+        cdef RxEvent event
+        cdef bint gave_up = False
+        cdef bint ours
+        if self.is_for_me is None:
+            ours = is_for_us(&self.filter, can_id, data, size)
+        else:
+            ours = bool(self.is_for_me(message))
+        if self.logs_frames:
+            self._log_frame("Rx", can_id, data[:size], "p" if ours else "i")
+        if not ours:
+            return 0
+        self.processed += 1
+        with cython.critical_section(self):
+            event = receive(
+                &self.rx, &self.config, self.filter.rx_prefix_size, data, <int>min(size, 0x7FFFFFFF), self.now,
+                &self.outcome)
+            if event == RX_FLOW_CONTROL:
+                gave_up = on_flow_control(&self.tx, &self.config, &self.rx.flow_control, self.now, &self.outcome)
+            elif event == RX_MESSAGE:
+                payload = PyByteArray_FromStringAndSize(<char *>self.rx.message, <Py_ssize_t>self.rx.message_size)
+        if self.outcome.code != OK or self.outcome.interruption != OK:
+            self._report_reception(gave_up)
+        if event == RX_MESSAGE:
+            self.messages += 1
+            self.rx_queue.push(payload)
+        return 0
+
+    cdef int _report_reception(self, bint gave_up) except -1:
+        if self.outcome.interruption != OK:
+            self._hand_to_handler(make_error(self.outcome.interruption, &self.outcome))
+        if gave_up:
+            self._fail_active()
+        elif self.outcome.code != OK:
+            self._report()
+        return 0
+
+    cdef int _transmit_pass(self, bint do_rx) except -1:
+        """Send what may be sent now. 1: reception is to have a turn before more is sent."""
+        cdef int burst = 0
+        cdef bint ready
+        cdef uint64_t allowed
+        cdef uint32_t epoch
+        cdef CanMessage message
+        cdef SendRequest request
+        while True:
+            if self.rx.due != FS_NONE:
+                self._send_flow_control()
+                return 1
+            if self.tx.state == TX_IDLE:
+                if self.tx_queue.count == 0 or not self._begin_next():
+                    return 0
+            elif self.tx.state == TX_TRANSMIT_CF:
+                if self.now < self.tx.cf_due:
+                    self.now = self._read_clock()
+                    if self.now < self.tx.cf_due:
+                        return 0
+            elif self.tx.state == TX_WAIT_FC:
+                return 0
+            with cython.critical_section(self):
+                request = self.active_send_request
+            if request is None:
+                continue               # stopped by another thread since the state was looked at
+            if request.streams and not self._fill_stage(request):
+                continue
+            allowed = 0xFFFFFFFF
+            if self.rate_limiter.is_enabled:
+                rate_forget(&self.rate_limiter.window, self.now)
+                allowed = rate_allowed_bytes(&self.rate_limiter.window)
+            message = new_frame_message()
+            with cython.critical_section(self):
+                ready = transmit(&self.tx, &self.config, &self.filter, self.now, allowed, &message.frame)
+                request = self.active_send_request
+                epoch = self.tx.epoch
+            if not ready:
+                return 0
+            self._send_frame(message, request, epoch)
+            if self.tx.state == TX_WAIT_FC:
+                return 1
+            burst += 1
+            if burst >= self.burst_limit:
+                self.now = self._read_clock()
+                burst = 0
+                if do_rx:
+                    return 1
+
+    cdef int _send_flow_control(self) except -1:
+        cdef CanMessage message = new_frame_message()
+        with cython.critical_section(self):
+            encode_flow_control(self.rx.due, &self.config, &self.filter, &message.frame)
+            # N_Cr runs from here; a txfn that raises leaves a reception that ends by that time-out
+            flow_control_sent(&self.rx, &self.config, self.now)
+        self._put(message)
+        return 0
+
+    cdef int _send_frame(self, CanMessage message, SendRequest request, uint32_t epoch) except -1:
+        """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile."""
+        cdef bint last = False
+        try:
+            self._put(message)
+        except BaseException as error:
+            self._stop_active(request, epoch, error)
+            raise
+        if self.tx.state != TX_SF_STANDBY and (
+                self.tx.state == TX_FF_STANDBY or self.tx.stmin_ns != 0
+                or (self.tx.blocksize != 0 and self.tx.in_block + 1 >= self.tx.blocksize)):
+            # STmin and N_Bs run from the moment at which the frame was sent
+            self.now = self._read_clock()
+        if self.rate_limiter.is_enabled:
+            rate_count(&self.rate_limiter.window, self.now, message.frame.len)
+        with cython.critical_section(self):
+            if self.tx.epoch == epoch:
+                request.taken += self.tx.in_frame
+                last = transmitted(&self.tx, &self.config, self.now)
+                if last:
+                    self.active_send_request = None
+        if last:
+            request._complete(True, None)
+        return 0
+
+    cdef int _put(self, CanMessage message) except -1:
+        message.frame.res1 = DLC_CODE[message.frame.len]
+        if self.logs_frames:
+            self._log_frame("Tx", message.frame.can_id, message.frame.data[:message.frame.len], "p")
+        self.sent += 1
+        self.txfn(message)
+        return 0
+
+    cdef bint _begin_next(self) except -1:
+        """Take the next message out of the queue."""
+        cdef SendRequest request
+        while True:
+            request = self.tx_queue.pop()
+            if request is None:
+                return False
+            if request.size > 0:
+                break
+            request._complete(True, None)
+        with cython.critical_section(self):
+            self.active_send_request = request
+            begin_message(&self.tx, &self.config, &self.filter, request.size, request.functional)
+            if not request.streams:
+                supply(&self.tx, <const uint8_t *>PyBytes_AS_STRING(request.source), request.size)
+        return True
+
+    cdef bint _fill_stage(self, SendRequest request) except -1:
+        """Take the bytes of the next frame from the generator. False: the message was given up."""
+        cdef uint64_t wanted = next_payload_size(&self.tx, &self.config, &self.filter)
+        cdef uint64_t have = self.tx.chunk_size - self.tx.chunk_used
+        cdef uint32_t epoch = self.tx.epoch
+        cdef uint64_t k
+        if have >= wanted:
+            return True            # left over from a frame that the rate limiter held back
+        # Bytes that were left when the frames became larger move to the front.
+        memmove(self.stage, &self.tx.chunk[self.tx.chunk_used], <size_t>have)
+        k = have
+        while k < wanted:
+            try:
+                item = next(request.source)
+            except StopIteration:
+                break
+            except BaseException as error:
+                self._stop_active(request, epoch, error)
+                raise
+            try:
+                self.stage[k] = item
+            except (TypeError, OverflowError) as error:
+                self._give_up(request, epoch, errors.BadGeneratorError(
+                    f"generator gave {item!r}, which is no byte value, at {request.taken + k} of"
+                    f" {request.size} bytes"), error)
+                return False
+            k += 1
+        if k == 0 or (k < wanted and self.tx.state != TX_TRANSMIT_CF):
+            self._give_up(request, epoch, errors.BadGeneratorError(
+                f"generator ended after {request.taken + k} of {request.size} bytes"), None)
+            return False
+        with cython.critical_section(self):
+            if self.tx.epoch == epoch:
+                supply(&self.tx, self.stage, k)
+        return self.tx.epoch == epoch
+
+    # ------------------------------------------------ the end of a message, errors
+
+    cdef int _stop_active(self, SendRequest request, uint32_t epoch, object error) except -1:
+        with cython.critical_section(self):
+            if self.tx.epoch == epoch:
+                transmitter_stop(&self.tx)
+                self.active_send_request = None
+        request._complete(False, error)
+        return 0
+
+    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error, object cause) except -1:
+        error.__cause__ = cause
+        self._stop_active(request, epoch, error)
+        self._hand_to_handler(error)
+        return 0
+
+    cdef int _fail_active(self) except -1:
+        """The transmitter gave the active message up; self.outcome says why."""
+        cdef SendRequest request
+        error = make_error(self.outcome.code, &self.outcome)
+        with cython.critical_section(self):
+            request = self.active_send_request
+            self.active_send_request = None
+        if request is not None:
+            request._complete(False, error)
+        self._hand_to_handler(error)
+        return 0
+
+    cdef int _report(self) except -1:
+        self._hand_to_handler(make_error(self.outcome.code, &self.outcome))
+        return 0
+
+    cdef int _hand_to_handler(self, object error) except -1:
+        self.last_error = error
+        self._logger.warning("%s: %s", type(error).__name__, error)
+        if self.error_handler is None:
+            return 0
+        if not callable(self.error_handler):
+            self._logger.warning("error_handler is not callable: %r", self.error_handler)
+            return 0
+        self.error_handler(error)
+        return 0
+
+    def trigger_error(self, error):
+        """Report an error as the layer itself does: log, then error handler."""
+        self._hand_to_handler(error)
+
+    def _log_frame(self, direction, can_id, data, mark):
+        identifier = f"{can_id & 0x1FFFFFFF:08x}" if can_id & CAN_EFF_FLAG else f"{can_id:03x}"
+        self._logger.debug("%s: <%s> (%02d) [%s] %s", direction, identifier, len(data), mark, data.hex())
+
+    # ------------------------------------------------ stopping
+
+    def stop_sending(self):
+        """Give up the message that is being sent; messages in the queue stay. Acts at once, from any thread."""
+        cdef SendRequest request
+        with cython.critical_section(self):
+            request = self.active_send_request
+            self.active_send_request = None
+            transmitter_stop(&self.tx)
+        if request is not None:
+            request._complete(False, None)
+
+    def stop_receiving(self):
+        """Give up the message that is being received. Acts at once, from any thread."""
+        with cython.critical_section(self):
+            receiver_stop(&self.rx)
+
+    def clear_rx_queue(self):
+        """Drop the messages that were received and not taken."""
+        self.rx_queue.clear()
+
+    def clear_tx_queue(self):
+        """Drop the messages that wait to be sent; who waits for one gets BlockingSendFailure."""
+        cdef SendRequest request
+        while True:
+            request = self.tx_queue.pop()
+            if request is None:
+                return
+            request._complete(False, None)
+
+    def reset(self):
+        """Back to the start: nothing sent, nothing received, queues empty.
+
+        :raises RuntimeError: if the layer was started.
+        """
+        if self.driven:
+            raise RuntimeError("reset() is not possible while the layer is started")
+        self._reset()
+
+    def _reset(self):
+        self.clear_tx_queue()
+        self.clear_rx_queue()
+        self.stop_sending()
+        self.stop_receiving()
+        self.rate_limiter.reset()
+
+    # ------------------------------------------------ state, for those who look
+
+    @property
+    def rx_state_code(self):
+        """State of reception as an int, see TransportLayerLogic.RxState."""
+        return <int>self.rx.state
+
+    @property
+    def tx_state_code(self):
+        """State of transmission as an int, see TransportLayerLogic.TxState."""
+        return <int>self.tx.state
+
+    @property
+    def rx_buffer(self):
+        """Copy of what was received so far of the current message."""
+        if self.rx.state == RX_IDLE:
+            return bytearray()
+        return PyByteArray_FromStringAndSize(<char *>self.rx.buffer, <Py_ssize_t>self.rx.got)
+
+    @property
+    def last_seqnum(self):
+        """SN of the last consecutive frame received."""
+        return self.rx.sn
+
+    @property
+    def tx_seqnum(self):
+        """SN of the next consecutive frame to send."""
+        return self.tx.sn
+
+    @property
+    def remote_blocksize(self):
+        """BS that the receiver of our message asked for."""
+        return self.tx.blocksize
+
+    @property
+    def actual_rxdl(self):
+        """RX_DL of the message being received, or None."""
+        return None if self.rx.state == RX_IDLE else self.rx.rx_dl
+
+    @property
+    def rx_frame_length(self):
+        """FF_DL of the last first frame."""
+        return self.rx.size
+
+    @property
+    def tx_frame_length(self):
+        """Length of the last message to send."""
+        return self.tx.size
+
+    @property
+    def rx_block_counter(self):
+        """Consecutive frames received since our last flow control frame."""
+        return self.rx.in_block
+
+    @property
+    def tx_block_counter(self):
+        """Consecutive frames sent since the receiver's last flow control frame."""
+        return self.tx.in_block
+
+    @property
+    def pending_flow_control_tx(self):
+        """A flow control frame is due."""
+        return self.rx.due != FS_NONE
+
+    @property
+    def wft_counter(self):
+        """Wait frames in a row."""
+        return self.tx.waits
+
+    @property
+    def tx_standby_msg(self):
+        """Frame that the rate limiter holds back, or None. (Payload of a generator: as far as taken.)"""
+        cdef Frame frame
+        if not self.is_tx_throttled():
+            return None
+        encode_next(&self.tx, &self.config, &self.filter, 0xFFFFFFFF, &frame)
+        return message_of_frame(&frame)
+
+    def is_tx_throttled(self):
+        """True while the rate limiter holds the first frame of a message back."""
+        return self.tx.state == TX_SF_STANDBY or self.tx.state == TX_FF_STANDBY
+
+    def is_rx_active(self):
+        """True while a message is being received."""
+        return self.rx.state != RX_IDLE
+
+    def is_tx_transmitting_cf(self):
+        """True while consecutive frames are being sent."""
+        return self.tx.state == TX_TRANSMIT_CF
+
+    def next_cf_delay(self):
+        """Seconds until STmin lets the next consecutive frame go; None if none is to be sent."""
+        if self.tx.state != TX_TRANSMIT_CF:
+            return None
+        return max(0, self.tx.cf_due - self._read_clock()) / 1e9
+
+    def _timer_state(self, which):
+        """(start, length) in ns of the timer "fc", "cf" or "stmin"; None if it does not run."""
+        if which == "fc" and self.tx.state == TX_WAIT_FC:
+            return self.tx.fc_deadline - self.config.n_bs_ns, self.config.n_bs_ns
+        if which == "cf" and self.rx.deadline != NEVER:
+            return self.rx.deadline - self.config.n_cr_ns, self.config.n_cr_ns
+        if which == "stmin" and self.tx.state == TX_TRANSMIT_CF:
+            return self.tx.cf_due - self.tx.stmin_ns, self.tx.stmin_ns
+        return None
+
+    # ------------------------------------------------ single steps, as the first generation had them
+
+    def process_rx(self, message):
+        """Handle one received frame."""
+        if self.stale:
+            self._flatten()
+        self.now = self._read_clock()
+        self.logs_frames = self._is_logging_frames()
+        self._take(message)
+
+    def process_tx(self):
+        """The next frame to send, which counts as sent; None if there is none now."""
+        if not self._enter():
+            return None
+        frames = []
+        txfn, self.txfn = self.txfn, frames.append
+        self.burst_limit = 1
+        try:
+            if self.stale:
+                self._flatten()
+            self.now = self._read_clock()
+            self.logs_frames = self._is_logging_frames()
+            self._transmit_pass(True)
+        finally:
+            self.txfn = txfn
+            self.burst_limit = FRAMES_PER_CLOCK_READ
+            with cython.critical_section(self):
+                self.busy = False
+        return frames[0] if frames else None
+
+    def check_timeouts_rx(self):
+        """Report a reception that waited longer than N_Cr."""
+        self.now = self._read_clock()
+        self._expire(True, False)
+
+    def start_rx_fc_timer(self):
+        """Start N_Bs anew, if a flow control frame is awaited."""
+        if self.tx.state == TX_WAIT_FC:
+            self.tx.fc_deadline = self._read_clock() + self.config.n_bs_ns
+
+    def start_rx_cf_timer(self):
+        """Start N_Cr anew, if a consecutive frame is awaited."""
+        if self.rx.state == RX_WAIT_CF:
+            self.rx.deadline = self._read_clock() + self.config.n_cr_ns
+
+    def _close_message(self, uint32_t arbitration_id, bytes data, bint is_extended_id):
+        """A frame to send with this data, padded and flagged as the parameters say."""
+        cdef CanMessage message = new_frame_message()
+        if self.stale:
+            self._flatten()
+        if len(data) > CAN_DLEN_MAX:
+            raise ValueError(f"no CAN frame holds {len(data)} bytes")
+        memcpy(message.frame.data, PyBytes_AS_STRING(data), <size_t>len(data))
+        close_frame(&message.frame, &self.config, <int>len(data))
+        message.frame.can_id = flagged_id(arbitration_id, is_extended_id)
+        message.frame.res1 = DLC_CODE[message.frame.len]
+        return message
+
+    def make_flow_control(self, flow_status=FS_CTS, blocksize=None, stmin=None):
+        """A flow control frame as this layer would send it now, or with other values."""
+        cdef Frame frame
+        cdef Config config
+        if self.stale:
+            self._flatten()
+        config = self.config
+        if blocksize is not None:
+            config.blocksize = blocksize
+        if stmin is not None:
+            config.stmin = stmin
+        encode_flow_control(<FlowStatus><int>flow_status, &config, &self.filter, &frame)
+        return message_of_frame(&frame)
+
+
+cdef inline ProcessStats new_stats(int received, int processed, int sent, int messages):
+    cdef ProcessStats stats = ProcessStats.__new__(ProcessStats)
+    stats.received = received
+    stats.received_processed = processed
+    stats.sent = sent
+    stats.frame_received = messages
+    return stats

@@ -1,0 +1,210 @@
+"""The exception classes: one for each thing that can go wrong on the bus or in a call.
+
+Only :class:`BlockingSendFailure` and :class:`BlockingSendTimeout` are raised to a caller. All others are
+handed, as instances, to the layer's ``error_handler``, because what they report happened on the bus while
+nobody was asking.
+
+Clause numbers are those of ISO 15765-2:2016.
+"""
+
+__all__ = [
+    "BadGeneratorError",
+    "BlockingSendFailure",
+    "BlockingSendTimeout",
+    "CallbackError",
+    "ChangingInvalidRXDLError",
+    "ChangingInvalidRXDLLError",
+    "ConsecutiveFrameTimeoutError",
+    "FlowControlTimeoutError",
+    "FrameTooLongError",
+    "InvalidCanDataError",
+    "InvalidCanFdFirstFrameRXDL",
+    "IsoTpError",
+    "IsotpError",
+    "MaximumWaitFrameReachedError",
+    "MissingEscapeSequenceError",
+    "OverflowError",
+    "ReceptionInterruptedWithFirstFrameError",
+    "ReceptionInterruptedWithSingleFrameError",
+    "UnexpectedConsecutiveFrameError",
+    "UnexpectedFlowControlError",
+    "UnsuportedWaitFrameError",
+    "UnsupportedWaitFrameError",
+    "WrongSequenceNumberError",
+]
+
+
+class IsoTpError(Exception):
+    """Base of every error of this package.
+
+    Catch this one, or test with ``isinstance`` in an ``error_handler``, to treat all of them alike.
+    """
+
+
+class CallbackError(IsoTpError):
+    """A function of the user raised an exception on a thread that must go on; ``__cause__`` is that exception.
+
+    Only started layers report it: where the user calls ``process()``, the exception simply comes out there. The
+    layer stays usable; a message whose ``txfn`` or generator raised has failed.
+    """
+
+
+# -- The sending side --------------------------------------------------------------------------------------
+
+
+class BlockingSendFailure(IsoTpError):
+    """A blocking ``send()`` ended without the message having left.
+
+    The transmission was given up: a time-out on the bus, an Overflow from the receiver, ``stop_sending()``,
+    or an exception in ``txfn``. The reason is attached as ``__cause__`` where there is one. The layer is
+    idle again: send anew once the cause is removed.
+    """
+
+
+class BlockingSendTimeout(BlockingSendFailure):
+    """A blocking ``send()`` was not done within its ``send_timeout``.
+
+    The message may still be queued or half sent. Call ``stop_sending()`` to give it up, or allow more time:
+    N_Bs for each block plus STmin for each Consecutive Frame.
+    """
+
+
+class BadGeneratorError(IsoTpError):
+    """A generator given to ``send((generator, size))`` yielded fewer bytes than ``size``.
+
+    The size is announced in the Single Frame or First Frame (SF_DL, FF_DL; 9.6.2.1, 9.6.3.1) and cannot be
+    taken back, so the transmission stops. Give the number of bytes that the generator really yields.
+    """
+
+
+class FlowControlTimeoutError(IsoTpError):
+    """No Flow Control arrived in time after a First Frame or the last Consecutive Frame of a block.
+
+    N_Bs elapsed (N_TIMEOUT_Bs, 9.8.2): the transmission is given up. Check that the receiver is there and
+    that the addresses match; raise the parameter ``rx_flowcontrol_timeout`` if it is merely slow.
+    """
+
+
+class UnexpectedFlowControlError(IsoTpError):
+    """A Flow Control arrived while no transmission was going on.
+
+    It is ignored (9.8.3). Usually a second receiver answers on the same CAN ID, or the Flow Control came
+    after N_Bs had already elapsed.
+    """
+
+
+class UnsupportedWaitFrameError(IsoTpError):
+    """A Flow Control with FlowStatus Wait arrived, but the parameter ``wftmax`` is 0: none is accepted.
+
+    The wait frame is ignored and N_Bs runs on; a ContinueToSend that arrives in time still continues the
+    transmission. Set ``wftmax`` to the number of wait frames that the receiver may need (9.7).
+    """
+
+
+class MaximumWaitFrameReachedError(IsoTpError):
+    """More Flow Controls with FlowStatus Wait arrived in a row than the parameter ``wftmax`` allows.
+
+    The transmission is given up (9.7; compare N_WFT_OVRN, 8.3.7). The receiver is busy for too long: raise
+    ``wftmax``, or send again later.
+    """
+
+
+class OverflowError(IsoTpError):
+    """A Flow Control with FlowStatus Overflow arrived: the receiver has no room for the message.
+
+    The transmission is given up (N_BUFFER_OVFLW, 9.6.5.1). Send a shorter message.
+
+    The name hides the builtin ``OverflowError`` wherever ``from isotp import *`` is written. That is on
+    purpose, for compatibility, and this class is not a subclass of the builtin one.
+    """
+
+
+# -- The receiving side ------------------------------------------------------------------------------------
+
+
+class InvalidCanDataError(IsoTpError):
+    """A frame with our address is not a well-formed Single, First, Consecutive or Flow Control Frame.
+
+    Its N_PCI has an unknown type, a forbidden length or FlowStatus, or bytes are missing (9.6.2.2, 9.6.3.2,
+    9.6.5.2). The frame is ignored and a reception in progress is given up. Check that nothing else than
+    ISO-TP uses the CAN ID.
+    """
+
+
+class ConsecutiveFrameTimeoutError(IsoTpError):
+    """The next Consecutive Frame did not arrive in time.
+
+    N_Cr elapsed (N_TIMEOUT_Cr, 9.8.2): the reception is given up. Frames are lost, or the sender is slower
+    than the parameter ``rx_consecutive_frame_timeout`` allows.
+    """
+
+
+class UnexpectedConsecutiveFrameError(IsoTpError):
+    """A Consecutive Frame arrived while no reception was going on.
+
+    It is ignored (9.8.3). The First Frame was lost or refused, or the reception had been given up before.
+    """
+
+
+class WrongSequenceNumberError(IsoTpError):
+    """A Consecutive Frame carried another SequenceNumber than the next one due.
+
+    A frame was lost, doubled or overtaken: the reception is given up (N_WRONG_SN, 9.6.4.4). A receiver that
+    cannot keep up should ask for a longer ``stmin`` or a smaller ``blocksize``.
+    """
+
+
+class ReceptionInterruptedWithSingleFrameError(IsoTpError):
+    """A Single Frame arrived in the middle of a segmented reception.
+
+    The reception is given up and the message of the Single Frame is delivered (N_UNEXP_PDU, 9.8.3). The
+    sender started over, or two senders share the address.
+    """
+
+
+class ReceptionInterruptedWithFirstFrameError(IsoTpError):
+    """A First Frame arrived in the middle of a segmented reception.
+
+    The reception is given up and that of the new message begins (N_UNEXP_PDU, 9.8.3). The sender started
+    over, or two senders share the address.
+    """
+
+
+class FrameTooLongError(IsoTpError):
+    """A First Frame announced a message longer than the parameter ``max_frame_size``.
+
+    It is refused by a Flow Control with FlowStatus Overflow (9.6.3.2). Raise ``max_frame_size`` if such
+    messages are wanted: FF_DL goes up to 4294967295 bytes.
+    """
+
+
+class ChangingInvalidRXDLError(IsoTpError):
+    """A Consecutive Frame that is not the last one is shorter than the First Frame was.
+
+    All frames of a message but the last have the length RX_DL that its First Frame set (9.5.3, 9.5.4). The
+    frame is ignored. The sender, or a gateway on the way, changes the frame length in the middle of a
+    message.
+    """
+
+
+class MissingEscapeSequenceError(IsoTpError):
+    """A Single Frame in a CAN frame of more than 8 bytes has its length in the first byte.
+
+    Above 8 bytes the first byte must be 0 and the length is in the second (9.6.2.1). The frame is ignored.
+    The sender does not follow the CAN FD rules, or pads a short frame beyond 8 bytes.
+    """
+
+
+class InvalidCanFdFirstFrameRXDL(IsoTpError):
+    """A First Frame came in a CAN frame whose length is none of 8, 12, 16, 20, 24, 32, 48 and 64.
+
+    A First Frame always fills its CAN frame, so that RX_DL can be taken from it (9.5.4). It is ignored and
+    a reception in progress is given up. The sender cuts its First Frames, or the CAN driver does.
+    """
+
+
+# -- Other spellings, printed in documentation or used by code of can-isotp 1.x: the same classes ----------
+
+IsotpError = IsoTpError
+UnsuportedWaitFrameError = UnsupportedWaitFrameError
+ChangingInvalidRXDLLError = ChangingInvalidRXDLError

@@ -1,0 +1,558 @@
+"""The layers that users build: polled, threaded, and on python-can.
+
+They own threads and I/O; the protocol is in the compiled core, whose engine they extend.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib.util
+import inspect
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from logging import getLogger
+from typing import TYPE_CHECKING, Any, Protocol
+
+from isotp import _core, _timekeeper
+from isotp._core import CanMessage, Engine, ProcessStats, RateLimiter, SendRequest, dlc_of, nearest_can_fd_size
+from isotp.address import Address, AsymmetricAddress
+from isotp.errors import IsoTpError
+from isotp.params import Params
+from isotp.tools import FiniteByteGenerator, Timer
+
+if TYPE_CHECKING:
+    import can
+
+__all__ = ["PDU", "CanStack", "NotifierBasedCanStack", "RateLimiter", "TransportLayer", "TransportLayerLogic"]
+
+RxFn = Callable[..., "CanMessage | None"]
+TxFn = Callable[[CanMessage], Any]
+ErrorHandler = Callable[[IsoTpError], Any]
+SendGenerator = tuple[Generator[int, None, None], int]
+PostSendCallback = Callable[[SendRequest], Any]
+
+_INTERNAL_TIMEOUT_IDS = range(0x7F5, 0x7FC)
+
+
+def __getattr__(name: str) -> Any:
+    # python-can takes long to import, and is not needed by those who bring their own rxfn and txfn.
+    if name == "can":
+        import can
+
+        return can
+    if name == "_can_available":
+        return importlib.util.find_spec("can") is not None
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class PDU(_core.PDU):
+    """The N_PCI and the payload of one CAN frame, decoded."""
+
+    class Type:
+        """N_PCI types (ISO 15765-2, table 9)."""
+
+        SINGLE_FRAME = 0
+        FIRST_FRAME = 1
+        CONSECUTIVE_FRAME = 2
+        FLOW_CONTROL = 3
+
+    class FlowStatus:
+        """Flow status (ISO 15765-2, table 18)."""
+
+        ContinueToSend = 0
+        Wait = 1
+        Overflow = 2
+
+
+class _EitherArity:
+    """A callable whose parameters can not be found out: tried with a time-out first, without from then on."""
+
+    def __init__(self, function: Callable[..., CanMessage | None]) -> None:
+        self.function = function
+        self.takes_timeout = True
+
+    def __call__(self, timeout: float) -> CanMessage | None:
+        if self.takes_timeout:
+            try:
+                return self.function(timeout)
+            except TypeError:
+                message = self.function()
+                self.takes_timeout = False
+                return message
+        return self.function()
+
+
+def _takes_timeout(rxfn: Callable[..., Any]) -> bool:
+    """Whether rxfn is one of the second generation, rxfn(timeout), or of the first, rxfn().
+
+    A first parameter that has an object for its default is a handle that the function was given that way,
+    as in ``def rxfn(hardware=hardware)``, and no time-out.
+
+    :raises ValueError: if the signature can not be found out.
+    """
+    for parameter in inspect.signature(rxfn).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            return True
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            has_handle = parameter.default is not parameter.empty and not isinstance(
+                parameter.default, (int, float, type(None))
+            )
+            return not has_handle
+    return False
+
+
+class TransportLayerLogic(Engine):
+    """The transport layer, driven by calls of :meth:`process`.
+
+    :param rxfn: gives the next received frame or None. `rxfn(timeout)` may wait up to `timeout` seconds;
+        `rxfn()` without a parameter must not wait.
+    :param txfn: sends the frame that it is given.
+    :param address: :class:`isotp.Address` or :class:`isotp.AsymmetricAddress`.
+    :param error_handler: called with each :class:`isotp.IsoTpError` that happens on the bus.
+    :param params: parameters by name, see :class:`Params`.
+    :param post_send_callback: called with the :class:`SendRequest` that a call of :meth:`send` queued.
+    :raises ValueError: if the address is missing or partial, or a parameter has a value that it can not have.
+    """
+
+    LOGGER_NAME = "isotp"
+
+    Params = Params
+    SendRequest = SendRequest
+    ProcessStats = ProcessStats
+    Timer = Timer
+
+    RxFn = RxFn
+    TxFn = TxFn
+    ErrorHandler = ErrorHandler
+    SendGenerator = SendGenerator
+    PostSendCallback = PostSendCallback
+
+    class RxState(enum.Enum):
+        """What reception waits for."""
+
+        IDLE = 0
+        WAIT_CF = 1
+
+    class TxState(enum.Enum):
+        """What transmission waits for."""
+
+        IDLE = 0
+        WAIT_FC = 1
+        TRANSMIT_CF = 2
+        TRANSMIT_SF_STANDBY = 3
+        TRANSMIT_FF_STANDBY = 4
+
+    @dataclass(frozen=True)
+    class ProcessRxReport:
+        """What handling one received frame led to."""
+
+        immediate_tx_required: bool
+        frame_received: bool
+
+    @dataclass(frozen=True)
+    class ProcessTxReport:
+        """What one step of transmission led to."""
+
+        msg: CanMessage | None
+        immediate_rx_required: bool
+
+    def __init__(
+        self,
+        rxfn: RxFn,
+        txfn: TxFn,
+        address: Address | AsymmetricAddress | None = None,
+        error_handler: ErrorHandler | None = None,
+        params: Mapping[str, Any] | None = None,
+        post_send_callback: PostSendCallback | None = None,
+    ) -> None:
+        self.params = self.Params()
+        if params is not None:
+            self.params.update(params)
+        self.logger = getLogger(self.params.logger_name)
+        self.rxfn = rxfn
+        self.txfn = txfn
+        self.error_handler = error_handler
+        self.post_send_callback = post_send_callback
+        self.timings = {
+            (self.RxState.IDLE, self.TxState.IDLE): 0.02,
+            (self.RxState.IDLE, self.TxState.WAIT_FC): 0.005,
+        }
+        self.set_address(address)  # type: ignore[arg-type]  # None is refused there
+        self.load_params()
+
+    @property
+    def rxfn(self) -> RxFn:
+        """Where received frames come from."""
+        return self._rxfn
+
+    @rxfn.setter
+    def rxfn(self, rxfn: RxFn) -> None:
+        try:
+            takes_timeout = _takes_timeout(rxfn)
+        except ValueError:
+            self._set_rxfn(_EitherArity(rxfn), True)
+        else:
+            self._set_rxfn(rxfn, takes_timeout)
+
+    def set_address(self, address: Address | AsymmetricAddress) -> None:
+        """Use this address from the next frame on.
+
+        :raises ValueError: if it is no address, or an address for one direction only.
+        """
+        super().set_address(address)
+        for identifier in (address.get_tx_arbitration_id(), address.get_rx_arbitration_id()):
+            if identifier in _INTERNAL_TIMEOUT_IDS and not address.is_tx_29bits():
+                self.logger.warning("CAN ID 0x%03X is reserved by ISO 15765-4", identifier)
+
+    def set_sleep_timing(self, idle: float, wait_fc: float) -> None:
+        """Change what :meth:`sleep_time` returns, in seconds: while idle, and while waiting for flow control."""
+        self.timings = {
+            (self.RxState.IDLE, self.TxState.IDLE): idle,
+            (self.RxState.IDLE, self.TxState.WAIT_FC): wait_fc,
+        }
+
+    def sleep_time(self) -> float:
+        """Seconds that a polling thread may sleep before the next :meth:`process`."""
+        return self.timings.get((self.rx_state, self.tx_state), 0.001)
+
+    @property
+    def rx_state(self) -> RxState:
+        """State of reception."""
+        return self.RxState(self.rx_state_code)
+
+    @property
+    def tx_state(self) -> TxState:
+        """State of transmission."""
+        return self.TxState(self.tx_state_code)
+
+    @property
+    def timer_rx_fc(self) -> Timer:
+        """N_Bs as it runs now: the time left for a flow control frame."""
+        return self._timer("fc")
+
+    @property
+    def timer_rx_cf(self) -> Timer:
+        """N_Cr as it runs now: the time left for a consecutive frame."""
+        return self._timer("cf")
+
+    @property
+    def timer_tx_stmin(self) -> Timer:
+        """STmin as it runs now: the time left until the next consecutive frame."""
+        return self._timer("stmin")
+
+    def _timer(self, which: str) -> Timer:
+        running = self._timer_state(which)
+        if running is None:
+            return Timer(0)
+        start_ns, length_ns = running
+        timer = Timer(length_ns / 1e9)
+        timer.start_time = time.perf_counter_ns() - (_core.monotonic_ns() - start_ns)
+        return timer
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.address.get_content_str()} rx:{self.rx_state.name} tx:{self.tx_state.name}"
+            f" at 0x{id(self):x}>"
+        )
+
+    # What code of the first generation calls on a layer.
+
+    def get_nearest_can_fd_size(self, size: int) -> int:
+        """Smallest CAN FD data length that holds `size` bytes."""
+        return nearest_can_fd_size(size)
+
+    def get_dlc(self, data: bytes, validate_tx: bool = False) -> int:
+        """DLC code of a frame with this data.
+
+        :raises ValueError: if no frame holds it; with `validate_tx`, if tx_data_length forbids it.
+        """
+        if validate_tx and len(data) > self.params.tx_data_length:
+            raise ValueError(f"frame of {len(data)} bytes is above tx_data_length {self.params.tx_data_length}")
+        return dlc_of(nearest_can_fd_size(len(data)))
+
+    def pad_message_data(self, msg_data: bytes) -> bytes:
+        """Data of a frame, padded as the parameters say."""
+        return self.make_tx_msg(0, msg_data).data
+
+    def make_tx_msg(self, arbitration_id: int, data: bytes) -> CanMessage:
+        """A frame with this data, padded and flagged as the parameters say."""
+        return self._close_message(arbitration_id, bytes(data), self.address.is_tx_29bits())
+
+
+class TransportLayer(TransportLayerLogic):
+    """The transport layer with a thread of its own, once :meth:`start` was called; polled as long as not.
+
+    :param read_timeout: seconds that rxfn is asked to wait at the most. How long :meth:`stop` may take.
+
+    The other parameters are those of :class:`TransportLayerLogic`. After :meth:`start`, `rxfn` is called by the
+    layer's thread; `txfn` and `error_handler` by the thread that brings the event: the layer's thread for a
+    received frame, the caller of :meth:`send` for the first frame of a message.
+    """
+
+    class Events:
+        """What the threads tell each other."""
+
+        def __init__(self) -> None:
+            self.main_thread_ready = threading.Event()
+            self.relay_thread_ready = threading.Event()
+            self.stop_requested = threading.Event()
+
+    def __init__(
+        self,
+        rxfn: RxFn,
+        txfn: TxFn,
+        address: Address | AsymmetricAddress | None = None,
+        error_handler: ErrorHandler | None = None,
+        params: Mapping[str, Any] | None = None,
+        read_timeout: float = 0.05,
+        post_send_callback: PostSendCallback | None = None,
+    ) -> None:
+        self.started = False
+        self.main_thread: threading.Thread | None = None
+        self.default_read_timeout = read_timeout
+        self.events = self.Events()
+        super().__init__(rxfn, txfn, address, error_handler, params, post_send_callback)
+
+    @property
+    def relay_thread(self) -> threading.Thread | None:
+        """The thread that calls rxfn; there is only one thread, so it is `main_thread`."""
+        return self.main_thread
+
+    @property
+    def user_rxfn(self) -> RxFn:
+        """The rxfn that the layer was given."""
+        return self.rxfn
+
+    def start(self) -> None:
+        """Let the layer work on its own.
+
+        :raises RuntimeError: if it was started already.
+        """
+        if self.started:
+            raise RuntimeError("the transport layer was started already")
+        self.started = True
+        self.events.stop_requested.clear()
+        self._set_driven(True, self._wake_at)
+        try:
+            self._start_reading()
+        except BaseException:
+            self.stop()
+            raise
+        self.drive()
+
+    def stop(self) -> None:
+        """Stop working and forget everything: messages being sent or received, and those in the queues.
+
+        Does nothing if the layer was not started.
+        """
+        if not self.started:
+            return
+        self.events.stop_requested.set()
+        self._set_driven(False, None)
+        self._stop_reading()
+        self._reset()
+        self.started = False
+
+    def _start_reading(self) -> None:
+        self.main_thread = threading.Thread(target=self._read_frames, name="isotp reader", daemon=True)
+        self.main_thread.start()
+        if not self.events.main_thread_ready.wait(0.5):
+            raise RuntimeError("the thread of the transport layer did not start in time")
+
+    def _stop_reading(self) -> None:
+        thread, self.main_thread = self.main_thread, None
+        # A callback may stop its own layer: the thread then ends by itself.
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(self.default_read_timeout + 0.5, 1))
+            if thread.is_alive():
+                self.logger.error("rxfn does not return: the thread of the transport layer is left behind")
+        self.events.main_thread_ready.clear()
+        self.events.relay_thread_ready.clear()
+
+    def _wake_at(self, deadline_ns: int) -> None:
+        self._set_wake(deadline_ns)
+        _timekeeper.call_at(deadline_ns, self._wake)
+
+    def _wake(self) -> None:
+        self._set_wake(None)
+        self.drive()
+
+    def _read_frames(self) -> None:
+        """The thread: waits in rxfn, or for STmin, up to the next deadline."""
+        stop_requested = self.events.stop_requested
+        self.events.main_thread_ready.set()
+        self.events.relay_thread_ready.set()
+        pause = 0.0
+        while not stop_requested.is_set():
+            try:
+                self._read_once(stop_requested)
+                pause = 0.0
+            except Exception as error:
+                self._report_callback_error(error)
+                # A bus that is gone raises at each call: do not fill the log at full speed.
+                pause = min(max(2 * pause, 0.01), 1.0)
+                stop_requested.wait(pause)
+
+    def _read_once(self, stop_requested: threading.Event) -> None:
+        delay = self.next_cf_delay()
+        if delay is not None and not self.is_rx_active():
+            if delay > 0:
+                self.params.wait_func(delay)
+            self.drive()
+            return
+        timeout = self._plan_wait(self.default_read_timeout)
+        began = time.monotonic()
+        message = self._rxfn(timeout) if self.blocking_rxfn else self._rxfn()
+        self._set_wake(0)  # this thread looks at the deadline itself, right after
+        if stop_requested.is_set():
+            return
+        if message is not None:
+            self.feed(message)
+            return
+        self.drive()
+        remaining = timeout - (time.monotonic() - began)
+        if remaining > timeout / 2:
+            # rxfn does not wait: do it for it, in short pieces since frames can not wake this thread
+            stop_requested.wait(min(self.sleep_time(), remaining))
+
+
+class BusOwner(Protocol):
+    """Whatever has a python-can bus."""
+
+    bus: can.BusABC
+
+
+def _python_can_to_isotp_message(msg: can.Message | None) -> CanMessage | None:
+    """The frame of python-can as ours; None if it carries no data (error and remote frames)."""
+    if msg is None or msg.is_error_frame or msg.is_remote_frame:
+        return None
+    return CanMessage(msg.arbitration_id, 0, msg.data, msg.is_extended_id, msg.is_fd, msg.bitrate_switch)
+
+
+def python_can_tx_canbus_3plus(owner: BusOwner, msg: CanMessage) -> None:
+    """Send a frame on the owner's bus (python-can 3 and later)."""
+    import can
+
+    owner.bus.send(
+        can.Message(
+            arbitration_id=msg.arbitration_id,
+            data=msg.data,
+            is_extended_id=msg.is_extended_id,
+            is_fd=msg.is_fd,
+            bitrate_switch=msg.bitrate_switch,
+        )
+    )
+
+
+def _make_python_can_tx_func(owner: BusOwner) -> TxFn:
+    def send(msg: CanMessage) -> None:
+        python_can_tx_canbus_3plus(owner, msg)
+
+    return send
+
+
+def _require_python_can() -> None:
+    if importlib.util.find_spec("can") is None:
+        raise RuntimeError("python-can is not installed: pip install 'can-isotp-cython[can]'")
+
+
+class CanStack(TransportLayer):
+    """The transport layer on a python-can bus.
+
+    :param bus: `can.BusABC`.
+    :param timeout: seconds that one read of the bus waits when the layer is polled with process().
+
+    All other parameters are those of :class:`TransportLayer`, by name, but for rxfn and txfn.
+
+    :raises RuntimeError: if python-can is not installed.
+    :raises ValueError: if `bus` is no python-can bus.
+    """
+
+    bus: can.BusABC
+
+    # Error and remote frames that one read passes over before it gives others a turn.
+    _PASSED_OVER_AT_ONCE = 1000
+
+    def __init__(self, bus: can.BusABC, timeout: float = 0.0, /, **kwargs: Any) -> None:
+        _require_python_can()
+        self.set_bus(bus)
+        self._polling_timeout = kwargs.pop("timeout", timeout)
+        if isinstance(self._polling_timeout, bool) or not isinstance(self._polling_timeout, (int, float)):
+            raise TypeError(f"timeout must be a number of seconds, not {self._polling_timeout!r}")
+        super().__init__(rxfn=self.rx_canbus, txfn=_make_python_can_tx_func(self), **kwargs)
+
+    def set_bus(self, bus: can.BusABC) -> None:
+        """Work on another bus.
+
+        :raises ValueError: if it is no python-can bus.
+        """
+        import can
+
+        if not isinstance(bus, can.BusABC):
+            raise ValueError(f"bus must be a python-can bus, not {bus!r}")
+        self.bus = bus
+
+    def rx_canbus(self, timeout: float = 0.0) -> CanMessage | None:
+        """The next data frame on the bus."""
+        timeout = timeout or self._polling_timeout
+        for _ in range(self._PASSED_OVER_AT_ONCE):
+            received = self.bus.recv(timeout)
+            if received is None:
+                return None
+            message = _python_can_to_isotp_message(received)
+            if message is not None:
+                return message
+        return None
+
+    def tx_canbus(self, msg: CanMessage) -> None:
+        """Send a frame on the bus."""
+        self.txfn(msg)
+
+
+class NotifierBasedCanStack(TransportLayer):
+    """The transport layer on a python-can bus that a `can.Notifier` reads; needs no thread of its own.
+
+    :param bus: `can.BusABC` to send on.
+    :param notifier: `can.Notifier` that reads the bus.
+
+    All other parameters are those of :class:`TransportLayer`, by name, but for rxfn and txfn. Receives only
+    after :meth:`start`.
+
+    :raises RuntimeError: if python-can is not installed.
+    :raises ValueError: if `bus` is no python-can bus or `notifier` no notifier.
+    """
+
+    bus: can.BusABC
+    notifier: can.Notifier
+
+    def __init__(self, bus: can.BusABC, notifier: can.Notifier, **kwargs: Any) -> None:
+        _require_python_can()
+        import can
+
+        if not isinstance(bus, can.BusABC):
+            raise ValueError(f"bus must be a python-can bus, not {bus!r}")
+        if not isinstance(notifier, can.Notifier):
+            raise ValueError(f"notifier must be a can.Notifier, not {notifier!r}")
+        self.bus = bus
+        self.notifier = notifier
+        self.buffered_reader: Callable[[can.Message], None] | None = None
+        super().__init__(rxfn=self._no_frame, txfn=_make_python_can_tx_func(self), **kwargs)
+
+    def _no_frame(self, timeout: float = 0.0) -> None:
+        """A layer that was not started hears nothing: the notifier does not know it."""
+
+    def _start_reading(self) -> None:
+        self.buffered_reader = self._on_message_received
+        self.notifier.add_listener(self.buffered_reader)
+
+    def _stop_reading(self) -> None:
+        reader, self.buffered_reader = self.buffered_reader, None
+        if reader is not None:
+            self.notifier.remove_listener(reader)
+
+    def _on_message_received(self, msg: can.Message) -> None:
+        message = _python_can_to_isotp_message(msg)
+        if message is not None:
+            self.feed(message)
