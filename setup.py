@@ -22,6 +22,7 @@ directives = {
     "overflowcheck": False,
     "cdivision": True,
     "embedsignature": True,
+    "embedsignature.format": "clinic",
     "autotestdict": False,
     "freethreading_compatible": True,
     "linetrace": trace,

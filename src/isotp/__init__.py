@@ -3,7 +3,10 @@
 This file hands names on, nothing else.
 """
 
+from pathlib import Path
+
 from isotp import address, can_message, errors, protocol, tools, tpsock
+from isotp._installation import warn_of_shared_folder
 from isotp._version import __version__
 from isotp.address import Address, AddressingMode, AsymmetricAddress, TargetAddressType
 from isotp.can_message import CanMessage
@@ -16,6 +19,9 @@ __author__ = "The can-isotp-cython developers"
 
 # Which generation of the API this is; clients such as udsoncan ask for it.
 _major_version_ = 2
+
+warn_of_shared_folder(Path(__file__).parent.parent)
+del Path, warn_of_shared_folder
 
 __all__ = [
     "Address",

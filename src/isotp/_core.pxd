@@ -1,7 +1,7 @@
 # C vocabulary of the protocol: the structs, codes and constants that the compiled modules share.
 # The steps that work on them are in _protocol.pxi; the types that Python sees are in _core.pyx.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef enum:
@@ -12,6 +12,7 @@ cdef enum:
     CANFD_FDF = 0x04               # linux/can.h: this is a CAN FD frame
     DEFAULT_PADDING = 0xCC         # ISO 15765-2, 10.4.2.1: recommended filler byte
     INVALID_DLC = 0xFF
+    NO_BLOCKSIZE = 0x100           # no flow control frame came yet
 
 
 # Time is always an argument, in nanoseconds of any monotonic clock.
@@ -173,7 +174,7 @@ cdef struct Transmitter:
     TxStateCode state
     bint functional
     uint8_t sn
-    uint8_t blocksize              # as the receiver asked
+    uint16_t blocksize             # as the receiver asked, or NO_BLOCKSIZE
     uint32_t in_block
     uint32_t waits                 # wait frames in a row
     uint64_t size

@@ -33,6 +33,24 @@ cdef extern from "_clock.h":
     int64_t isotp_monotonic_ns() noexcept nogil
 
 
+cdef extern from *:
+    """
+    /* Calls with one or no positional argument, without the tuple and the checks of a general call. */
+    static CYTHON_INLINE PyObject *isotp_call_one(PyObject *callable, PyObject *argument) {
+        PyObject *arguments[2] = {NULL, argument};
+        return PyObject_Vectorcall(callable, arguments + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+    static CYTHON_INLINE PyObject *isotp_call_none(PyObject *callable) {
+        PyObject *arguments[1] = {NULL};
+        return PyObject_Vectorcall(callable, arguments + 1, 0 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+    """
+    object call_with "isotp_call_one"(object function, object argument)
+    object call_without "isotp_call_none"(object function)
+    # NULL: the call raised
+    PyObject *try_call_with "isotp_call_one"(object function, object argument)
+
+
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() noexcept nogil
 
@@ -105,6 +123,11 @@ cdef dict OUTCOMES = {
 }
 
 
+cdef int raise_current() except -1:
+    """Hand the exception that a C call left behind to Python code."""
+    return -1
+
+
 cdef object make_error(OutcomeCode code, const Outcome *outcome):
     error_class, sentence = OUTCOMES[code]
     return error_class(sentence.format(given=outcome.given, expected=outcome.expected))
@@ -141,7 +164,8 @@ def dlc_of(size):
 @cython.freelist(1024)
 @cython.no_gc
 cdef class CanMessage:
-    """One frame on the CAN bus (ISO 11898-1), classic or FD.
+    """CanMessage(arbitration_id=0, dlc=0, data=b"", extended_id=False, is_fd=False, bitrate_switch=False)\n--\n\n
+    One frame on the CAN bus (ISO 11898-1), classic or FD.
 
     Nothing is checked here: a message is what a driver says it received, or what a layer asks to send.
 
@@ -280,7 +304,8 @@ cdef CanMessage message_of_frame(const Frame *frame):
 
 
 cdef class PDU:
-    """The N_PCI and the payload of one CAN frame, decoded (ISO 15765-2, 9.6).
+    """PDU(msg, start_of_data=0)\n--\n\n
+    The N_PCI and the payload of one CAN frame, decoded (ISO 15765-2, 9.6).
 
     :param msg: message with a `data` attribute.
     :param start_of_data: bytes of address information before the N_PCI (0 or 1).
@@ -347,7 +372,8 @@ cdef class PDU:
 
 
 cdef class RateLimiter:
-    """Keeps the mean bit rate of sent payloads below a limit, over a sliding window.
+    """RateLimiter(mean_bitrate=10000000, window_size_sec=0.1)\n--\n\n
+    Keeps the mean bit rate of sent payloads below a limit, over a sliding window.
 
     :param mean_bitrate: bits a second.
     :param window_size_sec: length of the window in seconds.
@@ -364,10 +390,13 @@ cdef class RateLimiter:
         memset(&self.window, 0, sizeof(RateWindow))
 
     def __init__(self, mean_bitrate=10_000_000, window_size_sec=0.1):
+        self.configure(mean_bitrate, window_size_sec)
+
+    def configure(self, mean_bitrate, window_size_sec):
+        """Start anew with other values; enabled if they are possible."""
         self.mean_bitrate = mean_bitrate
         self.window_size_sec = window_size_sec
         self.is_enabled = False
-        self.reset()
         if self.can_be_enabled():
             self.enable()
 
@@ -431,6 +460,7 @@ cdef class RateLimiter:
 # ---------------------------------------------------------------- queues
 
 
+@cython.final
 cdef class MessageQueue:
     """First in, first out, any number of threads on both sides; used as `queue.Queue` is."""
 
@@ -587,7 +617,8 @@ cdef object as_payload(object data):
 
 @cython.freelist(16)
 cdef class SendRequest:
-    """A message on its way out: what it is, and how it ended.
+    """SendRequest(data, target_address_type=0)\n--\n\n
+    A message on its way out: what it is, and how it ended.
 
     :param data: payload, or `(generator, size)`.
     :param target_address_type: physical or functional.
@@ -607,6 +638,7 @@ cdef class SendRequest:
     def __init__(self, data, target_address_type=TargetAddressType.Physical):
         self._set(data, TargetAddressType(target_address_type) == TargetAddressType.Functional)
 
+    @cython.final
     cdef int _set(self, object data, bint functional) except -1:
         self.functional = functional
         if isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "__next__"):
@@ -659,6 +691,7 @@ cdef class SendRequest:
         """Say how the request ended and release who waits for it."""
         self._complete(success, None)
 
+    @cython.final
     cdef int _complete(self, bint success, object failure) except -1:
         with cython.critical_section(self):
             self.done = True
@@ -676,7 +709,8 @@ cdef class SendRequest:
 
 @cython.freelist(8)
 cdef class ProcessStats:
-    """What one call of process() did.
+    """ProcessStats(received, received_processed, sent, frame_received)\n--\n\n
+    What one call of process() did.
 
     :param received: frames that rxfn gave.
     :param received_processed: those of them that were for this layer.
@@ -796,6 +830,7 @@ cdef class Engine:
 
     # ------------------------------------------------ settings
 
+    @cython.final
     cdef int64_t _read_clock(self) except? -1:
         return isotp_monotonic_ns() if self.clock is None else self.clock()
 
@@ -821,6 +856,7 @@ cdef class Engine:
         levels = getattr(logger, "_cache", None)
         self.logger_levels = levels if type(levels) is dict else None
 
+    @cython.final
     cdef bint _is_logging_frames(self) except -1:
         cdef PyObject *cached
         if self.logger_levels is not None:
@@ -843,6 +879,7 @@ cdef class Engine:
     def _params_changed(self):
         self.stale = True
 
+    @cython.final
     cdef int _flatten(self) except -1:
         """Read the Params into the C struct that the protocol works with."""
         cdef Config config
@@ -888,7 +925,7 @@ cdef class Engine:
         """
         self._params.validate()
         self._flatten()
-        self.rate_limiter.__init__(self._params.rate_limit_max_bitrate, self._params.rate_limit_window_size)
+        self.rate_limiter.configure(self._params.rate_limit_max_bitrate, self._params.rate_limit_window_size)
         if not self._params.rate_limit_enable:
             self.rate_limiter.disable()
 
@@ -1016,6 +1053,7 @@ cdef class Engine:
 
     # ------------------------------------------------ who runs the machines
 
+    @cython.final
     cdef bint _enter(self) noexcept:
         """True: this thread runs the machines now. False: another one does, and will look again."""
         cdef bint entered
@@ -1029,6 +1067,7 @@ cdef class Engine:
                 self.again = True
         return entered
 
+    @cython.final
     cdef bint _leave(self) noexcept:
         """False: there is new work, this thread stays in charge."""
         cdef bint left
@@ -1037,6 +1076,12 @@ cdef class Engine:
             self.again = False
             self.busy = not left
         return left
+
+    @cython.final
+    cdef void _exit(self) noexcept:
+        """Let others in, whatever work there is."""
+        with cython.critical_section(self):
+            self.busy = False
 
     def process(self, rx_timeout=0.0, bint do_rx=True, bint do_tx=True):
         """Take frames from rxfn, handle them, give frames to txfn; does not wait unless rxfn does.
@@ -1054,8 +1099,7 @@ cdef class Engine:
         try:
             return self._run(rx_timeout, do_rx, do_tx)
         finally:
-            with cython.critical_section(self):
-                self.busy = False
+            self._exit()
 
     def feed(self, message):
         """Give one received frame to a started layer, from any thread."""
@@ -1075,8 +1119,7 @@ cdef class Engine:
                 self._report_callback_error(error)
                 continue
             except BaseException:
-                with cython.critical_section(self):
-                    self.busy = False
+                self._exit()
                 raise
             if self._leave():
                 break
@@ -1116,6 +1159,7 @@ cdef class Engine:
             self.wake_ns = min(deadline, now + <int64_t>(longest * 1e9))
         return max(0, self.wake_ns - now) / 1e9
 
+    @cython.final
     cdef int64_t _deadline(self) noexcept:
         cdef int64_t deadline = self.rx.deadline
         if self.tx.state == TX_WAIT_FC:
@@ -1124,6 +1168,7 @@ cdef class Engine:
             deadline = min(deadline, self._earliest_frame())
         return deadline
 
+    @cython.final
     cdef int64_t _earliest_frame(self) noexcept:
         """When STmin and the rate limiter let the next frame go, as far as known now."""
         cdef int64_t due = self.tx.cf_due if self.tx.state == TX_TRANSMIT_CF else 0
@@ -1138,13 +1183,11 @@ cdef class Engine:
 
     # ------------------------------------------------ the loop
 
+    @cython.final
     cdef ProcessStats _run(self, object rx_timeout, bint do_rx, bint do_tx):
         cdef bint tx_first
         cdef bint rx_again
-        if self.stale:
-            self._flatten()
-        self.now = self._read_clock()
-        self.logs_frames = self._is_logging_frames()
+        self._begin_pass()
         self.received = self.processed = self.sent = self.messages = 0
         tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and self.tx_queue.count > 0
         if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
@@ -1160,6 +1203,15 @@ cdef class Engine:
                 break
         return new_stats(self.received, self.processed, self.sent, self.messages)
 
+    @cython.final
+    cdef inline int _begin_pass(self) except -1:
+        if self.stale:
+            self._flatten()
+        self.now = self._read_clock()
+        self.logs_frames = self._is_logging_frames()
+        return 0
+
+    @cython.final
     cdef int _expire(self, bint do_rx, bint do_tx) except -1:
         """Give up what waited too long. A frame that is read after that comes too late."""
         cdef bint expired = False
@@ -1176,16 +1228,17 @@ cdef class Engine:
             self._fail_active()
         return 0
 
-    cdef int _receive_pass(self, object rx_timeout) except -1:
+    @cython.final
+    cdef inline int _receive_pass(self, object rx_timeout) except -1:
         """Read until there is no frame, or until a flow control frame is due."""
         cdef bint waits = self.takes_timeout and not self.driven and rx_timeout != 0
         while True:
             if self.driven:
                 message = self.inbox.pop()
             elif self.takes_timeout:
-                message = self._rxfn(rx_timeout)
+                message = call_with(self._rxfn, rx_timeout)
             else:
-                message = self._rxfn()
+                message = call_without(self._rxfn)
             if waits:
                 self.now = self._read_clock()
                 self._expire(True, True)
@@ -1198,20 +1251,17 @@ cdef class Engine:
             if self.rx.due != FS_NONE:
                 return 0
 
-    cdef int _take(self, object message) except -1:
+    @cython.final
+    cdef inline int _take(self, object message) except -1:
         """Handle one received frame, of our own type or of any with the same attributes."""
         cdef uint32_t can_id
         cdef CanMessage own
-        cdef const uint8_t *bytes_at
-        cdef Py_ssize_t size
         if type(message) is CanMessage:
             own = <CanMessage>message
             can_id = own.frame.can_id
-            data = own.held
             if own.frame.res0 & INLINE:
-                bytes_at = own.frame.data
-                size = own.frame.len
-                return self._take_bytes(message, can_id, bytes_at, size)
+                return self._take_bytes(message, can_id, own.frame.data, own.frame.len)
+            data = own.held
         else:
             number = message.arbitration_id
             data = message.data
@@ -1225,7 +1275,8 @@ cdef class Engine:
         return self._take_bytes(
             message, can_id, <const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
-    cdef int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
+    @cython.final
+    cdef inline int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
         cdef RxEvent event
         cdef bint gave_up = False
         cdef bint ours
@@ -1246,13 +1297,15 @@ cdef class Engine:
                 gave_up = on_flow_control(&self.tx, &self.config, &self.rx.flow_control, self.now, &self.outcome)
             elif event == RX_MESSAGE:
                 payload = PyByteArray_FromStringAndSize(<char *>self.rx.message, <Py_ssize_t>self.rx.message_size)
-        if self.outcome.code != OK or self.outcome.interruption != OK:
-            self._report_reception(gave_up)
         if event == RX_MESSAGE:
             self.messages += 1
             self.rx_queue.push(payload)
+        # Last, so that an error handler that raises costs no message
+        if self.outcome.code != OK or self.outcome.interruption != OK:
+            self._report_reception(gave_up)
         return 0
 
+    @cython.final
     cdef int _report_reception(self, bint gave_up) except -1:
         if self.outcome.interruption != OK:
             self._hand_to_handler(make_error(self.outcome.interruption, &self.outcome))
@@ -1262,6 +1315,7 @@ cdef class Engine:
             self._report()
         return 0
 
+    @cython.final
     cdef int _transmit_pass(self, bint do_rx) except -1:
         """Send what may be sent now. 1: reception is to have a turn before more is sent."""
         cdef int burst = 0
@@ -1311,23 +1365,23 @@ cdef class Engine:
                 if do_rx:
                     return 1
 
+    @cython.final
     cdef int _send_flow_control(self) except -1:
         cdef CanMessage message = new_frame_message()
         with cython.critical_section(self):
             encode_flow_control(self.rx.due, &self.config, &self.filter, &message.frame)
             # N_Cr runs from here; a txfn that raises leaves a reception that ends by that time-out
             flow_control_sent(&self.rx, &self.config, self.now)
-        self._put(message)
+        if not self._put(message):
+            raise_current()
         return 0
 
-    cdef int _send_frame(self, CanMessage message, SendRequest request, uint32_t epoch) except -1:
+    @cython.final
+    cdef inline int _send_frame(self, CanMessage message, SendRequest request, uint32_t epoch) except -1:
         """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile."""
         cdef bint last = False
-        try:
-            self._put(message)
-        except BaseException as error:
-            self._stop_active(request, epoch, error)
-            raise
+        if not self._put(message):
+            self._fail_with_current_exception(request, epoch)
         if self.tx.state != TX_SF_STANDBY and (
                 self.tx.state == TX_FF_STANDBY or self.tx.stmin_ns != 0
                 or (self.tx.blocksize != 0 and self.tx.in_block + 1 >= self.tx.blocksize)):
@@ -1345,14 +1399,30 @@ cdef class Engine:
             request._complete(True, None)
         return 0
 
-    cdef int _put(self, CanMessage message) except -1:
+    @cython.final
+    cdef inline int _put(self, CanMessage message) except -1:
+        """Give a frame to txfn. 0: it raised, and the exception is the caller's to handle."""
+        cdef PyObject *returned
         message.frame.res1 = DLC_CODE[message.frame.len]
         if self.logs_frames:
             self._log_frame("Tx", message.frame.can_id, message.frame.data[:message.frame.len], "p")
         self.sent += 1
-        self.txfn(message)
-        return 0
+        returned = try_call_with(self.txfn, message)
+        if returned == NULL:
+            return 0
+        Py_XDECREF(returned)
+        return 1
 
+    @cython.final
+    cdef int _fail_with_current_exception(self, SendRequest request, uint32_t epoch) except -1:
+        """txfn raised: the message fails with that exception, which goes on to the caller."""
+        try:
+            raise_current()
+        except BaseException as error:
+            self._stop_active(request, epoch, error)
+            raise
+
+    @cython.final
     cdef bint _begin_next(self) except -1:
         """Take the next message out of the queue."""
         cdef SendRequest request
@@ -1370,6 +1440,7 @@ cdef class Engine:
                 supply(&self.tx, <const uint8_t *>PyBytes_AS_STRING(request.source), request.size)
         return True
 
+    @cython.final
     cdef bint _fill_stage(self, SendRequest request) except -1:
         """Take the bytes of the next frame from the generator. False: the message was given up."""
         cdef uint64_t wanted = next_payload_size(&self.tx, &self.config, &self.filter)
@@ -1408,6 +1479,7 @@ cdef class Engine:
 
     # ------------------------------------------------ the end of a message, errors
 
+    @cython.final
     cdef int _stop_active(self, SendRequest request, uint32_t epoch, object error) except -1:
         with cython.critical_section(self):
             if self.tx.epoch == epoch:
@@ -1416,12 +1488,14 @@ cdef class Engine:
         request._complete(False, error)
         return 0
 
+    @cython.final
     cdef int _give_up(self, SendRequest request, uint32_t epoch, object error, object cause) except -1:
         error.__cause__ = cause
         self._stop_active(request, epoch, error)
         self._hand_to_handler(error)
         return 0
 
+    @cython.final
     cdef int _fail_active(self) except -1:
         """The transmitter gave the active message up; self.outcome says why."""
         cdef SendRequest request
@@ -1434,10 +1508,12 @@ cdef class Engine:
         self._hand_to_handler(error)
         return 0
 
+    @cython.final
     cdef int _report(self) except -1:
         self._hand_to_handler(make_error(self.outcome.code, &self.outcome))
         return 0
 
+    @cython.final
     cdef int _hand_to_handler(self, object error) except -1:
         self.last_error = error
         self._logger.warning("%s: %s", type(error).__name__, error)
@@ -1468,6 +1544,8 @@ cdef class Engine:
             transmitter_stop(&self.tx)
         if request is not None:
             request._complete(False, None)
+        if self.driven and self.tx_queue.count > 0:
+            self.drive()
 
     def stop_receiving(self):
         """Give up the message that is being received. Acts at once, from any thread."""
@@ -1534,8 +1612,8 @@ cdef class Engine:
 
     @property
     def remote_blocksize(self):
-        """BS that the receiver of our message asked for."""
-        return self.tx.blocksize
+        """BS that the last flow control frame asked for; None before the first one."""
+        return None if self.tx.blocksize == NO_BLOCKSIZE else self.tx.blocksize
 
     @property
     def actual_rxdl(self):
@@ -1611,13 +1689,14 @@ cdef class Engine:
 
     # ------------------------------------------------ single steps, as the first generation had them
 
-    def process_rx(self, message):
+    def process_rx(self, msg):
         """Handle one received frame."""
-        if self.stale:
-            self._flatten()
-        self.now = self._read_clock()
-        self.logs_frames = self._is_logging_frames()
-        self._take(message)
+        if self._enter():
+            try:
+                self._begin_pass()
+                self._take(msg)
+            finally:
+                self._exit()
 
     def process_tx(self):
         """The next frame to send, which counts as sent; None if there is none now."""
@@ -1627,22 +1706,22 @@ cdef class Engine:
         txfn, self.txfn = self.txfn, frames.append
         self.burst_limit = 1
         try:
-            if self.stale:
-                self._flatten()
-            self.now = self._read_clock()
-            self.logs_frames = self._is_logging_frames()
+            self._begin_pass()
             self._transmit_pass(True)
         finally:
             self.txfn = txfn
             self.burst_limit = FRAMES_PER_CLOCK_READ
-            with cython.critical_section(self):
-                self.busy = False
+            self._exit()
         return frames[0] if frames else None
 
     def check_timeouts_rx(self):
         """Report a reception that waited longer than N_Cr."""
-        self.now = self._read_clock()
-        self._expire(True, False)
+        if self._enter():
+            try:
+                self._begin_pass()
+                self._expire(True, False)
+            finally:
+                self._exit()
 
     def start_rx_fc_timer(self):
         """Start N_Bs anew, if a flow control frame is awaited."""

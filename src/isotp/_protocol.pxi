@@ -29,6 +29,16 @@ cdef extern from *:
     const uint8_t[65] DLC_CODE "ISOTP_DLC"
 
 
+cdef inline void copy_payload(uint8_t *to, const uint8_t *source, uint64_t size) noexcept nogil:
+    """memcpy, with the sizes of full consecutive frames known to the compiler: it then needs no call."""
+    if size == 7:
+        memcpy(to, source, 7)
+    elif size == 63:
+        memcpy(to, source, 63)
+    else:
+        memcpy(to, source, <size_t>size)
+
+
 # ---------------------------------------------------------------- N_PCI
 
 
@@ -187,7 +197,7 @@ cdef inline bint receiver_append(Receiver *rx, const uint8_t *data, uint64_t siz
         size = rx.size - rx.got
     if not receiver_reserve(rx, rx.got + size):
         return False
-    memcpy(&rx.buffer[rx.got], data, <size_t>size)
+    copy_payload(&rx.buffer[rx.got], data, size)
     rx.got += size
     return True
 
@@ -369,6 +379,7 @@ cdef inline uint64_t next_payload_size(
 cdef inline void transmitter_init(Transmitter *tx) noexcept nogil:
     memset(tx, 0, sizeof(Transmitter))
     tx.fc_deadline = NEVER
+    tx.blocksize = NO_BLOCKSIZE
 
 
 cdef inline void transmitter_stop(Transmitter *tx) noexcept nogil:
@@ -439,7 +450,7 @@ cdef inline bint encode_next(
             pci[3] = <uint8_t>((tx.size >> 16) & 0xFF)
             pci[4] = <uint8_t>((tx.size >> 8) & 0xFF)
             pci[5] = <uint8_t>(tx.size & 0xFF)
-    memcpy(&pci[header], &tx.chunk[tx.chunk_used], <size_t>payload)
+    copy_payload(&pci[header], &tx.chunk[tx.chunk_used], payload)
     tx.in_frame = <uint8_t>payload
     close_frame(out, config, address.tx_prefix_size + header + <int>payload)
     return True

@@ -6,19 +6,20 @@ They own threads and I/O; the protocol is in the compiled core, whose engine the
 from __future__ import annotations
 
 import enum
-import importlib.util
+import importlib
 import inspect
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from logging import getLogger
-from typing import TYPE_CHECKING, Any, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from isotp import _core, _timekeeper
 from isotp._core import CanMessage, Engine, ProcessStats, RateLimiter, SendRequest, dlc_of, nearest_can_fd_size
 from isotp.address import Address, AsymmetricAddress
-from isotp.errors import IsoTpError
+from isotp.errors import IsoTpError, IsotpError
 from isotp.params import Params
 from isotp.tools import FiniteByteGenerator, Timer
 
@@ -32,19 +33,33 @@ TxFn = Callable[[CanMessage], Any]
 ErrorHandler = Callable[[IsoTpError], Any]
 SendGenerator = tuple[Generator[int, None, None], int]
 PostSendCallback = Callable[[SendRequest], Any]
+_Documented = TypeVar("_Documented", bound=Callable[..., Any])
 
 _INTERNAL_TIMEOUT_IDS = range(0x7F5, 0x7FC)
 
 
-def __getattr__(name: str) -> Any:
-    # python-can takes long to import, and is not needed by those who bring their own rxfn and txfn.
-    if name == "can":
-        import can
+def _python_can() -> ModuleType:
+    """python-can, imported at its first use: it takes long, and not everybody needs it.
 
-        return can
-    if name == "_can_available":
-        return importlib.util.find_spec("can") is not None
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    :raises RuntimeError: if it is not installed.
+    """
+    try:
+        return importlib.import_module("can")
+    except ImportError as error:
+        raise RuntimeError("python-can is not installed: pip install 'can-isotp-cython[can]'") from error
+
+
+def __getattr__(name: str) -> Any:
+    # Names that user code finds here: the module "can", and whether it is there.
+    if name not in ("can", "_can_available"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = _python_can()
+    except RuntimeError as error:
+        if name == "_can_available":
+            return False
+        raise AttributeError(str(error)) from error
+    return module if name == "can" else True
 
 
 class PDU(_core.PDU):
@@ -433,10 +448,8 @@ def _python_can_to_isotp_message(msg: can.Message | None) -> CanMessage | None:
 
 def python_can_tx_canbus_3plus(owner: BusOwner, msg: CanMessage) -> None:
     """Send a frame on the owner's bus (python-can 3 and later)."""
-    import can
-
     owner.bus.send(
-        can.Message(
+        _python_can().Message(
             arbitration_id=msg.arbitration_id,
             data=msg.data,
             is_extended_id=msg.is_extended_id,
@@ -446,6 +459,21 @@ def python_can_tx_canbus_3plus(owner: BusOwner, msg: CanMessage) -> None:
     )
 
 
+def python_can_tx_canbus_3minus(owner: BusOwner, msg: CanMessage) -> None:
+    """Send a frame on the owner's bus (python-can before 3, which had another name for `is_extended_id`)."""
+    owner.bus.send(_python_can().Message(arbitration_id=msg.arbitration_id, data=msg.data, extended_id=msg.is_extended_id))
+
+
+def is_documented_by(original: Callable[..., Any]) -> Callable[[_Documented], _Documented]:
+    """Decorator: the docstring of `original` is that of the decorated function too."""
+
+    def document(function: _Documented) -> _Documented:
+        function.__doc__ = original.__doc__
+        return function
+
+    return document
+
+
 def _make_python_can_tx_func(owner: BusOwner) -> TxFn:
     def send(msg: CanMessage) -> None:
         python_can_tx_canbus_3plus(owner, msg)
@@ -453,9 +481,10 @@ def _make_python_can_tx_func(owner: BusOwner) -> TxFn:
     return send
 
 
-def _require_python_can() -> None:
-    if importlib.util.find_spec("can") is None:
-        raise RuntimeError("python-can is not installed: pip install 'can-isotp-cython[can]'")
+def _checked_bus(bus: can.BusABC) -> can.BusABC:
+    if not isinstance(bus, _python_can().BusABC):
+        raise ValueError(f"bus must be a python-can bus, not {bus!r}")
+    return bus
 
 
 class CanStack(TransportLayer):
@@ -475,24 +504,19 @@ class CanStack(TransportLayer):
     # Error and remote frames that one read passes over before it gives others a turn.
     _PASSED_OVER_AT_ONCE = 1000
 
-    def __init__(self, bus: can.BusABC, timeout: float = 0.0, /, **kwargs: Any) -> None:
-        _require_python_can()
+    def __init__(self, bus: can.BusABC, timeout: float = 0.0, **kwargs: Any) -> None:
         self.set_bus(bus)
-        self._polling_timeout = kwargs.pop("timeout", timeout)
-        if isinstance(self._polling_timeout, bool) or not isinstance(self._polling_timeout, (int, float)):
-            raise TypeError(f"timeout must be a number of seconds, not {self._polling_timeout!r}")
-        super().__init__(rxfn=self.rx_canbus, txfn=_make_python_can_tx_func(self), **kwargs)
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+            raise TypeError(f"timeout must be a number of seconds, not {timeout!r}; address and all else go by name")
+        self._polling_timeout = timeout
+        super().__init__(rxfn=self.rx_canbus, txfn=self.tx_canbus, **kwargs)
 
     def set_bus(self, bus: can.BusABC) -> None:
         """Work on another bus.
 
         :raises ValueError: if it is no python-can bus.
         """
-        import can
-
-        if not isinstance(bus, can.BusABC):
-            raise ValueError(f"bus must be a python-can bus, not {bus!r}")
-        self.bus = bus
+        self.bus = _checked_bus(bus)
 
     def rx_canbus(self, timeout: float = 0.0) -> CanMessage | None:
         """The next data frame on the bus."""
@@ -508,7 +532,7 @@ class CanStack(TransportLayer):
 
     def tx_canbus(self, msg: CanMessage) -> None:
         """Send a frame on the bus."""
-        self.txfn(msg)
+        python_can_tx_canbus_3plus(self, msg)
 
 
 class NotifierBasedCanStack(TransportLayer):
@@ -528,14 +552,9 @@ class NotifierBasedCanStack(TransportLayer):
     notifier: can.Notifier
 
     def __init__(self, bus: can.BusABC, notifier: can.Notifier, **kwargs: Any) -> None:
-        _require_python_can()
-        import can
-
-        if not isinstance(bus, can.BusABC):
-            raise ValueError(f"bus must be a python-can bus, not {bus!r}")
-        if not isinstance(notifier, can.Notifier):
+        self.bus = _checked_bus(bus)
+        if not isinstance(notifier, _python_can().Notifier):
             raise ValueError(f"notifier must be a can.Notifier, not {notifier!r}")
-        self.bus = bus
         self.notifier = notifier
         self.buffered_reader: Callable[[can.Message], None] | None = None
         super().__init__(rxfn=self._no_frame, txfn=_make_python_can_tx_func(self), **kwargs)

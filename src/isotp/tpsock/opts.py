@@ -12,7 +12,7 @@ import errno
 import operator
 import socket as socket_module
 import struct
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar, TypeVar
 
 from isotp.tpsock import check_support, flags
@@ -100,6 +100,10 @@ class _OptionStruct:
         )
         return f"<{type(self).__name__}: {', '.join(shown)}>"
 
+    def _pack(self) -> bytes:
+        names = [field.name for field in fields(self)][: len(self._layout) - 1]
+        return struct.pack(self._layout, *(getattr(self, name) for name in names))
+
     @classmethod
     def read(cls: type[_Options], s: socket_module.socket) -> _Options:
         """The options of socket ``s``. ValueError if ``s`` is no socket, OSError if it is none for ISO-TP."""
@@ -108,13 +112,18 @@ class _OptionStruct:
 
     @classmethod
     def _change(cls: type[_Options], s: socket_module.socket, given: dict[str, int | None]) -> _Options:
-        options = cls.read(s)
+        before = cls.read(s)
+        options = replace(before)
         for name, code in zip(given, cls._layout[1:], strict=True):
             value = given[name]
             if value is not None:
                 setattr(options, name, _checked(name, value, _MAXIMUM[code]))
-        packed = struct.pack(cls._layout, *(getattr(options, name) for name in given))
-        _set_option(s, cls._option, packed, f"{options}{cls._rule}")
+        try:
+            _set_option(s, cls._option, options._pack(), f"{options}{cls._rule}")
+        except OptionError:
+            # The kernel takes over part of the general options that it refuses.
+            _set_option(s, cls._option, before._pack(), f"{before}")
+            raise
         return cls.read(s)
 
 
@@ -131,6 +140,7 @@ class GeneralOpts(_OptionStruct):
 
     _option: ClassVar[int] = CAN_ISOTP_OPTS
     _layout: ClassVar[str] = "=LLBBBB"
+    _rule: ClassVar[str] = ": SF_BROADCAST and CF_BROADCAST exclude each other in optflag"
     struct_size: ClassVar[int] = struct.calcsize("=LLBBBB")
 
     optflag: int = 0
@@ -169,7 +179,8 @@ class GeneralOpts(_OptionStruct):
 
         ``optflag`` replaces all flags, before those that the other values set are added.
 
-        :raises ValueError: ``s`` is no socket, or a value is out of range.
+        :raises ValueError: ``s`` is no socket, or a value is out of range; as
+            :exc:`isotp.tpsock.OptionError`, an OSError too, if the kernel refuses the flags together.
         :raises RuntimeError: the socket is bound.
         """
         assert_is_socket(s)
@@ -186,10 +197,6 @@ class GeneralOpts(_OptionStruct):
         ):
             if value is not None:
                 optflag |= flag
-        both = flags.SF_BROADCAST | flags.CF_BROADCAST
-        if optflag & both == both:
-            # The kernel refuses it too, but only after it has taken over everything but CF_BROADCAST.
-            raise ValueError(f"SF_BROADCAST and CF_BROADCAST exclude each other in optflag 0x{optflag:X}")
         times = {
             option: _NANOSECONDS.pack(_checked(name, value, _MAXIMUM["L"]))
             for name, value, option in (
