@@ -1,8 +1,8 @@
 """The exception classes: one for each thing that can go wrong on the bus or in a call.
 
-Only :class:`BlockingSendFailure` and :class:`BlockingSendTimeout` are raised to a caller. All others are
-handed, as instances, to the layer's ``error_handler``, because what they report happened on the bus while
-nobody was asking.
+A layer raises only :class:`BlockingSendFailure` and :class:`BlockingSendTimeout` to a caller. It hands all
+others, as instances, to its ``error_handler``, because what they report happened on the bus while nobody was
+asking. The kernel's sockets have no handler: there ``send`` and ``recv`` raise them, see ``isotp.tpsock``.
 
 Clause numbers are those of ISO 15765-2:2016.
 """
