@@ -7,7 +7,7 @@ from pathlib import Path
 
 from isotp import address, can_message, errors, protocol, tools, tpsock
 from isotp._installation import warn_of_shared_folder
-from isotp._version import __version__
+from isotp._version import __version__ as __version__
 from isotp.address import Address, AddressingMode, AsymmetricAddress, TargetAddressType
 from isotp.can_message import CanMessage
 from isotp.errors import *

@@ -751,6 +751,23 @@ cdef inline uint32_t flagged_id(uint32_t arbitration_id, bint is_extended_id) no
     return arbitration_id | <uint32_t>CAN_EFF_FLAG if is_extended_id else arbitration_id
 
 
+cdef bytes data_of(object message, uint32_t *can_id):
+    """Identifier (with CAN_EFF_FLAG) and data of any object that looks like a CanMessage."""
+    can_id[0] = NO_CAN_ID
+    if type(message) is CanMessage:
+        can_id[0] = (<CanMessage>message).frame.can_id
+        data = (<CanMessage>message).held
+    else:
+        number = message.arbitration_id
+        data = message.data
+        if hasattr(number, "__index__") and 0 <= operator.index(number) < NO_CAN_ID:
+            can_id[0] = operator.index(number)
+        can_id[0] = flagged_id(can_id[0], message.is_extended_id)
+    if type(data) is bytes:
+        return data
+    return b"" if data is None else bytes(data)
+
+
 cdef bint takes_frames_by_filter(object address):
     """False for a user's class that decides for itself which frames it takes: it is asked for each frame."""
     if "is_for_me" in getattr(address, "__dict__", ()):
@@ -808,7 +825,7 @@ cdef class Engine:
     cdef bint again
     cdef unsigned long owner
     cdef bint driven               # frames come by feed(), process() is not for the user
-    cdef MessageQueue inbox
+    cdef readonly MessageQueue inbox
     cdef int64_t wake_ns           # when the driver will look at the deadline again
     cdef object waker              # callable(deadline_ns) of the driver, for an earlier one
 
@@ -1255,31 +1272,20 @@ cdef class Engine:
     cdef inline int _take(self, object message) except -1:
         """Handle one received frame, of our own type or of any with the same attributes."""
         cdef uint32_t can_id
-        cdef CanMessage own
-        if type(message) is CanMessage:
-            own = <CanMessage>message
-            can_id = own.frame.can_id
-            if own.frame.res0 & INLINE:
-                return self._take_bytes(message, can_id, own.frame.data, own.frame.len)
-            data = own.held
-        else:
-            number = message.arbitration_id
-            data = message.data
-            can_id = NO_CAN_ID
-            if hasattr(number, "__index__") and 0 <= operator.index(number) < NO_CAN_ID:
-                can_id = operator.index(number)
-            if message.is_extended_id:
-                can_id |= CAN_EFF_FLAG
-        if type(data) is not bytes:
-            data = b"" if data is None else bytes(data)
-        return self._take_bytes(
-            message, can_id, <const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-
-    @cython.final
-    cdef inline int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
+        cdef const uint8_t *data
+        cdef Py_ssize_t size
         cdef RxEvent event
         cdef bint gave_up = False
         cdef bint ours
+        cdef object given = None   # owns what `data` points at, unless that is the message
+        if type(message) is CanMessage and (<CanMessage>message).frame.res0 & INLINE:
+            can_id = (<CanMessage>message).frame.can_id
+            data = (<CanMessage>message).frame.data
+            size = (<CanMessage>message).frame.len
+        else:
+            given = data_of(message, &can_id)
+            data = <const uint8_t *>PyBytes_AS_STRING(given)
+            size = PyBytes_GET_SIZE(given)
         if self.is_for_me is None:
             ours = is_for_us(&self.filter, can_id, data, size)
         else:

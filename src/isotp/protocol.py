@@ -16,23 +16,20 @@ from logging import getLogger
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from isotp import _core, _timekeeper
-from isotp._core import CanMessage, Engine, ProcessStats, RateLimiter, SendRequest, dlc_of, nearest_can_fd_size
+from isotp import _core, _timekeeper, tools
+from isotp._core import CanMessage, Engine, RateLimiter, dlc_of, nearest_can_fd_size
 from isotp.address import Address, AsymmetricAddress
-from isotp.errors import IsoTpError, IsotpError
-from isotp.params import Params
-from isotp.tools import FiniteByteGenerator, Timer
+from isotp.errors import IsoTpError
+from isotp.errors import IsotpError as IsotpError
+from isotp.params import Params as _Params
+from isotp.tools import FiniteByteGenerator as FiniteByteGenerator
+from isotp.tools import Timer as Timer
 
 if TYPE_CHECKING:
     import can
 
 __all__ = ["PDU", "CanStack", "NotifierBasedCanStack", "RateLimiter", "TransportLayer", "TransportLayerLogic"]
 
-RxFn = Callable[..., "CanMessage | None"]
-TxFn = Callable[[CanMessage], Any]
-ErrorHandler = Callable[[IsoTpError], Any]
-SendGenerator = tuple[Generator[int, None, None], int]
-PostSendCallback = Callable[[SendRequest], Any]
 _Documented = TypeVar("_Documented", bound=Callable[..., Any])
 
 _INTERNAL_TIMEOUT_IDS = range(0x7F5, 0x7FC)
@@ -133,16 +130,17 @@ class TransportLayerLogic(Engine):
 
     LOGGER_NAME = "isotp"
 
-    Params = Params
-    SendRequest = SendRequest
-    ProcessStats = ProcessStats
-    Timer = Timer
+    # Never of the form `Timer = Timer`: type checkers take that for a variable, and refuse it as a type.
+    Params = _Params
+    SendRequest = _core.SendRequest
+    ProcessStats = _core.ProcessStats
+    Timer = tools.Timer
 
-    RxFn = RxFn
-    TxFn = TxFn
-    ErrorHandler = ErrorHandler
-    SendGenerator = SendGenerator
-    PostSendCallback = PostSendCallback
+    RxFn = Callable[..., "CanMessage | None"]
+    TxFn = Callable[[CanMessage], Any]
+    ErrorHandler = Callable[[IsoTpError], Any]
+    SendGenerator = tuple[Generator[int, None, None], int]
+    PostSendCallback = Callable[[_core.SendRequest], Any]
 
     class RxState(enum.Enum):
         """What reception waits for."""
@@ -222,7 +220,7 @@ class TransportLayerLogic(Engine):
                 self.logger.warning("CAN ID 0x%03X is reserved by ISO 15765-4", identifier)
 
     def set_sleep_timing(self, idle: float, wait_fc: float) -> None:
-        """Change what :meth:`sleep_time` returns, in seconds: while idle, and while waiting for flow control."""
+        """Change what :meth:`sleep_time` returns (s): while idle, and while waiting for flow control."""
         self.timings = {
             (self.RxState.IDLE, self.TxState.IDLE): idle,
             (self.RxState.IDLE, self.TxState.WAIT_FC): wait_fc,
@@ -268,8 +266,8 @@ class TransportLayerLogic(Engine):
 
     def __repr__(self) -> str:
         return (
-            f"<{type(self).__name__} {self.address.get_content_str()} rx:{self.rx_state.name} tx:{self.tx_state.name}"
-            f" at 0x{id(self):x}>"
+            f"<{type(self).__name__} {self.address.get_content_str()}"
+            f" rx:{self.rx_state.name} tx:{self.tx_state.name} at 0x{id(self):x}>"
         )
 
     # What code of the first generation calls on a layer.
@@ -296,14 +294,20 @@ class TransportLayerLogic(Engine):
         return self._close_message(arbitration_id, bytes(data), self.address.is_tx_29bits())
 
 
+RxFn = TransportLayerLogic.RxFn
+TxFn = TransportLayerLogic.TxFn
+ErrorHandler = TransportLayerLogic.ErrorHandler
+PostSendCallback = TransportLayerLogic.PostSendCallback
+
+
 class TransportLayer(TransportLayerLogic):
     """The transport layer with a thread of its own, once :meth:`start` was called; polled as long as not.
 
     :param read_timeout: seconds that rxfn is asked to wait at the most. How long :meth:`stop` may take.
 
-    The other parameters are those of :class:`TransportLayerLogic`. After :meth:`start`, `rxfn` is called by the
-    layer's thread; `txfn` and `error_handler` by the thread that brings the event: the layer's thread for a
-    received frame, the caller of :meth:`send` for the first frame of a message.
+    The other parameters are those of :class:`TransportLayerLogic`. After :meth:`start`, `rxfn` is called by
+    the layer's thread; `txfn` and `error_handler` by the thread that brings the event: the layer's thread for
+    a received frame, the caller of :meth:`send` for the first frame of a message.
     """
 
     class Events:
@@ -334,6 +338,11 @@ class TransportLayer(TransportLayerLogic):
     def relay_thread(self) -> threading.Thread | None:
         """The thread that calls rxfn; there is only one thread, so it is `main_thread`."""
         return self.main_thread
+
+    @property
+    def rx_relay_queue(self) -> MessageQueue:
+        """Frames that were read and not handled yet."""
+        return self.inbox
 
     @property
     def user_rxfn(self) -> RxFn:
@@ -482,7 +491,8 @@ def _make_python_can_tx_func(owner: BusOwner) -> TxFn:
 
 
 def _checked_bus(bus: can.BusABC) -> can.BusABC:
-    if not isinstance(bus, _python_can().BusABC):
+    bus_class: type[can.BusABC] = _python_can().BusABC
+    if not isinstance(bus, bus_class):
         raise ValueError(f"bus must be a python-can bus, not {bus!r}")
     return bus
 

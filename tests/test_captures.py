@@ -1,0 +1,170 @@
+"""Real traffic of the Linux kernel's ISO-TP, read back by listen-mode layers: every message, byte for byte.
+
+The captures and the format of their truth files are described in data/captures/README.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import isotp
+
+can = pytest.importorskip("can", reason="the logs are read with python-can")
+
+CAPTURES = Path(__file__).parent / "data" / "captures"
+NAMES = ("kernel-mixed-1", "kernel-mixed-2")
+
+
+class Message(NamedTuple):
+    """A reassembled message: the pair it belongs to, its direction (True: from `tx` to `rx`), its bytes."""
+
+    pair: int
+    forward: bool
+    data: bytes
+
+
+@cache
+def truth(name: str) -> dict[str, Any]:
+    return json.loads((CAPTURES / f"{name}.json").read_text())
+
+
+@cache
+def expected_messages(name: str) -> tuple[Message, ...]:
+    messages = truth(name)["messages"]
+    return tuple(Message(m["pair"], m["forward"], bytes.fromhex(m["data"])) for m in messages)
+
+
+def by_session(messages: Iterable[Message]) -> dict[tuple[int, bool], list[bytes]]:
+    """The messages of each pair and direction in order.
+
+    Between sessions the truth file tells the order in which its reader threads woke up, not that of the bus.
+    """
+    sessions: dict[tuple[int, bool], list[bytes]] = {}
+    for message in messages:
+        sessions.setdefault((message.pair, message.forward), []).append(message.data)
+    return sessions
+
+
+@cache
+def frames(name: str) -> tuple[isotp.CanMessage, ...]:
+    with can.io.CanutilsLogReader(CAPTURES / f"{name}.log") as log:
+        return tuple(
+            isotp.CanMessage(
+                arbitration_id=message.arbitration_id,
+                data=bytes(message.data),
+                extended_id=message.is_extended_id,
+                is_fd=message.is_fd,
+                bitrate_switch=message.bitrate_switch,
+            )
+            for message in log
+        )
+
+
+def address_of(pair: dict[str, Any], forward: bool) -> isotp.Address:
+    """The address of a node that receives one direction of the pair."""
+    heard, other = (pair["tx"], pair["rx"]) if forward else (pair["rx"], pair["tx"])
+    bits = "29bits" if pair["extended_id"] else "11bits"
+    if pair["ext"] is None:
+        return isotp.Address(isotp.AddressingMode[f"Normal_{bits}"], rxid=heard, txid=other)
+    forth, back = pair["ext"]
+    source, target = (forth, back) if forward else (back, forth)
+    mode = isotp.AddressingMode[f"Extended_{bits}"]
+    return isotp.Address(mode, rxid=heard, txid=other, source_address=source, target_address=target)
+
+
+class Listener:
+    """A listen-mode layer on one direction of one pair; `pending` holds the frames that its rxfn gives."""
+
+    def __init__(self, layer_class: type, pair_number: int, pair: dict[str, Any], forward: bool) -> None:
+        self.pair_number = pair_number
+        self.forward = forward
+        self.pending: deque[isotp.CanMessage] = deque()
+        self.errors: list[Exception] = []
+        self.sent: list[isotp.CanMessage] = []
+        # The second generation hands rxfn a time-out, the first one nothing.
+        with_timeout = layer_class is isotp.TransportLayerLogic
+        self.layer = layer_class(
+            rxfn=self.receive_within if with_timeout else self.receive,
+            txfn=self.sent.append,
+            address=address_of(pair, forward),
+            error_handler=self.errors.append,
+            # N_Cr is no matter here: the frames come as fast as the machine reads them, or as slow.
+            params={"listen_mode": True, "rx_consecutive_frame_timeout": 600_000},
+        )
+
+    def receive(self) -> isotp.CanMessage | None:
+        return self.pending.popleft() if self.pending else None
+
+    def receive_within(self, timeout: float) -> isotp.CanMessage | None:
+        return self.receive()
+
+    def messages(self) -> list[Message]:
+        """Take the messages that are complete by now."""
+        found = []
+        while self.layer.available():
+            found.append(Message(self.pair_number, self.forward, bytes(self.layer.recv())))
+        return found
+
+
+def listeners_for(layer_class: type, name: str) -> list[Listener]:
+    return [
+        Listener(layer_class, number, pair, forward)
+        for number, pair in enumerate(truth(name)["pairs"])
+        for forward in (True, False)
+    ]
+
+
+def assert_silent_and_content(listeners: list[Listener]) -> None:
+    for listener in listeners:
+        assert listener.errors == []
+        assert listener.sent == []
+        assert not listener.layer.is_rx_active()
+
+
+layer_classes = pytest.mark.parametrize(
+    "layer_class", [isotp.TransportLayer, isotp.TransportLayerLogic], ids=lambda layer: layer.__name__
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@layer_classes
+def test_frame_by_frame(layer_class: type, name: str) -> None:
+    listeners = listeners_for(layer_class, name)
+    received: list[Message] = []
+    for frame in frames(name):
+        for listener in listeners:
+            listener.pending.append(frame)
+            listener.layer.process()
+            received += listener.messages()
+
+    assert len(received) == 96
+    assert by_session(received) == by_session(expected_messages(name))
+    assert_silent_and_content(listeners)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@layer_classes
+def test_all_at_once(layer_class: type, name: str) -> None:
+    listeners = listeners_for(layer_class, name)
+    received: list[Message] = []
+    for listener in listeners:
+        listener.pending.extend(frames(name))
+        stats = []
+        # One call need not take all frames: a First Frame may end it, so that its Flow Control can go out.
+        while listener.pending:
+            stats.append(listener.layer.process())
+        messages = listener.messages()
+        assert sum(each.received for each in stats) == len(frames(name))
+        assert sum(each.frame_received for each in stats) == len(messages)
+        assert sum(each.sent for each in stats) == 0
+        received += messages
+    assert len(received) == 96
+    assert by_session(received) == by_session(expected_messages(name))
+    assert_silent_and_content(listeners)
