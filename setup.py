@@ -35,7 +35,11 @@ else:
     compile_args = ["-O0", "-g3", "-UNDEBUG"] if debug or sanitize else ["-O3"]
     link_args = [f"-fsanitize={sanitize}"] if sanitize else []
     if sanitize:
-        compile_args += ["-fno-omit-frame-pointer", f"-fsanitize={sanitize}", "-fno-sanitize-recover=undefined"]
+        compile_args += [
+            "-fno-omit-frame-pointer",
+            f"-fsanitize={sanitize}",
+            "-fno-sanitize-recover=undefined",
+        ]
 
 setup(
     ext_modules=cythonize(

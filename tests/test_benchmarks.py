@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import isotp
 from benchmarks import __main__ as command
 from benchmarks import instructions, machine, peer_env, worker
 from benchmarks.cases import (
@@ -28,8 +30,6 @@ from benchmarks.cases import (
 from benchmarks.report import Comparison, Report
 from benchmarks.rounds import ROOT, Settings, Side, interleave, run_turn
 from benchmarks.worker import OURS, PEER, Timing, WrongPackageError
-
-import isotp
 
 VERSION = importlib.metadata.version(OURS)
 US = Side(OURS, VERSION, Path(sys.executable))

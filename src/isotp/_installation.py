@@ -9,7 +9,7 @@ __all__ = ["warn_of_shared_folder"]
 
 
 def warn_of_shared_folder(site: Path) -> None:
-    """Warn (RuntimeWarning) if can-isotp is installed in `site` too: whichever is removed takes the other's files."""
+    """Warn (RuntimeWarning) if can-isotp is in `site` too: whichever is removed takes the other's files."""
     if next(site.glob("can_isotp-*.dist-info"), None) is not None:
         warnings.warn(
             f"can-isotp and can-isotp-cython are both installed in {site}, and both are imported as 'isotp':"

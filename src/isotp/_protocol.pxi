@@ -51,7 +51,9 @@ cdef inline int64_t stmin_to_ns(uint8_t stmin) noexcept nogil:
     return -1
 
 
-cdef inline OutcomeCode decode_n_pci(const uint8_t *data, int size, int prefix, NPci *pci, Outcome *outcome) noexcept nogil:
+cdef inline OutcomeCode decode_n_pci(
+    const uint8_t *data, int size, int prefix, NPci *pci, Outcome *outcome,
+) noexcept nogil:
     """Read the N_PCI (table 9) behind `prefix` address bytes. Anything but OK: the frame is no N_PDU."""
     cdef int room = size - prefix
     cdef uint8_t first
@@ -119,7 +121,9 @@ cdef inline OutcomeCode decode_n_pci(const uint8_t *data, int size, int prefix, 
 # ---------------------------------------------------------------- addresses and frames
 
 
-cdef inline bint is_for_us(const AddressFilter *address, uint32_t can_id, const uint8_t *data, Py_ssize_t size) noexcept nogil:
+cdef inline bint is_for_us(
+    const AddressFilter *address, uint32_t can_id, const uint8_t *data, Py_ssize_t size,
+) noexcept nogil:
     if can_id != address.rx_id_physical and can_id != address.rx_id_functional:
         return False
     return address.rx_prefix_size == 0 or (size > 0 and data[0] == address.rx_prefix)

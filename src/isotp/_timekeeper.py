@@ -1,6 +1,7 @@
 """One thread that wakes started layers at their deadlines; it exists from the first deadline on.
 
-Layers with a reader thread need it only when another thread than the reader's leaves an early deadline behind.
+Layers with a reader thread need it only when another thread than the reader's leaves an early deadline
+behind.
 """
 
 from __future__ import annotations

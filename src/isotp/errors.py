@@ -42,10 +42,10 @@ class IsoTpError(Exception):
 
 
 class CallbackError(IsoTpError):
-    """A function of the user raised an exception on a thread that must go on; ``__cause__`` is that exception.
+    """A function of the user raised an exception on a thread that must go on, which is ``__cause__``.
 
-    Only started layers report it: where the user calls ``process()``, the exception simply comes out there. The
-    layer stays usable; a message whose ``txfn`` or generator raised has failed.
+    Only started layers report it: where the user calls ``process()``, the exception simply comes out there.
+    The layer stays usable; a message whose ``txfn`` or generator raised has failed.
     """
 
 

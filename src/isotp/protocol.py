@@ -14,10 +14,10 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from logging import getLogger
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from isotp import _core, _timekeeper, tools
-from isotp._core import CanMessage, Engine, RateLimiter, dlc_of, nearest_can_fd_size
+from isotp._core import CanMessage, Engine, MessageQueue, RateLimiter, dlc_of, nearest_can_fd_size
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.errors import IsotpError as IsotpError
@@ -130,17 +130,17 @@ class TransportLayerLogic(Engine):
 
     LOGGER_NAME = "isotp"
 
-    # Never of the form `Timer = Timer`: type checkers take that for a variable, and refuse it as a type.
-    Params = _Params
-    SendRequest = _core.SendRequest
-    ProcessStats = _core.ProcessStats
-    Timer = tools.Timer
+    # TypeAlias: without it, type checkers take a name in a class for a variable, which can be no type.
+    Params: TypeAlias = _Params
+    SendRequest: TypeAlias = _core.SendRequest
+    ProcessStats: TypeAlias = _core.ProcessStats
+    Timer: TypeAlias = tools.Timer
 
-    RxFn = Callable[..., "CanMessage | None"]
-    TxFn = Callable[[CanMessage], Any]
-    ErrorHandler = Callable[[IsoTpError], Any]
-    SendGenerator = tuple[Generator[int, None, None], int]
-    PostSendCallback = Callable[[_core.SendRequest], Any]
+    RxFn: TypeAlias = Callable[..., "CanMessage | None"]
+    TxFn: TypeAlias = Callable[[CanMessage], Any]
+    ErrorHandler: TypeAlias = Callable[[IsoTpError], Any]
+    SendGenerator: TypeAlias = tuple[Generator[int, None, None], int]
+    PostSendCallback: TypeAlias = Callable[[_core.SendRequest], Any]
 
     class RxState(enum.Enum):
         """What reception waits for."""
@@ -282,7 +282,9 @@ class TransportLayerLogic(Engine):
         :raises ValueError: if no frame holds it; with `validate_tx`, if tx_data_length forbids it.
         """
         if validate_tx and len(data) > self.params.tx_data_length:
-            raise ValueError(f"frame of {len(data)} bytes is above tx_data_length {self.params.tx_data_length}")
+            raise ValueError(
+                f"frame of {len(data)} bytes is above tx_data_length {self.params.tx_data_length}"
+            )
         return dlc_of(nearest_can_fd_size(len(data)))
 
     def pad_message_data(self, msg_data: bytes) -> bytes:
@@ -340,7 +342,7 @@ class TransportLayer(TransportLayerLogic):
         return self.main_thread
 
     @property
-    def rx_relay_queue(self) -> MessageQueue:
+    def rx_relay_queue(self) -> MessageQueue[CanMessage]:
         """Frames that were read and not handled yet."""
         return self.inbox
 
@@ -470,7 +472,11 @@ def python_can_tx_canbus_3plus(owner: BusOwner, msg: CanMessage) -> None:
 
 def python_can_tx_canbus_3minus(owner: BusOwner, msg: CanMessage) -> None:
     """Send a frame on the owner's bus (python-can before 3, which had another name for `is_extended_id`)."""
-    owner.bus.send(_python_can().Message(arbitration_id=msg.arbitration_id, data=msg.data, extended_id=msg.is_extended_id))
+    owner.bus.send(
+        _python_can().Message(
+            arbitration_id=msg.arbitration_id, data=msg.data, extended_id=msg.is_extended_id
+        )
+    )
 
 
 def is_documented_by(original: Callable[..., Any]) -> Callable[[_Documented], _Documented]:
@@ -517,7 +523,9 @@ class CanStack(TransportLayer):
     def __init__(self, bus: can.BusABC, timeout: float = 0.0, **kwargs: Any) -> None:
         self.set_bus(bus)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-            raise TypeError(f"timeout must be a number of seconds, not {timeout!r}; address and all else go by name")
+            raise TypeError(
+                f"timeout must be a number of seconds, not {timeout!r}; address and all else go by name"
+            )
         self._polling_timeout = timeout
         super().__init__(rxfn=self.rx_canbus, txfn=self.tx_canbus, **kwargs)
 

@@ -1,0 +1,294 @@
+"""Payloads that come from a generator, byte by byte, and are never held as a whole."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import isotp
+from isotp import errors
+from tests.frames import MS, Bench, counted, words
+
+CTS = "30 00 00"
+
+
+class Tap:
+    """An iterator that counts what was taken from it."""
+
+    def __init__(self, data: Any) -> None:
+        self.source = iter(data)
+        self.taken = 0
+
+    def __iter__(self) -> Tap:
+        return self
+
+    def __next__(self) -> int:
+        item: int = next(self.source)
+        self.taken += 1
+        return item
+
+
+@pytest.mark.parametrize("size", [1, 6, 7, 8, 13, 14, 20, 100, 4095, 4096])
+@pytest.mark.parametrize("tx_dl", [8, 12, 64])
+def test_same_frames_as_from_bytes(size: int, tx_dl: int) -> None:
+    frames = []
+    for data in (counted(size), ((byte for byte in counted(size)), size)):
+        bench = Bench(tx_data_length=tx_dl)
+        sent = bench.say(data)
+        if bench.layer.transmitting():
+            sent += bench.hear(CTS)
+        assert not bench.layer.transmitting()
+        frames.append(sent)
+    assert frames[0] == frames[1]
+
+
+def test_bytes_are_taken_frame_by_frame() -> None:
+    tap = Tap(counted(100))
+    bench = Bench()
+    bench.layer.send((tap, 100))
+    assert tap.taken == 0
+    bench.run()
+    assert tap.taken == 6
+    bench.hear("30 01 00")
+    assert tap.taken == 13
+    bench.hear("30 02 00")
+    assert tap.taken == 27
+    bench.layer.stop_sending()
+    bench.run()
+    assert tap.taken == 27
+
+
+def test_largest_size_costs_no_memory() -> None:
+    tap = Tap(itertools.repeat(7))
+    bench = Bench(tx_data_length=64)
+    assert bench.say((tap, (1 << 32) - 1)) == ["10 00 FF FF FF FF " + words([7] * 58)]
+    assert bench.hear("30 03 00") == [words([0x20 | sn, *[7] * 63]) for sn in (1, 2, 3)]
+    assert tap.taken == 58 + 3 * 63
+    assert bench.layer.tx_frame_length == (1 << 32) - 1
+
+
+def test_surplus_is_not_taken() -> None:
+    tap = Tap(counted(100))
+    bench = Bench()
+    bench.say((tap, 10))
+    bench.hear(CTS)
+    assert not bench.layer.transmitting()
+    assert bench.errors == []
+    assert tap.taken == 10
+
+
+def test_infinite_generator() -> None:
+    bench = Bench()
+    assert bench.say((itertools.count(), 3)) == ["03 00 01 02"]
+
+
+@pytest.mark.parametrize("length", range(5))
+def test_too_short_for_its_single_frame(length: int) -> None:
+    bench = Bench()
+    assert bench.say((iter(counted(length)), 5)) == []
+    assert f"{length} of 5" in str(bench.layer.last_error)
+    assert bench.complaints() == [errors.BadGeneratorError]
+    assert not bench.layer.transmitting()
+    assert bench.still_works()
+
+
+@pytest.mark.parametrize("length", range(6))
+def test_too_short_for_its_first_frame(length: int) -> None:
+    bench = Bench()
+    assert bench.say((iter(counted(length)), 20)) == []
+    assert bench.complaints() == [errors.BadGeneratorError]
+    assert bench.still_works()
+
+
+def test_too_short_at_a_frame_boundary() -> None:
+    bench = Bench()
+    bench.say((iter(counted(13)), 27))
+    assert bench.hear(CTS) == ["21 06 07 08 09 0A 0B 0C"]
+    assert "13 of 27" in str(bench.layer.last_error)
+    assert bench.complaints() == [errors.BadGeneratorError]
+    assert not bench.layer.transmitting()
+    assert bench.still_works()
+
+
+def test_too_short_within_a_frame() -> None:
+    """The last bytes leave in a frame that is too short, as can-isotp does it, and the message has failed."""
+    requests: list[Any] = []
+    bench = Bench()
+    bench.layer.post_send_callback = requests.append
+    bench.say((iter(counted(10)), 27))
+    assert bench.hear(CTS) == ["21 06 07 08 09"]
+    assert bench.complaints() == [errors.BadGeneratorError]
+    assert (requests[0].success, requests[0].consumed_size) == (False, 10)
+    assert type(requests[0].failure) is errors.BadGeneratorError
+    assert bench.still_works()
+
+
+@pytest.mark.parametrize("at", [0, 3, 6, 10, 13])
+def test_generator_that_raises(at: int) -> None:
+    def broken() -> Iterator[int]:
+        yield from counted(at)
+        raise OSError("disk")
+
+    requests: list[Any] = []
+    bench = Bench()
+    bench.layer.post_send_callback = requests.append
+    bench.layer.send((broken(), 20))
+    bench.arrive(CTS)
+    with pytest.raises(OSError, match="disk") as raised:
+        for _ in range(3):
+            bench.layer.process()
+    assert requests[0].failure is raised.value
+    assert not bench.layer.transmitting()
+    assert bench.complaints() == []
+    assert bench.still_works()
+
+
+@pytest.mark.parametrize("item", [256, -1, 1 << 70, 1.5, 1.0, "a", b"a", None, [1]], ids=repr)
+@pytest.mark.parametrize("at", [0, 3, 8])
+def test_generator_of_items_that_are_no_bytes(item: Any, at: int) -> None:
+    bench = Bench()
+    bench.say((iter([*counted(at), item, *counted(30)]), 20))
+    bench.hear(*([CTS] if bench.layer.transmitting() else []))
+    assert repr(item) in str(bench.layer.last_error)
+    assert f"at {at} of 20" in str(bench.layer.last_error)
+    assert bench.layer.last_error.__cause__ is not None
+    assert bench.complaints() == [errors.BadGeneratorError]
+    assert not bench.layer.transmitting()
+    assert bench.still_works()
+
+
+def test_items_with_an_index() -> None:
+    class Seven:
+        def __index__(self) -> int:
+            return 7
+
+    bench = Bench()
+    assert bench.say((iter([Seven(), True]), 2)) == ["02 07 01"]
+
+
+def test_item_whose_index_raises() -> None:
+    class Broken:
+        def __index__(self) -> int:
+            raise OSError("disk")
+
+        __int__ = __index__
+
+    bench = Bench()
+    bench.layer.send((iter([Broken()]), 1))
+    with pytest.raises(OSError, match="disk"):
+        bench.layer.process()
+    assert not bench.layer.transmitting()
+    assert bench.still_works()
+
+
+@pytest.mark.parametrize("stop", ["stop_sending", "reset"])
+@pytest.mark.parametrize("ends", [False, True])
+def test_generator_that_stops_its_own_message(stop: str, ends: bool) -> None:
+    def generator() -> Iterator[int]:
+        yield from counted(10)
+        getattr(bench.layer, stop)()
+        if not ends:
+            yield from counted(50)
+
+    requests: list[Any] = []
+    bench = Bench()
+    bench.layer.post_send_callback = requests.append
+    bench.say((generator(), 20))
+    assert bench.hear(CTS) == []
+    assert not bench.layer.transmitting()
+    assert (requests[0].success, requests[0].failure) == (False, None)
+    assert bench.complaints() == []
+    assert bench.still_works()
+
+
+def test_generator_that_sends() -> None:
+    def generator() -> Iterator[int]:
+        yield 1
+        bench.layer.send(b"next")
+        yield 2
+
+    bench = Bench()
+    assert bench.say((generator(), 2)) == ["02 01 02", "04 6E 65 78 74"]
+
+
+def test_generator_that_processes() -> None:
+    def generator() -> Iterator[int]:
+        assert bench.layer.process().sent == 0
+        yield 1
+
+    bench = Bench()
+    assert bench.say((generator(), 1)) == ["01 01"]
+
+
+def test_generator_that_looks_at_the_layer() -> None:
+    seen: list[Any] = []
+
+    def generator() -> Iterator[int]:
+        seen.append((bench.layer.tx_state.name, bench.layer.is_tx_throttled(), bench.layer.tx_standby_msg))
+        yield from counted(20)
+
+    bench = Bench()
+    bench.say((generator(), 20))
+    assert seen[0][0] == "TRANSMIT_FF_STANDBY"
+
+
+def test_stmin_holds_for_generated_payloads() -> None:
+    bench = Bench()
+    bench.say((iter(counted(20)), 20))
+    assert bench.hear("30 00 05") == []
+    bench.wait(5 * MS)
+    assert bench.run() == ["21 06 07 08 09 0A 0B 0C"]
+    assert bench.run() == []
+
+
+def test_tx_data_length_changed_in_the_middle() -> None:
+    """What was taken from the generator for a larger frame that could not leave is not lost."""
+    bench = Bench(
+        tx_data_length=16, rate_limit_enable=True, rate_limit_max_bitrate=16 * 8, rate_limit_window_size=1.0
+    )
+    payload = counted(60)
+    sent = bench.say((iter(payload), 60))
+    bench.hear(CTS)
+    bench.layer.params.set("tx_data_length", 8)
+    bench.layer.params.set("rate_limit_enable", False)
+    bench.layer.load_params()
+    sent += bench.run()
+    frames = [bytes.fromhex(text) for text in sent]
+    assert frames[0][2:] + b"".join(data[1:] for data in frames[1:]) == payload
+    assert {len(data) for data in frames[1:-1]} == {8}
+
+
+def test_tx_data_length_grows_while_bytes_are_at_hand() -> None:
+    bench = Bench(
+        tx_data_length=8, rate_limit_enable=True, rate_limit_max_bitrate=64 * 8, rate_limit_window_size=1.0
+    )
+    payload = counted(200)
+    bench.layer.rate_limiter.configure(8 * 8, 1.0)
+    sent = bench.say((iter(payload), 200))
+    bench.hear(CTS)
+    bench.layer.params.set("tx_data_length", 64)
+    bench.layer.rate_limiter.disable()
+    sent += bench.run()
+    frames = [bytes.fromhex(text) for text in sent]
+    assert frames[0][2:] + b"".join(data[1:] for data in frames[1:])[:194] == payload
+    assert [len(data) for data in frames] == [8, 64, 64, 64, 6]
+
+
+def test_queued_generator_does_not_keep_its_layer_alive() -> None:
+    """A generator that refers to the layer it was queued in: both go when nobody has them."""
+    bench = Bench()
+    layer = isotp.TransportLayerLogic(bench.next_frame, bench.messages.append, bench.address)
+
+    def generator(owner: isotp.TransportLayerLogic) -> Iterator[int]:
+        yield owner.available()
+
+    layer.send((generator(layer), 1))
+    gone = weakref.ref(layer)
+    del layer
+    gc.collect()
+    assert gone() is None
