@@ -2,7 +2,6 @@
 # The steps that work on them are in _protocol.pxi; the types that Python sees are in _core.pyx.
 
 cimport cython
-from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
@@ -227,14 +226,12 @@ cdef class RateLimiter:
 
 @cython.final
 cdef class MessageQueue:
-    cdef PyObject **ring
-    cdef Py_ssize_t size
+    cdef list ring                 # its length is a power of two; None where no item is
     cdef Py_ssize_t first
     cdef Py_ssize_t count
     cdef int waiting
     cdef object arrival            # threading.Condition of those who wait
 
-    cdef int _grow(self) except -1
     cdef int push(self, object item) except -1
     cdef object pop(self)
 

@@ -10,9 +10,8 @@ cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF, Py_XDECREF
+from cpython.ref cimport Py_XDECREF
 
 import logging
 import math
@@ -471,35 +470,16 @@ cdef class MessageQueue:
     """First in, first out, any number of threads on both sides; used as `queue.Queue` is."""
 
     def __cinit__(self):
-        self.ring = NULL
+        self.ring = [None] * 8
         self.arrival = threading.Condition()
-
-    def __dealloc__(self):
-        while self.count:
-            Py_XDECREF(self.ring[self.first])
-            self.first = (self.first + 1) % self.size
-            self.count -= 1
-        PyMem_Free(self.ring)
-
-    cdef int _grow(self) except -1:
-        cdef Py_ssize_t size = self.size * 2 if self.size else 8
-        cdef Py_ssize_t k
-        cdef PyObject **ring = <PyObject **>PyMem_Realloc(self.ring, size * sizeof(PyObject *))
-        if ring == NULL:
-            raise MemoryError(f"no memory for a queue of {size} messages")
-        for k in range(self.first):
-            ring[self.size + k] = ring[k]
-        self.ring = ring
-        self.size = size
-        return 0
 
     cdef int push(self, object item) except -1:
         cdef bint awaited
         with cython.critical_section(self):
-            if self.count == self.size:
-                self._grow()
-            Py_INCREF(item)
-            self.ring[(self.first + self.count) & (self.size - 1)] = <PyObject *>item
+            if self.count == len(self.ring):
+                self.ring = self.ring[self.first:] + self.ring[:self.first] + [None] * self.count
+                self.first = 0
+            self.ring[(self.first + self.count) & (len(self.ring) - 1)] = item
             self.count += 1
             awaited = self.waiting > 0
         if awaited:
@@ -509,17 +489,14 @@ cdef class MessageQueue:
 
     cdef object pop(self):
         """The oldest item, or None."""
-        cdef PyObject *item = NULL
+        item = None
         with cython.critical_section(self):
             if self.count > 0:
                 item = self.ring[self.first]
-                self.first = (self.first + 1) & (self.size - 1)
+                self.ring[self.first] = None
+                self.first = (self.first + 1) & (len(self.ring) - 1)
                 self.count -= 1
-        if item == NULL:
-            return None
-        result = <object>item
-        Py_XDECREF(item)
-        return result
+        return item
 
     def put(self, item, block=True, timeout=None):
         """Append an item; there is always room, so this never waits."""
@@ -1551,7 +1528,7 @@ cdef class Engine:
                 self._stop_active(request, epoch, error)
                 raise
             try:
-                self.stage[k] = item
+                self.stage[k] = operator.index(item)
             except (TypeError, OverflowError) as error:
                 self._give_up(request, epoch, errors.BadGeneratorError(
                     f"generator gave {item!r}, which is no byte value, at {request.taken + k} of"
