@@ -41,19 +41,28 @@ else:
             "-fno-sanitize-recover=undefined",
         ]
 
+
+
+def extension(name: str, *headers: str) -> Extension:
+    return Extension(
+        f"isotp.{name}",
+        [f"src/isotp/{name}.pyx"],
+        depends=["src/isotp/_core.pxd", *headers],
+        include_dirs=["src/isotp"],
+        define_macros=macros,
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+    )
+
+
+extensions = [extension("_core", "src/isotp/_protocol.pxi", "src/isotp/_clock.h")]
+if sys.platform == "linux":
+    extensions.append(extension("_socketcan", "src/isotp/_clock.h"))
+
 setup(
     ext_modules=cythonize(
-        [
-            Extension(
-                "isotp._core",
-                ["src/isotp/_core.pyx"],
-                depends=["src/isotp/_protocol.pxi", "src/isotp/_core.pxd", "src/isotp/_clock.h"],
-                include_dirs=["src/isotp"],
-                define_macros=macros,
-                extra_compile_args=compile_args,
-                extra_link_args=link_args,
-            )
-        ],
+        extensions,
+        include_path=["src"],
         compiler_directives=directives,
         annotate=annotate,
         # Directives are not part of the time stamps that decide whether a .c file is still good.

@@ -11,7 +11,9 @@ from isotp._version import __version__ as __version__
 from isotp.address import Address, AddressingMode, AsymmetricAddress, TargetAddressType
 from isotp.can_message import CanMessage
 from isotp.errors import *
+from isotp.hub import Hub, HubSession
 from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, TransportLayerLogic
+from isotp.socketcan import SocketCanStack
 from isotp.tpsock import socket
 
 __license__ = "MIT"
@@ -29,7 +31,10 @@ __all__ = [
     "AsymmetricAddress",
     "CanMessage",
     "CanStack",
+    "Hub",
+    "HubSession",
     "NotifierBasedCanStack",
+    "SocketCanStack",
     "TargetAddressType",
     "TransportLayer",
     "TransportLayerLogic",

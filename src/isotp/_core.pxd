@@ -1,6 +1,7 @@
 # C vocabulary of the protocol: the structs, codes and constants that the compiled modules share.
 # The steps that work on them are in _protocol.pxi; the types that Python sees are in _core.pyx.
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
@@ -12,6 +13,7 @@ cdef enum:
     CANFD_FDF = 0x04               # linux/can.h: this is a CAN FD frame
     DEFAULT_PADDING = 0xCC         # ISO 15765-2, 10.4.2.1: recommended filler byte
     INVALID_DLC = 0xFF
+    MAX_FURTHER_ADDRESSES = 8      # that one session receives on, beside its own
     NO_BLOCKSIZE = 0x100           # no flow control frame came yet
 
 
@@ -203,3 +205,184 @@ cdef struct RateWindow:
     size_t size
     size_t first
     size_t count
+
+# The types of _core.pyx, which has their documentation.
+
+
+cdef class CanMessage:
+    cdef Frame frame               # res0: INLINE or 0; res1: the DLC code
+    cdef object held               # data as it was given, if not INLINE
+    cdef dict loose                # attributes with values that no CAN frame can have
+
+    cdef object _loose(self, str name, object value)
+
+
+cdef class RateLimiter:
+    cdef RateWindow window
+    cdef bint is_enabled
+    cdef readonly object mean_bitrate
+    cdef readonly object window_size_sec
+
+
+@cython.final
+cdef class MessageQueue:
+    cdef list ring                 # its length is a power of two; None where no item is
+    cdef Py_ssize_t first
+    cdef Py_ssize_t count
+    cdef int waiting
+    cdef object arrival            # threading.Condition of those who wait
+
+    cdef int push(self, object item) except -1
+    cdef object pop(self)
+
+
+cdef class SendRequest:
+    cdef object source             # bytes, or an iterator
+    cdef bint streams              # source is an iterator
+    cdef uint64_t size
+    cdef uint64_t taken            # bytes that went out
+    cdef bint functional
+    cdef bint done
+    cdef object event
+    cdef readonly object success   # None until done
+    cdef readonly object failure   # exception that ended the request, or None
+
+    @cython.final
+    cdef int _set(self, object data, bint functional) except -1
+    @cython.final
+    cdef int _complete(self, bint success, object failure) except -1
+
+
+cdef class ProcessStats:
+    cdef readonly int received
+    cdef readonly int received_processed
+    cdef readonly int sent
+    cdef readonly int frame_received
+
+
+# Where an engine sends frames in C.
+cdef class FramePort:
+    cdef int put(self, const Frame *frame) except -1
+    cdef int flush(self) except -1
+
+
+cdef class Engine:
+    cdef Receiver rx
+    cdef Transmitter tx
+    cdef Config config
+    cdef AddressFilter filter
+    cdef Outcome outcome
+    cdef readonly object _rxfn
+    cdef bint takes_timeout        # rxfn(timeout), not rxfn()
+    cdef public object txfn
+    cdef public object error_handler
+    cdef public object post_send_callback
+    cdef object _logger
+    cdef dict logger_levels        # the logger's own cache of isEnabledFor()
+    cdef object _params
+    cdef bint stale                # the flattened parameters are older than the Params
+    cdef bint default_functional
+    cdef bint blocking_send
+    cdef object _address
+    cdef readonly bint asks_address         # a user's address class decides for itself which frames it takes:
+    cdef object is_for_me          # by this method, else None
+    cdef AddressFilter[MAX_FURTHER_ADDRESSES] further      # received as well
+    cdef int further_count
+    cdef readonly MessageQueue rx_queue
+    cdef readonly MessageQueue tx_queue
+    cdef readonly RateLimiter rate_limiter
+    cdef readonly SendRequest active_send_request
+    cdef readonly object last_error
+    cdef uint8_t[64] stage         # bytes of a generated payload for the next frame
+    cdef public object clock       # callable that returns ns, in place of the system's monotonic clock
+    cdef int64_t now
+    cdef bint logs_frames
+    cdef int burst_limit           # frames sent before reception has a turn
+    cdef int received
+    cdef int processed
+    cdef int sent
+    cdef int messages
+    cdef bint busy
+    cdef bint again
+    cdef unsigned long owner
+    cdef bint driven               # frames come by feed(), process() is not for the user
+    cdef readonly MessageQueue inbox
+    cdef public FramePort port     # where frames go without becoming CanMessages, or None
+    cdef const Frame *batch        # frames of a native driver, read before the inbox
+    cdef const int64_t *arrivals   # when they arrived
+    cdef int batch_left
+    cdef int64_t wake_ns           # when the driver will look at the deadline again
+    cdef object waker              # callable(deadline_ns) of the driver, for an earlier one
+
+    @cython.final
+    cdef int64_t _read_clock(self) except? -1
+    @cython.final
+    cdef bint _is_logging_frames(self) except -1
+    @cython.final
+    cdef int _flatten(self) except -1
+    @cython.final
+    cdef bint _enter(self) noexcept
+    @cython.final
+    cdef bint _leave(self) noexcept
+    @cython.final
+    cdef void _exit(self) noexcept
+    cpdef drive(self)
+    @cython.final
+    cdef int64_t _deadline(self) noexcept
+    @cython.final
+    cdef int64_t _earliest_frame(self) noexcept
+    @cython.final
+    cdef ProcessStats _run(self, object rx_timeout, bint do_rx, bint do_tx)
+    @cython.final
+    cdef int _begin_pass(self) except -1
+    @cython.final
+    cdef int _expire(self, bint do_rx, bint do_tx) except -1
+    @cython.final
+    cdef int _receive_pass(self, object rx_timeout) except -1
+    @cython.final
+    cdef int _take(self, object message) except -1
+    @cython.final
+    cdef int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1
+    @cython.final
+    cdef int _take_from_batch(self) except -1
+    @cython.final
+    cdef int _prefix_if_further(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -2
+    @cython.final
+    cdef int feed_frames(self, const Frame *frames, const int64_t *arrivals, int count) except -1
+    @cython.final
+    cdef int _drive_entered(self) except -1
+    @cython.final
+    cdef int _report_reception(self, bint gave_up) except -1
+    @cython.final
+    cdef int _transmit_pass(self, bint do_rx) except -1
+    @cython.final
+    cdef int _send_flow_control(self) except -1
+    @cython.final
+    cdef int _transmit_frames(self, bint do_rx) except -1
+    @cython.final
+    cdef int _send_frame(
+        self, CanMessage message, Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst) except -1
+    @cython.final
+    cdef int _put(self, CanMessage message) except -1
+    @cython.final
+    cdef int _put_natively(self, const Frame *frame, bint flush) except -1
+    @cython.final
+    cdef int _fail_with_current_exception(self, SendRequest request, uint32_t epoch) except -1
+    @cython.final
+    cdef bint _begin_next(self) except -1
+    @cython.final
+    cdef bint _fill_stage(self, SendRequest request) except -1
+    @cython.final
+    cdef int _stop_active(self, SendRequest request, uint32_t epoch, object error) except -1
+    @cython.final
+    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error, object cause) except -1
+    @cython.final
+    cdef int _fail_active(self) except -1
+    @cython.final
+    cdef int _report(self) except -1
+    @cython.final
+    cdef int _hand_to_handler(self, object error) except -1
+
+
+cdef CanMessage message_of_frame(const Frame *frame)
+cdef int frame_of_message(CanMessage message, Frame *frame) except -1

@@ -176,10 +176,6 @@ cdef class CanMessage:
     :param bitrate_switch: the data phase runs at the higher bit rate (CAN FD only).
     """
 
-    cdef Frame frame               # res0: INLINE or 0; res1: the DLC code
-    cdef object held               # data as it was given, if not INLINE
-    cdef dict loose                # attributes with values that no CAN frame can have
-
     def __init__(self, arbitration_id=0, dlc=0, data=b"", bint extended_id=False, bint is_fd=False,
                  bint bitrate_switch=False):
         self.arbitration_id = arbitration_id
@@ -299,6 +295,22 @@ cdef CanMessage message_of_frame(const Frame *frame):
     return message
 
 
+cdef int frame_of_message(CanMessage message, Frame *frame) except -1:
+    """The frame that a message stands for.
+
+    :raises ValueError: if no frame can have its identifier or data.
+    """
+    cdef bytes data = data_of(message, &frame.can_id)
+    if frame.can_id & ~<uint32_t>CAN_EFF_FLAG > 0x1FFFFFFF or len(data) > CAN_DLEN_MAX:
+        raise ValueError(f"no CAN frame can be {message!r}")
+    frame.len = <uint8_t>len(data)
+    frame.flags = message.frame.flags
+    frame.res0 = 0
+    frame.res1 = 0
+    memcpy(frame.data, PyBytes_AS_STRING(data), <size_t>len(data))
+    return 0
+
+
 # ---------------------------------------------------------------- PDU
 
 
@@ -380,11 +392,6 @@ cdef class RateLimiter:
 
     TIME_SLOT_LENGTH = RATE_SLOT_NS / 1e9
 
-    cdef RateWindow window
-    cdef bint is_enabled
-    cdef readonly object mean_bitrate
-    cdef readonly object window_size_sec
-
     def __cinit__(self):
         memset(&self.window, 0, sizeof(RateWindow))
 
@@ -459,15 +466,8 @@ cdef class RateLimiter:
 # ---------------------------------------------------------------- queues
 
 
-@cython.final
 cdef class MessageQueue:
     """First in, first out, any number of threads on both sides; used as `queue.Queue` is."""
-
-    cdef list ring                 # its length is a power of two; None where no item is
-    cdef Py_ssize_t first
-    cdef Py_ssize_t count
-    cdef int waiting
-    cdef object arrival            # threading.Condition of those who wait
 
     def __cinit__(self):
         self.ring = [None] * 8
@@ -601,16 +601,6 @@ cdef class SendRequest:
     :raises ValueError: if this can not be sent.
     """
 
-    cdef object source             # bytes, or an iterator
-    cdef bint streams              # source is an iterator
-    cdef uint64_t size
-    cdef uint64_t taken            # bytes that went out
-    cdef bint functional
-    cdef bint done
-    cdef object event
-    cdef readonly object success   # None until done
-    cdef readonly object failure   # exception that ended the request, or None
-
     def __init__(self, data, target_address_type=TargetAddressType.Physical):
         self._set(data, TargetAddressType(target_address_type) == TargetAddressType.Functional)
 
@@ -694,11 +684,6 @@ cdef class ProcessStats:
     :param frame_received: messages received.
     """
 
-    cdef readonly int received
-    cdef readonly int received_processed
-    cdef readonly int sent
-    cdef readonly int frame_received
-
     def __init__(self, received, received_processed, sent, frame_received):
         self.received = received
         self.received_processed = received_processed
@@ -723,6 +708,18 @@ cdef class ProcessStats:
 # ---------------------------------------------------------------- the engine
 
 
+cdef class FramePort:
+    """Sends frames for an engine in C: see _socketcan.pyx. Both methods raise OSError."""
+
+    cdef int put(self, const Frame *frame) except -1:
+        """Take one frame, which may wait for flush()."""
+        raise NotImplementedError(f"{type(self).__name__}.put")
+
+    cdef int flush(self) except -1:
+        """Send the frames that wait. After an error they are dropped."""
+        raise NotImplementedError(f"{type(self).__name__}.flush")
+
+
 cdef inline uint32_t flagged_id(uint32_t arbitration_id, bint is_extended_id) noexcept:
     return arbitration_id | <uint32_t>CAN_EFF_FLAG if is_extended_id else arbitration_id
 
@@ -732,7 +729,7 @@ cdef bytes data_of(object message, uint32_t *can_id):
     can_id[0] = NO_CAN_ID
     if type(message) is CanMessage:
         can_id[0] = (<CanMessage>message).frame.can_id
-        data = (<CanMessage>message).held
+        data = message.data
     else:
         number = message.arbitration_id
         data = message.data
@@ -742,6 +739,39 @@ cdef bytes data_of(object message, uint32_t *can_id):
     if type(data) is bytes:
         return data
     return b"" if data is None else bytes(data)
+
+
+cdef int require_both_directions(object address) except -1:
+    if not isinstance(address, AbstractAddress):
+        raise ValueError(f"address must be an isotp.Address or isotp.AsymmetricAddress, not {address!r}")
+    if address.is_partial_address():
+        raise ValueError(f"address is for one direction only, a layer needs both: {address!r}")
+    return 0
+
+
+cdef AddressFilter flatten_receiving(object address) except *:
+    cdef AddressFilter new
+    cdef bint wide = address.is_rx_29bits()
+    memset(&new, 0, sizeof(AddressFilter))
+    new.rx_id_physical = flagged_id(address.get_rx_arbitration_id(TargetAddressType.Physical), wide)
+    new.rx_id_functional = flagged_id(address.get_rx_arbitration_id(TargetAddressType.Functional), wide)
+    if address.requires_rx_extension_byte():
+        new.rx_prefix_size = 1
+        new.rx_prefix = address.get_rx_extension_byte()
+    return new
+
+
+cdef AddressFilter flatten_address(object address) except *:
+    cdef AddressFilter new = flatten_receiving(address)
+    cdef bint wide = address.is_tx_29bits()
+    new.tx_id_physical = flagged_id(address.get_tx_arbitration_id(TargetAddressType.Physical), wide)
+    new.tx_id_functional = flagged_id(address.get_tx_arbitration_id(TargetAddressType.Functional), wide)
+    prefix = bytes(address.get_tx_payload_prefix())
+    if len(prefix) > 1:
+        raise ValueError(f"address {address!r} puts {len(prefix)} bytes before the N_PCI, at most 1 is possible")
+    new.tx_prefix_size = <uint8_t>len(prefix)
+    new.tx_prefix = prefix[0] if prefix else 0
+    return new
 
 
 cdef bint takes_frames_by_filter(object address):
@@ -760,50 +790,6 @@ cdef class Engine:
     a message in the queue) to that thread and goes on. Every change of state is one step without Python code
     in it, so that stopping and resetting act at once from any thread, even while a callback runs.
     """
-
-    cdef Receiver rx
-    cdef Transmitter tx
-    cdef Config config
-    cdef AddressFilter filter
-    cdef Outcome outcome
-
-    cdef readonly object _rxfn
-    cdef bint takes_timeout        # rxfn(timeout), not rxfn()
-    cdef public object txfn
-    cdef public object error_handler
-    cdef public object post_send_callback
-    cdef object _logger
-    cdef dict logger_levels        # the logger's own cache of isEnabledFor()
-    cdef object _params
-    cdef bint stale                # the flattened parameters are older than the Params
-    cdef bint default_functional
-    cdef bint blocking_send
-    cdef object _address
-    cdef object is_for_me          # a subclass's own is_for_me, or None
-
-    cdef readonly MessageQueue rx_queue
-    cdef readonly MessageQueue tx_queue
-    cdef readonly RateLimiter rate_limiter
-    cdef readonly SendRequest active_send_request
-    cdef readonly object last_error
-    cdef uint8_t[64] stage         # bytes of a generated payload for the next frame
-
-    cdef public object clock       # callable that returns ns, in place of the system's monotonic clock
-    cdef int64_t now
-    cdef bint logs_frames
-    cdef int burst_limit           # frames sent before reception has a turn
-    cdef int received
-    cdef int processed
-    cdef int sent
-    cdef int messages
-
-    cdef bint busy
-    cdef bint again
-    cdef unsigned long owner
-    cdef bint driven               # frames come by feed(), process() is not for the user
-    cdef readonly MessageQueue inbox
-    cdef int64_t wake_ns           # when the driver will look at the deadline again
-    cdef object waker              # callable(deadline_ns) of the driver, for an earlier one
 
     def __cinit__(self, *args, **kwargs):
         receiver_init(&self.rx)
@@ -938,34 +924,37 @@ cdef class Engine:
         :raises ValueError: if it is something else, or an address for one direction only.
         """
         cdef AddressFilter new
-        cdef uint32_t rx_id
-        cdef uint32_t tx_id
-        if not isinstance(address, AbstractAddress):
-            raise ValueError(f"address must be an isotp.Address or isotp.AsymmetricAddress, not {address!r}")
-        if address.is_partial_address():
-            raise ValueError(f"address is for one direction only, a layer needs both: {address!r}")
-        memset(&new, 0, sizeof(AddressFilter))
-        for kind in (TargetAddressType.Physical, TargetAddressType.Functional):
-            rx_id = flagged_id(address.get_rx_arbitration_id(kind), address.is_rx_29bits())
-            tx_id = flagged_id(address.get_tx_arbitration_id(kind), address.is_tx_29bits())
-            if kind == TargetAddressType.Physical:
-                new.rx_id_physical, new.tx_id_physical = rx_id, tx_id
-            else:
-                new.rx_id_functional, new.tx_id_functional = rx_id, tx_id
-        prefix = bytes(address.get_tx_payload_prefix())
-        if len(prefix) > 1:
-            raise ValueError(f"address {address!r} puts {len(prefix)} bytes before the N_PCI, at most 1 is possible")
-        new.tx_prefix_size = <uint8_t>len(prefix)
-        new.tx_prefix = prefix[0] if prefix else 0
-        if address.requires_rx_extension_byte():
-            new.rx_prefix_size = 1
-            new.rx_prefix = address.get_rx_extension_byte()
+        cdef bint asks_address
+        require_both_directions(address)
+        new = flatten_address(address)
+        asks_address = not takes_frames_by_filter(address)
+        is_for_me = address.is_for_me if asks_address else None
         with cython.critical_section(self):
             self.filter = new
             self._address = address
-            self.is_for_me = None
-        if not takes_frames_by_filter(address):
-            self.is_for_me = address.is_for_me
+            self.asks_address = asks_address
+            self.is_for_me = is_for_me
+
+    def receive_also(self, addresses):
+        """Receive on these addresses too, as an ECU does on its functional one; answers go by the layer's own.
+
+        :param addresses: up to 8 `isotp.Address`; their receiving side counts. They replace those of earlier calls.
+        :raises ValueError: if there are too many, or one is no address, or one with rules of its own.
+        """
+        cdef int count = 0
+        addresses = tuple(addresses)
+        if len(addresses) > MAX_FURTHER_ADDRESSES:
+            raise ValueError(f"a layer receives on up to {MAX_FURTHER_ADDRESSES} further addresses, not {len(addresses)}")
+        for address in addresses:
+            if not isinstance(address, AbstractAddress) or not takes_frames_by_filter(address):
+                raise ValueError(f"further addresses must be plain isotp.Address objects, not {address!r}")
+        with cython.critical_section(self):
+            self.further_count = 0
+        for address in addresses:
+            self.further[count] = flatten_receiving(address)
+            count += 1
+        with cython.critical_section(self):
+            self.further_count = count
 
     # ------------------------------------------------ sending and receiving messages
 
@@ -1101,9 +1090,28 @@ cdef class Engine:
 
     cpdef drive(self):
         """Do what is to be done now, on a started layer, from any thread. Errors of callbacks are reported."""
-        cdef int64_t deadline
+        if self._enter():
+            self._drive_entered()
+
+    @cython.final
+    cdef int feed_frames(self, const Frame *frames, const int64_t *arrivals, int count) except -1:
+        """Give received frames, with the times of their arrival, to a started layer, from a native driver."""
+        cdef int k
         if not self._enter():
-            return
+            for k in range(count):
+                self.inbox.push(message_of_frame(&frames[k]))
+            self.drive()
+            return 0
+        self.batch = frames
+        self.arrivals = arrivals
+        self.batch_left = count
+        self._drive_entered()
+        return 0
+
+    @cython.final
+    cdef int _drive_entered(self) except -1:
+        """What drive() does once this thread is in charge."""
+        cdef int64_t deadline
         while True:
             try:
                 if self.driven:
@@ -1112,6 +1120,7 @@ cdef class Engine:
                 self._report_callback_error(error)
                 continue
             except BaseException:
+                self.batch_left = 0
                 self._exit()
                 raise
             if self._leave():
@@ -1119,6 +1128,7 @@ cdef class Engine:
         deadline = self._deadline()
         if deadline < self.wake_ns and self.waker is not None:
             self.waker(deadline)
+        return 0
 
     def _report_callback_error(self, error):
         """A callback of the user raised on a thread that must go on: log it and tell the error handler."""
@@ -1226,6 +1236,12 @@ cdef class Engine:
         """Read until there is no frame, or until a flow control frame is due."""
         cdef bint waits = self.takes_timeout and not self.driven and rx_timeout != 0
         while True:
+            if self.batch_left > 0:
+                self.received += 1
+                self._take_from_batch()
+                if self.rx.due != FS_NONE:
+                    return 0
+                continue
             if self.driven:
                 message = self.inbox.pop()
             elif self.takes_timeout:
@@ -1248,32 +1264,58 @@ cdef class Engine:
     cdef inline int _take(self, object message) except -1:
         """Handle one received frame, of our own type or of any with the same attributes."""
         cdef uint32_t can_id
-        cdef const uint8_t *data
-        cdef Py_ssize_t size
+        cdef object given          # owns what the bytes point at
+        if type(message) is CanMessage and (<CanMessage>message).frame.res0 & INLINE:
+            return self._take_bytes(
+                message, (<CanMessage>message).frame.can_id, (<CanMessage>message).frame.data,
+                (<CanMessage>message).frame.len)
+        given = data_of(message, &can_id)
+        return self._take_bytes(
+            message, can_id, <const uint8_t *>PyBytes_AS_STRING(given), PyBytes_GET_SIZE(given))
+
+    @cython.final
+    cdef int _take_from_batch(self) except -1:
+        """Handle the next frame of the native driver, at the time at which it arrived."""
+        cdef const Frame *frame = self.batch
+        self.now = self.arrivals[0]
+        self.batch += 1
+        self.arrivals += 1
+        self.batch_left -= 1
+        if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
+            self._expire(True, True)
+        return self._take_bytes(None, frame.can_id, frame.data, frame.len)
+
+    @cython.final
+    cdef int _prefix_if_further(
+            self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -2:
+        """Address bytes before the N_PCI if a rule beside the filter says that the frame is for us, else -1."""
+        cdef int k
+        if self.is_for_me is not None:
+            if message is None:
+                message = CanMessage(
+                    can_id & 0x1FFFFFFF, 0, data[:size], (can_id & <uint32_t>CAN_EFF_FLAG) != 0)
+            if self.is_for_me(message):
+                return self.filter.rx_prefix_size
+        for k in range(self.further_count):
+            if is_for_us(&self.further[k], can_id, data, size):
+                return self.further[k].rx_prefix_size
+        return -1
+
+    @cython.final
+    cdef inline int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
         cdef RxEvent event
         cdef bint gave_up = False
-        cdef bint ours
-        cdef object given = None   # owns what `data` points at, unless that is the message
-        if type(message) is CanMessage and (<CanMessage>message).frame.res0 & INLINE:
-            can_id = (<CanMessage>message).frame.can_id
-            data = (<CanMessage>message).frame.data
-            size = (<CanMessage>message).frame.len
-        else:
-            given = data_of(message, &can_id)
-            data = <const uint8_t *>PyBytes_AS_STRING(given)
-            size = PyBytes_GET_SIZE(given)
-        if self.is_for_me is None:
-            ours = is_for_us(&self.filter, can_id, data, size)
-        else:
-            ours = bool(self.is_for_me(message))
+        cdef int prefix = self.filter.rx_prefix_size
+        if self.asks_address or not is_for_us(&self.filter, can_id, data, size):
+            prefix = self._prefix_if_further(message, can_id, data, size)
         if self.logs_frames:
-            self._log_frame("Rx", can_id, data[:size], "p" if ours else "i")
-        if not ours:
+            self._log_frame("Rx", can_id, data[:size], "i" if prefix < 0 else "p")
+        if prefix < 0:
             return 0
         self.processed += 1
         with cython.critical_section(self):
             event = receive(
-                &self.rx, &self.config, self.filter.rx_prefix_size, data, <int>min(size, 0x7FFFFFFF), self.now,
+                &self.rx, &self.config, prefix, data, <int>min(size, 0x7FFFFFFF), self.now,
                 &self.outcome)
             if event == RX_FLOW_CONTROL:
                 gave_up = on_flow_control(&self.tx, &self.config, &self.rx.flow_control, self.now, &self.outcome)
@@ -1300,7 +1342,21 @@ cdef class Engine:
     @cython.final
     cdef int _transmit_pass(self, bint do_rx) except -1:
         """Send what may be sent now. 1: reception is to have a turn before more is sent."""
+        cdef int again = self._transmit_frames(do_rx)
+        if self.port is not None:
+            # What still waits are frames of a message whose next one can not go yet.
+            try:
+                self.port.flush()
+            except Exception as error:
+                self._stop_active(self.active_send_request, self.tx.epoch, error)
+                raise
+        return again
+
+    @cython.final
+    cdef int _transmit_frames(self, bint do_rx) except -1:
         cdef int burst = 0
+        cdef Frame native
+        cdef Frame *out = &native
         cdef bint ready
         cdef uint64_t allowed
         cdef uint32_t epoch
@@ -1330,17 +1386,20 @@ cdef class Engine:
             if self.rate_limiter.is_enabled:
                 rate_forget(&self.rate_limiter.window, self.now)
                 allowed = rate_allowed_bytes(&self.rate_limiter.window)
-            message = new_frame_message()
+            message = None
+            if self.port is None:
+                message = new_frame_message()
+                out = &message.frame
             with cython.critical_section(self):
-                ready = transmit(&self.tx, &self.config, &self.filter, self.now, allowed, &message.frame)
+                ready = transmit(&self.tx, &self.config, &self.filter, self.now, allowed, out)
                 request = self.active_send_request
                 epoch = self.tx.epoch
             if not ready:
                 return 0
-            self._send_frame(message, request, epoch)
+            burst += 1
+            self._send_frame(message, out, request, epoch, burst >= self.burst_limit)
             if self.tx.state == TX_WAIT_FC:
                 return 1
-            burst += 1
             if burst >= self.burst_limit:
                 self.now = self._read_clock()
                 burst = 0
@@ -1349,28 +1408,43 @@ cdef class Engine:
 
     @cython.final
     cdef int _send_flow_control(self) except -1:
-        cdef CanMessage message = new_frame_message()
+        cdef CanMessage message = None
+        cdef Frame native
+        cdef Frame *out = &native
+        if self.port is None:
+            message = new_frame_message()
+            out = &message.frame
         with cython.critical_section(self):
-            encode_flow_control(self.rx.due, &self.config, &self.filter, &message.frame)
+            encode_flow_control(self.rx.due, &self.config, &self.filter, out)
             # N_Cr runs from here; a txfn that raises leaves a reception that ends by that time-out
             flow_control_sent(&self.rx, &self.config, self.now)
-        if not self._put(message):
+        if message is None:
+            self._put_natively(out, True)
+        elif not self._put(message):
             raise_current()
         return 0
 
     @cython.final
-    cdef inline int _send_frame(self, CanMessage message, SendRequest request, uint32_t epoch) except -1:
+    cdef inline int _send_frame(
+            self, CanMessage message, Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst) except -1:
         """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile."""
         cdef bint last = False
-        if not self._put(message):
+        # STmin and N_Bs run from the moment at which the frame was sent
+        cdef bint needs_time = self.tx.state == TX_FF_STANDBY or (self.tx.state == TX_TRANSMIT_CF and (
+            self.tx.stmin_ns != 0 or (self.tx.blocksize != 0 and self.tx.in_block + 1 >= self.tx.blocksize)))
+        if message is None:
+            try:
+                self._put_natively(
+                    frame, needs_time or ends_burst or self.tx.sent + self.tx.in_frame >= self.tx.size)
+            except BaseException as error:
+                self._stop_active(request, epoch, error)
+                raise
+        elif not self._put(message):
             self._fail_with_current_exception(request, epoch)
-        if self.tx.state != TX_SF_STANDBY and (
-                self.tx.state == TX_FF_STANDBY or self.tx.stmin_ns != 0
-                or (self.tx.blocksize != 0 and self.tx.in_block + 1 >= self.tx.blocksize)):
-            # STmin and N_Bs run from the moment at which the frame was sent
+        if needs_time:
             self.now = self._read_clock()
         if self.rate_limiter.is_enabled:
-            rate_count(&self.rate_limiter.window, self.now, message.frame.len)
+            rate_count(&self.rate_limiter.window, self.now, frame.len)
         with cython.critical_section(self):
             if self.tx.epoch == epoch:
                 request.taken += self.tx.in_frame
@@ -1379,6 +1453,17 @@ cdef class Engine:
                     self.active_send_request = None
         if last:
             request._complete(True, None)
+        return 0
+
+    @cython.final
+    cdef int _put_natively(self, const Frame *frame, bint flush) except -1:
+        """Give a frame to the port; OSError."""
+        if self.logs_frames:
+            self._log_frame("Tx", frame.can_id, frame.data[:frame.len], "p")
+        self.sent += 1
+        self.port.put(frame)
+        if flush:
+            self.port.flush()
         return 0
 
     @cython.final
@@ -1467,7 +1552,8 @@ cdef class Engine:
             if self.tx.epoch == epoch:
                 transmitter_stop(&self.tx)
                 self.active_send_request = None
-        request._complete(False, error)
+        if request is not None:
+            request._complete(False, error)
         return 0
 
     @cython.final

@@ -6,6 +6,7 @@ They own threads and I/O; the protocol is in the compiled core, whose engine the
 from __future__ import annotations
 
 import enum
+import errno
 import importlib
 import inspect
 import threading
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["PDU", "CanStack", "NotifierBasedCanStack", "RateLimiter", "TransportLayer", "TransportLayerLogic"]
 
 _Documented = TypeVar("_Documented", bound=Callable[..., Any])
+
+# N_As (ISO 15765-2, 9.8.1), in seconds: how long a frame may take to get on the bus.
+_N_AS = 1.0
+_PAUSE_WHILE_FULL = 0.0005
 
 _INTERNAL_TIMEOUT_IDS = range(0x7F5, 0x7FC)
 
@@ -450,24 +455,56 @@ class BusOwner(Protocol):
     bus: can.BusABC
 
 
-def _python_can_to_isotp_message(msg: can.Message | None) -> CanMessage | None:
+def frame_from_python_can(msg: can.Message | None) -> CanMessage | None:
     """The frame of python-can as ours; None if it carries no data (error and remote frames)."""
     if msg is None or msg.is_error_frame or msg.is_remote_frame:
         return None
     return CanMessage(msg.arbitration_id, 0, msg.data, msg.is_extended_id, msg.is_fd, msg.bitrate_switch)
 
 
+# Where user code of the second generation finds it.
+_python_can_to_isotp_message = frame_from_python_can
+
+
+def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
+    """Send a frame on a python-can bus; waits for room while the transmit queue of its driver is full (N_As).
+
+    :raises can.CanError: if the bus refuses the frame, or the queue stays full.
+    """
+    message = _python_can().Message(
+        arbitration_id=msg.arbitration_id,
+        data=msg.data,
+        is_extended_id=msg.is_extended_id,
+        is_fd=msg.is_fd,
+        bitrate_switch=msg.bitrate_switch,
+    )
+    try:
+        bus.send(message)
+    except _python_can().CanError as error:
+        if not _says_queue_is_full(error):
+            raise
+        _send_when_there_is_room(bus, message)
+
+
+def _says_queue_is_full(error: can.CanError) -> bool:
+    # SocketCAN reports ENOBUFS; other drivers only have a text, as "Transmit buffer full", "XL_ERR_QUEUE_IS_FULL".
+    return error.error_code == errno.ENOBUFS or "full" in str(error).lower()
+
+
+def _send_when_there_is_room(bus: can.BusABC, message: can.Message) -> None:
+    deadline = time.monotonic() + _N_AS
+    while True:
+        time.sleep(_PAUSE_WHILE_FULL)
+        try:
+            return bus.send(message)
+        except _python_can().CanError as error:
+            if not _says_queue_is_full(error) or time.monotonic() >= deadline:
+                raise
+
+
 def python_can_tx_canbus_3plus(owner: BusOwner, msg: CanMessage) -> None:
     """Send a frame on the owner's bus (python-can 3 and later)."""
-    owner.bus.send(
-        _python_can().Message(
-            arbitration_id=msg.arbitration_id,
-            data=msg.data,
-            is_extended_id=msg.is_extended_id,
-            is_fd=msg.is_fd,
-            bitrate_switch=msg.bitrate_switch,
-        )
-    )
+    send_on_bus(owner.bus, msg)
 
 
 def python_can_tx_canbus_3minus(owner: BusOwner, msg: CanMessage) -> None:
@@ -496,11 +533,19 @@ def _make_python_can_tx_func(owner: BusOwner) -> TxFn:
     return send
 
 
-def _checked_bus(bus: can.BusABC) -> can.BusABC:
+def checked_bus(bus: can.BusABC) -> can.BusABC:
+    """`bus`; ValueError if it is no python-can bus, RuntimeError if there is no python-can."""
     bus_class: type[can.BusABC] = _python_can().BusABC
     if not isinstance(bus, bus_class):
         raise ValueError(f"bus must be a python-can bus, not {bus!r}")
     return bus
+
+
+def checked_notifier(notifier: can.Notifier) -> can.Notifier:
+    """`notifier`; ValueError if it is none, RuntimeError if there is no python-can."""
+    if not isinstance(notifier, _python_can().Notifier):
+        raise ValueError(f"notifier must be a can.Notifier, not {notifier!r}")
+    return notifier
 
 
 class CanStack(TransportLayer):
@@ -534,7 +579,7 @@ class CanStack(TransportLayer):
 
         :raises ValueError: if it is no python-can bus.
         """
-        self.bus = _checked_bus(bus)
+        self.bus = checked_bus(bus)
 
     def rx_canbus(self, timeout: float = 0.0) -> CanMessage | None:
         """The next data frame on the bus."""
@@ -570,10 +615,8 @@ class NotifierBasedCanStack(TransportLayer):
     notifier: can.Notifier
 
     def __init__(self, bus: can.BusABC, notifier: can.Notifier, **kwargs: Any) -> None:
-        self.bus = _checked_bus(bus)
-        if not isinstance(notifier, _python_can().Notifier):
-            raise ValueError(f"notifier must be a can.Notifier, not {notifier!r}")
-        self.notifier = notifier
+        self.bus = checked_bus(bus)
+        self.notifier = checked_notifier(notifier)
         self.buffered_reader: Callable[[can.Message], None] | None = None
         super().__init__(rxfn=self._no_frame, txfn=_make_python_can_tx_func(self), **kwargs)
 

@@ -1,0 +1,305 @@
+# cython: language_level=3
+"""A raw CAN socket (Linux): kernel filters, many frames a system call, the kernel's time stamps.
+
+Frames go straight to and from the engine's C structs.
+"""
+
+from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
+from libc.stdint cimport int64_t, uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from isotp._core cimport CAN_EFF_FLAG, CanMessage, Engine, Frame, FramePort, frame_of_message, message_of_frame
+
+import errno as errno_names
+import os
+import socket
+import struct
+
+
+cdef extern from "_clock.h":
+    int64_t isotp_monotonic_ns() noexcept nogil
+
+
+cdef extern from "_socketcan.h":
+    enum:
+        ISOTP_BATCH
+        SO_RCVBUFFORCE
+        SO_TIMESTAMPNS
+        CAN_RTR_FLAG
+        CAN_SFF_MASK
+        CAN_EFF_MASK
+        CAN_RAW_FILTER_MAX         # that the kernel takes for one socket
+
+    cdef struct isotp_batch:
+        pass
+
+    void isotp_batch_init(isotp_batch *batch) noexcept nogil
+    Frame *isotp_batch_frames(isotp_batch *batch) noexcept nogil
+    int isotp_read_batch(int fd, isotp_batch *batch, int64_t *times) noexcept nogil
+    int isotp_write_batch(int fd, isotp_batch *batch, int first, int count) noexcept nogil
+    int isotp_wait_readable(int fd, int wake, int64_t timeout_ns) noexcept nogil
+    void isotp_sleep_ns(int64_t ns) noexcept nogil
+
+
+cdef enum:
+    PAUSE_NS = 100_000             # between two tries while the queue of the interface is full
+    RECEIVE_BUFFER = 8_388_608     # bytes of kernel memory, which counts about 1 KiB a frame
+
+
+cdef isotp_batch *new_batch() except NULL:
+    cdef isotp_batch *batch = <isotp_batch *>malloc(sizeof(isotp_batch))
+    if batch == NULL:
+        raise MemoryError("no memory for a batch of CAN frames")
+    isotp_batch_init(batch)
+    return batch
+
+
+cdef object ask_for_receive_buffer(object can_socket):
+    """Room for bursts: a block without STmin comes faster than a thread is woken."""
+    try:
+        can_socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    except PermissionError:
+        # Only root may exceed net.core.rmem_max.
+        can_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+
+
+cdef class CanSocket:
+    """CanSocket(interface)\n--\n\n
+    A raw CAN socket bound to one interface. It receives nothing until set_filters().
+
+    :param interface: name, as `can0`.
+    :raises ValueError: if that is no string.
+    :raises OSError: if there is no such interface, or no CAN in this kernel.
+    """
+
+    cdef isotp_batch *batch
+    cdef int64_t[ISOTP_BATCH] times
+    cdef int batch_count           # frames in `batch` ...
+    cdef int batch_next            # ... and the next of them for receive()
+    cdef int fd
+    cdef int wake_fd
+    cdef readonly object interface
+    cdef readonly object socket
+
+    def __cinit__(self, *args, **kwargs):
+        self.fd = -1
+        self.wake_fd = -1
+        self.batch = new_batch()
+
+    def __dealloc__(self):
+        free(self.batch)
+
+    def __init__(self, interface):
+        if not isinstance(interface, str):
+            raise ValueError(f"interface must be the name of a CAN interface, not {interface!r}")
+        self.interface = interface
+        try:
+            self.socket = socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"{error.strerror}: this kernel has no CAN sockets (modprobe can-raw)") from error
+        try:
+            self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FILTER, b"")
+            self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, 1)
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            ask_for_receive_buffer(self.socket)
+            self.socket.bind((interface,))
+            self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        except OSError as error:
+            self.socket.close()
+            raise OSError(error.errno, f"{error.strerror}: CAN interface {interface!r}") from error
+        self.socket.setblocking(False)
+        self.fd = self.socket.fileno()
+
+    def fileno(self):
+        """Descriptor of the socket; -1 once it is closed."""
+        return self.fd
+
+    def close(self):
+        """Close the socket; whoever waits for a frame must be woken before."""
+        if self.fd < 0:
+            return
+        self.fd = -1
+        self.socket.close()
+        os.close(self.wake_fd)
+        self.wake_fd = -1
+
+    def set_filters(self, identifiers):
+        """Receive data frames with these identifiers (29-bit ones with bit 31 set), and no others.
+
+        None: all frames. The kernel takes 512 filters a socket; with more identifiers, all frames are received too.
+        """
+        filters = [struct.pack("=II", 0, 0)] if identifiers is None else []
+        for identifier in sorted(set(identifiers or ())):
+            mask = CAN_EFF_MASK if identifier & <uint32_t>CAN_EFF_FLAG else CAN_SFF_MASK
+            filters.append(struct.pack("=II", identifier, <uint32_t>CAN_EFF_FLAG | <uint32_t>CAN_RTR_FLAG | mask))
+        if len(filters) > CAN_RAW_FILTER_MAX:
+            filters = [struct.pack("=II", 0, 0)]
+        self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FILTER, b"".join(filters))
+
+    cdef object _error(self, int number):
+        if number == errno_names.EINVAL:
+            return OSError(number, f"{os.strerror(number)}: {self.interface} takes no such frame (CAN FD on a classic bus?)")
+        if number == errno_names.ENETDOWN:
+            return OSError(number, f"{os.strerror(number)}: {self.interface} (ip link set {self.interface} up)")
+        return OSError(number, f"{os.strerror(number)}: CAN interface {self.interface}")
+
+    cdef int _read(self) except -1:
+        """Read what is there, without waiting; the number of frames."""
+        cdef int count
+        cdef int number
+        with nogil:
+            count = isotp_read_batch(self.fd, self.batch, self.times)
+            number = errno
+        if count < 0:
+            if number == EAGAIN or number == EINTR:
+                return 0
+            raise self._error(number)
+        return count
+
+    cdef bint _wait(self, int64_t timeout_ns) except -1:
+        """Wait for a frame or for wake(); False if neither came. A signal counts as either."""
+        cdef int ready
+        cdef int number
+        with nogil:
+            ready = isotp_wait_readable(self.fd, self.wake_fd, timeout_ns)
+            number = errno
+        if ready < 0 and number != EINTR:
+            raise self._error(number)
+        return ready != 0
+
+    def wake(self):
+        """Let the thread that waits for a frame look around."""
+        if self.wake_fd >= 0:
+            os.eventfd_write(self.wake_fd, 1)
+
+    def receive(self, double timeout=0.0):
+        """The next frame, or None if there is none within `timeout` seconds.
+
+        :raises OSError: if the interface is gone or down.
+        """
+        cdef CanMessage message
+        cdef Frame *frames = isotp_batch_frames(self.batch)
+        if self.batch_next == self.batch_count:
+            self.batch_next = 0
+            self.batch_count = self._read()
+            if self.batch_count == 0 and timeout > 0 and self._wait(<int64_t>(timeout * 1e9)):
+                self.batch_count = self._read()
+        if self.batch_next == self.batch_count:
+            return None
+        message = message_of_frame(frames + self.batch_next)
+        self.batch_next += 1
+        return message
+
+    def receive_for(self, Engine engine, double timeout):
+        """Wait up to `timeout` seconds for frames and give all that are there to a started layer."""
+        cdef int count = self._read()
+        if count == 0 and self._wait(<int64_t>(timeout * 1e9)):
+            count = self._read()
+        if count > 0:
+            engine.feed_frames(isotp_batch_frames(self.batch), self.times, count)
+        return count
+
+    def dispatch(self, dict layers, tuple others, double timeout):
+        """As receive_for(), for many layers: `layers` has a tuple of them for each identifier (with bit 31).
+
+        Frames with other identifiers go to the layers in `others`.
+        """
+        cdef int count = self._read()
+        cdef int first = 0
+        cdef int end
+        cdef Frame *frames = isotp_batch_frames(self.batch)
+        cdef Engine engine
+        if count == 0 and self._wait(<int64_t>(timeout * 1e9)):
+            count = self._read()
+        while first < count:
+            # Frames in a row with the same identifier, as the CFs of a block, go to their layer together.
+            end = first + 1
+            while end < count and frames[end].can_id == frames[first].can_id:
+                end += 1
+            for engine in layers.get(frames[first].can_id, others):
+                engine.feed_frames(&frames[first], &self.times[first], end - first)
+            first = end
+        return count
+
+    def send(self, CanMessage message):
+        """Send one frame.
+
+        :raises OSError: if that is not possible, or not within N_As.
+        """
+        cdef SocketPort port = SocketPort(self)
+        cdef Frame frame
+        frame_of_message(message, &frame)
+        port.put(&frame)
+        port.flush()
+
+
+cdef class SocketPort(FramePort):
+    """SocketPort(socket, n_as=1.0)\n--\n\n
+    Sends the frames of one engine on a CanSocket, up to 64 of them with one system call.
+
+    A full queue of the interface (ENOBUFS) is waited for, without the GIL.
+
+    :param socket: :class:`CanSocket`
+    :param n_as: N_As (ISO 15765-2, 9.8.1): seconds to wait for room at the most.
+    """
+
+    cdef isotp_batch *batch
+    cdef int waiting               # frames in `batch`
+    cdef CanSocket socket
+    cdef int64_t n_as_ns
+
+    def __cinit__(self, *args, **kwargs):
+        self.batch = new_batch()
+
+    def __dealloc__(self):
+        free(self.batch)
+
+    def __init__(self, CanSocket socket not None, double n_as=1.0):
+        self.socket = socket
+        self.n_as_ns = <int64_t>(n_as * 1e9)
+
+    cdef int put(self, const Frame *frame) except -1:
+        cdef Frame *frames = isotp_batch_frames(self.batch)
+        if self.waiting == ISOTP_BATCH:
+            self.flush()
+        memcpy(frames + self.waiting, frame, sizeof(Frame))
+        self.waiting += 1
+        return 0
+
+    cdef int flush(self) except -1:
+        cdef int count = self.waiting
+        cdef int number
+        if count == 0:
+            return 0
+        self.waiting = 0
+        with nogil:
+            number = self._write(count)
+        if number in (ENOBUFS, EAGAIN):
+            raise OSError(
+                number, f"the transmit queue of {self.socket.interface} stayed full for N_As ({self.n_as_ns / 1e9} s)")
+        if number != 0:
+            raise self.socket._error(number)
+        return 0
+
+    cdef int _write(self, int count) noexcept nogil:
+        """Send `count` frames; 0 or an errno."""
+        cdef int first = 0
+        cdef int sent
+        cdef int number
+        cdef int64_t since = isotp_monotonic_ns()
+        while first < count:
+            sent = isotp_write_batch(self.socket.fd, self.batch, first, count)
+            if sent > 0:
+                first += sent
+                since = isotp_monotonic_ns()
+                continue
+            number = errno
+            if number == EINTR:
+                continue
+            # ENOBUFS: the queue of the interface is full, which no poll() tells about
+            if (number != ENOBUFS and number != EAGAIN) or isotp_monotonic_ns() - since > self.n_as_ns:
+                return number
+            isotp_sleep_ns(PAUSE_NS)
+        return 0

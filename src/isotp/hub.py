@@ -1,0 +1,318 @@
+"""Many sessions on one bus: one reader, one thread, and each frame given only to those it is for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from isotp._core import CanMessage
+from isotp.address import Address, AsymmetricAddress
+from isotp.protocol import TransportLayer, checked_bus, checked_notifier, frame_from_python_can, send_on_bus
+from isotp.socketcan import open_can_socket, port_on, receive_identifiers
+
+if TYPE_CHECKING:
+    import can
+
+__all__ = ["Hub", "HubSession"]
+
+# How long a read of a python-can bus may keep its thread from noticing that it is to stop, in seconds.
+_BUS_READ_TIMEOUT = 0.2
+_SOCKET_READ_TIMEOUT = 3600.0
+
+
+class _Table:
+    """Which sessions a frame is for, by its identifier. It is replaced, never changed: reading needs no lock."""
+
+    def __init__(self, sessions: Iterable[HubSession] = ()) -> None:
+        self.sessions = tuple(sessions)
+        # A user's class of address may take frames with any identifier.
+        self.asked = tuple(session for session in self.sessions if session.asks_address)
+        self.by_identifier: dict[int, tuple[HubSession, ...]] = {}
+        for session in self.sessions:
+            if not session.asks_address:
+                for identifier in set(receive_identifiers(session.receive_addresses)):
+                    takers = self.by_identifier.get(identifier, self.asked)
+                    self.by_identifier[identifier] = (*takers, session)
+
+    def dispatch(self, received: can.Message) -> None:
+        """Give a frame of python-can to its sessions."""
+        identifier = received.arbitration_id | (0x8000_0000 if received.is_extended_id else 0)
+        takers = self.by_identifier.get(identifier, self.asked)
+        frame = frame_from_python_can(received) if takers else None
+        if frame is not None:
+            for session in takers:
+                session.feed(frame)
+
+
+class _Port(Protocol):
+    """One bus: brings frames to the table of a hub, sends those of its sessions."""
+
+    def start(self, hub: Hub) -> None: ...
+    def stop(self) -> None: ...
+    def close(self) -> None: ...
+    def listen_for(self, table: _Table) -> None: ...
+    def connect(self, session: HubSession) -> None: ...
+
+
+class _ThreadedPort:
+    """A bus that a thread of the hub reads."""
+
+    def __init__(self) -> None:
+        self._stop_requested = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, hub: Hub) -> None:
+        self._stop_requested.clear()
+        self._thread = threading.Thread(target=self._run, args=(hub,), name="isotp hub", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop_requested.set()
+        self._wake()
+        # A callback may stop the hub that it is called by: the thread then ends by itself.
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        self._thread = None
+
+    def _run(self, hub: Hub) -> None:
+        pause = 0.0
+        while not self._stop_requested.is_set():
+            try:
+                self._read(hub)
+                pause = 0.0
+            except Exception as error:
+                for session in hub.sessions:
+                    session._report_callback_error(error)
+                # A bus that is gone raises at each read: do not fill the log at full speed.
+                pause = min(max(2 * pause, 0.01), 1.0)
+                self._stop_requested.wait(pause)
+
+    def _wake(self) -> None:
+        raise NotImplementedError
+
+    def _read(self, hub: Hub) -> None:
+        raise NotImplementedError
+
+
+class _SocketPort(_ThreadedPort):
+    """A CAN interface of Linux, by a raw socket."""
+
+    def __init__(self, interface: str) -> None:
+        super().__init__()
+        self._can = open_can_socket(interface)
+
+    def close(self) -> None:
+        self._can.close()
+
+    def listen_for(self, table: _Table) -> None:
+        self._can.set_filters(None if table.asked else table.by_identifier)
+
+    def connect(self, session: HubSession) -> None:
+        session.txfn = self._can.send
+        session.port = port_on(self._can)
+
+    def _wake(self) -> None:
+        self._can.wake()
+
+    def _read(self, hub: Hub) -> None:
+        table = hub.table
+        self._can.dispatch(table.by_identifier, table.asked, _SOCKET_READ_TIMEOUT)
+
+
+class _Sender:
+    """Sends frames of many sessions on a python-can bus, one after the other: few buses can do it at once."""
+
+    def __init__(self, bus: can.BusABC) -> None:
+        self.bus = bus
+        self._one_at_a_time = threading.Lock()
+
+    def send(self, message: CanMessage) -> None:
+        with self._one_at_a_time:
+            send_on_bus(self.bus, message)
+
+
+class _BusPort(_ThreadedPort):
+    """A python-can bus that only the hub reads."""
+
+    def __init__(self, bus: can.BusABC) -> None:
+        super().__init__()
+        self._sender = _Sender(checked_bus(bus))
+
+    def close(self) -> None:
+        """The bus is its owner's to shut down."""
+
+    def listen_for(self, table: _Table) -> None:
+        """Filters of the bus are its owner's: others may read it too."""
+
+    def connect(self, session: HubSession) -> None:
+        session.txfn = self._sender.send
+
+    def _wake(self) -> None:
+        """A python-can bus can not be woken: its read ends by itself."""
+
+    def _read(self, hub: Hub) -> None:
+        received = self._sender.bus.recv(_BUS_READ_TIMEOUT)
+        if received is not None:
+            hub.table.dispatch(received)
+
+
+class _NotifierPort:
+    """A python-can bus that a notifier reads: the hub needs no thread."""
+
+    def __init__(self, bus: can.BusABC, notifier: can.Notifier) -> None:
+        self._sender = _Sender(checked_bus(bus))
+        self._notifier = checked_notifier(notifier)
+        self._hub: Hub | None = None
+
+    def start(self, hub: Hub) -> None:
+        self._hub = hub
+        self._notifier.add_listener(self._on_message)
+
+    def stop(self) -> None:
+        self._notifier.remove_listener(self._on_message)
+        self._hub = None
+
+    def close(self) -> None:
+        """Bus and notifier are their owner's to shut down."""
+
+    def listen_for(self, table: _Table) -> None:
+        """The notifier brings all frames."""
+
+    def connect(self, session: HubSession) -> None:
+        session.txfn = self._sender.send
+
+    def _on_message(self, received: can.Message) -> None:
+        if self._hub is not None:
+            self._hub.table.dispatch(received)
+
+
+class HubSession(TransportLayer):
+    """One session of a :class:`Hub`; made by :meth:`Hub.session`. A layer like any other, without a thread."""
+
+    def __init__(
+        self, hub: Hub, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any
+    ) -> None:
+        self.hub = hub
+        self.receive_addresses: tuple[Address | AsymmetricAddress, ...] = ()
+        super().__init__(rxfn=self._no_frame, txfn=self._no_bus, address=address, **kwargs)
+        self.receive_also(also)
+
+    def _no_frame(self, timeout: float = 0.0) -> None:
+        """A session that was not started hears nothing."""
+
+    def _no_bus(self, message: CanMessage) -> None:
+        raise RuntimeError("the session belongs to no hub")
+
+    def set_address(self, address: Address | AsymmetricAddress) -> None:
+        """Use this address from the next frame on.
+
+        :raises ValueError: if it is no address, or an address for one direction only.
+        """
+        super().set_address(address)
+        self.receive_addresses = (address, *self.receive_addresses[1:])
+        self.hub._sessions_changed()
+
+    def receive_also(self, addresses: Iterable[Address]) -> None:
+        """Receive on these addresses too, as an ECU does on its functional one; answers go by the session's own.
+
+        :raises ValueError: if there are too many, or one is no address.
+        """
+        addresses = tuple(addresses)
+        super().receive_also(addresses)
+        self.receive_addresses = (self.receive_addresses[0], *addresses)
+        self.hub._sessions_changed()
+
+    def _start_reading(self) -> None:
+        self.hub._enlist(self)
+
+    def _stop_reading(self) -> None:
+        self.hub._dismiss(self)
+
+
+class Hub:
+    """Any number of sessions on one bus, with one thread for all of them.
+
+    :param bus: a python-can bus, or the name of a CAN interface of Linux (`can0`) for a raw socket.
+    :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
+
+    Each frame is found its sessions by its identifier, so the cost of a frame does not grow with their number. Reading
+    begins with the first session that is started. Close the hub after use, or use it as a context manager.
+
+    :raises ValueError: if `bus` is no bus, or `notifier` no notifier.
+    :raises RuntimeError: if python-can is needed and not installed.
+    :raises OSError: if there is no such interface, or no CAN in this kernel.
+    :raises NotImplementedError: for the name of an interface, on other systems than Linux.
+    """
+
+    def __init__(self, bus: can.BusABC | str, notifier: can.Notifier | None = None) -> None:
+        self._port: _Port
+        if notifier is not None:
+            if isinstance(bus, str):
+                raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
+            self._port = _NotifierPort(bus, notifier)
+        elif isinstance(bus, str):
+            self._port = _SocketPort(bus)
+        else:
+            self._port = _BusPort(bus)
+        self.bus = bus
+        self.table = _Table()
+        self._changing = threading.Lock()
+
+    @property
+    def sessions(self) -> tuple[HubSession, ...]:
+        """The sessions that are started."""
+        return self.table.sessions
+
+    def session(
+        self, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any
+    ) -> HubSession:
+        """A new session, not started yet.
+
+        :param address: its address.
+        :param also: further addresses to receive on, say the functional one of an ECU.
+        :param kwargs: parameters of :class:`isotp.TransportLayer`, but for rxfn and txfn.
+        :raises ValueError: as :class:`isotp.TransportLayer` does.
+        """
+        session = HubSession(self, address, also, **kwargs)
+        self._port.connect(session)
+        return session
+
+    def close(self) -> None:
+        """Stop all sessions and leave the bus; a python-can bus stays open."""
+        for session in self.sessions:
+            session.stop()
+        self._port.close()
+
+    def __enter__(self) -> Hub:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Hub with {len(self.sessions)} sessions on {self.bus!r}>"
+
+    def _enlist(self, session: HubSession) -> None:
+        with self._changing:
+            first = not self.table.sessions
+            self._set_table((*self.table.sessions, session))
+            if first:
+                self._port.start(self)
+
+    def _dismiss(self, session: HubSession) -> None:
+        with self._changing:
+            left = tuple(other for other in self.table.sessions if other is not session)
+            last = not left and self.table.sessions
+            self._set_table(left)
+        if last:
+            self._port.stop()
+
+    def _sessions_changed(self) -> None:
+        with self._changing:
+            self._set_table(self.table.sessions)
+
+    def _set_table(self, sessions: tuple[HubSession, ...]) -> None:
+        table = _Table(sessions)
+        self._port.listen_for(table)
+        self.table = table

@@ -1,0 +1,122 @@
+"""The transport layer straight on a raw CAN socket of Linux, without python-can."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from isotp._core import FramePort
+from isotp.address import Address, AsymmetricAddress, TargetAddressType
+from isotp.protocol import TransportLayer
+
+if TYPE_CHECKING or sys.platform == "linux":
+    from isotp._socketcan import CanSocket, SocketPort
+
+__all__ = ["SocketCanStack", "open_can_socket", "port_on", "receive_identifiers"]
+
+# Nothing but a frame, a deadline or a wake-up ends the wait: there is no polling.
+_LONGEST_WAIT = 3600.0
+
+
+def open_can_socket(interface: str) -> CanSocket:
+    """A raw CAN socket on `interface`.
+
+    :raises NotImplementedError: on other systems than Linux.
+    :raises OSError: if there is no such interface, or no CAN in this kernel.
+    """
+    if sys.platform != "linux":
+        raise NotImplementedError(
+            "raw CAN sockets exist on Linux only; isotp.CanStack works on every system, over python-can"
+        )
+    return CanSocket(interface)
+
+
+def port_on(can_socket: CanSocket) -> FramePort:
+    """What sends the frames of one layer on a socket."""
+    return SocketPort(can_socket)
+
+
+def receive_identifiers(addresses: Iterable[Address | AsymmetricAddress]) -> Iterator[int]:
+    """Identifiers of the frames for these addresses; those of 29 bits with bit 31 set, as SocketCAN has them."""
+    for address in addresses:
+        flag = 0x8000_0000 if address.is_rx_29bits() else 0
+        for kind in TargetAddressType:
+            yield address.get_rx_arbitration_id(kind) | flag
+
+
+class SocketCanStack(TransportLayer):
+    """The transport layer on a CAN interface of Linux, by a raw socket of its own.
+
+    The kernel filters frames for exactly the address of the layer, many frames are read and sent with one system
+    call, and time-outs count from the kernel's time stamps. Waits for room if the interface's queue is full (N_As).
+
+    :param interface: name of the CAN interface, as `can0`.
+
+    All other parameters are those of :class:`isotp.TransportLayer`, by name, but for rxfn and txfn. Close it after
+    use, or use it as a context manager.
+
+    :raises NotImplementedError: on other systems than Linux.
+    :raises OSError: if there is no such interface, or no CAN in this kernel.
+    """
+
+    def __init__(self, interface: str, **kwargs: Any) -> None:
+        self.interface = interface
+        self._further: tuple[Address, ...] = ()
+        self._can = open_can_socket(interface)
+        try:
+            super().__init__(rxfn=self._can.receive, txfn=self._can.send, **kwargs)
+        except BaseException:
+            self._can.close()
+            raise
+        self.port = port_on(self._can)
+
+    def set_address(self, address: Address | AsymmetricAddress) -> None:
+        """Use this address from the next frame on.
+
+        :raises ValueError: if it is no address, or an address for one direction only.
+        """
+        super().set_address(address)
+        self._set_filters()
+
+    def receive_also(self, addresses: Iterable[Address]) -> None:
+        """Receive on these addresses too; answers go by the layer's own.
+
+        :raises ValueError: if there are too many, or one is no address.
+        """
+        self._further = tuple(addresses)
+        super().receive_also(self._further)
+        self._set_filters()
+
+    def _set_filters(self) -> None:
+        # A user's class of address may take frames with any identifier.
+        self._can.set_filters(None if self.asks_address else receive_identifiers((self.address, *self._further)))
+
+    def fileno(self) -> int:
+        """Descriptor of the socket, to wait for frames with `select` and the like when the layer is polled."""
+        return self._can.fileno()
+
+    def close(self) -> None:
+        """Stop, and close the socket."""
+        self.stop()
+        self._can.close()
+
+    def __enter__(self) -> SocketCanStack:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _wake_at(self, deadline_ns: int) -> None:
+        self._set_wake(deadline_ns)
+        self._can.wake()
+
+    def _stop_reading(self) -> None:
+        self._can.wake()
+        super()._stop_reading()
+
+    def _read_once(self, stop_requested: threading.Event) -> None:
+        timeout = self._plan_wait(_LONGEST_WAIT)
+        if self._can.receive_for(self, timeout) == 0:
+            self.drive()
