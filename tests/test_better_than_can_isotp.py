@@ -108,6 +108,7 @@ def make_peer() -> Iterator[MakePeer]:
             "address": ADDRESS,
             "error_handler": peer.errors,
             "post_send_callback": peer.requests.append,
+            "read_timeout": 0.01,  # how long it takes to stop
         }
         peer.layer = isotp.TransportLayer(**{**arguments, **kwargs})
         made.append(peer)
@@ -244,7 +245,10 @@ def test_rxfn_whose_signature_can_not_be_found_out(make_peer: MakePeer, takes_ti
 
 
 class Broken:
-    """A txfn that raises while it is broken, from the frame on that is given by its number."""
+    """A txfn that raises while it is broken, from the frame on that is given by its number.
+
+    Each First Frame gets its Flow Control.
+    """
 
     def __init__(self, failure: Exception, at: int = 1) -> None:
         self.failure = failure
@@ -258,6 +262,8 @@ class Broken:
         if self.broken and self.calls >= self.at:
             raise self.failure
         self.peer.sent.put(message)
+        if message.data[0] >> 4 == 1:
+            self.peer.put(CTS)
 
 
 MESSAGES = {"single_frame": (b"\xaa", 1), "first_frame": (bytes(20), 1), "last_frame": (bytes(20), 3)}
@@ -274,7 +280,6 @@ def test_txfn_that_raises_threaded(
     txfn = Broken(failure, at)
     txfn.peer = peer = make_peer(txfn=txfn, params={"blocking_send": blocking})
     peer.layer.start()
-    peer.put(*[CTS] * (at - 1 and 1))
     if blocking:
         with pytest.raises(isotp.BlockingSendFailure, match="no buffer space left") as failed:
             peer.layer.send(payload, send_timeout=PATIENCE)
@@ -283,10 +288,9 @@ def test_txfn_that_raises_threaded(
     else:
         peer.layer.send(payload)
     peer.errors.wait_for(1)
-    reports = [error for error in peer.errors if not isinstance(error, isotp.UnexpectedFlowControlError)]
-    assert [type(error) for error in reports] == [CallbackError]
-    assert reports[0].__cause__ is failure
-    assert isinstance(reports[0], isotp.IsoTpError)
+    assert [type(error) for error in peer.errors] == [CallbackError]
+    assert peer.errors[0].__cause__ is failure
+    assert isinstance(peer.errors[0], isotp.IsoTpError)
     assert peer.requests[0].success is False
     assert peer.requests[0].failure is failure
     assert not peer.layer.transmitting()
@@ -308,9 +312,6 @@ def test_txfn_that_raises_polled(make_peer: MakePeer, message: str) -> None:
     txfn.peer = peer = make_peer(txfn=txfn)
     peer.layer.send(payload)
     peer.layer.send(b"\xbb")
-    if at == 3:
-        peer.layer.process()
-        peer.put(CTS)
     with pytest.raises(OSError, match="no buffer space left") as raised:
         peer.layer.process()
     assert raised.value is failure
@@ -470,9 +471,10 @@ def test_generator_that_raises_threaded(make_peer: MakePeer) -> None:
         yield from bytes(10)
         raise failure
 
-    peer = make_peer(params={"blocking_send": True})
+    txfn = Broken(failure)
+    txfn.broken = False
+    txfn.peer = peer = make_peer(txfn=txfn, params={"blocking_send": True})
     peer.layer.start()
-    peer.put(CTS)
     with pytest.raises(isotp.BlockingSendFailure, match="file is gone") as failed:
         peer.layer.send((payload(), 50), send_timeout=PATIENCE)
     assert failed.value.__cause__ is failure
@@ -495,6 +497,7 @@ def test_blocking_send_tells_the_reason(make_peer: MakePeer) -> None:
     error = blocked.outcome()
     assert type(error) is isotp.BlockingSendFailure
     assert isinstance(error.__cause__, isotp.OverflowError)
+    peer.errors.wait_for(1)
     assert peer.errors == [error.__cause__]
 
 
@@ -532,6 +535,7 @@ def test_blocking_send_waits_for_the_last_frame(make_peer: MakePeer) -> None:
     peer = make_peer(txfn=txfn, params={"blocking_send": True})
     peer.layer.start()
     blocked = Blocked(peer.layer, bytes(20))
+    assert peer.take()[0] == 0x10
     peer.put(CTS)
     assert last.wait(PATIENCE)
     assert blocked.thread.is_alive()

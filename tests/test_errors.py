@@ -17,6 +17,7 @@ CHILDREN_OF_ISOTP_ERROR = [
     "InvalidCanDataError",
     "InvalidCanFdFirstFrameRXDL",
     "MaximumWaitFrameReachedError",
+    "CallbackError",
     "MissingEscapeSequenceError",
     "OverflowError",
     "ReceptionInterruptedWithFirstFrameError",

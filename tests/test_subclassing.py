@@ -62,7 +62,7 @@ def bus() -> Bus:
 
 @pytest.fixture
 def layer(bus: Bus) -> Iterator[isotp.TransportLayer]:
-    layer = isotp.TransportLayer(bus.recv, bus.send, HERE)
+    layer = isotp.TransportLayer(bus.recv, bus.send, HERE, read_timeout=0.01)
     yield layer
     layer.stop()
 
@@ -417,7 +417,7 @@ def test_rxfn(bus: Bus, kind: str, started: bool) -> None:
     Static.bus = bus
     rxfn = make(bus)
     errors: list[Exception] = []
-    layer = isotp.TransportLayer(rxfn, bus.send, HERE, errors.append)
+    layer = isotp.TransportLayer(rxfn, bus.send, HERE, errors.append, read_timeout=0.01)
     assert layer.rxfn == rxfn
     assert layer.blocking_rxfn is blocking
     if started:
@@ -448,7 +448,7 @@ TXFNS: dict[str, Callable[[Bus], Callable[..., Any]]] = {
 @pytest.mark.parametrize("kind", TXFNS)
 def test_txfn(bus: Bus, kind: str, started: bool) -> None:
     txfn = TXFNS[kind](bus)
-    layer = isotp.TransportLayer(bus.recv, txfn, HERE)
+    layer = isotp.TransportLayer(bus.recv, txfn, HERE, read_timeout=0.01)
     assert layer.txfn == txfn
     if started:
         layer.start()

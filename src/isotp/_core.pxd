@@ -193,7 +193,8 @@ cdef struct Transmitter:
 
 # Bits sent within a sliding window, in slots.
 cdef struct RateSlot:
-    int64_t start
+    int64_t start                  # when its first frame was sent
+    int64_t last                   # ... and its last one
     double bits
 
 
@@ -267,6 +268,7 @@ cdef class FramePort:
 
 
 cdef class Engine:
+    cdef object __weakref__
     cdef Receiver rx
     cdef Transmitter tx
     cdef Config config
@@ -304,7 +306,8 @@ cdef class Engine:
     cdef int messages
     cdef bint busy
     cdef bint again
-    cdef unsigned long owner
+    cdef unsigned long owner       # the thread that runs the machines while busy
+    cdef unsigned long reader      # the thread that calls rxfn, if the layer was started
     cdef bint driven               # frames come by feed(), process() is not for the user
     cdef readonly MessageQueue inbox
     cdef public FramePort port     # where frames go without becoming CanMessages, or None
@@ -338,7 +341,9 @@ cdef class Engine:
     @cython.final
     cdef int _expire(self, bint do_rx, bint do_tx) except -1
     @cython.final
-    cdef int _receive_pass(self, object rx_timeout) except -1
+    cdef int _receive_pass(self, object rx_timeout, bint do_tx) except -1
+    @cython.final
+    cdef object _poll_rxfn(self)
     @cython.final
     cdef int _take(self, object message) except -1
     @cython.final

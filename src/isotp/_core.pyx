@@ -19,6 +19,7 @@ import operator
 import queue
 import threading
 import time
+import weakref
 
 from isotp import errors
 from isotp.address import AbstractAddress, Address, AsymmetricAddress, TargetAddressType
@@ -57,11 +58,13 @@ cdef extern from "pythread.h":
 cdef enum:
     INLINE = 1                     # Frame.res0 of a CanMessage: its data is in the frame itself
     NO_CAN_ID = 0x7FFFFFFF         # never the identifier of a frame
+    OVERDUE_NS = 20_000_000
     FRAMES_PER_CLOCK_READ = 64     # also the longest burst before reception gets its turn
 
 cdef int64_t LONGEST_WAIT_NS = <int64_t>1 << 61    # sums of two such times still fit
 
 cdef object LOG_DEBUG = logging.DEBUG
+cdef object NO_TIMEOUT = 0.0
 
 
 # What an outcome code means to Python: the class, and a sentence with the outcome's two numbers.
@@ -178,6 +181,8 @@ cdef class CanMessage:
 
     def __init__(self, arbitration_id=0, dlc=0, data=b"", bint extended_id=False, bint is_fd=False,
                  bint bitrate_switch=False):
+        memset(&self.frame, 0, sizeof(Frame))
+        self.loose = None
         self.arbitration_id = arbitration_id
         self.dlc = dlc
         self.held = data
@@ -314,6 +319,13 @@ cdef int frame_of_message(CanMessage message, Frame *frame) except -1:
 # ---------------------------------------------------------------- PDU
 
 
+cdef int check_flow_control(object flow_status, object blocksize, object stmin) except -1:
+    for name, value, most in (("flow status", flow_status, 0x0F), ("block size", blocksize, 0xFF), ("STmin", stmin, 0xFF)):
+        if not isinstance(value, int) or not 0 <= value <= most:
+            raise ValueError(f"{name} must be an integer from 0 to {most}, not {value!r}")
+    return 0
+
+
 cdef class PDU:
     """PDU(msg, start_of_data=0)\n--\n\n
     The N_PCI and the payload of one CAN frame, decoded (ISO 15765-2, 9.6).
@@ -372,7 +384,8 @@ cdef class PDU:
 
         :raises ValueError: if a value does not fit its field.
         """
-        return bytes((0x30 | (flow_status & 0x0F), blocksize, stmin))
+        check_flow_control(flow_status, blocksize, stmin)
+        return bytes((0x30 | flow_status, blocksize, stmin))
 
     def name(self):
         """Name of the N_PDU type."""
@@ -380,6 +393,23 @@ cdef class PDU:
 
 
 # ---------------------------------------------------------------- RateLimiter
+
+
+cdef bint is_possible_rate(object mean_bitrate, object window_size_sec):
+    for value in (mean_bitrate, window_size_sec):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        if not 0 < value < math.inf:
+            return False
+    return True
+
+
+cdef int require_possible_rate(object mean_bitrate, object window_size_sec) except -1:
+    if not is_possible_rate(mean_bitrate, window_size_sec):
+        raise ValueError(
+            f"rate limiter needs a bit rate and a window above 0, not {mean_bitrate!r} bit/s"
+            f" and {window_size_sec!r} s")
+    return 0
 
 
 cdef class RateLimiter:
@@ -416,22 +446,14 @@ cdef class RateLimiter:
 
     def can_be_enabled(self):
         """True if bit rate and window are numbers above 0."""
-        for value in (self.mean_bitrate, self.window_size_sec):
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                return False
-            if not math.isfinite(value) or value <= 0:
-                return False
-        return True
+        return is_possible_rate(self.mean_bitrate, self.window_size_sec)
 
     def enable(self):
         """Start limiting.
 
         :raises ValueError: if bit rate or window make no sense.
         """
-        if not self.can_be_enabled():
-            raise ValueError(
-                f"rate limiter needs a bit rate and a window above 0, not {self.mean_bitrate!r} bit/s"
-                f" and {self.window_size_sec!r} s")
+        require_possible_rate(self.mean_bitrate, self.window_size_sec)
         self.is_enabled = True
         self.reset()
 
@@ -440,7 +462,11 @@ cdef class RateLimiter:
         self.is_enabled = False
 
     def set_bitrate(self, mean_bitrate):
-        """Change the limit, in bits a second."""
+        """Change the limit, in bits a second.
+
+        :raises ValueError: if that makes no sense.
+        """
+        require_possible_rate(mean_bitrate, self.window_size_sec)
         self.mean_bitrate = mean_bitrate
         self.reset()
 
@@ -584,11 +610,17 @@ cdef object as_payload(object data):
         view = memoryview(data)
     except TypeError:
         view = None
-    try:
-        # Other item types than bytes count by value: an array of 16-bit numbers below 256 is as good as a list.
-        return bytes(view) if view is not None and view.itemsize == 1 else bytes(iter(data))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"payload is not convertible to bytes: {error}") from error
+    # Other item types than bytes count by value: an array of 16-bit numbers below 256 is as good as a list.
+    if view is not None and view.itemsize == 1 and view.c_contiguous:
+        return bytes(view)
+    payload = bytearray()
+    for item in data:
+        try:
+            payload.append(item)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"payload must consist of integers from 0 to 255, but item {len(payload)} is {item!r}") from None
+    return bytes(payload)
 
 
 @cython.freelist(16)
@@ -741,6 +773,20 @@ cdef bytes data_of(object message, uint32_t *can_id):
     return b"" if data is None else bytes(data)
 
 
+cdef class Watchers:
+    """The engines that use some Params: told when they change, so that each can flatten them anew."""
+
+    cdef readonly object engines
+
+    def __cinit__(self):
+        self.engines = weakref.WeakSet()
+
+    def __call__(self):
+        cdef Engine engine
+        for engine in self.engines:
+            engine.stale = True
+
+
 cdef int require_both_directions(object address) except -1:
     if not isinstance(address, AbstractAddress):
         raise ValueError(f"address must be an isotp.Address or isotp.AsymmetricAddress, not {address!r}")
@@ -851,11 +897,12 @@ cdef class Engine:
 
     @params.setter
     def params(self, params):
+        if self._params is not None:
+            self._params._on_change.engines.discard(self)
+        if not isinstance(params._on_change, Watchers):
+            params._on_change = Watchers()
+        params._on_change.engines.add(self)
         self._params = params
-        self.stale = True
-        params._on_change = self._params_changed
-
-    def _params_changed(self):
         self.stale = True
 
     @cython.final
@@ -863,6 +910,8 @@ cdef class Engine:
         """Read the Params into the C struct that the protocol works with."""
         cdef Config config
         params = self._params
+        if params is None:
+            raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called")
         self.stale = False
         memset(&config, 0, sizeof(Config))
         try:
@@ -893,8 +942,9 @@ cdef class Engine:
             raise ValueError(f"parameters were assigned values that they can not have: {params!r}: {error}") from error
         with cython.critical_section(self):
             self.config = config
-            if self.tx.state == TX_SF_STANDBY and self.tx.size > <uint64_t>sf_capacity(&self.config, &self.filter):
-                self.tx.state = TX_FF_STANDBY
+            if config.listen and self.rx.due != FS_NONE:
+                flow_control_sent(&self.rx, &self.config, self.now)
+            choose_first_frame(&self.tx, &self.config, &self.filter)
         return 0
 
     def load_params(self):
@@ -931,6 +981,7 @@ cdef class Engine:
         is_for_me = address.is_for_me if asks_address else None
         with cython.critical_section(self):
             self.filter = new
+            choose_first_frame(&self.tx, &self.config, &self.filter)
             self._address = address
             self.asks_address = asks_address
             self.is_for_me = is_for_me
@@ -985,9 +1036,7 @@ cdef class Engine:
         request = SendRequest.__new__(SendRequest)
         request._set(data, functional)
         if functional and request.size > <uint64_t>sf_capacity(&self.config, &self.filter):
-            raise ValueError(
-                f"payload of {request.size} bytes: functional addressing takes single frames only, that is up to"
-                f" {sf_capacity(&self.config, &self.filter)} bytes here")
+            raise self._functional_limit(request.size)
         if self.blocking_send:
             if self.busy and self.owner == PyThread_get_thread_ident():
                 raise RuntimeError("a callback of the layer can not wait for that same layer to send")
@@ -1001,6 +1050,11 @@ cdef class Engine:
             self.drive()
         if self.blocking_send:
             self._await(request, send_timeout)
+
+    def _functional_limit(self, size):
+        return ValueError(
+            f"payload of {size} bytes: functional addressing takes single frames only, that is up to"
+            f" {sf_capacity(&self.config, &self.filter)} bytes here")
 
     def _await(self, SendRequest request, timeout):
         if not request.event.wait(timeout):
@@ -1114,6 +1168,14 @@ cdef class Engine:
         cdef int64_t deadline
         while True:
             try:
+                if self.stale:
+                    self._flatten()
+            except ValueError as error:
+                # Nothing can be done until they are mended; the frames wait.
+                self._report_callback_error(error)
+                self._exit()
+                return 0
+            try:
                 if self.driven:
                     self._run(None, True, True)
             except Exception as error:
@@ -1126,7 +1188,9 @@ cdef class Engine:
             if self._leave():
                 break
         deadline = self._deadline()
-        if deadline < self.wake_ns and self.waker is not None:
+        if self.waker is not None and deadline != NEVER and (
+                deadline < self.wake_ns or 0 < self.wake_ns < self.now - OVERDUE_NS):
+            # The driver looks later, or it is late: rxfn may wait longer than it was asked to.
             self.waker(deadline)
         return 0
 
@@ -1143,15 +1207,29 @@ cdef class Engine:
                 # The handler itself may be what raises: there is nobody left to tell but the log.
                 self._logger.error("the error handler raised %s", type(second).__name__, exc_info=second)
 
+    def _set_reader(self):
+        """The calling thread is the one that calls rxfn from now on."""
+        self.reader = PyThread_get_thread_ident()
+
     def _set_driven(self, bint driven, waker):
         self.driven = driven
         self.waker = waker
         self.wake_ns = NEVER
+        self.reader = 0
         self.inbox.clear()
 
     def _set_wake(self, deadline_ns):
         """When the driver will look at the deadline again; None: not by itself."""
         self.wake_ns = NEVER if deadline_ns is None else deadline_ns
+
+    def _take_wake(self, int64_t deadline_ns):
+        """True if the driver was to look at this very deadline; it then does so, and not again by itself."""
+        cdef bint ours
+        with cython.critical_section(self):
+            ours = self.wake_ns == deadline_ns
+            if ours:
+                self.wake_ns = NEVER
+        return ours
 
     def _plan_wait(self, double longest):
         """Seconds that the driver may wait for a frame before it must call drive(); at most `longest`."""
@@ -1175,8 +1253,10 @@ cdef class Engine:
     cdef int64_t _earliest_frame(self) noexcept:
         """When STmin and the rate limiter let the next frame go, as far as known now."""
         cdef int64_t due = self.tx.cf_due if self.tx.state == TX_TRANSMIT_CF else 0
-        if self.rate_limiter.is_enabled and rate_allowed_bytes(&self.rate_limiter.window) < CAN_DLEN_MAX:
-            due = max(due, rate_next_change(&self.rate_limiter.window))
+        cdef RateWindow *window = &self.rate_limiter.window
+        if (self.rate_limiter.is_enabled and window.count > 0
+                and next_rate_size(&self.tx, &self.config, &self.filter) > rate_allowed_bytes(window)):
+            due = max(due, rate_next_change(window))
         return due
 
     def deadline_ns(self):
@@ -1188,6 +1268,7 @@ cdef class Engine:
 
     @cython.final
     cdef ProcessStats _run(self, object rx_timeout, bint do_rx, bint do_tx):
+        """One pass, polled with rx_timeout, or driven (rx_timeout is None)."""
         cdef bint tx_first
         cdef bint rx_again
         self._begin_pass()
@@ -1198,11 +1279,11 @@ cdef class Engine:
         while True:
             rx_again = tx_first
             if do_rx and not tx_first:
-                self._receive_pass(rx_timeout)
+                self._receive_pass(rx_timeout, do_tx)
             if do_tx and self._transmit_pass(do_rx):
                 rx_again = True
             tx_first = False
-            if not (rx_again and do_rx):
+            if not (rx_again and do_rx) or (rx_timeout is None and not self.driven):
                 break
         return new_stats(self.received, self.processed, self.sent, self.messages)
 
@@ -1232,9 +1313,11 @@ cdef class Engine:
         return 0
 
     @cython.final
-    cdef inline int _receive_pass(self, object rx_timeout) except -1:
+    cdef inline int _receive_pass(self, object rx_timeout, bint do_tx) except -1:
         """Read until there is no frame, or until a flow control frame is due."""
-        cdef bint waits = self.takes_timeout and not self.driven and rx_timeout != 0
+        # A rxfn without parameter should not wait, but those of the first generation often do.
+        cdef bint is_driven = rx_timeout is None
+        cdef bint waits = not is_driven and (not self.takes_timeout or rx_timeout != 0)
         while True:
             if self.batch_left > 0:
                 self.received += 1
@@ -1242,15 +1325,19 @@ cdef class Engine:
                 if self.rx.due != FS_NONE:
                     return 0
                 continue
-            if self.driven:
+            if is_driven:
                 message = self.inbox.pop()
+                if message is None and self.tx.state == TX_TRANSMIT_CF and self.owner == self.reader:
+                    # This thread is the one that reads: while it sends a long message nobody else does.
+                    message = self._poll_rxfn()
             elif self.takes_timeout:
                 message = call_with(self._rxfn, rx_timeout)
             else:
                 message = call_without(self._rxfn)
             if waits:
                 self.now = self._read_clock()
-                self._expire(True, True)
+                if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
+                    self._expire(True, do_tx)
             if message is None:
                 return 0
             self.received += 1
@@ -1259,6 +1346,11 @@ cdef class Engine:
             self._take(message)
             if self.rx.due != FS_NONE:
                 return 0
+
+    @cython.final
+    cdef object _poll_rxfn(self):
+        """A frame of a started layer's rxfn if there is one now."""
+        return call_with(self._rxfn, NO_TIMEOUT) if self.takes_timeout else call_without(self._rxfn)
 
     @cython.final
     cdef inline int _take(self, object message) except -1:
@@ -1430,8 +1522,8 @@ cdef class Engine:
         """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile."""
         cdef bint last = False
         # STmin and N_Bs run from the moment at which the frame was sent
-        cdef bint needs_time = self.tx.state == TX_FF_STANDBY or (self.tx.state == TX_TRANSMIT_CF and (
-            self.tx.stmin_ns != 0 or (self.tx.blocksize != 0 and self.tx.in_block + 1 >= self.tx.blocksize)))
+        cdef bint needs_time = self.tx.state == TX_FF_STANDBY or self.rate_limiter.is_enabled or (
+            self.tx.state == TX_TRANSMIT_CF and (self.tx.stmin_ns != 0 or (self.tx.blocksize != 0 and self.tx.in_block + 1 >= self.tx.blocksize)))
         if message is None:
             try:
                 self._put_natively(
@@ -1497,9 +1589,13 @@ cdef class Engine:
             request = self.tx_queue.pop()
             if request is None:
                 return False
-            if request.size > 0:
+            if request.size == 0:
+                request._complete(True, None)
+            elif request.functional and request.size > <uint64_t>sf_capacity(&self.config, &self.filter):
+                # The parameters changed since send() let it pass.
+                request._complete(False, self._functional_limit(request.size))
+            else:
                 break
-            request._complete(True, None)
         with cython.critical_section(self):
             self.active_send_request = request
             begin_message(&self.tx, &self.config, &self.filter, request.size, request.functional)
@@ -1527,6 +1623,8 @@ cdef class Engine:
             except BaseException as error:
                 self._stop_active(request, epoch, error)
                 raise
+            if self.tx.epoch != epoch:
+                return False           # the generator stopped its own message
             try:
                 self.stage[k] = operator.index(item)
             except (TypeError, OverflowError) as error:
@@ -1534,7 +1632,12 @@ cdef class Engine:
                     f"generator gave {item!r}, which is no byte value, at {request.taken + k} of"
                     f" {request.size} bytes"), error)
                 return False
+            except BaseException as error:
+                self._stop_active(request, epoch, error)
+                raise
             k += 1
+        if self.tx.epoch != epoch:
+            return False
         if k == 0 or (k < wanted and self.tx.state != TX_TRANSMIT_CF):
             self._give_up(request, epoch, errors.BadGeneratorError(
                 f"generator ended after {request.taken + k} of {request.size} bytes"), None)
@@ -1745,6 +1848,12 @@ cdef class Engine:
             return None
         return max(0, self.tx.cf_due - self._read_clock()) / 1e9
 
+    def _frame_delay(self):
+        """Seconds until STmin and the rate limiter let the next consecutive frame go; None if none is to be sent."""
+        if self.tx.state != TX_TRANSMIT_CF:
+            return None
+        return max(0, self._earliest_frame() - self._read_clock()) / 1e9
+
     def _timer_state(self, which):
         """(start, length) in ns of the timer "fc", "cf" or "stmin"; None if it does not run."""
         if which == "fc" and self.tx.state == TX_WAIT_FC:
@@ -1775,6 +1884,7 @@ cdef class Engine:
         self.burst_limit = 1
         try:
             self._begin_pass()
+            self._expire(False, True)
             self._transmit_pass(True)
         finally:
             self.txfn = txfn
@@ -1821,10 +1931,11 @@ cdef class Engine:
         if self.stale:
             self._flatten()
         config = self.config
-        if blocksize is not None:
-            config.blocksize = blocksize
-        if stmin is not None:
-            config.stmin = stmin
+        blocksize = config.blocksize if blocksize is None else blocksize
+        stmin = config.stmin if stmin is None else stmin
+        check_flow_control(flow_status, blocksize, stmin)
+        config.blocksize = blocksize
+        config.stmin = stmin
         encode_flow_control(<FlowStatus><int>flow_status, &config, &self.filter, &frame)
         return message_of_frame(&frame)
 

@@ -395,6 +395,12 @@ cdef inline void transmitter_stop(Transmitter *tx) noexcept nogil:
     tx.epoch += 1
 
 
+cdef inline void choose_first_frame(Transmitter *tx, const Config *config, const AddressFilter *address) noexcept nogil:
+    """SF or FF, for a message of which nothing was sent yet."""
+    if tx.state == TX_SF_STANDBY or tx.state == TX_FF_STANDBY:
+        tx.state = TX_SF_STANDBY if tx.size <= <uint64_t>sf_capacity(config, address) else TX_FF_STANDBY
+
+
 cdef inline void begin_message(
     Transmitter *tx, const Config *config, const AddressFilter *address, uint64_t size, bint functional,
 ) noexcept nogil:
@@ -404,7 +410,20 @@ cdef inline void begin_message(
     tx.sent = 0
     tx.functional = functional
     tx.waits = 0
-    tx.state = TX_SF_STANDBY if size <= <uint64_t>sf_capacity(config, address) else TX_FF_STANDBY
+    tx.state = TX_SF_STANDBY
+    choose_first_frame(tx, config, address)
+
+
+cdef inline uint64_t next_rate_size(
+    const Transmitter *tx, const Config *config, const AddressFilter *address,
+) noexcept nogil:
+    """Bytes that the rate limiter must allow for the next frame: of an SF or FF without padding, of a CF its payload."""
+    cdef uint64_t payload = next_payload_size(tx, config, address)
+    if tx.state == TX_SF_STANDBY:
+        return payload + address.tx_prefix_size + (2 if sf_needs_escape(tx.size, config, address) else 1)
+    if tx.state == TX_FF_STANDBY:
+        return payload + address.tx_prefix_size + (2 if tx.size <= 4095 else 6)
+    return payload
 
 
 cdef inline void supply(Transmitter *tx, const uint8_t *chunk, uint64_t size) noexcept nogil:
@@ -567,7 +586,7 @@ cdef inline void rate_window_init(RateWindow *window, double bits_per_second, do
 
 cdef inline void rate_forget(RateWindow *window, int64_t now) noexcept nogil:
     """Drop the slots that left the window."""
-    while window.count > 0 and now - window.slots[window.first].start > window.window_ns:
+    while window.count > 0 and now - window.slots[window.first].last > window.window_ns:
         window.used -= window.slots[window.first].bits
         window.first = (window.first + 1) % window.size
         window.count -= 1
@@ -604,11 +623,13 @@ cdef inline void rate_count(RateWindow *window, int64_t now, double sent_bytes) 
         # With no memory for a further slot the last one goes on: stricter, never laxer.
         if now - last.start < RATE_SLOT_NS or (window.count == window.size and not rate_grow(window)):
             last.bits += sent_bytes * 8
+            last.last = now
             return
     elif window.size == 0 and not rate_grow(window):
         return
     last = &window.slots[(window.first + window.count) % window.size]
     last.start = now
+    last.last = now
     last.bits = sent_bytes * 8
     window.count += 1
 
@@ -617,4 +638,4 @@ cdef inline int64_t rate_next_change(const RateWindow *window) noexcept nogil:
     """When the oldest slot leaves the window."""
     if window.count == 0:
         return NEVER
-    return window.slots[window.first].start + window.window_ns + 1
+    return window.slots[window.first].last + window.window_ns + 1

@@ -174,6 +174,16 @@ cdef class CanSocket:
         if self.wake_fd >= 0:
             os.eventfd_write(self.wake_fd, 1)
 
+    cdef int _fill(self, double timeout) except -1:
+        """Have frames in the batch, if there are any in time; where they end. They begin at batch_next."""
+        if self.batch_next == self.batch_count:
+            self.batch_next = 0
+            self.batch_count = 0
+            self.batch_count = self._read()
+            if self.batch_count == 0 and timeout > 0 and self._wait(<int64_t>(timeout * 1e9)):
+                self.batch_count = self._read()
+        return self.batch_count
+
     def receive(self, double timeout=0.0):
         """The next frame, or None if there is none within `timeout` seconds.
 
@@ -181,12 +191,7 @@ cdef class CanSocket:
         """
         cdef CanMessage message
         cdef Frame *frames = isotp_batch_frames(self.batch)
-        if self.batch_next == self.batch_count:
-            self.batch_next = 0
-            self.batch_count = self._read()
-            if self.batch_count == 0 and timeout > 0 and self._wait(<int64_t>(timeout * 1e9)):
-                self.batch_count = self._read()
-        if self.batch_next == self.batch_count:
+        if self._fill(timeout) == self.batch_next:
             return None
         message = message_of_frame(frames + self.batch_next)
         self.batch_next += 1
@@ -194,11 +199,12 @@ cdef class CanSocket:
 
     def receive_for(self, Engine engine, double timeout):
         """Wait up to `timeout` seconds for frames and give all that are there to a started layer."""
-        cdef int count = self._read()
-        if count == 0 and self._wait(<int64_t>(timeout * 1e9)):
-            count = self._read()
+        cdef Frame *frames = isotp_batch_frames(self.batch)
+        cdef int first = self.batch_next
+        cdef int count = self._fill(timeout) - first
+        self.batch_next = self.batch_count
         if count > 0:
-            engine.feed_frames(isotp_batch_frames(self.batch), self.times, count)
+            engine.feed_frames(frames + first, &self.times[first], count)
         return count
 
     def dispatch(self, dict layers, tuple others, double timeout):

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from logging import getLogger
@@ -36,6 +37,11 @@ _Documented = TypeVar("_Documented", bound=Callable[..., Any])
 # N_As (ISO 15765-2, 9.8.1), in seconds: how long a frame may take to get on the bus.
 _N_AS = 1.0
 _PAUSE_WHILE_FULL = 0.0005
+
+# Seconds before a consecutive frame is due that are left to wait_func; until then a layer waits for frames as well.
+_WAITED_PRECISELY = 0.002
+# How far a reader may be behind a deadline before the timekeeper steps in.
+_GUARD_NS = 20_000_000
 
 _INTERNAL_TIMEOUT_IDS = range(0x7F5, 0x7FC)
 
@@ -339,6 +345,7 @@ class TransportLayer(TransportLayerLogic):
         self.main_thread: threading.Thread | None = None
         self.default_read_timeout = read_timeout
         self.events = self.Events()
+        self._is_guarded = False
         super().__init__(rxfn, txfn, address, error_handler, params, post_send_callback)
 
     @property
@@ -364,7 +371,8 @@ class TransportLayer(TransportLayerLogic):
         if self.started:
             raise RuntimeError("the transport layer was started already")
         self.started = True
-        self.events.stop_requested.clear()
+        # New ones each time: a thread of an earlier start may still be on its way out.
+        self.events = self.Events()
         self._set_driven(True, self._wake_at)
         try:
             self._start_reading()
@@ -382,13 +390,17 @@ class TransportLayer(TransportLayerLogic):
             return
         self.events.stop_requested.set()
         self._set_driven(False, None)
+        self._reset()  # a thread amid a long message has nothing more to send
         self._stop_reading()
         self._reset()
         self.started = False
 
     def _start_reading(self) -> None:
-        self.main_thread = threading.Thread(target=self._read_frames, name="isotp reader", daemon=True)
-        self.main_thread.start()
+        thread = threading.Thread(
+            target=self._read_frames, args=(self.events,), name="isotp reader", daemon=True
+        )
+        thread.start()
+        self.main_thread = thread
         if not self.events.main_thread_ready.wait(0.5):
             raise RuntimeError("the thread of the transport layer did not start in time")
 
@@ -399,41 +411,58 @@ class TransportLayer(TransportLayerLogic):
             thread.join(max(self.default_read_timeout + 0.5, 1))
             if thread.is_alive():
                 self.logger.error("rxfn does not return: the thread of the transport layer is left behind")
-        self.events.main_thread_ready.clear()
-        self.events.relay_thread_ready.clear()
 
     def _wake_at(self, deadline_ns: int) -> None:
         self._set_wake(deadline_ns)
-        _timekeeper.call_at(deadline_ns, self._wake)
+        self._call_later(deadline_ns, lambda layer: layer._wake(deadline_ns))
 
-    def _wake(self) -> None:
-        self._set_wake(None)
-        self.drive()
+    def _call_later(self, when_ns: int, method: Callable[[TransportLayer], object]) -> None:
+        # By a weak reference: a deadline keeps no dropped layer alive.
+        reference = weakref.ref(self)
 
-    def _read_frames(self) -> None:
+        def call() -> None:
+            layer = reference()
+            if layer is not None:
+                method(layer)
+
+        _timekeeper.call_at(when_ns, call)
+
+    def _wake(self, deadline_ns: int) -> None:
+        # An earlier deadline may have come between; the later one was set anew then, if it still counts.
+        if self._take_wake(deadline_ns):
+            self.drive()
+
+    def _read_frames(self, events: Events) -> None:
         """The thread: waits in rxfn, or for STmin, up to the next deadline."""
-        stop_requested = self.events.stop_requested
-        self.events.main_thread_ready.set()
-        self.events.relay_thread_ready.set()
+        stop_requested = events.stop_requested
+        self._set_reader()
+        events.main_thread_ready.set()
+        events.relay_thread_ready.set()
         pause = 0.0
         while not stop_requested.is_set():
             try:
                 self._read_once(stop_requested)
                 pause = 0.0
             except Exception as error:
+                if stop_requested.is_set():
+                    return
                 self._report_callback_error(error)
                 # A bus that is gone raises at each call: do not fill the log at full speed.
                 pause = min(max(2 * pause, 0.01), 1.0)
                 stop_requested.wait(pause)
 
     def _read_once(self, stop_requested: threading.Event) -> None:
-        delay = self.next_cf_delay()
-        if delay is not None and not self.is_rx_active():
-            if delay > 0:
-                self.params.wait_func(delay)
-            self.drive()
-            return
-        timeout = self._plan_wait(self.default_read_timeout)
+        longest = self.default_read_timeout
+        delay = self._frame_delay()
+        if delay is not None:
+            if delay <= _WAITED_PRECISELY:
+                if delay > 0:
+                    self.params.wait_func(delay)
+                longest = 0.0
+            else:
+                longest = min(longest, delay - _WAITED_PRECISELY / 2)
+        timeout = self._plan_wait(longest)
+        self._guard_deadline()
         began = time.monotonic()
         message = self._rxfn(timeout) if self.blocking_rxfn else self._rxfn()
         self._set_wake(0)  # this thread looks at the deadline itself, right after
@@ -447,6 +476,19 @@ class TransportLayer(TransportLayerLogic):
         if remaining > timeout / 2:
             # rxfn does not wait: do it for it, in short pieces since frames can not wake this thread
             stop_requested.wait(min(self.sleep_time(), remaining))
+
+    def _guard_deadline(self) -> None:
+        """Have the timekeeper look whether a deadline was missed: rxfn may wait longer than it was asked to."""
+        deadline_ns = self.deadline_ns()
+        if deadline_ns is not None and not self._is_guarded:
+            self._is_guarded = True
+            self._call_later(max(deadline_ns, _core.monotonic_ns()) + _GUARD_NS, TransportLayer._look_after_deadline)
+
+    def _look_after_deadline(self) -> None:
+        self._is_guarded = False
+        if self.started:
+            self.drive()
+            self._guard_deadline()
 
 
 class BusOwner(Protocol):
