@@ -42,12 +42,11 @@ else:
         ]
 
 
-
 def extension(name: str, *headers: str) -> Extension:
     return Extension(
         f"isotp.{name}",
         [f"src/isotp/{name}.pyx"],
-        depends=["src/isotp/_core.pxd", *headers],
+        depends=["src/isotp/_core.pxd", "src/isotp/_protocol.pxd", *headers],
         include_dirs=["src/isotp"],
         define_macros=macros,
         extra_compile_args=compile_args,

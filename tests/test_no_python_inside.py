@@ -45,9 +45,10 @@ def annotate(source: str, folder: Path) -> Annotation:
     package = folder / "src/isotp"
     package.mkdir(parents=True)
     shutil.copy(ROOT / "setup.py", folder)
-    for name in ("__init__.py", "_core.pxd", "_clock.h"):
+    for name in ("__init__.py", "_protocol.pxd", "_clock.h"):
         shutil.copy(CORE / name, package)
     (package / "_core.pyx").write_text(source, encoding="utf-8")
+    (package / "_socketcan.pyx").touch()
     switches = {name: value for name, value in os.environ.items() if not name.startswith("ISOTP_")}
     translated = subprocess.run(
         [sys.executable, "-c", TRANSLATE],

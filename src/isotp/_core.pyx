@@ -58,7 +58,6 @@ cdef extern from "pythread.h":
 cdef enum:
     INLINE = 1                     # Frame.res0 of a CanMessage: its data is in the frame itself
     NO_CAN_ID = 0x7FFFFFFF         # never the identifier of a frame
-    OVERDUE_NS = 20_000_000
     FRAMES_PER_CLOCK_READ = 64     # also the longest burst before reception gets its turn
 
 cdef int64_t LONGEST_WAIT_NS = <int64_t>1 << 61    # sums of two such times still fit
@@ -1188,10 +1187,13 @@ cdef class Engine:
             if self._leave():
                 break
         deadline = self._deadline()
-        if self.waker is not None and deadline != NEVER and (
-                deadline < self.wake_ns or 0 < self.wake_ns < self.now - OVERDUE_NS):
-            # The driver looks later, or it is late: rxfn may wait longer than it was asked to.
+        if deadline == NEVER or self.waker is None:
+            return 0
+        if deadline < self.wake_ns:
             self.waker(deadline)
+        elif self.guard is not None and not self.is_guarded:
+            self.is_guarded = True
+            self.guard(deadline)
         return 0
 
     def _report_callback_error(self, error):
@@ -1211,9 +1213,13 @@ cdef class Engine:
         """The calling thread is the one that calls rxfn from now on."""
         self.reader = PyThread_get_thread_ident()
 
-    def _set_driven(self, bint driven, waker):
+    def _set_driven(self, bint driven, waker, guard):
+        """Begin or end to be driven: by feed() and drive(), which call `waker(deadline_ns)` for a deadline before
+        the next look of the driver, and `guard(deadline_ns)` for one that the driver may miss nonetheless."""
         self.driven = driven
         self.waker = waker
+        self.guard = guard
+        self.is_guarded = False
         self.wake_ns = NEVER
         self.reader = 0
         self.inbox.clear()

@@ -9,7 +9,8 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from isotp._core cimport CAN_EFF_FLAG, CanMessage, Engine, Frame, FramePort, frame_of_message, message_of_frame
+from isotp._core cimport CanMessage, Engine, FramePort, frame_of_message, message_of_frame
+from isotp._protocol cimport CAN_EFF_FLAG, Frame
 
 import errno as errno_names
 import os

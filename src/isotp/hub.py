@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from isotp._core import CanMessage
 from isotp.address import Address, AsymmetricAddress
-from isotp.protocol import TransportLayer, checked_bus, checked_notifier, frame_from_python_can, send_on_bus
+from isotp.protocol import TransportLayer, check_bus, check_notifier, frame_from_python_can, send_on_bus
 from isotp.socketcan import open_can_socket, port_on, receive_identifiers
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ class _BusPort(_ThreadedPort):
 
     def __init__(self, bus: can.BusABC) -> None:
         super().__init__()
-        self._sender = _Sender(checked_bus(bus))
+        check_bus(bus)
+        self._sender = _Sender(bus)
 
     def close(self) -> None:
         """The bus is its owner's to shut down."""
@@ -161,8 +162,10 @@ class _NotifierPort:
     """A python-can bus that a notifier reads: the hub needs no thread."""
 
     def __init__(self, bus: can.BusABC, notifier: can.Notifier) -> None:
-        self._sender = _Sender(checked_bus(bus))
-        self._notifier = checked_notifier(notifier)
+        check_bus(bus)
+        self._sender = _Sender(bus)
+        check_notifier(notifier)
+        self._notifier = notifier
         self._hub: Hub | None = None
 
     def start(self, hub: Hub) -> None:

@@ -345,7 +345,6 @@ class TransportLayer(TransportLayerLogic):
         self.main_thread: threading.Thread | None = None
         self.default_read_timeout = read_timeout
         self.events = self.Events()
-        self._is_guarded = False
         super().__init__(rxfn, txfn, address, error_handler, params, post_send_callback)
 
     @property
@@ -373,7 +372,7 @@ class TransportLayer(TransportLayerLogic):
         self.started = True
         # New ones each time: a thread of an earlier start may still be on its way out.
         self.events = self.Events()
-        self._set_driven(True, self._wake_at)
+        self._drive_from_now_on()
         try:
             self._start_reading()
         except BaseException:
@@ -389,11 +388,14 @@ class TransportLayer(TransportLayerLogic):
         if not self.started:
             return
         self.events.stop_requested.set()
-        self._set_driven(False, None)
+        self._set_driven(False, None, None)
         self._reset()  # a thread amid a long message has nothing more to send
         self._stop_reading()
         self._reset()
         self.started = False
+
+    def _drive_from_now_on(self) -> None:
+        self._set_driven(True, self._wake_at, self._guard_deadline)
 
     def _start_reading(self) -> None:
         thread = threading.Thread(
@@ -462,7 +464,6 @@ class TransportLayer(TransportLayerLogic):
             else:
                 longest = min(longest, delay - _WAITED_PRECISELY / 2)
         timeout = self._plan_wait(longest)
-        self._guard_deadline()
         began = time.monotonic()
         message = self._rxfn(timeout) if self.blocking_rxfn else self._rxfn()
         self._set_wake(0)  # this thread looks at the deadline itself, right after
@@ -477,18 +478,15 @@ class TransportLayer(TransportLayerLogic):
             # rxfn does not wait: do it for it, in short pieces since frames can not wake this thread
             stop_requested.wait(min(self.sleep_time(), remaining))
 
-    def _guard_deadline(self) -> None:
+    def _guard_deadline(self, deadline_ns: int) -> None:
         """Have the timekeeper look whether a deadline was missed: rxfn may wait longer than it was asked to."""
-        deadline_ns = self.deadline_ns()
-        if deadline_ns is not None and not self._is_guarded:
-            self._is_guarded = True
-            self._call_later(max(deadline_ns, _core.monotonic_ns()) + _GUARD_NS, TransportLayer._look_after_deadline)
+        self._call_later(
+            max(deadline_ns, _core.monotonic_ns()) + _GUARD_NS, TransportLayer._look_after_deadline
+        )
 
     def _look_after_deadline(self) -> None:
-        self._is_guarded = False
-        if self.started:
-            self.drive()
-            self._guard_deadline()
+        self.is_guarded = False
+        self.drive()
 
 
 class BusOwner(Protocol):
@@ -575,19 +573,17 @@ def _make_python_can_tx_func(owner: BusOwner) -> TxFn:
     return send
 
 
-def checked_bus(bus: can.BusABC) -> can.BusABC:
-    """`bus`; ValueError if it is no python-can bus, RuntimeError if there is no python-can."""
+def check_bus(bus: can.BusABC) -> None:
+    """ValueError if it is no python-can bus, RuntimeError if there is no python-can."""
     bus_class: type[can.BusABC] = _python_can().BusABC
     if not isinstance(bus, bus_class):
         raise ValueError(f"bus must be a python-can bus, not {bus!r}")
-    return bus
 
 
-def checked_notifier(notifier: can.Notifier) -> can.Notifier:
-    """`notifier`; ValueError if it is none, RuntimeError if there is no python-can."""
+def check_notifier(notifier: can.Notifier) -> None:
+    """ValueError if it is none, RuntimeError if there is no python-can."""
     if not isinstance(notifier, _python_can().Notifier):
         raise ValueError(f"notifier must be a can.Notifier, not {notifier!r}")
-    return notifier
 
 
 class CanStack(TransportLayer):
@@ -621,7 +617,8 @@ class CanStack(TransportLayer):
 
         :raises ValueError: if it is no python-can bus.
         """
-        self.bus = checked_bus(bus)
+        check_bus(bus)
+        self.bus = bus
 
     def rx_canbus(self, timeout: float = 0.0) -> CanMessage | None:
         """The next data frame on the bus."""
@@ -657,8 +654,10 @@ class NotifierBasedCanStack(TransportLayer):
     notifier: can.Notifier
 
     def __init__(self, bus: can.BusABC, notifier: can.Notifier, **kwargs: Any) -> None:
-        self.bus = checked_bus(bus)
-        self.notifier = checked_notifier(notifier)
+        check_bus(bus)
+        self.bus = bus
+        check_notifier(notifier)
+        self.notifier = notifier
         self.buffered_reader: Callable[[can.Message], None] | None = None
         super().__init__(rxfn=self._no_frame, txfn=_make_python_can_tx_func(self), **kwargs)
 

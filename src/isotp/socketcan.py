@@ -91,7 +91,8 @@ class SocketCanStack(TransportLayer):
 
     def _set_filters(self) -> None:
         # A user's class of address may take frames with any identifier.
-        self._can.set_filters(None if self.asks_address else receive_identifiers((self.address, *self._further)))
+        identifiers = receive_identifiers((self.address, *self._further))
+        self._can.set_filters(None if self.asks_address else identifiers)
 
     def fileno(self) -> int:
         """Descriptor of the socket, to wait for frames with `select` and the like when the layer is polled."""
@@ -107,6 +108,10 @@ class SocketCanStack(TransportLayer):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _drive_from_now_on(self) -> None:
+        # The socket keeps every time-out: no deadline needs a guard.
+        self._set_driven(True, self._wake_at, None)
 
     def _wake_at(self, deadline_ns: int) -> None:
         self._set_wake(deadline_ns)
