@@ -61,8 +61,8 @@ class Clock:
 class Bench:
     """One layer; frames go in and come out as text, and no time passes by itself.
 
-    `params` are those of the layer. `errors` holds what the error handler was given, `sent` the frames that were
-    given to txfn and not yet looked at.
+    `params` are those of the layer. `errors` holds what the error handler was given, `messages` the frames
+    that txfn was given and nobody looked at yet.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Builds an instrumented copy of the package in a temporary folder; the checkout and its extension stay as they are.
+"""Builds an instrumented copy of the package in a temporary folder; the checkout stays as it is.
 
 Needs the build requirements of pyproject.toml in this Python's environment, a C compiler, and no network.
 """
@@ -20,8 +20,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 _PARTS = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "src", "tests", "examples", "benchmarks")
 _LEFT_BEHIND = shutil.ignore_patterns("*.so", "*.pyd", "*.c", "*.html", "*.egg-info", "__pycache__")
 
-# Not about the compiled core, or not for an instrumented one: other packages' tests, a virtual machine, speed, and
-# what looks at the compiler's output or the wheel instead of running it.
+# Not about the compiled core, or not for an instrumented one: can-isotp's tests, a virtual machine, speed,
+# and what looks at the compiler's output or the wheel instead of running it.
 TESTS_LEFT_OUT = (
     "tests/peer",
     "tests/kernel",
@@ -34,7 +34,7 @@ TESTS_LEFT_OUT = (
 
 @contextmanager
 def instrumented_copy(switches: Mapping[str, str]) -> Iterator[Path]:
-    """A copy of the checkout, its extension built in place with these switches of setup.py in the environment.
+    """A copy of the checkout, its extensions built in place with these switches of setup.py.
 
     :raises subprocess.CalledProcessError: if the build fails; its output was shown.
     """

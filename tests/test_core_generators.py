@@ -128,6 +128,11 @@ def test_too_short_within_a_frame() -> None:
     assert bench.still_works()
 
 
+def run_often(bench: Bench) -> None:
+    for _ in range(3):
+        bench.layer.process()
+
+
 @pytest.mark.parametrize("at", [0, 3, 6, 10, 13])
 def test_generator_that_raises(at: int) -> None:
     def broken() -> Iterator[int]:
@@ -140,8 +145,7 @@ def test_generator_that_raises(at: int) -> None:
     bench.layer.send((broken(), 20))
     bench.arrive(CTS)
     with pytest.raises(OSError, match="disk") as raised:
-        for _ in range(3):
-            bench.layer.process()
+        run_often(bench)
     assert requests[0].failure is raised.value
     assert not bench.layer.transmitting()
     assert bench.complaints() == []

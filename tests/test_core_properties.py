@@ -228,7 +228,7 @@ def test_good_messages_do_not_depend_on_it_either(payload: bytes, cuts: set[int]
 
 @given(data=st.binary(max_size=80), start=st.integers(0, 1))
 def test_pdu_tells_the_same_as_reception(data: bytes, start: int) -> None:
-    """What PDU takes for a single frame is what a layer delivers, and what it refuses a layer complains about."""
+    """A layer delivers what PDU takes for a single frame, and complains about what PDU refuses."""
     address = (
         HERE
         if start == 0

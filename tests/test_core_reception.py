@@ -1319,7 +1319,7 @@ def test_txfn_that_raises_on_a_flow_control_frame(stop: bool) -> None:
     assert bench.still_works()
 
 
-# --- Single steps, as the first generation had them -----------------------------------------------------------
+# --- Single steps, as the first generation had them ---------------------------------------------------------
 
 
 def test_process_rx_and_process_tx() -> None:
@@ -1350,7 +1350,7 @@ def test_make_flow_control_refuses_what_does_not_fit(values: dict[str, int]) -> 
         Bench().layer.make_flow_control(**values)
 
 
-# --- The log --------------------------------------------------------------------------------------------------
+# --- The log ------------------------------------------------------------------------------------------------
 
 
 def test_frames_are_logged_at_debug_level(caplog: pytest.LogCaptureFixture) -> None:
@@ -1385,7 +1385,7 @@ def test_logger_without_a_cache_of_its_levels() -> None:
         def __init__(self) -> None:
             self.lines = []
 
-        def isEnabledFor(self, level: int) -> bool:  # noqa: N802
+        def isEnabledFor(self, level: int) -> bool:
             return True
 
         def debug(self, message: str, *args: Any) -> None:

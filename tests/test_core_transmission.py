@@ -1,4 +1,4 @@
-"""Transmission: messages in, frames out; the end of each message, good or bad (ISO 15765-2:2016, 9.6, 10.4)."""
+"""Transmission: messages in, frames out; the end of each message, good or bad (ISO 15765-2, 9.6, 10.4)."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_padding(
 @pytest.mark.parametrize("min_length", [None, *range(1, 9), *TX_DL[1:]])
 @pytest.mark.parametrize("tx_dl", TX_DL)
 def test_no_frame_that_the_standard_forbids(tx_dl: int, min_length: int | None, address: Any) -> None:
-    """Each single frame is taken by a strict receiver, each frame has a length that CAN has and no less than asked."""
+    """A strict receiver takes each single frame; all frames have lengths that CAN has, none less than asked."""
     if min_length is not None and min_length > tx_dl:
         with pytest.raises(ValueError, match="tx_data_min_length"):
             Bench(address, tx_data_length=tx_dl, tx_data_min_length=min_length)
@@ -566,6 +566,11 @@ def test_blocking_send_from_a_callback_is_refused(where: str) -> None:
     assert seen == [where]
 
 
+def run_often(bench: Bench) -> None:
+    for _ in range(3):
+        bench.layer.process()
+
+
 # --- txfn that raises ---------------------------------------------------------------------------------------
 
 
@@ -590,8 +595,7 @@ def test_txfn_that_raises_fails_the_message(data: bytes, before: Any) -> None:
     bench.layer.send(data)
     bench.arrive(CTS)
     with pytest.raises(OSError, match="bus off") as raised:
-        for _ in range(3):
-            bench.layer.process()
+        run_often(bench)
     assert raised.value is broken
     (request,) = requests
     assert (request.success, request.failure) == (False, broken)
@@ -836,7 +840,7 @@ def test_set_address_between_the_frames_of_a_message() -> None:
     assert bench.hear(frame("456#AA 30 00 00")) == ["55 21 06 07 08 09"]
 
 
-# --- Single steps, as the first generation had them -----------------------------------------------------------
+# --- Single steps, as the first generation had them ---------------------------------------------------------
 
 
 def test_process_tx_gives_one_frame_at_a_time() -> None:

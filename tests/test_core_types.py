@@ -1,4 +1,4 @@
-"""The types around the engine: CanMessage, PDU, MessageQueue, SendRequest, ProcessStats, and started layers."""
+"""The types around the engine: CanMessage, PDU, MessageQueue, SendRequest, ProcessStats, driven layers."""
 
 from __future__ import annotations
 
@@ -470,7 +470,7 @@ def test_reports() -> None:
 
 
 class Driven(Bench):
-    """A layer in the state of a started one; the test is the driver that brings frames and looks at deadlines."""
+    """A layer in the state of a started one; the test is its driver: brings frames, looks at deadlines."""
 
     def __init__(self, **params: Any) -> None:
         super().__init__(HERE, **params)

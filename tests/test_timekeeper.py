@@ -194,21 +194,20 @@ def test_wakes_do_not_pile_up() -> None:
         lambda: None,
         lambda message: sent.put(bytes(message.data)),
         ADDRESS,
-        params={"rx_flowcontrol_timeout": 30},
+        params={"rx_flowcontrol_timeout": 250},
     )
-    blocks = 150
+    blocks = 600  # for longer than that time
     layer.start()
     try:
-        layer.send(bytes(6 + blocks * 2 * 7))
-        assert sent.get(timeout=PATIENCE)[0] == 0x18
+        layer.send(bytes(2 + blocks * 2 * 7))  # 2 in the First Frame, by the escape form
+        assert sent.get(timeout=PATIENCE)[0] == 0x10
         for _ in range(blocks):
             layer.feed(isotp.CanMessage(0x123, 0, b"\x30\x02\xf5"))  # BS 2, STmin 0.5 ms
             assert [sent.get(timeout=PATIENCE)[0] >> 4 for _ in range(2)] == [2, 2]
-        assert not layer.transmitting()
     finally:
         layer.stop()
-    # Two for the frames of a block, one for its N_Bs; there may be one more where two threads met.
-    assert blocks <= wakes <= 4 * blocks
+    # Two for the frames of a block, one for its N_Bs; and some to spare.
+    assert blocks <= wakes <= 3.5 * blocks
 
 
 def test_deadline_of_a_stopped_layer() -> None:

@@ -547,7 +547,7 @@ def test_wait_func_waits_for_stmin(pair: Callable[..., Pair]) -> None:
     waits.clear()  # it is tried once when it is set
     here.send(bytes(40))
     receive(there)
-    assert len(waits) >= 5
+    assert waits  # for the last millisecond; a rxfn that slept on beyond STmin leaves nothing to wait for
     assert all(0 < seconds <= 0.005 for seconds, _ in waits)
     assert {thread for _, thread in waits} == {here.main_thread}
     assert shortest_gap(to.times_of_consecutive_frames()) >= 5 * MS

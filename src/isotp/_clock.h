@@ -4,6 +4,8 @@
 #include <stdint.h>
 
 #if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
 #include <windows.h>
 static int64_t isotp_monotonic_ns(void) {
     static LARGE_INTEGER frequency;

@@ -55,6 +55,7 @@ cdef class SendRequest:
 
     @cython.final
     cdef int _set(self, object data, bint functional) except -1
+
     @cython.final
     cdef int _complete(self, bint success, object failure) except -1
 
@@ -122,76 +123,107 @@ cdef class Engine:
     cdef int64_t wake_ns           # when the driver will look at the deadline again
     cdef object waker              # callable(deadline_ns) of the driver, for an earlier one
     cdef object guard              # callable(deadline_ns) of the driver, for one that it may miss
-    cdef public bint is_guarded
+    cdef int64_t guard_ns          # the deadline that is guarded
 
     @cython.final
     cdef int64_t _read_clock(self) except? -1
+
     @cython.final
     cdef bint _is_logging_frames(self) except -1
+
     @cython.final
     cdef int _flatten(self) except -1
+
     @cython.final
     cdef bint _enter(self) noexcept
+
     @cython.final
     cdef bint _leave(self) noexcept
+
     @cython.final
     cdef void _exit(self) noexcept
+
     cpdef drive(self)
+
     @cython.final
     cdef int64_t _deadline(self) noexcept
+
     @cython.final
     cdef int64_t _earliest_frame(self) noexcept
+
     @cython.final
     cdef ProcessStats _run(self, object rx_timeout, bint do_rx, bint do_tx)
+
     @cython.final
     cdef int _begin_pass(self) except -1
+
     @cython.final
     cdef int _expire(self, bint do_rx, bint do_tx) except -1
+
     @cython.final
     cdef int _receive_pass(self, object rx_timeout, bint do_tx) except -1
-    @cython.final
-    cdef object _poll_rxfn(self)
+
     @cython.final
     cdef int _take(self, object message) except -1
+
     @cython.final
     cdef int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1
+
     @cython.final
     cdef int _take_from_batch(self) except -1
+
     @cython.final
     cdef int _prefix_if_further(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -2
+
     @cython.final
     cdef int feed_frames(self, const Frame *frames, const int64_t *arrivals, int count) except -1
+
     @cython.final
     cdef int _drive_entered(self) except -1
+
     @cython.final
     cdef int _report_reception(self, bint gave_up) except -1
+
     @cython.final
     cdef int _transmit_pass(self, bint do_rx) except -1
+
     @cython.final
     cdef int _send_flow_control(self) except -1
+
     @cython.final
     cdef int _transmit_frames(self, bint do_rx) except -1
+
     @cython.final
     cdef int _send_frame(
         self, CanMessage message, Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst) except -1
+
     @cython.final
     cdef int _put(self, CanMessage message) except -1
+
     @cython.final
     cdef int _put_natively(self, const Frame *frame, bint flush) except -1
+
     @cython.final
     cdef int _fail_with_current_exception(self, SendRequest request, uint32_t epoch) except -1
+
     @cython.final
     cdef bint _begin_next(self) except -1
+
     @cython.final
     cdef bint _fill_stage(self, SendRequest request) except -1
+
     @cython.final
     cdef int _stop_active(self, SendRequest request, uint32_t epoch, object error) except -1
+
     @cython.final
     cdef int _give_up(self, SendRequest request, uint32_t epoch, object error, object cause) except -1
+
     @cython.final
     cdef int _fail_active(self) except -1
+
     @cython.final
     cdef int _report(self) except -1
+
     @cython.final
     cdef int _hand_to_handler(self, object error) except -1
 

@@ -319,7 +319,8 @@ cdef int frame_of_message(CanMessage message, Frame *frame) except -1:
 
 
 cdef int check_flow_control(object flow_status, object blocksize, object stmin) except -1:
-    for name, value, most in (("flow status", flow_status, 0x0F), ("block size", blocksize, 0xFF), ("STmin", stmin, 0xFF)):
+    fields = (("flow status", flow_status, 0x0F), ("block size", blocksize, 0xFF), ("STmin", stmin, 0xFF))
+    for name, value, most in fields:
         if not isinstance(value, int) or not 0 <= value <= most:
             raise ValueError(f"{name} must be an integer from 0 to {most}, not {value!r}")
     return 0
@@ -994,7 +995,8 @@ cdef class Engine:
         cdef int count = 0
         addresses = tuple(addresses)
         if len(addresses) > MAX_FURTHER_ADDRESSES:
-            raise ValueError(f"a layer receives on up to {MAX_FURTHER_ADDRESSES} further addresses, not {len(addresses)}")
+            raise ValueError(
+                f"a layer receives on up to {MAX_FURTHER_ADDRESSES} further addresses, not {len(addresses)}")
         for address in addresses:
             if not isinstance(address, AbstractAddress) or not takes_frames_by_filter(address):
                 raise ValueError(f"further addresses must be plain isotp.Address objects, not {address!r}")
@@ -1191,8 +1193,8 @@ cdef class Engine:
             return 0
         if deadline < self.wake_ns:
             self.waker(deadline)
-        elif self.guard is not None and not self.is_guarded:
-            self.is_guarded = True
+        elif self.guard is not None and deadline < self.guard_ns:
+            self.guard_ns = deadline
             self.guard(deadline)
         return 0
 
@@ -1213,13 +1215,13 @@ cdef class Engine:
         """The calling thread is the one that calls rxfn from now on."""
         self.reader = PyThread_get_thread_ident()
 
-    def _set_driven(self, bint driven, waker, guard):
+    def _set_driven(self, bint driven, waker, guard=None):
         """Begin or end to be driven: by feed() and drive(), which call `waker(deadline_ns)` for a deadline before
         the next look of the driver, and `guard(deadline_ns)` for one that the driver may miss nonetheless."""
         self.driven = driven
         self.waker = waker
         self.guard = guard
-        self.is_guarded = False
+        self.guard_ns = NEVER
         self.wake_ns = NEVER
         self.reader = 0
         self.inbox.clear()
@@ -1228,14 +1230,23 @@ cdef class Engine:
         """When the driver will look at the deadline again; None: not by itself."""
         self.wake_ns = NEVER if deadline_ns is None else deadline_ns
 
-    def _take_wake(self, int64_t deadline_ns):
-        """True if the driver was to look at this very deadline; it then does so, and not again by itself."""
-        cdef bint ours
+    def _wake(self, int64_t deadline_ns):
+        """What the driver does at a deadline that `waker` told it."""
         with cython.critical_section(self):
-            ours = self.wake_ns == deadline_ns
-            if ours:
+            # An earlier one may have come between; this one was told again then, if it still counts.
+            if 0 < self.wake_ns <= deadline_ns:
                 self.wake_ns = NEVER
-        return ours
+        self.drive()
+
+    def _look_after(self, int64_t deadline_ns):
+        """What the driver does some time after a deadline that `guard` told it."""
+        cdef bint counts
+        with cython.critical_section(self):
+            counts = self.guard_ns <= deadline_ns
+            if counts:
+                self.guard_ns = NEVER
+        if counts:
+            self.drive()
 
     def _plan_wait(self, double longest):
         """Seconds that the driver may wait for a frame before it must call drive(); at most `longest`."""
@@ -1333,9 +1344,11 @@ cdef class Engine:
                 continue
             if is_driven:
                 message = self.inbox.pop()
-                if message is None and self.tx.state == TX_TRANSMIT_CF and self.owner == self.reader:
+                if (message is None and self.tx.state == TX_TRANSMIT_CF and self.takes_timeout
+                        and self.owner == self.reader):
                     # This thread is the one that reads: while it sends a long message nobody else does.
-                    message = self._poll_rxfn()
+                    # (A rxfn without a parameter might wait, and keep the message from going on.)
+                    message = call_with(self._rxfn, NO_TIMEOUT)
             elif self.takes_timeout:
                 message = call_with(self._rxfn, rx_timeout)
             else:
@@ -1352,11 +1365,6 @@ cdef class Engine:
             self._take(message)
             if self.rx.due != FS_NONE:
                 return 0
-
-    @cython.final
-    cdef object _poll_rxfn(self):
-        """A frame of a started layer's rxfn if there is one now."""
-        return call_with(self._rxfn, NO_TIMEOUT) if self.takes_timeout else call_without(self._rxfn)
 
     @cython.final
     cdef inline int _take(self, object message) except -1:
@@ -1527,9 +1535,7 @@ cdef class Engine:
             self, CanMessage message, Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst) except -1:
         """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile."""
         cdef bint last = False
-        # STmin and N_Bs run from the moment at which the frame was sent
-        cdef bint needs_time = self.tx.state == TX_FF_STANDBY or self.rate_limiter.is_enabled or (
-            self.tx.state == TX_TRANSMIT_CF and (self.tx.stmin_ns != 0 or (self.tx.blocksize != 0 and self.tx.in_block + 1 >= self.tx.blocksize)))
+        cdef bint needs_time = self.rate_limiter.is_enabled or starts_timer(&self.tx)
         if message is None:
             try:
                 self._put_natively(
@@ -1680,9 +1686,11 @@ cdef class Engine:
         with cython.critical_section(self):
             request = self.active_send_request
             self.active_send_request = None
-        if request is not None:
-            request._complete(False, error)
-        self._hand_to_handler(error)
+        try:
+            self._hand_to_handler(error)
+        finally:
+            if request is not None:
+                request._complete(False, error)
         return 0
 
     @cython.final

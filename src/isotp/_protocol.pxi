@@ -419,7 +419,7 @@ cdef inline void begin_message(
 cdef inline uint64_t next_rate_size(
     const Transmitter *tx, const Config *config, const AddressFilter *address,
 ) noexcept nogil:
-    """Bytes that the rate limiter must allow for the next frame: of an SF or FF without padding, of a CF its payload."""
+    """Bytes that the rate limiter must allow for the next frame: an SF or FF without padding, the payload of a CF."""
     cdef uint64_t payload = next_payload_size(tx, config, address)
     if tx.state == TX_SF_STANDBY:
         return payload + address.tx_prefix_size + (2 if sf_needs_escape(tx.size, config, address) else 1)
@@ -507,6 +507,13 @@ cdef inline bint transmitter_expired(Transmitter *tx, int64_t now, Outcome *outc
 cdef inline void await_flow_control(Transmitter *tx, const Config *config, int64_t now) noexcept nogil:
     tx.state = TX_WAIT_FC
     tx.fc_deadline = now + config.n_bs_ns
+
+
+cdef inline bint starts_timer(const Transmitter *tx) noexcept nogil:
+    """True if N_Bs or STmin run from the moment at which the frame of transmit() is sent."""
+    if tx.state == TX_TRANSMIT_CF:
+        return tx.stmin_ns != 0 or (tx.blocksize != 0 and tx.in_block + 1 >= tx.blocksize)
+    return tx.state == TX_FF_STANDBY
 
 
 cdef inline bint transmitted(Transmitter *tx, const Config *config, int64_t now) noexcept nogil:

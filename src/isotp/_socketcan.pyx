@@ -141,7 +141,8 @@ cdef class CanSocket:
 
     cdef object _error(self, int number):
         if number == errno_names.EINVAL:
-            return OSError(number, f"{os.strerror(number)}: {self.interface} takes no such frame (CAN FD on a classic bus?)")
+            return OSError(
+                number, f"{os.strerror(number)}: {self.interface} takes no such frame (CAN FD on a classic bus?)")
         if number == errno_names.ENETDOWN:
             return OSError(number, f"{os.strerror(number)}: {self.interface} (ip link set {self.interface} up)")
         return OSError(number, f"{os.strerror(number)}: CAN interface {self.interface}")
@@ -243,12 +244,12 @@ cdef class CanSocket:
 
 
 cdef class SocketPort(FramePort):
-    """SocketPort(socket, n_as=1.0)\n--\n\n
+    """SocketPort(can_socket, n_as=1.0)\n--\n\n
     Sends the frames of one engine on a CanSocket, up to 64 of them with one system call.
 
     A full queue of the interface (ENOBUFS) is waited for, without the GIL.
 
-    :param socket: :class:`CanSocket`
+    :param can_socket: :class:`CanSocket`
     :param n_as: N_As (ISO 15765-2, 9.8.1): seconds to wait for room at the most.
     """
 
@@ -263,8 +264,8 @@ cdef class SocketPort(FramePort):
     def __dealloc__(self):
         free(self.batch)
 
-    def __init__(self, CanSocket socket not None, double n_as=1.0):
-        self.socket = socket
+    def __init__(self, CanSocket can_socket not None, double n_as=1.0):
+        self.socket = can_socket
         self.n_as_ns = <int64_t>(n_as * 1e9)
 
     cdef int put(self, const Frame *frame) except -1:

@@ -35,13 +35,21 @@ class _Timekeeper:
                 self._changed.notify()
 
     def _run(self) -> None:
+        try:
+            self._keep_time()
+        finally:
+            # Only an exception such as SystemExit ends the thread: whoever comes next starts another one.
+            with self._changed:
+                self._thread = None
+
+    def _keep_time(self) -> None:
         while True:
             with self._changed:
                 while not self._entries:
                     self._changed.wait()
                 remaining = self._entries[0][0] - monotonic_ns()
                 if remaining > 0:
-                    self._changed.wait(remaining / 1e9)
+                    self._changed.wait(min(remaining / 1e9, threading.TIMEOUT_MAX))
                     continue
                 _, _, action = heapq.heappop(self._entries)
             action()

@@ -213,9 +213,11 @@ class TransportLayerLogic(Engine):
 
     @rxfn.setter
     def rxfn(self, rxfn: RxFn) -> None:
+        if not callable(rxfn):
+            raise ValueError(f"rxfn must be callable, not {rxfn!r}")
         try:
             takes_timeout = _takes_timeout(rxfn)
-        except ValueError:
+        except (ValueError, TypeError):
             self._set_rxfn(_EitherArity(rxfn), True)
         else:
             self._set_rxfn(rxfn, takes_timeout)
@@ -401,8 +403,13 @@ class TransportLayer(TransportLayerLogic):
         thread = threading.Thread(
             target=self._read_frames, args=(self.events,), name="isotp reader", daemon=True
         )
-        thread.start()
+        # Before it runs: what rxfn does at once may be to stop, or to start anew.
         self.main_thread = thread
+        try:
+            thread.start()
+        except BaseException:
+            self.main_thread = None
+            raise
         if not self.events.main_thread_ready.wait(0.5):
             raise RuntimeError("the thread of the transport layer did not start in time")
 
@@ -429,11 +436,6 @@ class TransportLayer(TransportLayerLogic):
 
         _timekeeper.call_at(when_ns, call)
 
-    def _wake(self, deadline_ns: int) -> None:
-        # An earlier deadline may have come between; the later one was set anew then, if it still counts.
-        if self._take_wake(deadline_ns):
-            self.drive()
-
     def _read_frames(self, events: Events) -> None:
         """The thread: waits in rxfn, or for STmin, up to the next deadline."""
         stop_requested = events.stop_requested
@@ -457,6 +459,12 @@ class TransportLayer(TransportLayerLogic):
         longest = self.default_read_timeout
         delay = self._frame_delay()
         if delay is not None:
+            if not self.blocking_rxfn and not self.is_rx_active():
+                # A rxfn without a parameter might wait, and keep the message from going on.
+                if delay > 0:
+                    self.params.wait_func(delay)
+                self.drive()
+                return
             if delay <= _WAITED_PRECISELY:
                 if delay > 0:
                     self.params.wait_func(delay)
@@ -480,13 +488,8 @@ class TransportLayer(TransportLayerLogic):
 
     def _guard_deadline(self, deadline_ns: int) -> None:
         """Have the timekeeper look whether a deadline was missed: rxfn may wait longer than it was asked to."""
-        self._call_later(
-            max(deadline_ns, _core.monotonic_ns()) + _GUARD_NS, TransportLayer._look_after_deadline
-        )
-
-    def _look_after_deadline(self) -> None:
-        self.is_guarded = False
-        self.drive()
+        when_ns = max(deadline_ns, _core.monotonic_ns()) + _GUARD_NS
+        self._call_later(when_ns, lambda layer: layer._look_after(deadline_ns))
 
 
 class BusOwner(Protocol):
@@ -622,7 +625,8 @@ class CanStack(TransportLayer):
 
     def rx_canbus(self, timeout: float = 0.0) -> CanMessage | None:
         """The next data frame on the bus."""
-        timeout = timeout or self._polling_timeout
+        if not self.started:
+            timeout = timeout or self._polling_timeout
         for _ in range(self._PASSED_OVER_AT_ONCE):
             received = self.bus.recv(timeout)
             if received is None:

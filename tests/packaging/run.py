@@ -32,6 +32,8 @@ ROOT = Path(__file__).parent.parent.parent
 CHECKOUT_ONLY = (".ci/", ".github/", ".gitignore")
 MADE_BY_SETUPTOOLS = re.compile(r"PKG-INFO|setup\.cfg|src/can_isotp_cython\.egg-info/.*")
 
+LINUX_ONLY = {"_socketcan"}
+
 PYTHONS = ("cp310", "cp311", "cp312", "cp313", "cp314", "cp314t", "cp315", "cp315t")
 PLATFORMS = {
     "linux": ("manylinux_x86_64", "manylinux_aarch64", "musllinux_x86_64", "musllinux_aarch64"),
@@ -162,8 +164,13 @@ def check_wheel(wheel: Path, sources: set[str], version: str) -> None:
         found = set(archive.namelist())
         metadata = email.message_from_bytes(archive.read(f"can_isotp_cython-{version}.dist-info/METADATA"))
     package = {name for name in found if ".dist-info/" not in name}
-    binaries = {name for name in package if re.fullmatch(r"isotp/_core\.[\w.-]+\.(so|pyd)", name)}
-    require(len(binaries) == 1, f"{wheel.name}: one compiled module expected, not {sorted(binaries)}")
+    binaries = {name for name in package if name.endswith((".so", ".pyd"))}
+    compiled = {Path(name).stem for name in sources if name.endswith(".pyx")}
+    if sys.platform != "linux":
+        compiled -= LINUX_ONLY
+    require_same(
+        {Path(name).name.partition(".")[0] for name in binaries}, compiled, f"{wheel.name}, compiled"
+    )
     shipped = {
         name.removeprefix("src/")
         for name in sources
@@ -176,7 +183,8 @@ def check_wheel(wheel: Path, sources: set[str], version: str) -> None:
     licence = f"can_isotp_cython-{version}.dist-info/licenses/LICENSE"
     require(licence in found, f"{wheel.name}: no {licence}")
     report(
-        f"{wheel.name}: modules, stubs, py.typed, licence and {binaries.pop()}; no sources of compiled code"
+        f"{wheel.name}: modules, stubs, py.typed, licence; compiled {', '.join(sorted(compiled))}, and no"
+        " sources of them"
     )
 
     expected = {

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Run the tests of the compiled core on a build with AddressSanitizer, UndefinedBehaviorSanitizer and bounds checks.
+"""Run the tests of the compiled core on a build with AddressSanitizer, UBSan and bounds checks.
 
     python tests/sanitizers/run.py [TEST...]
 
-Works on a copy in a temporary folder. The exit status is 1 if a sanitizer reports anything, or the tests fail.
+Works on a copy in a temporary folder. The exit status is 1 if a sanitizer reports anything or a test fails.
 Needs gcc or clang (CC) with the runtime libraries of the sanitizers.
 """
 
