@@ -17,7 +17,18 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 # What a test run needs of the checkout, as far as it is there.
-_PARTS = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "src", "tests", "examples", "benchmarks")
+_PARTS = (
+    "setup.py",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "docs",
+    ".ci",
+    "src",
+    "tests",
+    "examples",
+    "benchmarks",
+)
 _LEFT_BEHIND = shutil.ignore_patterns("*.so", "*.pyd", "*.c", "*.html", "*.egg-info", "__pycache__")
 
 # Not about the compiled core, or not for an instrumented one: can-isotp's tests, a virtual machine, speed,

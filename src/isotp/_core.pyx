@@ -1522,12 +1522,16 @@ cdef class Engine:
             out = &message.frame
         with cython.critical_section(self):
             encode_flow_control(self.rx.due, &self.config, &self.filter, out)
-            # N_Cr runs from here; a txfn that raises leaves a reception that ends by that time-out
+            # A txfn that raises leaves a reception that ends by N_Cr.
             flow_control_sent(&self.rx, &self.config, self.now)
         if message is None:
             self._put_natively(out, True)
         elif not self._put(message):
             raise_current()
+        self.now = self._read_clock()
+        with cython.critical_section(self):
+            # N_Cr runs from the moment at which the frame was sent.
+            flow_control_sent(&self.rx, &self.config, self.now)
         return 0
 
     @cython.final
@@ -1625,7 +1629,8 @@ cdef class Engine:
         if have >= wanted:
             return True            # left over from a frame that the rate limiter held back
         # Bytes that were left when the frames became larger move to the front.
-        memmove(self.stage, &self.tx.chunk[self.tx.chunk_used], <size_t>have)
+        if have > 0:
+            memmove(self.stage, &self.tx.chunk[self.tx.chunk_used], <size_t>have)
         k = have
         while k < wanted:
             try:

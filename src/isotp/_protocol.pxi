@@ -37,7 +37,7 @@ cdef inline void copy_payload(uint8_t *to, const uint8_t *source, uint64_t size)
         memcpy(to, source, 7)
     elif size == 63:
         memcpy(to, source, 63)
-    else:
+    elif size > 0:                 # without bytes there may be no pointers
         memcpy(to, source, <size_t>size)
 
 

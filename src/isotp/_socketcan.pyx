@@ -65,12 +65,32 @@ cdef object ask_for_receive_buffer(object can_socket):
         can_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
 
 
+cdef object open_raw_socket(str interface):
+    try:
+        opened = socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{error.strerror}: this kernel has no CAN sockets (modprobe can-raw)") from error
+    try:
+        opened.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FILTER, b"")
+        opened.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, 1)
+        opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        ask_for_receive_buffer(opened)
+        opened.bind((interface,))
+    except OSError as error:
+        opened.close()
+        raise OSError(error.errno, f"{error.strerror}: CAN interface {interface!r}") from error
+    return opened
+
+
 cdef class CanSocket:
-    """CanSocket(interface)\n--\n\n
+    """CanSocket(interface, opened=None)\n--\n\n
     A raw CAN socket bound to one interface. It receives nothing until set_filters().
 
     :param interface: name, as `can0`.
-    :raises ValueError: if that is no string.
+    :param opened: a socket to take over in place of opening one: any datagram socket that carries struct can_frame
+        and struct canfd_frame, as one that a privileged process opened.
+    :raises ValueError: if the name is no string.
     :raises OSError: if there is no such interface, or no CAN in this kernel.
     """
 
@@ -91,26 +111,13 @@ cdef class CanSocket:
     def __dealloc__(self):
         free(self.batch)
 
-    def __init__(self, interface):
+    def __init__(self, interface, opened=None):
         if not isinstance(interface, str):
             raise ValueError(f"interface must be the name of a CAN interface, not {interface!r}")
         self.interface = interface
-        try:
-            self.socket = socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW)
-        except OSError as error:
-            raise OSError(
-                error.errno, f"{error.strerror}: this kernel has no CAN sockets (modprobe can-raw)") from error
-        try:
-            self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FILTER, b"")
-            self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, 1)
-            self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            ask_for_receive_buffer(self.socket)
-            self.socket.bind((interface,))
-            self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        except OSError as error:
-            self.socket.close()
-            raise OSError(error.errno, f"{error.strerror}: CAN interface {interface!r}") from error
+        self.socket = open_raw_socket(interface) if opened is None else opened
         self.socket.setblocking(False)
+        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.fd = self.socket.fileno()
 
     def fileno(self):
@@ -202,25 +209,24 @@ cdef class CanSocket:
     def receive_for(self, Engine engine, double timeout):
         """Wait up to `timeout` seconds for frames and give all that are there to a started layer."""
         cdef Frame *frames = isotp_batch_frames(self.batch)
+        cdef int end = self._fill(timeout)
         cdef int first = self.batch_next
-        cdef int count = self._fill(timeout) - first
-        self.batch_next = self.batch_count
-        if count > 0:
-            engine.feed_frames(frames + first, &self.times[first], count)
-        return count
+        self.batch_next = end
+        if end > first:
+            engine.feed_frames(frames + first, &self.times[first], end - first)
+        return end - first
 
     def dispatch(self, dict layers, tuple others, double timeout):
         """As receive_for(), for many layers: `layers` has a tuple of them for each identifier (with bit 31).
 
         Frames with other identifiers go to the layers in `others`.
         """
-        cdef int count = self._read()
-        cdef int first = 0
-        cdef int end
         cdef Frame *frames = isotp_batch_frames(self.batch)
+        cdef int count = self._fill(timeout)
+        cdef int first = self.batch_next
+        cdef int end
         cdef Engine engine
-        if count == 0 and self._wait(<int64_t>(timeout * 1e9)):
-            count = self._read()
+        self.batch_next = count
         while first < count:
             # Frames in a row with the same identifier, as the CFs of a block, go to their layer together.
             end = first + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from isotp._core import CanMessage
@@ -46,10 +46,13 @@ class _Table:
 
 
 class _Port(Protocol):
-    """One bus: brings frames to the table of a hub, sends those of its sessions."""
+    """One bus: brings frames to the table of a hub, sends those of its sessions.
+
+    stop() does not wait; what it returns does.
+    """
 
     def start(self, hub: Hub) -> None: ...
-    def stop(self) -> None: ...
+    def stop(self) -> Callable[[], object]: ...
     def close(self) -> None: ...
     def listen_for(self, table: _Table) -> None: ...
     def connect(self, session: HubSession) -> None: ...
@@ -63,21 +66,28 @@ class _ThreadedPort:
         self._thread: threading.Thread | None = None
 
     def start(self, hub: Hub) -> None:
-        self._stop_requested.clear()
-        self._thread = threading.Thread(target=self._run, args=(hub,), name="isotp hub", daemon=True)
+        # The thread of an earlier start may still be on its way out: the new one lets it go first.
+        predecessor = self._thread
+        self._stop_requested = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(hub, self._stop_requested, predecessor), name="isotp hub", daemon=True
+        )
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self) -> Callable[[], object]:
         self._stop_requested.set()
         self._wake()
-        # A callback may stop the hub that it is called by: the thread then ends by itself.
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
-        self._thread = None
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            # A callback may stop the hub that it is called by: the thread then ends by itself.
+            return lambda: None
+        return thread.join
 
-    def _run(self, hub: Hub) -> None:
+    def _run(self, hub: Hub, stop_requested: threading.Event, predecessor: threading.Thread | None) -> None:
+        if predecessor is not None and predecessor is not threading.current_thread():
+            predecessor.join()
         pause = 0.0
-        while not self._stop_requested.is_set():
+        while not stop_requested.is_set():
             try:
                 self._read(hub)
                 pause = 0.0
@@ -86,7 +96,7 @@ class _ThreadedPort:
                     session._report_callback_error(error)
                 # A bus that is gone raises at each read: do not fill the log at full speed.
                 pause = min(max(2 * pause, 0.01), 1.0)
-                self._stop_requested.wait(pause)
+                stop_requested.wait(pause)
 
     def _wake(self) -> None:
         raise NotImplementedError
@@ -172,9 +182,10 @@ class _NotifierPort:
         self._hub = hub
         self._notifier.add_listener(self._on_message)
 
-    def stop(self) -> None:
+    def stop(self) -> Callable[[], object]:
         self._notifier.remove_listener(self._on_message)
         self._hub = None
+        return lambda: None
 
     def close(self) -> None:
         """Bus and notifier are their owner's to shut down."""
@@ -304,12 +315,14 @@ class Hub:
                 self._port.start(self)
 
     def _dismiss(self, session: HubSession) -> None:
+        wait: Callable[[], object] | None = None
         with self._changing:
             left = tuple(other for other in self.table.sessions if other is not session)
-            last = not left and self.table.sessions
+            if self.table.sessions and not left:
+                wait = self._port.stop()
             self._set_table(left)
-        if last:
-            self._port.stop()
+        if wait is not None:
+            wait()
 
     def _sessions_changed(self) -> None:
         with self._changing:

@@ -9,6 +9,7 @@ import enum
 import errno
 import importlib
 import inspect
+import re
 import threading
 import time
 import weakref
@@ -37,6 +38,7 @@ _Documented = TypeVar("_Documented", bound=Callable[..., Any])
 # N_As (ISO 15765-2, 9.8.1), in seconds: how long a frame may take to get on the bus.
 _N_AS = 1.0
 _PAUSE_WHILE_FULL = 0.0005
+_FULL = re.compile(r"(?<![a-z])full(?![a-z])", re.IGNORECASE)
 
 # Seconds before a consecutive frame is due that are left to wait_func; until then a layer waits for frames as well.
 _WAITED_PRECISELY = 0.002
@@ -214,7 +216,7 @@ class TransportLayerLogic(Engine):
     @rxfn.setter
     def rxfn(self, rxfn: RxFn) -> None:
         if not callable(rxfn):
-            raise ValueError(f"rxfn must be callable, not {rxfn!r}")
+            raise TypeError(f"rxfn must be callable, not {rxfn!r}")
         try:
             takes_timeout = _takes_timeout(rxfn)
         except (ValueError, TypeError):
@@ -531,7 +533,7 @@ def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
 
 def _says_queue_is_full(error: can.CanError) -> bool:
     # SocketCAN reports ENOBUFS; other drivers only have a text, as "Transmit buffer full", "XL_ERR_QUEUE_IS_FULL".
-    return error.error_code == errno.ENOBUFS or "full" in str(error).lower()
+    return error.error_code == errno.ENOBUFS or _FULL.search(str(error)) is not None
 
 
 def _send_when_there_is_room(bus: can.BusABC, message: can.Message) -> None:

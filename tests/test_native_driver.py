@@ -1,0 +1,325 @@
+"""What the engine does for drivers in C: frames by the batch, a port for sending, further addresses.
+
+_socketcan.pyx is that driver. It takes over any datagram socket that carries struct can_frame, so a pair of
+Unix sockets is the bus here, and no kernel with CAN is needed. (tests/kernel has the real one.)
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import isotp
+
+if sys.platform != "linux":
+    pytest.skip("raw CAN sockets are Linux's", allow_module_level=True)
+
+from isotp._core import FramePort
+from isotp._socketcan import CanSocket, SocketPort
+
+HERE = isotp.Address(txid=0x123, rxid=0x456)
+CTS = "30 00 00"
+EFF, FDF, BRS = 0x8000_0000, 0x04, 0x01
+
+
+class Wire:
+    """The far end of the bus: frames as bytes, classic ones of 16 bytes and CAN FD ones of 72."""
+
+    def __init__(self, far: socket.socket) -> None:
+        self.far = far
+        far.settimeout(10)
+
+    def put(self, data: str, can_id: int = 0x456, flags: int | None = None) -> None:
+        payload = bytes.fromhex(data)
+        room = 8 if flags is None else 64
+        self.far.send(struct.pack(f"=IBBxx{room}s", can_id, len(payload), flags or 0, payload))
+
+    def take(self) -> tuple[int, str, int]:
+        frame = self.far.recv(72)
+        can_id, size, flags = struct.unpack_from("=IBB", frame)
+        return can_id, frame[8 : 8 + size].hex(" ").upper(), len(frame) if len(frame) == 16 else flags
+
+    def take_data(self) -> str:
+        return self.take()[1]
+
+
+@pytest.fixture
+def bus() -> Iterator[tuple[CanSocket, Wire]]:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    can = CanSocket("wire", near)
+    yield can, Wire(far)
+    can.close()
+    far.close()
+
+
+class Native(isotp.TransportLayer):
+    """A layer on a CanSocket, driven by the test itself."""
+
+    def __init__(self, can: CanSocket, **kwargs: Any) -> None:
+        self.can = can
+        self.errors: list[isotp.IsoTpError] = []
+        kwargs = {"address": HERE, "error_handler": self.errors.append, **kwargs}
+        super().__init__(rxfn=can.receive, txfn=can.send, **kwargs)
+        self.port = SocketPort(can)
+
+    def _start_reading(self) -> None:
+        pass
+
+    def _stop_reading(self) -> None:
+        pass
+
+    def read(self) -> int:
+        return self.can.receive_for(self, 10.0)
+
+
+@pytest.fixture
+def native(bus: tuple[CanSocket, Wire]) -> Iterator[Callable[..., tuple[Native, Wire]]]:
+    layers = []
+
+    def make(**kwargs: Any) -> tuple[Native, Wire]:
+        layer = Native(bus[0], **kwargs)
+        layer.start()
+        layers.append(layer)
+        return layer, bus[1]
+
+    yield make
+    for layer in layers:
+        layer.stop()
+
+
+def counted(size: int) -> bytes:
+    return bytes(k % 251 for k in range(size))
+
+
+def test_frames_to_and_from_a_socket(bus: tuple[CanSocket, Wire]) -> None:
+    can, wire = bus
+    assert can.receive() is None
+    assert can.receive(0.001) is None
+    wire.put("01 02", EFF | 0x18DA0102)
+    wire.put("03" * 64, 0x7FF, BRS)
+    first, second = can.receive(10), can.receive(10)
+    assert first is not None
+    assert second is not None
+    assert (first.arbitration_id, first.is_extended_id, first.data) == (0x18DA0102, True, b"\1\2")
+    assert (first.is_fd, second.is_fd, second.bitrate_switch, second.dlc) == (False, True, True, 15)
+    can.send(first)
+    can.send(second)
+    assert wire.take() == (EFF | 0x18DA0102, "01 02", 16)
+    assert wire.take() == (0x7FF, " ".join(["03"] * 64), FDF | BRS)
+
+
+def test_messages_that_are_no_frames_are_refused(bus: tuple[CanSocket, Wire]) -> None:
+    for bad in (isotp.CanMessage(1 << 29), isotp.CanMessage(None), isotp.CanMessage(1, data=bytes(65))):
+        with pytest.raises(ValueError, match="no CAN frame"):
+            bus[0].send(bad)
+
+
+def test_a_socket_that_is_closed(bus: tuple[CanSocket, Wire]) -> None:
+    can, _ = bus
+    can.close()
+    can.close()
+    can.wake()
+    assert can.fileno() == -1
+    with pytest.raises(OSError, match="wire") as failed:
+        can.receive()
+    assert failed.value.errno == errno.EBADF
+
+
+def test_wake_ends_a_wait(bus: tuple[CanSocket, Wire]) -> None:
+    can, _ = bus
+    can.wake()
+    assert can.receive(60) is None
+
+
+def test_no_such_interface() -> None:
+    with pytest.raises(ValueError, match="5"):
+        CanSocket(5)  # type: ignore[arg-type]
+    with pytest.raises(OSError, match=r"no CAN sockets|no-such"):
+        CanSocket("no-such-interface")
+
+
+def test_a_message_both_ways(native: Callable[..., tuple[Native, Wire]]) -> None:
+    layer, wire = native()
+    layer.send(counted(20))
+    assert wire.take_data().startswith("10 14 00")
+    wire.put(CTS)
+    layer.read()
+    assert [wire.take_data()[:2] for _ in range(2)] == ["21", "22"]
+    wire.put("10 14 00 01 02 03 04 05")
+    layer.read()
+    assert wire.take_data() == "30 08 00"
+    wire.put("21 06 07 08 09 0A 0B 0C")
+    wire.put("22 0D 0E 0F 10 11 12 13")
+    while not layer.available():
+        layer.read()
+    assert layer.recv() == counted(20)
+    assert layer.errors == []
+
+
+def test_a_long_burst_goes_out_whole(native: Callable[..., tuple[Native, Wire]]) -> None:
+    """More frames than one system call takes, and a socket that takes them no faster than they are read."""
+    layer, wire = native(params={"tx_data_length": 64, "can_fd": True})
+    payload = counted(62 + 63 * 300)
+    layer.send(payload)
+    received = bytearray(bytes.fromhex(wire.take_data())[6:])
+    frames: list[str] = []
+    reader = threading.Thread(target=lambda: frames.extend(wire.take_data() for _ in range(301)))
+    reader.start()
+    wire.put(CTS)
+    layer.read()
+    reader.join(10)
+    for frame in frames:
+        received += bytes.fromhex(frame)[1:]
+    assert received[: len(payload)] == payload
+    assert not layer.transmitting()
+
+
+def test_time_counts_from_the_arrival(native: Callable[..., tuple[Native, Wire]]) -> None:
+    """Each frame of a batch is judged at its own time: the one after N_Cr is late."""
+    now = 0
+    layer, wire = native(params={"rx_consecutive_frame_timeout": 0})
+    layer.clock = lambda: now
+    wire.put("10 0A 00 01 02 03 04 05")
+    wire.put("21 06 07 08 09")
+    layer.read()
+    assert [type(error) for error in layer.errors] == [
+        isotp.ConsecutiveFrameTimeoutError,
+        isotp.UnexpectedConsecutiveFrameError,
+    ]
+
+
+def test_a_busy_layer_is_fed_by_its_inbox(native: Callable[..., tuple[Native, Wire]]) -> None:
+    """Frames that come while another thread runs the machines are handled by that thread."""
+    layer, wire = native()
+    in_handler, go_on = threading.Event(), threading.Event()
+
+    def handler(error: isotp.IsoTpError) -> None:
+        in_handler.set()
+        assert go_on.wait(10)
+
+    layer.error_handler = handler
+    wire.put("21 00")
+    other = threading.Thread(target=layer.read)
+    other.start()
+    assert in_handler.wait(10)
+    wire.put("02 AA BB", flags=0)
+    layer.read()
+    assert not layer.available()
+    go_on.set()
+    other.join(10)
+    assert layer.recv() == b"\xaa\xbb"
+
+
+def test_a_port_that_fails(native: Callable[..., tuple[Native, Wire]]) -> None:
+    layer, wire = native(params={"blocking_send": True})
+    wire.far.close()
+    for size in (5, 50):
+        with pytest.raises(isotp.BlockingSendFailure) as failed:
+            layer.send(bytes(size), send_timeout=10)
+        assert isinstance(failed.value.__cause__, OSError)
+        assert not layer.transmitting()
+    assert [type(error) for error in layer.errors] == [isotp.CallbackError] * 2
+
+
+def send_until_full(layer: Native) -> None:
+    for _ in range(10_000):
+        layer.send(b"full?", send_timeout=10)
+
+
+def test_a_full_queue_is_waited_for_n_as(bus: tuple[CanSocket, Wire]) -> None:
+    """The socket takes no more: the message fails after N_As, and says why."""
+    layer = Native(bus[0], params={"blocking_send": True, "rx_flowcontrol_timeout": 60_000})
+    layer.port = SocketPort(bus[0], n_as=0.02)
+    layer.start()
+    try:
+        with pytest.raises(isotp.BlockingSendFailure) as failed:
+            send_until_full(layer)
+        assert isinstance(failed.value.__cause__, OSError)
+        assert "stayed full for N_As (0.02 s)" in str(failed.value.__cause__)
+    finally:
+        layer.stop()
+
+
+def test_a_port_without_code() -> None:
+    layer = isotp.TransportLayer(lambda: None, lambda message: None, HERE)
+    layer.port = FramePort()
+    layer.send(b"abc")
+    with pytest.raises(NotImplementedError, match="FramePort"):
+        layer.process()
+
+
+def test_frames_are_logged(
+    native: Callable[..., tuple[Native, Wire]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "isotp")
+    layer, wire = native()
+    layer.send(b"\x01\x02")
+    wire.put("01 03")
+    wire.put("01 04", 0x457)
+    while layer.read() == 0 or not layer.available():
+        pass
+    text = caplog.text
+    assert "Tx: <123>" in text
+    assert "Rx: <456>" in text
+
+
+class Whatever(isotp.Address):
+    """Takes frames that begin with 0xEE behind any identifier, too."""
+
+    def is_for_me(self, msg: Any) -> bool:
+        return msg.arbitration_id == 0x7AA
+
+
+def test_an_address_with_rules_of_its_own(native: Callable[..., tuple[Native, Wire]]) -> None:
+    layer, wire = native(address=Whatever(txid=0x123, rxid=0x456))
+    assert layer.asks_address
+    wire.put("01 01", 0x456)
+    wire.put("01 02", 0x7AA)
+    while not layer.available():
+        layer.read()
+    assert layer.recv() == b"\x02"
+    assert not layer.available()
+
+
+def test_further_addresses(native: Callable[..., tuple[Native, Wire]]) -> None:
+    """An ECU listens on its functional address as well; answers go by its own."""
+    layer, wire = native()
+    functional = isotp.Address(rxid=0x7DF, rx_only=True)
+    extended = isotp.Address(
+        isotp.AddressingMode.Extended_11bits, rxid=0x600, source_address=0x55, rx_only=True
+    )
+    layer.receive_also([functional, extended])
+    wire.put("01 AA", 0x7DF)
+    wire.put("55 01 BB", 0x600)
+    wire.put("56 01 CC", 0x600)
+    wire.put("01 DD", 0x456)
+    while layer.rx_queue.qsize() < 3:
+        layer.read()
+    assert [layer.recv() for _ in range(3)] == [b"\xaa", b"\xbb", b"\xdd"]
+    wire.put("55 10 0A 00 01 02 03 04", 0x600)
+    layer.read()
+    assert wire.take() == (0x123, "30 08 00", 16)
+    layer.receive_also([])
+    wire.put("01 AA", 0x7DF)
+    wire.put("01 EE", 0x456)
+    while not layer.available():
+        layer.read()
+    assert layer.recv() == b"\xee"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "shown"),
+    [([HERE] * 9, "9"), ([5], "5"), ([Whatever(txid=1, rxid=2)], "Whatever|Address")],
+)
+def test_further_addresses_that_can_not_be(addresses: list[Any], shown: str) -> None:
+    layer = isotp.TransportLayer(lambda: None, lambda message: None, HERE)
+    with pytest.raises(ValueError, match=shown):
+        layer.receive_also(addresses)
