@@ -218,6 +218,29 @@ def test_a_busy_layer_is_fed_by_its_inbox(native: Callable[..., tuple[Native, Wi
     assert layer.recv() == b"\xaa\xbb"
 
 
+def test_frames_wait_while_parameters_are_impossible(native: Callable[..., tuple[Native, Wire]]) -> None:
+    layer, wire = native()
+    layer.params.stmin = 300
+    wire.put("01 AA")
+    wire.put("01 BB")
+    while layer.read() == 0 or layer.inbox.qsize() < 2:
+        pass
+    assert {type(error) for error in layer.errors} == {isotp.CallbackError}
+    layer.params.stmin = 0
+    layer.drive()
+    assert [layer.recv(), layer.recv()] == [b"\xaa", b"\xbb"]
+
+
+def test_frames_for_a_stopped_layer_are_dropped(native: Callable[..., tuple[Native, Wire]]) -> None:
+    layer, wire = native()
+    layer.stop()
+    wire.put("01 AA")
+    layer.read()
+    layer.start()
+    layer.drive()
+    assert not layer.available()
+
+
 def test_a_port_that_fails(native: Callable[..., tuple[Native, Wire]]) -> None:
     layer, wire = native(params={"blocking_send": True})
     wire.far.close()

@@ -182,6 +182,9 @@ cdef class Engine:
     cdef int _drive_entered(self) except -1
 
     @cython.final
+    cdef int _save_batch(self) except -1
+
+    @cython.final
     cdef int _report_reception(self, bint gave_up) except -1
 
     @cython.final

@@ -1134,7 +1134,7 @@ cdef class Engine:
         if not self._enter():
             return new_stats(0, 0, 0, 0)
         try:
-            return self._run(rx_timeout, do_rx, do_tx)
+            return self._run(NO_TIMEOUT if rx_timeout is None else rx_timeout, do_rx, do_tx)
         finally:
             self._exit()
 
@@ -1173,12 +1173,14 @@ cdef class Engine:
                     self._flatten()
             except ValueError as error:
                 # Nothing can be done until they are mended; the frames wait.
+                self._save_batch()
                 self._report_callback_error(error)
                 self._exit()
                 return 0
             try:
                 if self.driven:
                     self._run(None, True, True)
+                self.batch_left = 0    # what a stopped layer was still to hear
             except Exception as error:
                 self._report_callback_error(error)
                 continue
@@ -1196,6 +1198,15 @@ cdef class Engine:
         elif self.guard is not None and deadline < self.guard_ns:
             self.guard_ns = deadline
             self.guard(deadline)
+        return 0
+
+    @cython.final
+    cdef int _save_batch(self) except -1:
+        """Move the frames of the native driver, which are gone when it returns, to the inbox."""
+        while self.batch_left > 0:
+            self.inbox.push(message_of_frame(self.batch))
+            self.batch += 1
+            self.batch_left -= 1
         return 0
 
     def _report_callback_error(self, error):
@@ -1262,7 +1273,7 @@ cdef class Engine:
         cdef int64_t deadline = self.rx.deadline
         if self.tx.state == TX_WAIT_FC:
             deadline = min(deadline, self.tx.fc_deadline)
-        elif self.tx.state == TX_TRANSMIT_CF or self.tx.state != TX_IDLE:
+        elif self.tx.state != TX_IDLE:
             deadline = min(deadline, self._earliest_frame())
         return deadline
 
