@@ -100,6 +100,7 @@ cdef class CanSocket:
     cdef int batch_next            # ... and the next of them for receive()
     cdef int fd
     cdef int wake_fd
+    cdef bint takes_all            # the kernel filters nothing
     cdef readonly object interface
     cdef readonly object socket
 
@@ -138,12 +139,21 @@ cdef class CanSocket:
 
         None: all frames. The kernel takes 512 filters a socket; with more identifiers, all frames are received too.
         """
-        filters = [struct.pack("=II", 0, 0)] if identifiers is None else []
-        for identifier in sorted(set(identifiers or ())):
-            mask = CAN_EFF_MASK if identifier & <uint32_t>CAN_EFF_FLAG else CAN_SFF_MASK
-            filters.append(struct.pack("=II", identifier, <uint32_t>CAN_EFF_FLAG | <uint32_t>CAN_RTR_FLAG | mask))
-        if len(filters) > CAN_RAW_FILTER_MAX:
+        filters = []
+        if identifiers is not None:
+            identifiers = set(identifiers)
+            if len(identifiers) <= CAN_RAW_FILTER_MAX:
+                for identifier in identifiers:
+                    mask = CAN_EFF_MASK if identifier & <uint32_t>CAN_EFF_FLAG else CAN_SFF_MASK
+                    mask |= <uint32_t>CAN_EFF_FLAG | <uint32_t>CAN_RTR_FLAG
+                    filters.append(struct.pack("=II", identifier, mask))
+            else:
+                identifiers = None
+        if identifiers is None:
+            if self.takes_all:
+                return
             filters = [struct.pack("=II", 0, 0)]
+        self.takes_all = identifiers is None
         self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FILTER, b"".join(filters))
 
     cdef object _error(self, int number):

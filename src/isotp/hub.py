@@ -22,18 +22,39 @@ _SOCKET_READ_TIMEOUT = 3600.0
 
 
 class _Table:
-    """Which sessions a frame is for, by its identifier. It is replaced, never changed: reading needs no lock."""
+    """Which sessions a frame is for, by its identifier. Its entries are replaced, never changed: no lock to read."""
 
-    def __init__(self, sessions: Iterable[HubSession] = ()) -> None:
-        self.sessions = tuple(sessions)
-        # A user's class of address may take frames with any identifier.
-        self.asked = tuple(session for session in self.sessions if session.asks_address)
+    def __init__(self) -> None:
+        self.sessions: dict[HubSession, tuple[int, ...]] = {}
         self.by_identifier: dict[int, tuple[HubSession, ...]] = {}
-        for session in self.sessions:
-            if not session.asks_address:
-                for identifier in set(receive_identifiers(session.receive_addresses)):
-                    takers = self.by_identifier.get(identifier, self.asked)
-                    self.by_identifier[identifier] = (*takers, session)
+        # A user's class of address may take frames with any identifier.
+        self.asked: tuple[HubSession, ...] = ()
+
+    def add(self, session: HubSession) -> None:
+        if session.asks_address:
+            self.sessions[session] = ()
+            self._set_asked((*self.asked, session))
+            return
+        identifiers = tuple(set(receive_identifiers(session.receive_addresses)))
+        self.sessions[session] = identifiers
+        for identifier in identifiers:
+            takers = self.by_identifier.get(identifier, self.asked)
+            self.by_identifier[identifier] = (*takers, session)
+
+    def remove(self, session: HubSession) -> None:
+        for identifier in self.sessions.pop(session):
+            takers = tuple(taker for taker in self.by_identifier[identifier] if taker is not session)
+            if len(takers) > len(self.asked):
+                self.by_identifier[identifier] = takers
+            else:
+                del self.by_identifier[identifier]
+        if session in self.asked:
+            self._set_asked(tuple(other for other in self.asked if other is not session))
+
+    def _set_asked(self, asked: tuple[HubSession, ...]) -> None:
+        before, self.asked = self.asked, asked
+        for identifier, takers in list(self.by_identifier.items()):
+            self.by_identifier[identifier] = asked + tuple(taker for taker in takers if taker not in before)
 
     def dispatch(self, received: can.Message) -> None:
         """Give a frame of python-can to its sessions."""
@@ -225,7 +246,7 @@ class HubSession(TransportLayer):
         """
         super().set_address(address)
         self.receive_addresses = (address, *self.receive_addresses[1:])
-        self.hub._sessions_changed()
+        self.hub._address_changed(self)
 
     def receive_also(self, addresses: Iterable[Address]) -> None:
         """Receive on these addresses too, as an ECU does on its functional one; answers go by the session's own.
@@ -235,7 +256,7 @@ class HubSession(TransportLayer):
         addresses = tuple(addresses)
         super().receive_also(addresses)
         self.receive_addresses = (self.receive_addresses[0], *addresses)
-        self.hub._sessions_changed()
+        self.hub._address_changed(self)
 
     def _start_reading(self) -> None:
         self.hub._enlist(self)
@@ -276,7 +297,7 @@ class Hub:
     @property
     def sessions(self) -> tuple[HubSession, ...]:
         """The sessions that are started."""
-        return self.table.sessions
+        return tuple(self.table.sessions)
 
     def session(
         self, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any
@@ -309,26 +330,26 @@ class Hub:
 
     def _enlist(self, session: HubSession) -> None:
         with self._changing:
-            first = not self.table.sessions
-            self._set_table((*self.table.sessions, session))
-            if first:
+            self.table.add(session)
+            self._port.listen_for(self.table)
+            if len(self.table.sessions) == 1:
                 self._port.start(self)
 
     def _dismiss(self, session: HubSession) -> None:
         wait: Callable[[], object] | None = None
         with self._changing:
-            left = tuple(other for other in self.table.sessions if other is not session)
-            if self.table.sessions and not left:
+            if session not in self.table.sessions:
+                return
+            self.table.remove(session)
+            self._port.listen_for(self.table)
+            if not self.table.sessions:
                 wait = self._port.stop()
-            self._set_table(left)
         if wait is not None:
             wait()
 
-    def _sessions_changed(self) -> None:
+    def _address_changed(self, session: HubSession) -> None:
         with self._changing:
-            self._set_table(self.table.sessions)
-
-    def _set_table(self, sessions: tuple[HubSession, ...]) -> None:
-        table = _Table(sessions)
-        self._port.listen_for(table)
-        self.table = table
+            if session in self.table.sessions:
+                self.table.remove(session)
+                self.table.add(session)
+                self._port.listen_for(self.table)
