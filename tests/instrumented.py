@@ -31,8 +31,8 @@ _PARTS = (
 )
 _LEFT_BEHIND = shutil.ignore_patterns("*.so", "*.pyd", "*.c", "*.html", "*.egg-info", "__pycache__")
 
-# Not about the compiled core, or not for an instrumented one: can-isotp's tests, a virtual machine, speed,
-# and what looks at the compiler's output or the wheel instead of running it.
+# Not about the compiled core, or not for an instrumented one: can-isotp's tests, a virtual machine, speed, what
+# looks at the compiler's output or the wheel instead of running it, and loads that are too much for a slow build.
 TESTS_LEFT_OUT = (
     "tests/peer",
     "tests/kernel",
@@ -40,6 +40,8 @@ TESTS_LEFT_OUT = (
     "tests/test_benchmarks.py",
     "tests/test_no_python_inside.py",
     "tests/test_installation.py",
+    "tests/test_hub.py",
+    "tests/test_transport_layer.py",
 )
 
 
