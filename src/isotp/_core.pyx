@@ -1302,7 +1302,7 @@ cdef class Engine:
         self._begin_pass()
         self.received = self.processed = self.sent = self.messages = 0
         tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and self.tx_queue.count > 0
-        if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
+        if self.batch_left == 0 and (self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline):
             self._expire(do_rx, do_tx)
         while True:
             rx_again = tx_first
@@ -1350,6 +1350,11 @@ cdef class Engine:
             if self.batch_left > 0:
                 self.received += 1
                 self._take_from_batch()
+                if self.batch_left == 0:
+                    # Its frames came in time; what did not come is judged by the time that it is now.
+                    self.now = self._read_clock()
+                    if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
+                        self._expire(True, do_tx)
                 if self.rx.due != FS_NONE:
                     return 0
                 continue

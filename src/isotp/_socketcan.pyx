@@ -226,13 +226,17 @@ cdef class CanSocket:
             engine.feed_frames(frames + first, &self.times[first], end - first)
         return end - first
 
-    def dispatch(self, dict layers, tuple others, double timeout):
-        """As receive_for(), for many layers: `layers` has a tuple of them for each identifier (with bit 31).
+    def wait(self, double timeout):
+        """Wait up to `timeout` seconds for frames; True if there are any for dispatch()."""
+        return self._fill(timeout) > self.batch_next
 
-        Frames with other identifiers go to the layers in `others`.
+    def dispatch(self, dict layers, tuple others):
+        """Give the frames that wait() found to started layers: `layers` has a tuple of them for each identifier.
+
+        Identifiers of 29 bits have bit 31 set. Frames with other identifiers go to the layers in `others`.
         """
         cdef Frame *frames = isotp_batch_frames(self.batch)
-        cdef int count = self._fill(timeout)
+        cdef int count = self.batch_count
         cdef int first = self.batch_next
         cdef int end
         cdef Engine engine
@@ -245,7 +249,6 @@ cdef class CanSocket:
             for engine in layers.get(frames[first].can_id, others):
                 engine.feed_frames(&frames[first], &self.times[first], end - first)
             first = end
-        return count
 
     def send(self, CanMessage message):
         """Send one frame.

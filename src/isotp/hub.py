@@ -147,8 +147,9 @@ class _SocketPort(_ThreadedPort):
         self._can.wake()
 
     def _read(self, hub: Hub) -> None:
-        table = hub.table
-        self._can.dispatch(table.by_identifier, table.asked, _SOCKET_READ_TIMEOUT)
+        if self._can.wait(_SOCKET_READ_TIMEOUT):
+            # Only now: sessions may have been started during the wait.
+            self._can.dispatch(hub.table.by_identifier, hub.table.asked)
 
 
 class _Sender:
@@ -331,9 +332,13 @@ class Hub:
     def _enlist(self, session: HubSession) -> None:
         with self._changing:
             self.table.add(session)
-            self._port.listen_for(self.table)
-            if len(self.table.sessions) == 1:
-                self._port.start(self)
+            try:
+                self._port.listen_for(self.table)
+                if len(self.table.sessions) == 1:
+                    self._port.start(self)
+            except BaseException:
+                self.table.remove(session)
+                raise
 
     def _dismiss(self, session: HubSession) -> None:
         wait: Callable[[], object] | None = None

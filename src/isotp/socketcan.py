@@ -94,6 +94,15 @@ class SocketCanStack(TransportLayer):
         identifiers = receive_identifiers((self.address, *self._further))
         self._can.set_filters(None if self.asks_address else identifiers)
 
+    def start(self) -> None:
+        """Let the layer work on its own.
+
+        :raises RuntimeError: if it was started already, or closed.
+        """
+        if self._can.fileno() < 0:
+            raise RuntimeError(f"the socket on {self.interface} was closed")
+        super().start()
+
     def fileno(self) -> int:
         """Descriptor of the socket, to wait for frames with `select` and the like when the layer is polled."""
         return self._can.fileno()
