@@ -10,7 +10,9 @@ The bus is two deques and four plain Python callables, the same for both package
 
 from __future__ import annotations
 
+import math
 import random
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -239,6 +241,19 @@ def raise_sent(message: isotp.CanMessage) -> NoReturn:
     raise RuntimeError(f"a listener sent {message!r}")
 
 
+def sessions_case(sessions: int, goal: float) -> Case:
+    """Return the case of so many sessions."""
+
+    def prepare() -> Workload:
+        # It needs python-can, which no other case does.
+        from benchmarks.sessions import Sessions
+
+        return Sessions(sessions)
+
+    meaning = f"{sessions} sessions on one bus, all sending at once: is a frame dearer when there are more?"
+    return Case(f"sessions-{sessions}", meaning, "frame", goal, prepare)
+
+
 CASES = (
     Case(
         "classic-4095-bs0",
@@ -289,11 +304,16 @@ CASES = (
         40,
         lambda: Listening(4095),
     ),
+    sessions_case(1, 5),
+    sessions_case(10, 20),
+    sessions_case(100, 100),
 )
 
 
 def case(name: str) -> Case:
-    """Return the case of that name; ValueError if there is none."""
+    """Return the case of that name, with any number of sessions; ValueError if there is none."""
+    if number := re.fullmatch(r"sessions-([1-9]\d{0,3})", name):
+        return sessions_case(int(number[1]), math.inf)
     for candidate in CASES:
         if candidate.name == name:
             return candidate

@@ -1,8 +1,9 @@
-"""Make an isolated virtual environment that holds one release of can-isotp, for this interpreter."""
+"""Make an isolated virtual environment with a release of can-isotp, and python-can, for this interpreter."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -30,7 +31,15 @@ def environment(version: str, directory: Path) -> Path:
     if not re.fullmatch(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.(post|dev)\d+)*", version):
         raise ValueError(f"can-isotp version must be exact, as {DEFAULT_VERSION}, not {version!r}")
     interpreter = hashlib.sha256(f"{sys.base_prefix}\n{sys.version}".encode()).hexdigest()[:8]
-    return directory / f"can-isotp-{version}-{sys.implementation.cache_tag}-{interpreter}"
+    return (
+        directory
+        / f"can-isotp-{version}-python-can-{python_can()}-{sys.implementation.cache_tag}-{interpreter}"
+    )
+
+
+def python_can() -> str:
+    """Return the version of python-can that this interpreter has: the peer is to have the same."""
+    return importlib.metadata.version("python-can")
 
 
 def python_of(path: Path) -> Path:
@@ -49,7 +58,7 @@ def make(version: str = DEFAULT_VERSION, directory: Path | None = None) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         command([sys.executable, "-m", "venv", "--clear", str(path)])
         pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        command([*pip, f"can-isotp=={version}"])
+        command([*pip, f"python-can=={python_can()}", f"can-isotp=={version}"])
         (path / COMPLETE).touch()
     return python
 

@@ -62,6 +62,8 @@ def test_a_case_delivers_what_was_sent(each: Case) -> None:
         ("fd-1mib", 1 + 16644 + 1),
         ("single-frame", 1),
         ("listen-4095", 1 + 585),
+        # FF, two CFs and FC for each.
+        ("sessions-10", 10 * 4),
     ],
 )
 def test_time_is_divided_by_the_frames_that_the_standard_says(name: str, frames: int) -> None:

@@ -1,4 +1,4 @@
-"""A python-can bus whose driver has no room for a frame: layers wait for it, up to N_As (ISO 15765-2, 9.8.1)."""
+"""A python-can bus whose driver has no room for a frame: layers wait, up to N_As (ISO 15765-2, 9.8.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hub on python-can's virtual bus, read by itself or by a notifier: sessions that share it, and their quarrels."""
+"""Hub on python-can's virtual bus, read by itself or by a notifier, and what sessions do to each other."""
 
 from __future__ import annotations
 
