@@ -1347,16 +1347,19 @@ cdef class Engine:
         cdef bint is_driven = rx_timeout is None
         cdef bint waits = not is_driven and (not self.takes_timeout or rx_timeout != 0)
         while True:
+            if is_driven and not self.driven:
+                self.batch_left = 0    # a callback stopped the layer
+                return 0
             if self.batch_left > 0:
                 self.received += 1
                 self._take_from_batch()
+                if self.rx.due != FS_NONE:
+                    return 0
                 if self.batch_left == 0:
                     # Its frames came in time; what did not come is judged by the time that it is now.
                     self.now = self._read_clock()
                     if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
                         self._expire(True, do_tx)
-                if self.rx.due != FS_NONE:
-                    return 0
                 continue
             if is_driven:
                 message = self.inbox.pop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -97,10 +98,11 @@ class SocketCanStack(TransportLayer):
     def start(self) -> None:
         """Let the layer work on its own.
 
-        :raises RuntimeError: if it was started already, or closed.
+        :raises RuntimeError: if it was started already.
+        :raises OSError: if it was closed.
         """
         if self._can.fileno() < 0:
-            raise RuntimeError(f"the socket on {self.interface} was closed")
+            raise OSError(errno.EBADF, f"the socket on {self.interface} was closed")
         super().start()
 
     def fileno(self) -> int:
