@@ -76,7 +76,7 @@ def instrumented_copy(switches: Mapping[str, str]) -> Iterator[Path]:
 
 def environment(copy: Path) -> dict[str, str]:
     """The environment in which Python finds the copy, and not the package that is installed."""
-    found_first = [str(copy / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    found_first = [str(copy / "src"), str(copy), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {"PYTHONPATH": os.pathsep.join(found_first)}
 
 

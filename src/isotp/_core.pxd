@@ -32,10 +32,10 @@ cdef class RateLimiter:
 
 @cython.final
 cdef class MessageQueue:
-    cdef list ring                 # its length is a power of two; None where no item is
-    cdef Py_ssize_t first
-    cdef Py_ssize_t count
-    cdef int waiting
+    cdef object items              # collections.deque
+    cdef object append             # its methods, looked up once
+    cdef object take
+    cdef int waiting               # threads, counted while they hold `arrival`
     cdef object arrival            # threading.Condition of those who wait
 
     cdef int push(self, object item) except -1

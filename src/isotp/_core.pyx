@@ -13,6 +13,7 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 
+import collections
 import logging
 import math
 import operator
@@ -496,33 +497,27 @@ cdef class MessageQueue:
     """First in, first out, any number of threads on both sides; used as `queue.Queue` is."""
 
     def __cinit__(self):
-        self.ring = [None] * 8
+        # A deque, whose calls are one step for other threads whatever the garbage collector does meanwhile.
+        self.items = collections.deque()
+        self.append = self.items.append
+        self.take = self.items.popleft
         self.arrival = threading.Condition()
 
     cdef int push(self, object item) except -1:
-        cdef bint awaited
-        with cython.critical_section(self):
-            if self.count == len(self.ring):
-                self.ring = self.ring[self.first:] + self.ring[:self.first] + [None] * self.count
-                self.first = 0
-            self.ring[(self.first + self.count) & (len(self.ring) - 1)] = item
-            self.count += 1
-            awaited = self.waiting > 0
-        if awaited:
+        self.append(item)
+        if self.waiting > 0:
             with self.arrival:
                 self.arrival.notify()
         return 0
 
     cdef object pop(self):
         """The oldest item, or None."""
-        item = None
-        with cython.critical_section(self):
-            if self.count > 0:
-                item = self.ring[self.first]
-                self.ring[self.first] = None
-                self.first = (self.first + 1) & (len(self.ring) - 1)
-                self.count -= 1
-        return item
+        if len(self.items) == 0:
+            return None
+        try:
+            return self.take()
+        except IndexError:
+            return None                # another thread was faster
 
     def put(self, item, block=True, timeout=None):
         """Append an item; there is always room, so this never waits."""
@@ -549,8 +544,7 @@ cdef class MessageQueue:
             raise ValueError(f"timeout must not be negative: {timeout!r}")
         deadline = None if timeout is None else time.monotonic() + timeout
         with self.arrival:
-            with cython.critical_section(self):
-                self.waiting += 1
+            self.waiting += 1
             try:
                 while True:
                     item = self.pop()
@@ -561,8 +555,7 @@ cdef class MessageQueue:
                         raise queue.Empty
                     self.arrival.wait(remaining)
             finally:
-                with cython.critical_section(self):
-                    self.waiting -= 1
+                self.waiting -= 1
 
     def get_nowait(self):
         """Take the oldest item.
@@ -573,11 +566,11 @@ cdef class MessageQueue:
 
     def qsize(self):
         """Number of items."""
-        return self.count
+        return len(self.items)
 
     def empty(self):
         """True if there is no item."""
-        return self.count == 0
+        return len(self.items) == 0
 
     def full(self):
         """False: there is no limit."""
@@ -585,14 +578,13 @@ cdef class MessageQueue:
 
     def clear(self):
         """Drop all items."""
-        while self.pop() is not None:
-            pass
+        self.items.clear()
 
     def __len__(self):
-        return self.count
+        return len(self.items)
 
     def __repr__(self):
-        return f"<{type(self).__name__} of {self.count} items at 0x{id(self):x}>"
+        return f"<{type(self).__name__} of {len(self.items)} items at 0x{id(self):x}>"
 
 
 # ---------------------------------------------------------------- one message to send
@@ -1082,11 +1074,11 @@ cdef class Engine:
 
     def available(self):
         """True if a message can be taken with recv()."""
-        return self.rx_queue.count > 0
+        return len(self.rx_queue.items) > 0
 
     def transmitting(self):
         """True while a message is being sent or waits for that."""
-        return self.tx.state != TX_IDLE or self.tx_queue.count > 0
+        return self.tx.state != TX_IDLE or len(self.tx_queue.items) > 0
 
     # ------------------------------------------------ who runs the machines
 
@@ -1301,7 +1293,7 @@ cdef class Engine:
         cdef bint rx_again
         self._begin_pass()
         self.received = self.processed = self.sent = self.messages = 0
-        tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and self.tx_queue.count > 0
+        tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and len(self.tx_queue.items) > 0
         if self.batch_left == 0 and (self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline):
             self._expire(do_rx, do_tx)
         while True:
@@ -1492,7 +1484,7 @@ cdef class Engine:
                 self._send_flow_control()
                 return 1
             if self.tx.state == TX_IDLE:
-                if self.tx_queue.count == 0 or not self._begin_next():
+                if len(self.tx_queue.items) == 0 or not self._begin_next():
                     return 0
             elif self.tx.state == TX_TRANSMIT_CF:
                 if self.now < self.tx.cf_due:
@@ -1753,7 +1745,7 @@ cdef class Engine:
             transmitter_stop(&self.tx)
         if request is not None:
             request._complete(False, None)
-        if self.driven and self.tx_queue.count > 0:
+        if self.driven and len(self.tx_queue.items) > 0:
             self.drive()
 
     def stop_receiving(self):

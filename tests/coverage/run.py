@@ -60,7 +60,10 @@ def main() -> int:
         (copy / "coverage.ini").write_text(CONFIGURATION)
         coverage = [sys.executable, "-m", "coverage"]
         run = subprocess.run(
-            [*coverage, "run", "--rcfile=coverage.ini", *pytest_arguments(options.tests)],
+            [
+                *(*coverage, "run", "--rcfile=coverage.ini"),
+                *(*pytest_arguments(options.tests), "-p", "tests.coverage.whole_steps"),
+            ],
             cwd=copy,
             env=environment(copy),
             check=False,
