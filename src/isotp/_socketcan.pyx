@@ -7,7 +7,7 @@ Frames go straight to and from the engine's C structs.
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove
 
 from isotp._core cimport CanMessage, Engine, FramePort, frame_of_message, message_of_frame
 from isotp._protocol cimport CAN_EFF_FLAG, Frame
@@ -263,19 +263,20 @@ cdef class CanSocket:
 
 
 cdef class SocketPort(FramePort):
-    """SocketPort(can_socket, n_as=1.0)\n--\n\n
+    """SocketPort(can_socket, n_as=1.0, waits=True)\n--\n\n
     Sends the frames of one engine on a CanSocket, up to 64 of them with one system call.
 
     A full queue of the interface (ENOBUFS) is waited for, without the GIL.
 
     :param can_socket: :class:`CanSocket`
     :param n_as: N_As (ISO 15765-2, 9.8.1): seconds to wait for room at the most.
+    :param waits: False: leave the waiting to the engine, which tries again later.
     """
 
     cdef isotp_batch *batch
-    cdef int waiting               # frames in `batch`
     cdef CanSocket socket
     cdef int64_t n_as_ns
+    cdef bint waits
 
     def __cinit__(self, *args, **kwargs):
         self.batch = new_batch()
@@ -283,8 +284,9 @@ cdef class SocketPort(FramePort):
     def __dealloc__(self):
         free(self.batch)
 
-    def __init__(self, CanSocket can_socket not None, double n_as=1.0):
+    def __init__(self, CanSocket can_socket not None, double n_as=1.0, bint waits=True):
         self.socket = can_socket
+        self.waits = waits
         self.n_as_ns = <int64_t>(n_as * 1e9)
 
     cdef int put(self, const Frame *frame) except -1:
@@ -296,37 +298,49 @@ cdef class SocketPort(FramePort):
         return 0
 
     cdef int flush(self) except -1:
+        cdef Frame *frames = isotp_batch_frames(self.batch)
         cdef int count = self.waiting
+        cdef int sent = 0
         cdef int number
         if count == 0:
             return 0
         self.waiting = 0
         with nogil:
-            number = self._write(count)
-        if number in (ENOBUFS, EAGAIN):
-            raise OSError(
-                number, f"the transmit queue of {self.socket.interface} stayed full for N_As ({self.n_as_ns / 1e9} s)")
-        if number != 0:
+            number = self._write(count, &sent)
+        if number == 0:
+            return 0
+        if number not in (ENOBUFS, EAGAIN):
             raise self.socket._error(number)
+        if self.waits:
+            raise self._stayed_full(number)
+        memmove(frames, frames + sent, (count - sent) * sizeof(Frame))
+        self.waiting = count - sent
         return 0
 
-    cdef int _write(self, int count) noexcept nogil:
-        """Send `count` frames; 0 or an errno."""
-        cdef int first = 0
+    cdef object refusal(self):
+        return self._stayed_full(ENOBUFS)
+
+    cdef object _stayed_full(self, int number):
+        return OSError(
+            number, f"the transmit queue of {self.socket.interface} stayed full for N_As ({self.n_as_ns / 1e9} s)")
+
+    cdef int _write(self, int count, int *first) noexcept nogil:
+        """Send `count` frames; 0 or an errno, after the frames before `first`."""
         cdef int sent
         cdef int number
         cdef int64_t since = isotp_monotonic_ns()
-        while first < count:
-            sent = isotp_write_batch(self.socket.fd, self.batch, first, count)
+        while first[0] < count:
+            sent = isotp_write_batch(self.socket.fd, self.batch, first[0], count)
             if sent > 0:
-                first += sent
+                first[0] += sent
                 since = isotp_monotonic_ns()
                 continue
             number = errno
             if number == EINTR:
                 continue
             # ENOBUFS: the queue of the interface is full, which no poll() tells about
-            if (number != ENOBUFS and number != EAGAIN) or isotp_monotonic_ns() - since > self.n_as_ns:
+            if ((number != ENOBUFS and number != EAGAIN) or not self.waits
+                    or isotp_monotonic_ns() - since > self.n_as_ns):
                 return number
             isotp_sleep_ns(PAUSE_NS)
         return 0
