@@ -1092,6 +1092,10 @@ cdef class Engine:
         if not request.event.wait(timeout):
             raise errors.BlockingSendTimeout(
                 f"message of {request.size} bytes not sent within {timeout} s ({request.taken} bytes are)")
+        self._require_sent(request)
+
+    def _require_sent(self, SendRequest request):
+        """Raise BlockingSendFailure if the message, which is done, was not sent."""
         if not request.success:
             reason = f": {request.failure}" if request.failure is not None else ": it was stopped"
             raise errors.BlockingSendFailure(

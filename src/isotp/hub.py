@@ -113,11 +113,13 @@ class _ThreadedPort:
                 self._read(hub)
                 pause = 0.0
             except Exception as error:
-                for session in hub.sessions:
-                    session._report_callback_error(error)
+                self._report(hub, error)
                 # A bus that is gone raises at each read: do not fill the log at full speed.
                 pause = min(max(2 * pause, 0.01), 1.0)
                 stop_requested.wait(pause)
+
+    def _report(self, hub: Hub, error: Exception) -> None:
+        hub._report(error)
 
     def _wake(self) -> None:
         raise NotImplementedError
@@ -282,18 +284,17 @@ class Hub:
     """
 
     def __init__(self, bus: can.BusABC | str, notifier: can.Notifier | None = None) -> None:
-        self._port: _Port
-        if notifier is not None:
-            if isinstance(bus, str):
-                raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
-            self._port = _NotifierPort(bus, notifier)
-        elif isinstance(bus, str):
-            self._port = _SocketPort(bus)
-        else:
-            self._port = _BusPort(bus)
+        if notifier is not None and isinstance(bus, str):
+            raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
+        self._port = self._open_port(bus, notifier)
         self.bus = bus
         self.table = _Table()
         self._changing = threading.Lock()
+
+    def _open_port(self, bus: can.BusABC | str, notifier: can.Notifier | None) -> _Port:
+        if isinstance(bus, str):
+            return _SocketPort(bus)
+        return _BusPort(bus) if notifier is None else _NotifierPort(bus, notifier)
 
     @property
     def sessions(self) -> tuple[HubSession, ...]:
@@ -328,6 +329,11 @@ class Hub:
 
     def __repr__(self) -> str:
         return f"<Hub with {len(self.sessions)} sessions on {self.bus!r}>"
+
+    def _report(self, error: Exception) -> None:
+        """The bus can not be read: all sessions are concerned."""
+        for session in self.sessions:
+            session._report_callback_error(error)
 
     def _enlist(self, session: HubSession) -> None:
         with self._changing:

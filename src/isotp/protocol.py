@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from isotp import _core, _timekeeper, tools
-from isotp._core import CanMessage, Engine, MessageQueue, RateLimiter, dlc_of, nearest_can_fd_size
+from isotp._core import CanMessage, Engine, MessageQueue, RateLimiter, TryAgain, dlc_of, nearest_can_fd_size
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.errors import IsotpError as IsotpError
@@ -516,19 +516,38 @@ def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
 
     :raises can.CanError: if the bus refuses the frame, or the queue stays full.
     """
-    message = _python_can().Message(
-        arbitration_id=msg.arbitration_id,
-        data=msg.data,
-        is_extended_id=msg.is_extended_id,
-        is_fd=msg.is_fd,
-        bitrate_switch=msg.bitrate_switch,
-    )
+    message = _frame_for_python_can(msg)
     try:
         bus.send(message)
     except _python_can().CanError as error:
         if not _says_queue_is_full(error):
             raise
         _send_when_there_is_room(bus, message)
+
+
+def send_if_there_is_room(bus: can.BusABC, msg: CanMessage) -> None:
+    """Send a frame on a python-can bus; does not wait.
+
+    :raises can.CanError: if the bus refuses the frame.
+    :raises TryAgain: if the transmit queue of its driver is full.
+    """
+    try:
+        bus.send(_frame_for_python_can(msg))
+    except _python_can().CanError as error:
+        if not _says_queue_is_full(error):
+            raise
+        raise TryAgain from error
+
+
+def _frame_for_python_can(msg: CanMessage) -> can.Message:
+    message: can.Message = _python_can().Message(
+        arbitration_id=msg.arbitration_id,
+        data=msg.data,
+        is_extended_id=msg.is_extended_id,
+        is_fd=msg.is_fd,
+        bitrate_switch=msg.bitrate_switch,
+    )
+    return message
 
 
 def _says_queue_is_full(error: can.CanError) -> bool:
