@@ -23,6 +23,7 @@ CHILDREN_OF_ISOTP_ERROR = [
     "OverflowError",
     "ReceptionInterruptedWithFirstFrameError",
     "ReceptionInterruptedWithSingleFrameError",
+    "TransmitTimeoutError",
     "UnexpectedConsecutiveFrameError",
     "UnexpectedFlowControlError",
     "UnsupportedWaitFrameError",

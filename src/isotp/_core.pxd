@@ -45,7 +45,9 @@ cdef class MessageQueue:
 
 cdef class SendRequest:
     cdef object source             # bytes, or an iterator
-    cdef bint streams              # source is an iterator
+    cdef bint streams              # source is no bytes: an iterator, or read() of a file
+    cdef bint reads
+    cdef bytes block               # of a file: what is being sent
     cdef uint64_t size
     cdef uint64_t taken            # bytes that went out
     cdef bint functional
@@ -89,6 +91,9 @@ cdef class Engine:
     cdef public object txfn
     cdef public object error_handler
     cdef public object post_send_callback
+    cdef public object on_message
+    cdef public object receive_into
+    cdef public object courier     # callable(function, *arguments) that calls on_message and error_handler, or None
     cdef object _logger
     cdef dict logger_levels        # the logger's own cache of isEnabledFor()
     cdef object _params
@@ -100,6 +105,10 @@ cdef class Engine:
     cdef object is_for_me          # by this method, else None
     cdef AddressFilter[MAX_FURTHER_ADDRESSES] further      # received as well
     cdef int further_count
+    cdef tuple further_addresses
+    cdef int matched               # which of them the frame at hand came in on; -1: the layer's own
+    cdef object target             # of receive_into, for the message being received
+    cdef object write              # callable(bytes) that fills it
     cdef readonly MessageQueue rx_queue
     cdef readonly MessageQueue tx_queue
     cdef readonly RateLimiter rate_limiter
@@ -110,7 +119,7 @@ cdef class Engine:
     cdef int64_t now
     cdef bint logs_frames
     cdef int burst_limit           # frames sent before reception has a turn
-    cdef public bint shares_thread # the driver's thread has other work: it is left after each burst
+    cdef public bint shares_thread  # the driver's thread has other work: it is left after each burst
     cdef int64_t no_room_since     # the bus refuses frames since then, else NEVER
     cdef int64_t retry_ns          # nothing is sent before, or NEVER
     cdef uint32_t refused_epoch    # the message that was active when this was planned
@@ -199,7 +208,19 @@ cdef class Engine:
     cdef int _save_batch(self) except -1
 
     @cython.final
-    cdef int _report_reception(self, bint gave_up) except -1
+    cdef int _open_target(self) except -1
+
+    @cython.final
+    cdef int _fill_target(self) except -1
+
+    @cython.final
+    cdef object _finish_target(self, object rest)
+
+    @cython.final
+    cdef int _hand_over(self, object payload) except -1
+
+    @cython.final
+    cdef int _report_reception(self, bint gave_up, object broken) except -1
 
     @cython.final
     cdef int _transmit_pass(self, bint do_rx) except -1
@@ -239,16 +260,22 @@ cdef class Engine:
     cdef int _retry_or_fail(self, SendRequest request, uint32_t epoch) except -1
 
     @cython.final
+    cdef bint _fail_with(self, SendRequest request, uint32_t epoch, object error) except -1
+
+    @cython.final
     cdef bint _begin_next(self) except -1
 
     @cython.final
     cdef bint _fill_stage(self, SendRequest request) except -1
 
     @cython.final
+    cdef bint _fill_block(self, SendRequest request, uint64_t have, uint64_t wanted) except -1
+
+    @cython.final
     cdef int _stop_active(self, SendRequest request, uint32_t epoch, object error) except -1
 
     @cython.final
-    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error, object cause) except -1
+    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error) except -1
 
     @cython.final
     cdef int _fail_active(self) except -1

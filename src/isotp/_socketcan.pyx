@@ -44,6 +44,7 @@ cdef extern from "_socketcan.h":
 
 
 cdef enum:
+    N_AS_NS = 1_000_000_000        # of a frame that no layer sends
     PAUSE_NS = 100_000             # between two tries while the queue of the interface is full
     RECEIVE_BUFFER = 8_388_608     # bytes of kernel memory, which counts about 1 KiB a frame
 
@@ -161,6 +162,8 @@ cdef class CanSocket:
         if number == errno_names.EINVAL:
             return OSError(
                 number, f"{os.strerror(number)}: {self.interface} takes no such frame (CAN FD on a classic bus?)")
+        if number == errno_names.ENOBUFS:
+            return OSError(number, f"{os.strerror(number)}: the transmit queue of {self.interface} is full")
         if number == errno_names.ENETDOWN:
             return OSError(number, f"{os.strerror(number)}: {self.interface} (ip link set {self.interface} up)")
         return OSError(number, f"{os.strerror(number)}: CAN interface {self.interface}")
@@ -252,32 +255,35 @@ cdef class CanSocket:
             first = end
 
     def send(self, CanMessage message):
-        """Send one frame.
+        """Send one frame; waits up to N_As (ISO 15765-2, 9.8.1) while the queue of the interface is full.
 
-        :raises OSError: if that is not possible, or not within N_As.
+        :raises OSError: if that is not possible.
         """
         cdef SocketPort port = SocketPort(self)
         cdef Frame frame
+        cdef int64_t deadline = isotp_monotonic_ns() + N_AS_NS
         frame_of_message(message, &frame)
         port.put(&frame)
         port.flush()
+        while port.waiting > 0:
+            if isotp_monotonic_ns() >= deadline:
+                raise port.refusal()
+            with nogil:
+                isotp_sleep_ns(PAUSE_NS)
+            port.flush()
 
 
 cdef class SocketPort(FramePort):
-    """SocketPort(can_socket, n_as=1.0, waits=True)\n--\n\n
+    """SocketPort(can_socket)\n--\n\n
     Sends the frames of one engine on a CanSocket, up to 64 of them with one system call.
 
-    A full queue of the interface (ENOBUFS) is waited for, without the GIL.
+    Frames that a full queue of the interface refuses (ENOBUFS) wait here until the engine tries again.
 
     :param can_socket: :class:`CanSocket`
-    :param n_as: N_As (ISO 15765-2, 9.8.1): seconds to wait for room at the most.
-    :param waits: False: leave the waiting to the engine, which tries again later.
     """
 
     cdef isotp_batch *batch
     cdef CanSocket socket
-    cdef int64_t n_as_ns
-    cdef bint waits
 
     def __cinit__(self, *args, **kwargs):
         self.batch = new_batch()
@@ -285,15 +291,13 @@ cdef class SocketPort(FramePort):
     def __dealloc__(self):
         free(self.batch)
 
-    def __init__(self, CanSocket can_socket not None, double n_as=1.0, bint waits=True):
+    def __init__(self, CanSocket can_socket not None):
         self.socket = can_socket
-        self.waits = waits
-        self.n_as_ns = <int64_t>(n_as * 1e9)
 
     cdef int put(self, const Frame *frame) except -1:
         cdef Frame *frames = isotp_batch_frames(self.batch)
         if self.waiting == ISOTP_BATCH:
-            self.flush()
+            raise self.refusal()
         memcpy(frames + self.waiting, frame, sizeof(Frame))
         self.waiting += 1
         return 0
@@ -308,40 +312,24 @@ cdef class SocketPort(FramePort):
         self.waiting = 0
         with nogil:
             number = self._write(count, &sent)
-        if number == 0:
-            return 0
-        if number not in (ENOBUFS, EAGAIN):
+        # ENOBUFS: the queue of the interface is full, which no poll() tells about
+        if number not in (0, ENOBUFS, EAGAIN):
             raise self.socket._error(number)
-        if self.waits:
-            raise self._stayed_full(number)
-        memmove(frames, frames + sent, (count - sent) * sizeof(Frame))
-        self.waiting = count - sent
+        if sent < count:
+            memmove(frames, frames + sent, (count - sent) * sizeof(Frame))
+            self.waiting = count - sent
         return 0
 
     cdef object refusal(self):
-        return self._stayed_full(ENOBUFS)
+        return self.socket._error(ENOBUFS)
 
-    cdef object _stayed_full(self, int number):
-        return OSError(
-            number, f"the transmit queue of {self.socket.interface} stayed full for N_As ({self.n_as_ns / 1e9} s)")
-
-    cdef int _write(self, int count, int *first) noexcept nogil:
-        """Send `count` frames; 0 or an errno, after the frames before `first`."""
-        cdef int sent
-        cdef int number
-        cdef int64_t since = isotp_monotonic_ns()
-        while first[0] < count:
-            sent = isotp_write_batch(self.socket.fd, self.batch, first[0], count)
-            if sent > 0:
-                first[0] += sent
-                since = isotp_monotonic_ns()
-                continue
-            number = errno
-            if number == EINTR:
-                continue
-            # ENOBUFS: the queue of the interface is full, which no poll() tells about
-            if ((number != ENOBUFS and number != EAGAIN) or not self.waits
-                    or isotp_monotonic_ns() - since > self.n_as_ns):
-                return number
-            isotp_sleep_ns(PAUSE_NS)
+    cdef int _write(self, int count, int *sent) noexcept nogil:
+        """Send `count` frames; 0 or an errno, after the first `sent` ones."""
+        cdef int written
+        while sent[0] < count:
+            written = isotp_write_batch(self.socket.fd, self.batch, sent[0], count)
+            if written > 0:
+                sent[0] += written
+            elif errno != EINTR:
+                return errno
         return 0

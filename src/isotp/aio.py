@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from isotp import hub as _hub
-from isotp._core import CanMessage, monotonic_ns
+from isotp._core import monotonic_ns
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError, LayerClosedError
 from isotp.params import Params
-from isotp.protocol import TransportLayerLogic, send_if_there_is_room
-from isotp.socketcan import port_on
+from isotp.protocol import TransportLayerLogic
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -145,10 +144,6 @@ class _SocketPort(_Port, _hub._SocketPort):
             reader.close()
         return _nothing_to_wait_for
 
-    def connect(self, session: _hub.HubSession) -> None:
-        super().connect(session)
-        session.port = port_on(self._can, waits=False)
-
     def deliver(self) -> None:
         if self._reader is not None:
             self._reader.deliver()
@@ -188,9 +183,6 @@ class _BusPort(_Port, _hub._BusPort):
         self._reader = self._frames = None
         return _nothing_to_wait_for
 
-    def connect(self, session: _hub.HubSession) -> None:
-        session.txfn = _sender_on(self._sender.bus)
-
     def deliver(self) -> None:
         source = self._reader or self._frames
         if source is not None:
@@ -228,9 +220,6 @@ class _NotifierPort(_Port, _hub._NotifierPort):
         self._frames = None
         return super().stop()
 
-    def connect(self, session: _hub.HubSession) -> None:
-        session.txfn = _sender_on(self._sender.bus)
-
     def deliver(self) -> None:
         if self._frames is not None:
             self._frames.deliver()
@@ -255,16 +244,15 @@ def _descriptor_of(bus: can.BusABC) -> int:
         return -1
 
 
-def _sender_on(bus: can.BusABC) -> Callable[[CanMessage], None]:
-    return lambda message: send_if_there_is_room(bus, message)
-
-
 class _Session(_hub.HubSession):
     """A session whose deadlines are a timer of the loop."""
 
     hub: _LoopHub
     _loop: asyncio.AbstractEventLoop
     _alarm: asyncio.TimerHandle | None = None
+
+    def _new_courier(self) -> None:
+        """Callbacks run on the loop's thread."""
 
     def _drive_from_now_on(self) -> None:
         self._loop = asyncio.get_running_loop()

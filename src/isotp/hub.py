@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Protocol
 
+from isotp._callbacks import Courier
 from isotp._core import CanMessage
 from isotp.address import Address, AsymmetricAddress
 from isotp.protocol import TransportLayer, check_bus, check_notifier, frame_from_python_can, send_on_bus
@@ -234,7 +236,11 @@ class HubSession(TransportLayer):
         self.hub = hub
         self.receive_addresses: tuple[Address | AsymmetricAddress, ...] = ()
         super().__init__(rxfn=self._no_frame, txfn=self._no_bus, address=address, **kwargs)
+        self._courier = self._new_courier()
         self.receive_also(also)
+
+    def _new_courier(self) -> Courier | None:
+        return Courier(self._report_callback_error, self.hub.executor)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A session that was not started hears nothing."""
@@ -262,10 +268,14 @@ class HubSession(TransportLayer):
         self.hub._address_changed(self)
 
     def _start_reading(self) -> None:
+        self.courier = self._courier
         self.hub._enlist(self)
 
     def _stop_reading(self) -> None:
         self.hub._dismiss(self)
+        self.courier = None
+        if self._courier is not None:
+            self._courier.clear()
 
 
 class Hub:
@@ -273,6 +283,8 @@ class Hub:
 
     :param bus: a python-can bus, or the name of a CAN interface of Linux (`can0`) for a raw socket.
     :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
+    :param executor: runs `on_message` and `error_handler` of the sessions, each session's one after the other, so that
+        a slow one holds nobody else up. None: up to four threads of the package, which start as they are needed.
 
     Each frame is found its sessions by its identifier, so the cost of a frame does not grow with their number. Reading
     begins with the first session that is started. Close the hub after use, or use it as a context manager.
@@ -283,9 +295,12 @@ class Hub:
     :raises NotImplementedError: for the name of an interface, on other systems than Linux.
     """
 
-    def __init__(self, bus: can.BusABC | str, notifier: can.Notifier | None = None) -> None:
+    def __init__(
+        self, bus: can.BusABC | str, notifier: can.Notifier | None = None, executor: Executor | None = None
+    ) -> None:
         if notifier is not None and isinstance(bus, str):
             raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
+        self.executor = executor
         self._port = self._open_port(bus, notifier)
         self.bus = bus
         self.table = _Table()

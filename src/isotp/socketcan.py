@@ -34,9 +34,9 @@ def open_can_socket(interface: str) -> CanSocket:
     return CanSocket(interface)
 
 
-def port_on(can_socket: CanSocket, waits: bool = True) -> FramePort:
-    """What sends the frames of one layer on a socket; `waits`: for room, where it is called."""
-    return SocketPort(can_socket, waits=waits)
+def port_on(can_socket: CanSocket) -> FramePort:
+    """What sends the frames of one layer on a socket."""
+    return SocketPort(can_socket)
 
 
 def receive_identifiers(addresses: Iterable[Address | AsymmetricAddress]) -> Iterator[int]:
