@@ -321,7 +321,8 @@ async def test_a_bus_whose_queue_stays_full(open_hub: OpenHub) -> None:
         hub.bus.refuse = 10**9
         with pytest.raises(isotp.BlockingSendFailure) as failed:
             await layer.send(b"\x01")
-        assert isinstance(failed.value.__cause__, can.CanOperationError)
+        assert isinstance(failed.value.__cause__, isotp.TransmitTimeoutError)
+        assert isinstance(failed.value.__cause__.__cause__, can.CanOperationError)
         hub.bus.refuse = 0
         await layer.send(b"\x01")
 
