@@ -29,6 +29,15 @@ cdef class RateLimiter:
     cdef readonly object mean_bitrate
     cdef readonly object window_size_sec
 
+    @cython.final
+    cdef uint64_t _allowed(self, int64_t now) noexcept
+
+    @cython.final
+    cdef void _count(self, int64_t now, double sent_bytes) noexcept
+
+    @cython.final
+    cdef int64_t _not_before(self, uint64_t size) noexcept
+
 
 @cython.final
 cdef class MessageQueue:
@@ -36,11 +45,12 @@ cdef class MessageQueue:
     cdef object append             # its methods, looked up once
     cdef object take
     cdef public object on_arrival  # called without arguments after an item came in, or None
-    cdef int waiting               # threads, counted while they hold `arrival`
+    cdef int waiting               # threads
     cdef object arrival            # threading.Condition of those who wait
 
     cdef int push(self, object item) except -1
     cdef object pop(self)
+    cdef int _count_waiting(self, int more) except -1
 
 
 cdef class SendRequest:
@@ -98,6 +108,8 @@ cdef class Engine:
     cdef dict logger_levels        # the logger's own cache of isEnabledFor()
     cdef object _params
     cdef bint stale                # the flattened parameters are older than the Params
+    cdef uint64_t flattenings      # begun so far ...
+    cdef uint64_t flattened        # ... and the one that is in force
     cdef bint default_functional
     cdef bint blocking_send
     cdef object _address
@@ -158,7 +170,16 @@ cdef class Engine:
     cdef bint _leave(self) noexcept
 
     @cython.final
-    cdef void _exit(self) noexcept
+    cdef bint _exit(self) noexcept
+
+    @cython.final
+    cdef int _exit_polled(self) except -1
+
+    @cython.final
+    cdef bint _is_mine(self) noexcept
+
+    @cython.final
+    cdef int _tell_deadline(self) except -1
 
     cpdef drive(self)
 

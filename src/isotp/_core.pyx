@@ -232,10 +232,12 @@ cdef class CanMessage:
     @property
     def data(self):
         """Payload; `bytes` on frames that a layer sends."""
-        if self.frame.res0 & INLINE:
-            self.held = PyBytes_FromStringAndSize(<char *>self.frame.data, self.frame.len)
-            self.frame.res0 = 0
-        return self.held
+        with cython.critical_section(self):
+            if self.frame.res0 & INLINE:
+                self.held = PyBytes_FromStringAndSize(<char *>self.frame.data, self.frame.len)
+                self.frame.res0 = 0
+            data = self.held
+        return data
 
     @data.setter
     def data(self, value):
@@ -475,21 +477,54 @@ cdef class RateLimiter:
 
     def reset(self):
         """Forget what was sent."""
+        cdef double mean_bitrate
+        cdef double window_size_sec
         if self.can_be_enabled():
-            rate_window_init(&self.window, self.mean_bitrate, self.window_size_sec)
+            mean_bitrate = self.mean_bitrate
+            window_size_sec = self.window_size_sec
+            with cython.critical_section(self):
+                rate_window_init(&self.window, mean_bitrate, window_size_sec)
 
     def update(self):
         """Forget what left the window by now."""
-        rate_forget(&self.window, isotp_monotonic_ns())
+        self._allowed(isotp_monotonic_ns())
 
     def allowed_bytes(self):
         """Bytes that may be sent now; 0xFFFFFFFF while disabled."""
-        return rate_allowed_bytes(&self.window) if self.is_enabled else 0xFFFFFFFF
+        cdef uint64_t allowed
+        if not self.is_enabled:
+            return 0xFFFFFFFF
+        with cython.critical_section(self):
+            allowed = rate_allowed_bytes(&self.window)
+        return allowed
 
     def inform_byte_sent(self, double datalen):
         """Count `datalen` bytes as sent now."""
         if self.is_enabled:
-            rate_count(&self.window, isotp_monotonic_ns(), datalen)
+            self._count(isotp_monotonic_ns(), datalen)
+
+    @cython.final
+    cdef uint64_t _allowed(self, int64_t now) noexcept:
+        """Bytes that may be sent at `now`."""
+        cdef uint64_t allowed
+        with cython.critical_section(self):
+            rate_forget(&self.window, now)
+            allowed = rate_allowed_bytes(&self.window)
+        return allowed
+
+    @cython.final
+    cdef void _count(self, int64_t now, double sent_bytes) noexcept:
+        with cython.critical_section(self):
+            rate_count(&self.window, now, sent_bytes)
+
+    @cython.final
+    cdef int64_t _not_before(self, uint64_t size) noexcept:
+        """When `size` bytes may be sent, as far as known now; 0 if they may be sent already."""
+        cdef int64_t when = 0
+        with cython.critical_section(self):
+            if self.window.count > 0 and size > rate_allowed_bytes(&self.window):
+                when = rate_next_change(&self.window)
+        return when
 
 
 # ---------------------------------------------------------------- queues
@@ -506,12 +541,21 @@ cdef class MessageQueue:
         self.arrival = threading.Condition()
 
     cdef int push(self, object item) except -1:
+        cdef bint is_awaited
         self.append(item)
         if self.on_arrival is not None:
             self.on_arrival()
-        if self.waiting > 0:
+        # After the item is there: whoever counts itself later sees it.
+        with cython.critical_section(self):
+            is_awaited = self.waiting > 0
+        if is_awaited:
             with self.arrival:
                 self.arrival.notify()
+        return 0
+
+    cdef int _count_waiting(self, int more) except -1:
+        with cython.critical_section(self):
+            self.waiting += more
         return 0
 
     cdef object pop(self):
@@ -548,7 +592,7 @@ cdef class MessageQueue:
             raise ValueError(f"timeout must not be negative: {timeout!r}")
         deadline = None if timeout is None else time.monotonic() + timeout
         with self.arrival:
-            self.waiting += 1
+            self._count_waiting(1)
             try:
                 while True:
                     item = self.pop()
@@ -559,7 +603,7 @@ cdef class MessageQueue:
                         raise queue.Empty
                     self.arrival.wait(remaining)
             finally:
-                self.waiting -= 1
+                self._count_waiting(-1)
 
     def get_nowait(self):
         """Take the oldest item.
@@ -712,8 +756,8 @@ cdef class SendRequest:
         with cython.critical_section(self):
             self.done = True
             self.success = success
-            self.failure = failure
             event = self.event
+            self.failure = failure     # last: the end of the one before may run Python code
         if event is not None:
             event.set()
         if self.on_done is not None:
@@ -808,14 +852,27 @@ cdef class Watchers:
     """The engines that use some Params: told when they change, so that each can flatten them anew."""
 
     cdef readonly object engines
+    cdef object changing           # threading.RLock: a set must not grow while it is gone through
 
     def __cinit__(self):
         self.engines = weakref.WeakSet()
+        self.changing = threading.RLock()
+
+    def add(self, engine):
+        """Tell this engine too."""
+        with self.changing:
+            self.engines.add(engine)
+
+    def discard(self, engine):
+        """Tell this engine no more."""
+        with self.changing:
+            self.engines.discard(engine)
 
     def __call__(self):
         cdef Engine engine
-        for engine in self.engines:
-            engine.stale = True
+        with self.changing:
+            for engine in self.engines:
+                engine.stale = True
 
 
 cdef int require_both_directions(object address) except -1:
@@ -958,10 +1015,10 @@ cdef class Engine:
     @params.setter
     def params(self, params):
         if self._params is not None:
-            self._params._on_change.engines.discard(self)
+            self._params._on_change.discard(self)
         if not isinstance(params._on_change, Watchers):
             params._on_change = Watchers()
-        params._on_change.engines.add(self)
+        params._on_change.add(self)
         self._params = params
         self.stale = True
 
@@ -969,10 +1026,16 @@ cdef class Engine:
     cdef int _flatten(self) except -1:
         """Read the Params into the C struct that the protocol works with."""
         cdef Config config
+        cdef bint default_functional
+        cdef bint blocking_send
+        cdef uint64_t turn
         params = self._params
         if params is None:
             raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called")
-        self.stale = False
+        with cython.critical_section(self):
+            self.stale = False
+            self.flattenings += 1
+            turn = self.flattenings
         memset(&config, 0, sizeof(Config))
         try:
             config.tx_dl = params.tx_data_length
@@ -993,9 +1056,9 @@ cdef class Engine:
             config.n_as_ns = min(int(params.tx_frame_timeout * 1_000_000), LONGEST_WAIT_NS)
             config.n_bs_ns = min(int(params.rx_flowcontrol_timeout * 1_000_000), LONGEST_WAIT_NS)
             config.n_cr_ns = min(int(params.rx_consecutive_frame_timeout * 1_000_000), LONGEST_WAIT_NS)
-            self.default_functional = (
+            default_functional = (
                 TargetAddressType(params.default_target_address_type) == TargetAddressType.Functional)
-            self.blocking_send = params.blocking_send
+            blocking_send = params.blocking_send
             if (config.tx_dl < CAN_DLEN_CLASSIC or config.tx_dl > CAN_DLEN_MAX
                     or FD_LENGTH[config.tx_dl] != config.tx_dl or config.min_length > config.tx_dl):
                 raise ValueError("tx_data_length and tx_data_min_length must be CAN frame lengths that fit")
@@ -1003,7 +1066,13 @@ cdef class Engine:
             self.stale = True
             raise ValueError(f"parameters were assigned values that they can not have: {params!r}: {error}") from error
         with cython.critical_section(self):
+            # Reading Params lets other threads in: what one of them read later is not to be undone.
+            if turn < self.flattened:
+                return 0
+            self.flattened = turn
             self.config = config
+            self.default_functional = default_functional
+            self.blocking_send = blocking_send
             if config.listen and self.rx.due != FS_NONE:
                 flow_control_sent(&self.rx, &self.config, self.now)
             choose_first_frame(&self.tx, &self.config, &self.filter)
@@ -1041,12 +1110,14 @@ cdef class Engine:
         new = flatten_address(address)
         asks_address = not takes_frames_by_filter(address)
         is_for_me = address.is_for_me if asks_address else None
+        before = self._address, self.is_for_me     # die after the step: their end may run Python code
         with cython.critical_section(self):
             self.filter = new
             choose_first_frame(&self.tx, &self.config, &self.filter)
             self._address = address
             self.asks_address = asks_address
             self.is_for_me = is_for_me
+        del before
 
     def receive_also(self, addresses):
         """Receive on these addresses too, as an ECU does on its functional one; answers go by the layer's own.
@@ -1054,6 +1125,7 @@ cdef class Engine:
         :param addresses: up to 8 `isotp.Address`; their receiving side counts. They replace those of earlier calls.
         :raises ValueError: if there are too many, or one is no address, or one with rules of its own.
         """
+        cdef AddressFilter[MAX_FURTHER_ADDRESSES] further
         cdef int count = 0
         addresses = tuple(addresses)
         if len(addresses) > MAX_FURTHER_ADDRESSES:
@@ -1062,12 +1134,11 @@ cdef class Engine:
         for address in addresses:
             if not isinstance(address, AbstractAddress) or not takes_frames_by_filter(address):
                 raise ValueError(f"further addresses must be plain isotp.Address objects, not {address!r}")
-        with cython.critical_section(self):
-            self.further_count = 0
         for address in addresses:
-            self.further[count] = flatten_receiving(address)
+            further[count] = flatten_receiving(address)
             count += 1
         with cython.critical_section(self):
+            memcpy(self.further, further, <size_t>count * sizeof(AddressFilter))
             self.further_addresses = addresses
             self.further_count = count
 
@@ -1089,12 +1160,13 @@ cdef class Engine:
         :raises isotp.BlockingSendFailure: if it failed; the reason is its `__cause__`.
         """
         cdef SendRequest request = self._request(data, target_address_type)
-        if self.blocking_send:
-            if self.busy and self.owner == PyThread_get_thread_ident():
+        cdef bint waits = self.blocking_send      # once: it may change meanwhile
+        if waits:
+            if self._is_mine():
                 raise RuntimeError("a callback of the layer can not wait for that same layer to send")
             request.event = threading.Event()
         self._enqueue(request)
-        if self.blocking_send:
+        if waits:
             self._await(request, send_timeout)
 
     def _submit(self, data, target_address_type, on_done):
@@ -1203,10 +1275,28 @@ cdef class Engine:
         return left
 
     @cython.final
-    cdef void _exit(self) noexcept:
-        """Let others in, whatever work there is."""
+    cdef bint _exit(self) noexcept:
+        """Let others in, whatever work there is. True: they left some."""
+        cdef bint again
         with cython.critical_section(self):
+            again = self.again
             self.busy = False
+        return again
+
+    @cython.final
+    cdef int _exit_polled(self) except -1:
+        """Let others in; what they left is done now, if the layer was started meanwhile."""
+        if self._exit() and self.driven:
+            self.drive()
+        return 0
+
+    @cython.final
+    cdef bint _is_mine(self) noexcept:
+        """True if this thread runs the machines: it is a callback that asks."""
+        cdef bint mine
+        with cython.critical_section(self):
+            mine = self.busy and self.owner == PyThread_get_thread_ident()
+        return mine
 
     def process(self, rx_timeout=0.0, bint do_rx=True, bint do_tx=True):
         """Take frames from rxfn, handle them, give frames to txfn; does not wait unless rxfn does.
@@ -1224,7 +1314,7 @@ cdef class Engine:
         try:
             return self._run(NO_TIMEOUT if rx_timeout is None else rx_timeout, do_rx, do_tx)
         finally:
-            self._exit()
+            self._exit_polled()
 
     def feed(self, message):
         """Give one received frame to a started layer, from any thread."""
@@ -1248,13 +1338,14 @@ cdef class Engine:
         self.batch = frames
         self.arrivals = arrivals
         self.batch_left = count
+        if len(self.inbox.items) > 0:
+            self._save_batch()     # behind those that could not be handled when they came
         self._drive_entered()
         return 0
 
     @cython.final
     cdef int _drive_entered(self) except -1:
         """What drive() does once this thread is in charge."""
-        cdef int64_t deadline
         while True:
             try:
                 if self.stale:
@@ -1263,8 +1354,9 @@ cdef class Engine:
                 # Nothing can be done until they are mended; the frames wait.
                 self._save_batch()
                 self._report_callback_error(error)
-                self._exit()
-                return 0
+                if self._leave():
+                    return 0
+                continue           # perhaps they were mended meanwhile
             try:
                 if self.driven:
                     self._run(None, True, True)
@@ -1275,17 +1367,30 @@ cdef class Engine:
             except BaseException:
                 self.batch_left = 0
                 self._exit()
+                # Such as KeyboardInterrupt: this thread does no more, but deadlines and others' work remain.
+                waker = self.waker
+                if waker is not None:
+                    waker(isotp_monotonic_ns())
                 raise
             if self._leave():
                 break
-        deadline = self._deadline()
-        if deadline == NEVER or self.waker is None:
-            return 0
-        if deadline < self.wake_ns:
-            self.waker(deadline)
-        elif self.guard is not None and deadline < self.guard_ns:
-            self.guard_ns = deadline
-            self.guard(deadline)
+        return self._tell_deadline()
+
+    @cython.final
+    cdef int _tell_deadline(self) except -1:
+        """Have the driver wake, or guard, the next deadline, if it does not look early enough by itself."""
+        cdef int64_t deadline
+        cdef object tell = None
+        with cython.critical_section(self):
+            deadline = self._deadline()
+            if deadline < self.wake_ns:
+                tell = self.waker
+            elif deadline < self.guard_ns:
+                tell = self.guard
+                if tell is not None:
+                    self.guard_ns = deadline
+        if tell is not None:
+            tell(deadline)
         return 0
 
     @cython.final
@@ -1302,7 +1407,8 @@ cdef class Engine:
         self._logger.error("a callback of the layer raised %s", type(error).__name__, exc_info=error)
         report = errors.CallbackError(f"a callback of the layer raised {error!r}")
         report.__cause__ = error
-        self.last_error = report
+        with cython.critical_section(self):
+            self.last_error = report
         if callable(self.error_handler):
             try:
                 self.error_handler(report)
@@ -1324,6 +1430,21 @@ cdef class Engine:
         self.wake_ns = NEVER
         self.reader = 0
         self.inbox.clear()
+
+    def _forget_threads(self):
+        """After a fork, in the child: whoever ran the machines, or waited for a message, is not there any more."""
+        self.busy = False
+        self.again = False
+        self.rx_queue = MessageQueue.__new__(MessageQueue)
+        self.tx_queue = MessageQueue.__new__(MessageQueue)
+        self.inbox = MessageQueue.__new__(MessageQueue)
+        self.batch_left = 0
+        # Not completed: nobody waits for it, and the lock of its event may have been held.
+        self.active_send_request = None
+        transmitter_stop(&self.tx)
+        receiver_stop(&self.rx)
+        self._set_driven(False, None, None)
+        (<Watchers?>self._params._on_change).changing = threading.RLock()
 
     def _set_wake(self, deadline_ns):
         """When the driver will look at the deadline again; None: not by itself."""
@@ -1350,11 +1471,10 @@ cdef class Engine:
     def _plan_wait(self, double longest):
         """Seconds that the driver may wait for a frame before it must call drive(); at most `longest`."""
         cdef int64_t now = self._read_clock()
-        cdef int64_t deadline
+        cdef int64_t wake_ns
         with cython.critical_section(self):
-            deadline = self._deadline()
-            self.wake_ns = min(deadline, now + <int64_t>(longest * 1e9))
-        return max(0, self.wake_ns - now) / 1e9
+            wake_ns = self.wake_ns = min(self._deadline(), now + <int64_t>(longest * 1e9))
+        return max(0, wake_ns - now) / 1e9
 
     @cython.final
     cdef int64_t _deadline(self) noexcept:
@@ -1369,10 +1489,8 @@ cdef class Engine:
     cdef int64_t _earliest_frame(self) noexcept:
         """When STmin and the rate limiter let the next frame go, as far as known now."""
         cdef int64_t due = self.tx.cf_due if self.tx.state == TX_TRANSMIT_CF else 0
-        cdef RateWindow *window = &self.rate_limiter.window
-        if (self.rate_limiter.is_enabled and window.count > 0
-                and next_rate_size(&self.tx, &self.config, &self.filter) > rate_allowed_bytes(window)):
-            due = max(due, rate_next_change(window))
+        if self.rate_limiter.is_enabled:
+            due = max(due, self.rate_limiter._not_before(next_rate_size(&self.tx, &self.config, &self.filter)))
         return due if self.retry_ns == NEVER else max(due, self.retry_ns)
 
     def deadline_ns(self):
@@ -1719,16 +1837,16 @@ cdef class Engine:
                 continue
             allowed = 0xFFFFFFFF
             if self.rate_limiter.is_enabled:
-                rate_forget(&self.rate_limiter.window, self.now)
-                allowed = rate_allowed_bytes(&self.rate_limiter.window)
+                allowed = self.rate_limiter._allowed(self.now)
             message = None
             if self.port is None:
                 message = new_frame_message()
                 out = &message.frame
             with cython.critical_section(self):
                 ready = transmit(&self.tx, &self.config, &self.filter, self.now, allowed, out)
-                request = self.active_send_request
                 epoch = self.tx.epoch
+                # Last: should another thread have stopped it, the request seen above ends here.
+                request = self.active_send_request
             if not ready:
                 return 0
             burst += 1
@@ -1749,9 +1867,9 @@ cdef class Engine:
     @cython.final
     cdef int _send_flow_control(self) except -1:
         cdef CanMessage message = None
+        cdef FlowStatus due
         cdef Frame native
         cdef Frame *out = &native
-        cdef FlowStatus due
         cdef RxStateCode state
         cdef bint went
         if self.port is None:
@@ -1759,10 +1877,13 @@ cdef class Engine:
             out = &message.frame
         with cython.critical_section(self):
             due = self.rx.due
-            encode_flow_control(due, &self.config, &self.filter, out)
-            # A txfn that raises leaves a reception that ends by N_Cr.
-            flow_control_sent(&self.rx, &self.config, self.now)
             state = self.rx.state
+            if due != FS_NONE:
+                encode_flow_control(due, &self.config, &self.filter, out)
+                # A txfn that raises leaves a reception that ends by N_Cr.
+                flow_control_sent(&self.rx, &self.config, self.now)
+        if due == FS_NONE:
+            return 0               # another thread stopped the reception
         try:
             if message is None:
                 went = self._put_natively(out, True)
@@ -1808,7 +1929,7 @@ cdef class Engine:
         if needs_time:
             self.now = self._read_clock()
         if self.rate_limiter.is_enabled:
-            rate_count(&self.rate_limiter.window, self.now, frame.len)
+            self.rate_limiter._count(self.now, frame.len)
         with cython.critical_section(self):
             if self.tx.epoch == epoch:
                 request.taken += self.tx.in_frame
@@ -1840,7 +1961,9 @@ cdef class Engine:
         if self.logs_frames:
             self._log_frame("Tx", message.frame.can_id, message.frame.data[:message.frame.len], "p")
         self.sent += 1
-        returned = try_call_with(self.txfn, message)
+        with cython.critical_section(self):
+            txfn = self.txfn
+        returned = try_call_with(txfn, message)
         if returned == NULL:
             return 0
         Py_XDECREF(returned)
@@ -1901,17 +2024,21 @@ cdef class Engine:
     @cython.final
     cdef bint _fill_stage(self, SendRequest request) except -1:
         """Take the bytes of the next frame from the generator. False: the message was given up."""
-        cdef uint64_t wanted = next_payload_size(&self.tx, &self.config, &self.filter)
-        cdef uint64_t have = self.tx.chunk_size - self.tx.chunk_used
-        cdef uint32_t epoch = self.tx.epoch
+        cdef uint64_t wanted
+        cdef uint64_t have
+        cdef uint32_t epoch
         cdef uint64_t k
+        with cython.critical_section(self):
+            epoch = self.tx.epoch
+            wanted = next_payload_size(&self.tx, &self.config, &self.filter)
+            have = self.tx.chunk_size - self.tx.chunk_used
+            # Bytes that were left when the frames became larger move to the front.
+            if 0 < have < wanted:
+                memmove(self.stage, &self.tx.chunk[self.tx.chunk_used], <size_t>have)
         if have >= wanted:
             return True            # left over from a frame that the rate limiter held back
         if request.reads:
             return self._fill_block(request, have, wanted)
-        # Bytes that were left when the frames became larger move to the front.
-        if have > 0:
-            memmove(self.stage, &self.tx.chunk[self.tx.chunk_used], <size_t>have)
         k = have
         while k < wanted:
             try:
@@ -1992,10 +2119,11 @@ cdef class Engine:
     cdef int _fail_active(self) except -1:
         """The transmitter gave the active message up; self.outcome says why."""
         cdef SendRequest request
-        error = make_error(self.outcome.code, &self.outcome)
+        # First: to make the error lets other threads in.
         with cython.critical_section(self):
             request = self.active_send_request
             self.active_send_request = None
+        error = make_error(self.outcome.code, &self.outcome)
         try:
             self._hand_to_handler(error)
         finally:
@@ -2014,7 +2142,8 @@ cdef class Engine:
             # The message that went there broke off.
             error.target = self.target
             self.target = self.write = None
-        self.last_error = error
+        with cython.critical_section(self):
+            self.last_error = error
         self._logger.warning("%s: %s", type(error).__name__, error)
         if self.error_handler is None:
             return 0
@@ -2114,9 +2243,11 @@ cdef class Engine:
     @property
     def rx_buffer(self):
         """Copy of what was received so far of the current message and is not in the target of receive_into yet."""
-        if self.rx.state == RX_IDLE:
-            return bytearray()
-        return PyByteArray_FromStringAndSize(<char *>self.rx.buffer, <Py_ssize_t>(self.rx.got - self.rx.taken))
+        cdef Py_ssize_t size
+        with cython.critical_section(self):
+            size = 0 if self.rx.state == RX_IDLE else <Py_ssize_t>(self.rx.got - self.rx.taken)
+            received = PyByteArray_FromStringAndSize(<char *>self.rx.buffer, size)
+        return received
 
     @property
     def last_seqnum(self):
@@ -2172,10 +2303,14 @@ cdef class Engine:
     def tx_standby_msg(self):
         """Frame that the rate limiter holds back, or None. (Payload of a generator: as far as taken.)"""
         cdef Frame frame
-        if not self.is_tx_throttled():
-            return None
-        encode_next(&self.tx, &self.config, &self.filter, 0xFFFFFFFF, &frame)
-        return message_of_frame(&frame)
+        cdef Transmitter tx
+        cdef bint is_there
+        with cython.critical_section(self):
+            is_there = self.tx.state == TX_SF_STANDBY or self.tx.state == TX_FF_STANDBY
+            if is_there:
+                tx = self.tx           # the layer's own takes note of the frame that it made last
+                encode_next(&tx, &self.config, &self.filter, 0xFFFFFFFF, &frame)
+        return message_of_frame(&frame) if is_there else None
 
     def is_tx_throttled(self):
         """True while the rate limiter holds the first frame of a message back."""
@@ -2220,7 +2355,7 @@ cdef class Engine:
                 self._begin_pass()
                 step()
             finally:
-                self._exit()
+                self._exit_polled()
 
     def process_rx(self, msg):
         """Handle one received frame."""

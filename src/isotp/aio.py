@@ -277,9 +277,9 @@ class _Session(_hub.HubSession):
         if alarm is not None:
             alarm.cancel()
 
-    def _stop_reading(self) -> None:
+    def _stop_reading(self) -> Callable[[], object] | None:
         self._cancel_alarm()
-        super()._stop_reading()
+        return super()._stop_reading()
 
 
 class _LoopHub(_hub.Hub):

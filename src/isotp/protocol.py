@@ -9,6 +9,7 @@ import enum
 import errno
 import importlib
 import inspect
+import os
 import re
 import threading
 import time
@@ -361,6 +362,8 @@ class TransportLayer(TransportLayerLogic):
         receive_into: ReceiveInto | None = None,
     ) -> None:
         self.started = False
+        # Held while the layer starts or stops, but not while stop() waits: a callback may be the one that stops.
+        self._life = threading.RLock()
         self.main_thread: threading.Thread | None = None
         self.default_read_timeout = read_timeout
         self.events = self.Events()
@@ -388,32 +391,49 @@ class TransportLayer(TransportLayerLogic):
 
         :raises RuntimeError: if it was started already.
         """
-        if self.started:
-            raise RuntimeError("the transport layer was started already")
-        self.started = True
-        # New ones each time: a thread of an earlier start may still be on its way out.
-        self.events = self.Events()
-        self._drive_from_now_on()
-        try:
-            self._start_reading()
-        except BaseException:
-            self.stop()
-            raise
+        with self._life:
+            if self.started:
+                raise RuntimeError("the transport layer was started already")
+            self.started = True
+            # New ones each time: a thread of an earlier start may still be on its way out.
+            self.events = self.Events()
+            _started.add(self)
+            self._drive_from_now_on()
+            try:
+                self._start_reading()
+            except BaseException:
+                self.stop()
+                raise
         self.drive()
 
     def stop(self) -> None:
         """Stop working and forget everything: messages being sent or received, and those in the queues.
 
-        Does nothing if the layer was not started.
+        Does nothing if the layer was not started. May be called from any thread, and by callbacks of the layer.
         """
-        if not self.started:
-            return
-        self.events.stop_requested.set()
-        self._set_driven(False, None, None)
-        self._reset()  # a thread amid a long message has nothing more to send
-        self._stop_reading()
-        self._reset()
+        with self._life:
+            if not self.started:
+                return
+            self.events.stop_requested.set()
+            self._set_driven(False, None, None)
+            self._reset()  # a thread amid a long message has nothing more to send
+            wait = self._stop_reading()
+            self.started = False
+            _started.discard(self)
+        if wait is not None:
+            wait()
+        with self._life:
+            # What the thread still did; unless another one started the layer meanwhile.
+            if not self.started:
+                self._reset()
+
+    def _end_in_child(self) -> None:
+        """After a fork, in the child: the threads are gone, and with them what they were amid; so are locks' owners."""
         self.started = False
+        self.main_thread = None
+        self._life = threading.RLock()
+        self.events = self.Events()
+        self._forget_threads()
 
     def _drive_from_now_on(self) -> None:
         self._set_driven(True, self._wake_at, self._guard_deadline)
@@ -432,13 +452,18 @@ class TransportLayer(TransportLayerLogic):
         if not self.events.main_thread_ready.wait(0.5):
             raise RuntimeError("the thread of the transport layer did not start in time")
 
-    def _stop_reading(self) -> None:
+    def _stop_reading(self) -> Callable[[], object] | None:
+        """Let the thread end; what this returns waits until it has."""
         thread, self.main_thread = self.main_thread, None
         # A callback may stop its own layer: the thread then ends by itself.
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(max(self.default_read_timeout + 0.5, 1))
-            if thread.is_alive():
-                self.logger.error("rxfn does not return: the thread of the transport layer is left behind")
+        if thread is None or thread is threading.current_thread():
+            return None
+        return lambda: self._wait_for_end(thread)
+
+    def _wait_for_end(self, thread: threading.Thread) -> None:
+        thread.join(max(self.default_read_timeout + 0.5, 1))
+        if thread.is_alive():
+            self.logger.error("rxfn does not return: the thread of the transport layer is left behind")
 
     def _wake_at(self, deadline_ns: int) -> None:
         self._set_wake(deadline_ns)
@@ -509,6 +534,22 @@ class TransportLayer(TransportLayerLogic):
         """Have the timekeeper look whether a deadline was missed: rxfn may wait longer than it was asked to."""
         when_ns = max(deadline_ns, _core.monotonic_ns()) + _GUARD_NS
         self._call_later(when_ns, lambda layer: layer._look_after(deadline_ns))
+
+
+# Layers that were started.
+_started: weakref.WeakSet[TransportLayer] = weakref.WeakSet()
+
+
+def _end_all_in_child() -> None:
+    global _removing
+    _removing = threading.Lock()
+    for layer in list(_started):
+        layer._end_in_child()
+    _started.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_end_all_in_child)
 
 
 class BusOwner(Protocol):
@@ -602,6 +643,24 @@ def check_notifier(notifier: can.Notifier) -> None:
         raise ValueError(f"notifier must be a can.Notifier, not {notifier!r}")
 
 
+_removing = threading.Lock()
+
+
+def remove_listener(notifier: can.Notifier, listener: Callable[[can.Message], None]) -> None:
+    """Remove a listener of a notifier that may be amid a frame.
+
+    The notifier's own method shortens the list that its thread goes through: the next listener would miss the frame.
+    """
+    with _removing:
+        listeners = notifier.listeners
+        kept = listeners.copy()
+        kept.remove(listener)
+        seen = len(listeners)
+        notifier.listeners = kept
+        # Others that were added meanwhile
+        kept.extend(listeners[seen:])
+
+
 class CanStack(TransportLayer):
     """The transport layer on a python-can bus.
 
@@ -685,6 +744,10 @@ class NotifierBasedCanStack(TransportLayer):
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A layer that was not started hears nothing: the notifier does not know it."""
 
+    def _end_in_child(self) -> None:
+        super()._end_in_child()
+        self.buffered_reader = None  # the notifier's thread is gone as well
+
     def _start_reading(self) -> None:
         self.courier = self._courier
         self.buffered_reader = self._on_message_received
@@ -693,7 +756,7 @@ class NotifierBasedCanStack(TransportLayer):
     def _stop_reading(self) -> None:
         reader, self.buffered_reader = self.buffered_reader, None
         if reader is not None:
-            self.notifier.remove_listener(reader)
+            remove_listener(self.notifier, reader)
         self.courier = None
         self._courier.clear()
 
