@@ -5,10 +5,9 @@
 
 The tests come out of the release's source package, fetched with pip into a temporary directory (or given by
 --source where there is no network); the support modules that the package leaves out are in support/. Nothing
-of it is kept. The outcome must be the
-one written in expected.py: exit status 0 if it is, 1 if anything differs (an unexpected failure, one that no
-longer happens, a changed count). With PYTEST-ARGs (say `-k rate_limiter`) only part of a suite runs, so then
-only unexpected failures count.
+of it is kept. The outcome must be the one written in expected.py: exit status 0 if it is, 1 if anything
+differs (an unexpected failure, one that no longer happens, a changed count). With PYTEST-ARGs (say
+`-k rate_limiter`) only part of a suite runs, so then only unexpected failures count.
 
 With --kernel the tests of kernel sockets run too, in the virtual machine of tests/kernel/run.py where this
 system has no such sockets; nothing may skip.
@@ -144,9 +143,9 @@ def main() -> int:
     # Not resolved: the interpreter of a virtual environment is a link that must be called by its own name.
     python = os.path.abspath(shutil.which(arguments.python) or arguments.python)
     # The variable is set in the virtual machine.
-    if arguments.kernel and "ISOTP_KERNEL_REQUIRED" not in os.environ:
-        if runpy.run_path(str(KERNEL_RUNNER))["lacking"]() is not None:
-            return run_in_vm(python, arguments.version, arguments.source, arguments.pytest_args)
+    is_vm = "ISOTP_KERNEL_REQUIRED" in os.environ
+    if arguments.kernel and not is_vm and runpy.run_path(str(KERNEL_RUNNER))["lacking"]() is not None:
+        return run_in_vm(python, arguments.version, arguments.source, arguments.pytest_args)
     runs = (EXPECTED_WITH_KERNEL if arguments.kernel else EXPECTED)[arguments.version]
     agreed = True
     with tempfile.TemporaryDirectory(prefix="isotp-peer-") as work:
