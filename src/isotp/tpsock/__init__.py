@@ -441,8 +441,9 @@ class socket:
                 raise OSError(
                     errno.EINVAL,
                     f"{interface}: the kernel refuses a message of {memoryview(data).nbytes} bytes. It must "
-                    "not be empty, nor exceed the limit of the kernel (parameter max_pdu_size of the module "
-                    "can-isotp, normally 8300 bytes), nor a Single Frame if the flag SF_BROADCAST is set",
+                    f"not be empty, nor exceed the limit of the kernel (here {self._longest_message} bytes at the "
+                    "most; newer ones have it as parameter max_pdu_size of the module can-isotp), nor a Single "
+                    "Frame if the flag SF_BROADCAST is set",
                 ) from error
             explained = bus_error(error, interface, of_earlier_send=not self._waits_for_tx_done)
             if explained is None:
