@@ -232,6 +232,18 @@ def test_silence_is_judged_when_the_socket_was_found_empty(
     assert [type(error) for error in layer.errors] == [isotp.ConsecutiveFrameTimeoutError]
 
 
+def test_last_read_of_a_stopped_layer_does_not_hold_time_up(
+    native: Callable[..., tuple[Native, Wire]],
+) -> None:
+    layer, wire = native(params={"rx_consecutive_frame_timeout": 1})
+    layer.stop()
+    layer.can.receive_for(layer, 0.0)
+    wire.put("10 0A 00 01 02 03 04 05")
+    while not layer.errors:
+        layer.process()
+    assert [type(error) for error in layer.errors] == [isotp.ConsecutiveFrameTimeoutError]
+
+
 def test_a_busy_layer_is_fed_by_its_inbox(native: Callable[..., tuple[Native, Wire]]) -> None:
     """Frames that come while another thread runs the machines are handled by that thread."""
     layer, wire = native()

@@ -1203,7 +1203,7 @@ cdef class Engine:
             self, const Frame *frames, const int64_t *arrivals, int count, int64_t heard_ns) except -1:
         """Give received frames, with the times of their arrival, to a started layer, from a native driver.
 
-        What came until `heard_ns` is given by now: no later time can tell that a frame did not come. NEVER: no limit.
+        What came until `heard_ns` is given by now; no later time can tell that a frame did not come. NEVER: no limit.
         """
         cdef int k
         if not self._enter():
@@ -1360,7 +1360,7 @@ cdef class Engine:
         self.received = self.processed = self.sent = self.messages = 0
         tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and len(self.tx_queue.items) > 0
         if self.batch_left == 0:
-            self._expire(min(self.now, self.heard_ns), do_rx, do_tx)
+            self._expire(self.now if rx_timeout is not None else min(self.now, self.heard_ns), do_rx, do_tx)
         while True:
             rx_again = tx_first
             if do_rx and not tx_first:
