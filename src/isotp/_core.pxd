@@ -149,6 +149,7 @@ cdef class Engine:
     cdef const Frame *batch        # frames of a native driver, read before the inbox
     cdef const int64_t *arrivals   # when they arrived
     cdef int batch_left
+    cdef int64_t heard_ns          # until when all frames were given by a native driver; NEVER: no limit
     cdef int64_t wake_ns           # when the driver will look at the deadline again
     cdef object waker              # callable(deadline_ns) of the driver, for an earlier one
     cdef object guard              # callable(deadline_ns) of the driver, for one that it may miss
@@ -202,7 +203,10 @@ cdef class Engine:
     cdef int _begin_pass(self) except -1
 
     @cython.final
-    cdef int _expire(self, bint do_rx, bint do_tx) except -1
+    cdef int _expire(self, int64_t until, bint do_rx, bint do_tx) except -1
+
+    @cython.final
+    cdef int _run_out(self, int64_t until, bint do_rx, bint do_tx) except -1
 
     @cython.final
     cdef int _receive_pass(self, object rx_timeout, bint do_tx) except -1
@@ -220,7 +224,8 @@ cdef class Engine:
     cdef int _prefix_if_further(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -2
 
     @cython.final
-    cdef int feed_frames(self, const Frame *frames, const int64_t *arrivals, int count) except -1
+    cdef int feed_frames(
+        self, const Frame *frames, const int64_t *arrivals, int count, int64_t heard_ns) except -1
 
     @cython.final
     cdef int _drive_entered(self) except -1

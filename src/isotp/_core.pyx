@@ -960,6 +960,7 @@ cdef class Engine:
         self.rate_limiter = RateLimiter.__new__(RateLimiter)
         self.logger = logging.getLogger("isotp")
         self.wake_ns = NEVER
+        self.heard_ns = NEVER
         self.no_room_since = NEVER
         self.retry_ns = NEVER
         self.burst_limit = FRAMES_PER_CLOCK_READ
@@ -1327,17 +1328,23 @@ cdef class Engine:
             self._drive_entered()
 
     @cython.final
-    cdef int feed_frames(self, const Frame *frames, const int64_t *arrivals, int count) except -1:
-        """Give received frames, with the times of their arrival, to a started layer, from a native driver."""
+    cdef int feed_frames(
+            self, const Frame *frames, const int64_t *arrivals, int count, int64_t heard_ns) except -1:
+        """Give received frames, with the times of their arrival, to a started layer, from a native driver.
+
+        What came until `heard_ns` is given by now; no later time can tell that a frame did not come. NEVER: no limit.
+        """
         cdef int k
         if not self._enter():
             for k in range(count):
                 self.inbox.push(message_of_frame(&frames[k]))
+            self.heard_ns = heard_ns
             self.drive()
             return 0
         self.batch = frames
         self.arrivals = arrivals
         self.batch_left = count
+        self.heard_ns = heard_ns
         if len(self.inbox.items) > 0:
             self._save_batch()     # behind those that could not be handled when they came
         self._drive_entered()
@@ -1428,6 +1435,7 @@ cdef class Engine:
         self.guard = guard
         self.guard_ns = NEVER
         self.wake_ns = NEVER
+        self.heard_ns = NEVER
         self.reader = 0
         self.inbox.clear()
 
@@ -1508,8 +1516,8 @@ cdef class Engine:
         self._begin_pass()
         self.received = self.processed = self.sent = self.messages = 0
         tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and len(self.tx_queue.items) > 0
-        if self.batch_left == 0 and (self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline):
-            self._expire(do_rx, do_tx)
+        if self.batch_left == 0:
+            self._expire(self.now if rx_timeout is not None else min(self.now, self.heard_ns), do_rx, do_tx)
         while True:
             rx_again = tx_first
             if do_rx and not tx_first:
@@ -1530,18 +1538,24 @@ cdef class Engine:
         return 0
 
     @cython.final
-    cdef int _expire(self, bint do_rx, bint do_tx) except -1:
+    cdef inline int _expire(self, int64_t until, bint do_rx, bint do_tx) except -1:
         """Give up what waited too long. A frame that is read after that comes too late."""
+        if until >= self.rx.deadline or until >= self.tx.fc_deadline:
+            self._run_out(until, do_rx, do_tx)
+        return 0
+
+    @cython.final
+    cdef int _run_out(self, int64_t until, bint do_rx, bint do_tx) except -1:
         cdef bint expired = False
         with cython.critical_section(self):
             if do_rx:
-                expired = receiver_expired(&self.rx, self.now, &self.outcome)
+                expired = receiver_expired(&self.rx, until, &self.outcome)
         if expired:
             self._report()
             expired = False
         with cython.critical_section(self):
             if do_tx:
-                expired = transmitter_expired(&self.tx, self.now, &self.outcome)
+                expired = transmitter_expired(&self.tx, until, &self.outcome)
         if expired:
             self._fail_active()
         return 0
@@ -1564,8 +1578,7 @@ cdef class Engine:
                 if self.batch_left == 0:
                     # Its frames came in time; what did not come is judged by the time that it is now.
                     self.now = self._read_clock()
-                    if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
-                        self._expire(True, do_tx)
+                    self._expire(min(self.now, self.heard_ns), True, do_tx)
                 continue
             if is_driven:
                 message = self.inbox.pop()
@@ -1580,8 +1593,7 @@ cdef class Engine:
                 message = call_without(self._rxfn)
             if waits:
                 self.now = self._read_clock()
-                if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
-                    self._expire(True, do_tx)
+                self._expire(self.now, True, do_tx)
             if message is None:
                 return 0
             self.received += 1
@@ -1612,8 +1624,7 @@ cdef class Engine:
         self.batch += 1
         self.arrivals += 1
         self.batch_left -= 1
-        if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
-            self._expire(True, True)
+        self._expire(self.now, True, True)
         return self._take_bytes(None, frame.can_id, frame.data, frame.len)
 
     @cython.final
@@ -2371,7 +2382,7 @@ cdef class Engine:
         txfn, self.txfn = self.txfn, frames.append
         self.burst_limit = 1
         try:
-            self._expire(False, True)
+            self._expire(self.now, False, True)
             self._transmit_pass(True)
         finally:
             self.txfn = txfn
@@ -2379,7 +2390,7 @@ cdef class Engine:
 
     def check_timeouts_rx(self):
         """Report a reception that waited longer than N_Cr."""
-        self._one_step(lambda: self._expire(True, False))
+        self._one_step(lambda: self._expire(self.now, True, False))
 
     def start_rx_fc_timer(self):
         """Start N_Bs anew, if a flow control frame is awaited."""
