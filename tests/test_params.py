@@ -33,6 +33,7 @@ DEFAULTS = {
     "blocking_send": False,
     "logger_name": "isotp",
     "wait_func": time.sleep,
+    "busy_wait": 0.0002,
 }
 BYTES = ["stmin", "blocksize"]
 COUNTS = ["rx_flowcontrol_timeout", "rx_consecutive_frame_timeout", "wftmax", "max_frame_size"]
