@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import peer_env
 from benchmarks.cases import Case
@@ -56,12 +57,8 @@ def worker_command(side: Side, case: Case) -> list[str]:
     ]
 
 
-def run_turn(side: Side, case: Case, settings: Settings) -> Timing:
-    """Run one process; RuntimeError with its error output if it fails."""
-    command = worker_command(side, case)
-    command += ["--seconds", str(settings.seconds), "--warmup", str(settings.warmup)]
-    if settings.cpu is not None:
-        command += ["--cpu", str(settings.cpu)]
+def run_process(side: Side, what: str, command: Sequence[str]) -> dict[str, Any]:
+    """Return the JSON that a command prints on a side; RuntimeError with its error output if it fails."""
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -72,9 +69,18 @@ def run_turn(side: Side, case: Case, settings: Settings) -> Timing:
         timeout=TURN_TIMEOUT_S,
     )
     if done.returncode:
-        raise RuntimeError(f"case {case.name} on {side} failed:\n{done.stderr}")
-    report = json.loads(done.stdout)
-    return Timing(**report["timing"])
+        raise RuntimeError(f"{what} on {side} failed:\n{done.stderr}")
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed
+
+
+def run_turn(side: Side, case: Case, settings: Settings) -> Timing:
+    """Run one process; RuntimeError with its error output if it fails."""
+    command = worker_command(side, case)
+    command += ["--seconds", str(settings.seconds), "--warmup", str(settings.warmup)]
+    if settings.cpu is not None:
+        command += ["--cpu", str(settings.cpu)]
+    return Timing(**run_process(side, f"case {case.name}", command)["timing"])
 
 
 def interleave(

@@ -150,18 +150,18 @@ def sharpen_timers():
 @cython.final
 cdef class Sleeper:
     """Sleeper()\n--\n\n
-    Waits for points in time, without the GIL; learns how late the system wakes a thread that sleeps."""
+    Waits without the GIL, and never less than asked; learns how late the system wakes a thread that sleeps."""
 
     cdef int64_t late_ns
 
     def __cinit__(self):
         self.late_ns = 100_000
 
-    def until(self, int64_t when_ns, int64_t busy_ns):
-        """Wait until :func:`monotonic_ns` is `when_ns`, never less, at the most `busy_ns` of it not asleep."""
+    def wait(self, int64_t delay_ns, int64_t busy_ns):
+        """Wait for `delay_ns`, at the most the last `busy_ns` of it not asleep. Less than 0: no time at all."""
         cdef int64_t late_ns = self.late_ns
         with nogil:
-            isotp_wait_until(when_ns, busy_ns, &late_ns)
+            isotp_wait_until(isotp_monotonic_ns() + delay_ns, busy_ns, &late_ns)
         self.late_ns = late_ns
 
 

@@ -59,7 +59,7 @@ class _Timekeeper:
                     self._changed.wait(min((remaining - _ASLEEP_NS) / 1e9, threading.TIMEOUT_MAX))
                     continue
                 heapq.heappop(self._entries)
-            self._sleeper.until(when_ns, busy_ns)
+            self._sleeper.wait(when_ns - monotonic_ns(), busy_ns)
             action()
 
 

@@ -446,9 +446,7 @@ class TransportLayer(TransportLayerLogic):
         """How much of the wait for the next deadline may be busy (ns): only frames are that urgent."""
         return int(self.params.busy_wait * 1e9) if self.is_tx_transmitting_cf() else 0
 
-    def _call_later(
-        self, when_ns: int, method: Callable[[TransportLayer], object], busy_ns: int = 0
-    ) -> None:
+    def _call_later(self, when_ns: int, method: Callable[[TransportLayer], object], busy_ns: int = 0) -> None:
         # By a weak reference: a deadline keeps no dropped layer alive.
         reference = weakref.ref(self)
 
@@ -496,7 +494,7 @@ class TransportLayer(TransportLayerLogic):
                 if message is not None:
                     self.feed(message)
                     return
-                self._wait_for_frame_time(delay_ns)
+                self._wait_for_frame_time(self._frame_delay_ns())  # the read took time too
                 self._drive_unread()
                 return
             else:
@@ -505,9 +503,10 @@ class TransportLayer(TransportLayerLogic):
 
     def _read_for(self, timeout: float, stop_requested: threading.Event) -> None:
         """Read one frame, if it comes within `timeout` seconds."""
-        began = time.monotonic()
+        clock = monotonic_ns if self.clock is None else self.clock
+        began = clock()
         message = self._rxfn(timeout) if self.blocking_rxfn else self._rxfn()
-        remaining = timeout - (time.monotonic() - began)
+        remaining = timeout - (clock() - began) / 1e9
         self._set_wake(0)  # this thread looks at the deadline itself, right after
         if stop_requested.is_set():
             return
@@ -525,15 +524,14 @@ class TransportLayer(TransportLayerLogic):
             lateness = max(-remaining, self._rxfn_lateness * 0.95)
             self._rxfn_lateness = min(max(lateness, _LEAST_LATENESS), _MOST_LATENESS)
 
-    def _wait_for_frame_time(self, delay_ns: int) -> None:
+    def _wait_for_frame_time(self, delay_ns: int | None) -> None:
         """Wait for the time of the next consecutive frame, or for a part of it."""
-        if delay_ns <= 0:
+        if not delay_ns:
             return
         if self.params.wait_func is not time.sleep:
             self.params.wait_func(delay_ns / 1e9)
             return
-        when_ns = monotonic_ns() + min(delay_ns, _PRECISE_PIECE_NS)
-        self._sleeper.until(when_ns, self._busy_ns_now())
+        self._sleeper.wait(min(delay_ns, _PRECISE_PIECE_NS), self._busy_ns_now())
 
     def _guard_deadline(self, deadline_ns: int) -> None:
         """Have the timekeeper look whether a deadline was missed: rxfn may wait longer than it was asked to."""
