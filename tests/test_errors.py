@@ -22,6 +22,7 @@ CHILDREN_OF_ISOTP_ERROR = [
     "OverflowError",
     "ReceptionInterruptedWithFirstFrameError",
     "ReceptionInterruptedWithSingleFrameError",
+    "TransmitTimeoutError",
     "UnexpectedConsecutiveFrameError",
     "UnexpectedFlowControlError",
     "UnsupportedWaitFrameError",

@@ -225,19 +225,20 @@ def test_sessions_wait_in_turn(open_bus: OpenBus, cleanup: ExitStack, clock: Clo
 
 
 def test_gives_up_after_n_as(open_bus: OpenBus, clock: Clock) -> None:
-    """Polled: the bus's own exception reaches who polls, and the message fails with it."""
+    """Polled: the error handler is told, with what the driver said last, and the message fails with that."""
     requests: list[Any] = []
+    errors: list[Exception] = []
     other, bus = open_bus(), open_bus()
     bus.refuse = FOREVER
-    stack = isotp.CanStack(bus, address=HERE, post_send_callback=requests.append)
+    stack = isotp.CanStack(bus, address=HERE, error_handler=errors.append, post_send_callback=requests.append)
     stack.send(b"lost")
     began = clock.now
-    with pytest.raises(can.CanOperationError) as raised:
-        stack.process()
-    assert raised.value is bus.refused[-1]
+    stack.process()
+    assert [type(error) for error in errors] == [isotp.TransmitTimeoutError]
+    assert errors[0].__cause__ is bus.refused[-1]
     assert clock.now - began == pytest.approx(N_AS, abs=0.01)
     assert requests[0].success is False
-    assert requests[0].failure is raised.value
+    assert requests[0].failure is errors[0]
     assert not stack.transmitting()
 
     bus.refuse = 0
@@ -245,6 +246,33 @@ def test_gives_up_after_n_as(open_bus: OpenBus, clock: Clock) -> None:
     stack.process()
     assert other.recv(0).data == b"\x04kept"
     assert other.recv(0) is None
+
+
+@pytest.mark.parametrize(("limit_ms", "pauses"), [(0, 1), (1, 2), (100, 200)])
+def test_the_limit_is_a_parameter(open_bus: OpenBus, clock: Clock, limit_ms: int, pauses: int) -> None:
+    errors: list[Exception] = []
+    bus = open_bus()
+    bus.refuse = FOREVER
+    stack = isotp.CanStack(
+        bus, address=HERE, error_handler=errors.append, params={"tx_frame_timeout": limit_ms}
+    )
+    stack.send(b"lost")
+    stack.process()
+    assert [type(error) for error in errors] == [isotp.TransmitTimeoutError]
+    assert clock.pauses == pytest.approx(pauses, abs=1)
+
+
+def test_flow_control_that_finds_no_room_ends_the_reception(open_bus: OpenBus, clock: Clock) -> None:
+    """N_Ar."""
+    errors: list[Exception] = []
+    other, bus = open_bus(), open_bus()
+    stack = isotp.CanStack(bus, address=HERE, error_handler=errors.append)
+    bus.refuse = FOREVER
+    other.send(can.Message(arbitration_id=0x123, data=b"\x10\x08abcdef", is_extended_id=False))
+    stack.process()
+    assert [type(error) for error in errors] == [isotp.TransmitTimeoutError]
+    assert not stack.is_rx_active()
+    assert stack.recv() is None
 
 
 @pytest.mark.parametrize("payload", [b"short", LONG], ids=["single_frame", "multi_frame"])
@@ -257,8 +285,10 @@ def test_blocking_send_gives_up_with_that_cause(
     with pytest.raises(isotp.BlockingSendFailure) as failed:
         layer.send(payload, send_timeout=PATIENCE)
     assert not isinstance(failed.value, isotp.BlockingSendTimeout)
-    assert failed.value.__cause__ is bus.refused[-1]
+    assert isinstance(failed.value.__cause__, isotp.TransmitTimeoutError)
+    assert failed.value.__cause__.__cause__ is bus.refused[-1]
     assert clock.now - began == pytest.approx(N_AS, abs=0.01)
+    assert layer.last_error is failed.value.__cause__
     assert layer.started
 
     bus.refuse = 0

@@ -12,6 +12,7 @@ from isotp.address import Address, AddressingMode, AsymmetricAddress, TargetAddr
 from isotp.can_message import CanMessage
 from isotp.errors import *
 from isotp.hub import Hub, HubSession
+from isotp.params import stmin_from_seconds, stmin_to_seconds
 from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, TransportLayerLogic
 from isotp.socketcan import SocketCanStack
 from isotp.tpsock import socket
@@ -39,5 +40,7 @@ __all__ = [
     "TransportLayer",
     "TransportLayerLogic",
     "socket",
+    "stmin_from_seconds",
+    "stmin_to_seconds",
     *errors.__all__,
 ]

@@ -44,7 +44,9 @@ cdef class MessageQueue:
 
 cdef class SendRequest:
     cdef object source             # bytes, or an iterator
-    cdef bint streams              # source is an iterator
+    cdef bint streams              # source is no bytes: an iterator, or read() of a file
+    cdef bint reads
+    cdef bytes block               # of a file: what is being sent
     cdef uint64_t size
     cdef uint64_t taken            # bytes that went out
     cdef bint functional
@@ -69,8 +71,8 @@ cdef class ProcessStats:
 
 # Where an engine sends frames in C.
 cdef class FramePort:
-    cdef int put(self, const Frame *frame) except -1
-    cdef int flush(self) except -1
+    cdef int put(self, const Frame *frame, int64_t n_as_ns) except -1
+    cdef int flush(self, int64_t n_as_ns) except -1
 
 
 cdef class Engine:
@@ -85,6 +87,9 @@ cdef class Engine:
     cdef public object txfn
     cdef public object error_handler
     cdef public object post_send_callback
+    cdef public object on_message
+    cdef public object receive_into
+    cdef public object courier     # callable(function, *arguments) that calls on_message and error_handler, or None
     cdef object _logger
     cdef dict logger_levels        # the logger's own cache of isEnabledFor()
     cdef object _params
@@ -96,6 +101,10 @@ cdef class Engine:
     cdef object is_for_me          # by this method, else None
     cdef AddressFilter[MAX_FURTHER_ADDRESSES] further      # received as well
     cdef int further_count
+    cdef tuple further_addresses
+    cdef int matched               # which of them the frame at hand came in on; -1: the layer's own
+    cdef object target             # of receive_into, for the message being received
+    cdef object write              # callable(bytes) that fills it
     cdef readonly MessageQueue rx_queue
     cdef readonly MessageQueue tx_queue
     cdef readonly RateLimiter rate_limiter
@@ -186,7 +195,19 @@ cdef class Engine:
     cdef int _save_batch(self) except -1
 
     @cython.final
-    cdef int _report_reception(self, bint gave_up) except -1
+    cdef int _open_target(self) except -1
+
+    @cython.final
+    cdef int _fill_target(self) except -1
+
+    @cython.final
+    cdef object _finish_target(self, object rest)
+
+    @cython.final
+    cdef int _hand_over(self, object payload) except -1
+
+    @cython.final
+    cdef int _report_reception(self, bint gave_up, object broken) except -1
 
     @cython.final
     cdef int _transmit_pass(self, bint do_rx) except -1
@@ -208,7 +229,7 @@ cdef class Engine:
     cdef int _put_natively(self, const Frame *frame, bint flush) except -1
 
     @cython.final
-    cdef int _fail_with_current_exception(self, SendRequest request, uint32_t epoch) except -1
+    cdef bint _fail_with(self, SendRequest request, uint32_t epoch, object error) except -1
 
     @cython.final
     cdef bint _begin_next(self) except -1
@@ -217,10 +238,13 @@ cdef class Engine:
     cdef bint _fill_stage(self, SendRequest request) except -1
 
     @cython.final
+    cdef bint _fill_block(self, SendRequest request, uint64_t have, uint64_t wanted) except -1
+
+    @cython.final
     cdef int _stop_active(self, SendRequest request, uint32_t epoch, object error) except -1
 
     @cython.final
-    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error, object cause) except -1
+    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error) except -1
 
     @cython.final
     cdef int _fail_active(self) except -1

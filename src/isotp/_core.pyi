@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from logging import Logger
-from typing import Any, Final, Generic, TypeAlias, TypeVar, final
+from typing import Any, BinaryIO, Final, Generic, TypeAlias, TypeVar, final
 from weakref import WeakSet
 
 from typing_extensions import Buffer, Self, disjoint_base
@@ -13,7 +13,7 @@ from isotp.errors import IsoTpError
 from isotp.params import Params
 
 _Item = TypeVar("_Item")
-_Payload: TypeAlias = Buffer | Iterable[int] | tuple[Iterator[int], int]
+_Payload: TypeAlias = Buffer | Iterable[int] | BinaryIO | tuple[Iterator[int] | BinaryIO, int]
 
 __pyx_capi__: Final[dict[str, Any]]
 
@@ -155,8 +155,13 @@ class ProcessStats:
     def __setstate_cython__(self, __pyx_state: Any) -> None: ...
 
 @disjoint_base
-@disjoint_base
 class FramePort:
+    def __reduce_cython__(self) -> tuple[Any, ...]: ...
+    def __setstate_cython__(self, __pyx_state: Any) -> None: ...
+
+@final
+class BufferWriter:
+    def __call__(self, chunk: bytes) -> None: ...
     def __reduce_cython__(self) -> tuple[Any, ...]: ...
     def __setstate_cython__(self, __pyx_state: Any) -> None: ...
 
@@ -177,6 +182,9 @@ class Engine:
     txfn: Callable[[CanMessage], Any]
     error_handler: Callable[[IsoTpError], Any] | None
     post_send_callback: Callable[[SendRequest], Any] | None
+    on_message: Callable[[Any, Address | AsymmetricAddress, int], Any] | None
+    receive_into: Callable[[int], Any] | None
+    courier: Callable[..., Any] | None
     clock: Callable[[], int] | None
     logger: Logger
     params: Params
@@ -282,6 +290,8 @@ class Engine:
     def _timer_state(self, which: str) -> tuple[int, int] | None: ...
 
     # single steps, as the first generation had them
+    def _one_step(self, step: Callable[[], Any]) -> None: ...
+    def _transmit_one(self, frames: list[CanMessage]) -> None: ...
     def process_rx(self, msg: CanMessage) -> None: ...
     def process_tx(self) -> CanMessage | None: ...
     def check_timeouts_rx(self) -> None: ...

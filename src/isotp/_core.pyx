@@ -62,6 +62,7 @@ cdef enum:
     INLINE = 1                     # Frame.res0 of a CanMessage: its data is in the frame itself
     NO_CAN_ID = 0x7FFFFFFF         # never the identifier of a frame
     FRAMES_PER_CLOCK_READ = 64     # also the longest burst before reception gets its turn
+    READ_AT_ONCE = 65536           # bytes of a file that is sent
 
 cdef int64_t LONGEST_WAIT_NS = <int64_t>1 << 61    # sums of two such times still fit
 
@@ -640,12 +641,25 @@ cdef object as_payload(object data):
     return bytes(payload)
 
 
+cdef uint64_t rest_of_file(object file) except? 0xFFFFFFFFFFFFFFFF:
+    """Bytes from the position of a binary file to its end."""
+    try:
+        position = file.tell()
+        size = file.seek(0, 2) - position
+        file.seek(position)
+    except OSError as error:
+        raise ValueError(f"size of {file!r} is not known: give (file, size)") from error
+    if not 0 <= size <= 0xFFFFFFFF:
+        raise ValueError(f"{size} bytes to send from {file!r}: must be 0 to 2^32-1")
+    return size
+
+
 @cython.freelist(16)
 cdef class SendRequest:
     """SendRequest(data, target_address_type=0)\n--\n\n
     A message on its way out: what it is, and how it ended.
 
-    :param data: payload, or `(generator, size)`.
+    :param data: payload, a binary file, `(generator, size)` or `(file, size)`.
     :param target_address_type: physical or functional.
     :raises ValueError: if this can not be sent.
     """
@@ -656,22 +670,31 @@ cdef class SendRequest:
     @cython.final
     cdef int _set(self, object data, bint functional) except -1:
         self.functional = functional
-        if isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "__next__"):
-            self.source, size = data
+        size = None
+        if (isinstance(data, tuple) and len(data) == 2
+                and (hasattr(data[0], "__next__") or hasattr(data[0], "readinto"))):
+            data, size = data
             if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= 0xFFFFFFFF:
                 raise ValueError(f"size of a generated payload must be an int of 0 to 2^32-1, not {size!r}")
+        if hasattr(data, "readinto"):
+            self.reads = True
+            self.size = rest_of_file(data) if size is None else size
+            self.source = data.read
+        elif size is not None:
             self.size = size
-            self.streams = True
+            self.source = data
+        else:
+            self.source = as_payload(data)
+            self.size = <uint64_t>PyBytes_GET_SIZE(self.source)
+            if self.size > 0xFFFFFFFF:
+                raise ValueError(f"payload of {self.size} bytes: FF_DL ends at 2^32-1")
             return 0
-        self.source = as_payload(data)
-        self.size = <uint64_t>PyBytes_GET_SIZE(self.source)
-        if self.size > 0xFFFFFFFF:
-            raise ValueError(f"payload of {self.size} bytes: FF_DL ends at 2^32-1")
+        self.streams = True
         return 0
 
     @property
     def generator(self):
-        """The iterator that the payload comes from."""
+        """The iterator that the payload comes from; of a file, its read method."""
         return self.source if self.streams else iter(self.source)
 
     @property
@@ -758,13 +781,16 @@ cdef class ProcessStats:
 
 
 cdef class FramePort:
-    """Sends frames for an engine in C: see _socketcan.pyx. Both methods raise OSError."""
+    """Sends frames for an engine in C: see _socketcan.pyx.
 
-    cdef int put(self, const Frame *frame) except -1:
+    Both methods raise OSError, or TransmitTimeoutError if there is no room for a frame within `n_as_ns`.
+    """
+
+    cdef int put(self, const Frame *frame, int64_t n_as_ns) except -1:
         """Take one frame, which may wait for flush()."""
         raise NotImplementedError(f"{type(self).__name__}.put")
 
-    cdef int flush(self) except -1:
+    cdef int flush(self, int64_t n_as_ns) except -1:
         """Send the frames that wait. After an error they are dropped."""
         raise NotImplementedError(f"{type(self).__name__}.flush")
 
@@ -846,6 +872,31 @@ cdef bint takes_frames_by_filter(object address):
     return type(address).is_for_me is Address.is_for_me
 
 
+@cython.final
+cdef class BufferWriter:
+    """Called with bytes: puts them into a writable buffer, one after the other."""
+
+    cdef object view
+    cdef Py_ssize_t filled
+
+    def __call__(self, bytes chunk):
+        self.view[self.filled:self.filled + len(chunk)] = chunk
+        self.filled += len(chunk)
+
+
+cdef object writer_to(object target, uint64_t size):
+    """What fills a target of receive_into: itself, if it can be called with bytes."""
+    cdef BufferWriter writer
+    if callable(target):
+        return target
+    view = memoryview(target).cast("B")
+    if view.readonly or <uint64_t>view.nbytes < size:
+        raise ValueError(f"a message of {size} bytes needs a writable buffer of that size, not {target!r}")
+    writer = BufferWriter.__new__(BufferWriter)
+    writer.view = view
+    return writer
+
+
 cdef class Engine:
     """Runs the two state machines of one session: frames from rxfn, frames to txfn, messages in queues.
 
@@ -865,6 +916,8 @@ cdef class Engine:
         self.logger = logging.getLogger("isotp")
         self.wake_ns = NEVER
         self.burst_limit = FRAMES_PER_CLOCK_READ
+        self.further_addresses = ()
+        self.matched = -1
         self.stale = True
 
     def __dealloc__(self):
@@ -940,12 +993,14 @@ cdef class Engine:
             config.blocksize = params.blocksize
             config.stmin = params.stmin
             config.listen = params.listen_mode
+            config.awaits_fc = params.tx_flow_control
             override = params.effective_override_stmin
             config.overrides_stmin = override is not None
             if override is not None:
                 config.override_stmin_ns = math.ceil(min(override * 1e9, <double>LONGEST_WAIT_NS))
             config.wftmax = min(params.wftmax, 0xFFFFFFFF)
             config.max_frame_size = min(params.max_frame_size, 0xFFFFFFFF)
+            config.n_as_ns = min(int(params.tx_frame_timeout * 1_000_000), LONGEST_WAIT_NS)
             config.n_bs_ns = min(int(params.rx_flowcontrol_timeout * 1_000_000), LONGEST_WAIT_NS)
             config.n_cr_ns = min(int(params.rx_consecutive_frame_timeout * 1_000_000), LONGEST_WAIT_NS)
             self.default_functional = (
@@ -1023,6 +1078,7 @@ cdef class Engine:
             self.further[count] = flatten_receiving(address)
             count += 1
         with cython.critical_section(self):
+            self.further_addresses = addresses
             self.further_count = count
 
     # ------------------------------------------------ sending and receiving messages
@@ -1030,8 +1086,9 @@ cdef class Engine:
     def send(self, data, target_address_type=None, send_timeout=None):
         """Queue a message.
 
-        :param data: bytes, bytearray, memoryview, an iterable of byte values, or `(generator, size)`, which is
-            consumed frame by frame. 1 to 2^32-1 bytes; an empty message is done at once, with nothing sent.
+        :param data: bytes, bytearray, memoryview, an iterable of byte values; `(generator, size)`, which is
+            consumed frame by frame; a binary file, read from its position on in blocks as it is sent, or
+            `(file, size)`. 1 to 2^32-1 bytes; an empty message is done at once, with nothing sent.
         :param target_address_type: Physical (0, 1-to-1) or Functional (1, 1-to-n; must fit a single frame).
             None: parameter `default_target_address_type`.
         :param send_timeout: seconds to wait for the end of the transmission if the parameter `blocking_send` is
@@ -1446,6 +1503,7 @@ cdef class Engine:
                 return self.filter.rx_prefix_size
         for k in range(self.further_count):
             if is_for_us(&self.further[k], can_id, data, size):
+                self.matched = k
                 return self.further[k].rx_prefix_size
         return -1
 
@@ -1454,6 +1512,7 @@ cdef class Engine:
         cdef RxEvent event
         cdef bint gave_up = False
         cdef int prefix = self.filter.rx_prefix_size
+        self.matched = -1
         if self.asks_address or not is_for_us(&self.filter, can_id, data, size):
             prefix = self._prefix_if_further(message, can_id, data, size)
         if self.logs_frames:
@@ -1469,18 +1528,88 @@ cdef class Engine:
                 gave_up = on_flow_control(&self.tx, &self.config, &self.rx.flow_control, self.now, &self.outcome)
             elif event == RX_MESSAGE:
                 payload = PyByteArray_FromStringAndSize(<char *>self.rx.message, <Py_ssize_t>self.rx.message_size)
-        if event == RX_MESSAGE:
-            self.messages += 1
-            self.rx_queue.push(payload)
-        # Last, so that an error handler that raises costs no message
-        if self.outcome.code != OK or self.outcome.interruption != OK:
-            self._report_reception(gave_up)
+        if (event == RX_NOTHING and self.write is None
+                and self.outcome.code == OK and self.outcome.interruption == OK):
+            return 0
+        broken = None
+        try:
+            if self.write is not None:
+                if self.outcome.interruption != OK:
+                    broken = self.target
+                    self.target = self.write = None
+                elif event == RX_MESSAGE:
+                    payload = self._finish_target(payload)
+                elif self.rx.state == RX_WAIT_CF:
+                    self._fill_target()
+            if event == RX_STARTED and self.receive_into is not None:
+                self._open_target()
+            elif event == RX_MESSAGE:
+                self.messages += 1
+                self._hand_over(payload)
+        finally:
+            # Last, so that an error handler that raises costs no message
+            if self.outcome.code != OK or self.outcome.interruption != OK:
+                self._report_reception(gave_up, broken)
         return 0
 
     @cython.final
-    cdef int _report_reception(self, bint gave_up) except -1:
+    cdef int _open_target(self) except -1:
+        """Ask the user where the message that begins is to go."""
+        try:
+            self.target = self.receive_into(self.rx.size)
+            if self.target is not None:
+                self.write = writer_to(self.target, self.rx.size)
+        except BaseException:
+            with cython.critical_section(self):
+                receiver_stop(&self.rx)
+                if not self.config.listen:
+                    self.rx.due = FS_OVFLW
+            raise
+        return 0
+
+    @cython.final
+    cdef int _fill_target(self) except -1:
+        """Hand out what arrived, before the buffer has to grow."""
+        cdef bytes chunk
+        if self.rx.got - self.rx.taken <= <uint64_t>(BUFFER_FIRST - CAN_DLEN_MAX):
+            return 0
+        with cython.critical_section(self):
+            chunk = PyBytes_FromStringAndSize(<char *>self.rx.buffer, <Py_ssize_t>(self.rx.got - self.rx.taken))
+            self.rx.taken = self.rx.got
+        try:
+            self.write(chunk)
+        except BaseException:
+            self.stop_receiving()
+            raise
+        return 0
+
+    @cython.final
+    cdef object _finish_target(self, object rest):
+        """The target, with the last bytes of its message in it."""
+        target, write = self.target, self.write
+        self.target = self.write = None
+        write(bytes(rest))
+        return target
+
+    @cython.final
+    cdef inline int _hand_over(self, object payload) except -1:
+        """A message is complete."""
+        if self.on_message is None:
+            self.rx_queue.push(payload)
+            return 0
+        address = self._address if self.matched < 0 else self.further_addresses[self.matched]
+        if self.courier is None:
+            self.on_message(payload, address, self.now)
+        else:
+            self.courier(self.on_message, payload, address, self.now)
+        return 0
+
+    @cython.final
+    cdef int _report_reception(self, bint gave_up, object broken) except -1:
         if self.outcome.interruption != OK:
-            self._hand_to_handler(make_error(self.outcome.interruption, &self.outcome))
+            error = make_error(self.outcome.interruption, &self.outcome)
+            error.target = broken
+            self._hand_to_handler(error)
         if gave_up:
             self._fail_active()
         elif self.outcome.code != OK:
@@ -1494,10 +1623,10 @@ cdef class Engine:
         if self.port is not None:
             # What still waits are frames of a message whose next one can not go yet.
             try:
-                self.port.flush()
+                self.port.flush(self.config.n_as_ns)
             except Exception as error:
-                self._stop_active(self.active_send_request, self.tx.epoch, error)
-                raise
+                if not self._fail_with(self.active_send_request, self.tx.epoch, error):
+                    raise
         return again
 
     @cython.final
@@ -1566,10 +1695,16 @@ cdef class Engine:
             encode_flow_control(self.rx.due, &self.config, &self.filter, out)
             # A txfn that raises leaves a reception that ends by N_Cr.
             flow_control_sent(&self.rx, &self.config, self.now)
-        if message is None:
-            self._put_natively(out, True)
-        elif not self._put(message):
-            raise_current()
+        try:
+            if message is None:
+                self._put_natively(out, True)
+            elif not self._put(message):
+                raise_current()
+        except errors.IsoTpError as error:
+            # N_Ar: the sender waits in vain, and so would the receiver.
+            self.stop_receiving()
+            self._hand_to_handler(error)
+            return 0
         self.now = self._read_clock()
         with cython.critical_section(self):
             # N_Cr runs from the moment at which the frame was sent.
@@ -1587,10 +1722,16 @@ cdef class Engine:
                 self._put_natively(
                     frame, needs_time or ends_burst or self.tx.sent + self.tx.in_frame >= self.tx.size)
             except BaseException as error:
-                self._stop_active(request, epoch, error)
-                raise
+                if not self._fail_with(request, epoch, error):
+                    raise
+                return 0
         elif not self._put(message):
-            self._fail_with_current_exception(request, epoch)
+            try:
+                raise_current()
+            except BaseException as error:
+                if not self._fail_with(request, epoch, error):
+                    raise
+                return 0
         if needs_time:
             self.now = self._read_clock()
         if self.rate_limiter.is_enabled:
@@ -1611,9 +1752,9 @@ cdef class Engine:
         if self.logs_frames:
             self._log_frame("Tx", frame.can_id, frame.data[:frame.len], "p")
         self.sent += 1
-        self.port.put(frame)
+        self.port.put(frame, self.config.n_as_ns)
         if flush:
-            self.port.flush()
+            self.port.flush(self.config.n_as_ns)
         return 0
 
     @cython.final
@@ -1631,13 +1772,13 @@ cdef class Engine:
         return 1
 
     @cython.final
-    cdef int _fail_with_current_exception(self, SendRequest request, uint32_t epoch) except -1:
-        """txfn raised: the message fails with that exception, which goes on to the caller."""
-        try:
-            raise_current()
-        except BaseException as error:
-            self._stop_active(request, epoch, error)
-            raise
+    cdef bint _fail_with(self, SendRequest request, uint32_t epoch, object error) except -1:
+        """Sending a frame raised. True: an error of the bus, reported now. False: it is the caller's to raise."""
+        if isinstance(error, errors.IsoTpError):
+            self._give_up(request, epoch, error)
+            return True
+        self._stop_active(request, epoch, error)
+        return False
 
     @cython.final
     cdef bint _begin_next(self) except -1:
@@ -1670,6 +1811,8 @@ cdef class Engine:
         cdef uint64_t k
         if have >= wanted:
             return True            # left over from a frame that the rate limiter held back
+        if request.reads:
+            return self._fill_block(request, have, wanted)
         # Bytes that were left when the frames became larger move to the front.
         if have > 0:
             memmove(self.stage, &self.tx.chunk[self.tx.chunk_used], <size_t>have)
@@ -1687,9 +1830,11 @@ cdef class Engine:
             try:
                 self.stage[k] = operator.index(item)
             except (TypeError, OverflowError) as error:
-                self._give_up(request, epoch, errors.BadGeneratorError(
+                report = errors.BadGeneratorError(
                     f"generator gave {item!r}, which is no byte value, at {request.taken + k} of"
-                    f" {request.size} bytes"), error)
+                    f" {request.size} bytes")
+                report.__cause__ = error
+                self._give_up(request, epoch, report)
                 return False
             except BaseException as error:
                 self._stop_active(request, epoch, error)
@@ -1699,11 +1844,34 @@ cdef class Engine:
             return False
         if k == 0 or (k < wanted and self.tx.state != TX_TRANSMIT_CF):
             self._give_up(request, epoch, errors.BadGeneratorError(
-                f"generator ended after {request.taken + k} of {request.size} bytes"), None)
+                f"generator ended after {request.taken + k} of {request.size} bytes"))
             return False
         with cython.critical_section(self):
             if self.tx.epoch == epoch:
                 supply(&self.tx, self.stage, k)
+        return self.tx.epoch == epoch
+
+    @cython.final
+    cdef bint _fill_block(self, SendRequest request, uint64_t have, uint64_t wanted) except -1:
+        """Read the next block of a file. False: the message was given up."""
+        cdef uint32_t epoch = self.tx.epoch
+        cdef bytes block = (<const char *>&self.tx.chunk[self.tx.chunk_used])[:have] if have else b""
+        try:
+            while <uint64_t>len(block) < wanted:
+                more = request.source(min(<uint64_t>READ_AT_ONCE, request.size - request.taken - <uint64_t>len(block)))
+                if not more:
+                    break
+                block += more
+        except BaseException as error:
+            self._stop_active(request, epoch, error)
+            raise
+        if <uint64_t>len(block) < wanted and self.tx.epoch == epoch:
+            self._give_up(request, epoch, errors.BadGeneratorError(
+                f"file ended after {request.taken + len(block)} of {request.size} bytes"))
+        with cython.critical_section(self):
+            if self.tx.epoch == epoch:
+                request.block = block
+                supply(&self.tx, <const uint8_t *>PyBytes_AS_STRING(block), len(block))
         return self.tx.epoch == epoch
 
     # ------------------------------------------------ the end of a message, errors
@@ -1719,8 +1887,7 @@ cdef class Engine:
         return 0
 
     @cython.final
-    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error, object cause) except -1:
-        error.__cause__ = cause
+    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error) except -1:
         self._stop_active(request, epoch, error)
         self._hand_to_handler(error)
         return 0
@@ -1747,6 +1914,10 @@ cdef class Engine:
 
     @cython.final
     cdef int _hand_to_handler(self, object error) except -1:
+        if self.write is not None and self.rx.state == RX_IDLE:
+            # The message that went there broke off.
+            error.target = self.target
+            self.target = self.write = None
         self.last_error = error
         self._logger.warning("%s: %s", type(error).__name__, error)
         if self.error_handler is None:
@@ -1754,7 +1925,10 @@ cdef class Engine:
         if not callable(self.error_handler):
             self._logger.warning("error_handler is not callable: %r", self.error_handler)
             return 0
-        self.error_handler(error)
+        if self.courier is None:
+            self.error_handler(error)
+        else:
+            self.courier(self.error_handler, error)
         return 0
 
     def trigger_error(self, error):
@@ -1783,6 +1957,7 @@ cdef class Engine:
         """Give up the message that is being received. Acts at once, from any thread."""
         with cython.critical_section(self):
             receiver_stop(&self.rx)
+            self.write = None
 
     def clear_rx_queue(self):
         """Drop the messages that were received and not taken."""
@@ -1827,10 +2002,10 @@ cdef class Engine:
 
     @property
     def rx_buffer(self):
-        """Copy of what was received so far of the current message."""
+        """Copy of what was received so far of the current message and is not in the target of receive_into yet."""
         if self.rx.state == RX_IDLE:
             return bytearray()
-        return PyByteArray_FromStringAndSize(<char *>self.rx.buffer, <Py_ssize_t>self.rx.got)
+        return PyByteArray_FromStringAndSize(<char *>self.rx.buffer, <Py_ssize_t>(self.rx.got - self.rx.taken))
 
     @property
     def last_seqnum(self):
@@ -1927,40 +2102,38 @@ cdef class Engine:
 
     # ------------------------------------------------ single steps, as the first generation had them
 
-    def process_rx(self, msg):
-        """Handle one received frame."""
+    def _one_step(self, step):
+        """Run `step()` unless another thread runs the machines."""
         if self._enter():
             try:
                 self._begin_pass()
-                self._take(msg)
+                step()
             finally:
                 self._exit()
 
+    def process_rx(self, msg):
+        """Handle one received frame."""
+        self._one_step(lambda: self._take(msg))
+
     def process_tx(self):
         """The next frame to send, which counts as sent; None if there is none now."""
-        if not self._enter():
-            return None
         frames = []
+        self._one_step(lambda: self._transmit_one(frames))
+        return frames[0] if frames else None
+
+    def _transmit_one(self, frames):
         txfn, self.txfn = self.txfn, frames.append
         self.burst_limit = 1
         try:
-            self._begin_pass()
             self._expire(False, True)
             self._transmit_pass(True)
         finally:
             self.txfn = txfn
             self.burst_limit = FRAMES_PER_CLOCK_READ
-            self._exit()
-        return frames[0] if frames else None
 
     def check_timeouts_rx(self):
         """Report a reception that waited longer than N_Cr."""
-        if self._enter():
-            try:
-                self._begin_pass()
-                self._expire(True, False)
-            finally:
-                self._exit()
+        self._one_step(lambda: self._expire(True, False))
 
     def start_rx_fc_timer(self):
         """Start N_Bs anew, if a flow control frame is awaited."""

@@ -17,6 +17,8 @@ import os
 import socket
 import struct
 
+from isotp.errors import TransmitTimeoutError
+
 
 cdef extern from "_clock.h":
     int64_t isotp_monotonic_ns() noexcept nogil
@@ -44,6 +46,7 @@ cdef extern from "_socketcan.h":
 
 
 cdef enum:
+    N_AS_NS = 1_000_000_000        # of a frame that no layer sends
     PAUSE_NS = 100_000             # between two tries while the queue of the interface is full
     RECEIVE_BUFFER = 8_388_608     # bytes of kernel memory, which counts about 1 KiB a frame
 
@@ -258,24 +261,27 @@ cdef class CanSocket:
         cdef SocketPort port = SocketPort(self)
         cdef Frame frame
         frame_of_message(message, &frame)
-        port.put(&frame)
-        port.flush()
+        port.put(&frame, N_AS_NS)
+        port.flush(N_AS_NS)
+
+
+cdef inline bint is_full(int number) noexcept nogil:
+    """ENOBUFS: the queue of the interface is full, which no poll() tells about."""
+    return number == ENOBUFS or number == EAGAIN
 
 
 cdef class SocketPort(FramePort):
-    """SocketPort(can_socket, n_as=1.0)\n--\n\n
+    """SocketPort(can_socket)\n--\n\n
     Sends the frames of one engine on a CanSocket, up to 64 of them with one system call.
 
-    A full queue of the interface (ENOBUFS) is waited for, without the GIL.
+    A full queue of the interface (ENOBUFS) is waited for up to N_As (ISO 15765-2, 9.8.1), without the GIL.
 
     :param can_socket: :class:`CanSocket`
-    :param n_as: N_As (ISO 15765-2, 9.8.1): seconds to wait for room at the most.
     """
 
     cdef isotp_batch *batch
     cdef int waiting               # frames in `batch`
     cdef CanSocket socket
-    cdef int64_t n_as_ns
 
     def __cinit__(self, *args, **kwargs):
         self.batch = new_batch()
@@ -283,34 +289,34 @@ cdef class SocketPort(FramePort):
     def __dealloc__(self):
         free(self.batch)
 
-    def __init__(self, CanSocket can_socket not None, double n_as=1.0):
+    def __init__(self, CanSocket can_socket not None):
         self.socket = can_socket
-        self.n_as_ns = <int64_t>(n_as * 1e9)
 
-    cdef int put(self, const Frame *frame) except -1:
+    cdef int put(self, const Frame *frame, int64_t n_as_ns) except -1:
         cdef Frame *frames = isotp_batch_frames(self.batch)
         if self.waiting == ISOTP_BATCH:
-            self.flush()
+            self.flush(n_as_ns)
         memcpy(frames + self.waiting, frame, sizeof(Frame))
         self.waiting += 1
         return 0
 
-    cdef int flush(self) except -1:
+    cdef int flush(self, int64_t n_as_ns) except -1:
         cdef int count = self.waiting
         cdef int number
         if count == 0:
             return 0
         self.waiting = 0
         with nogil:
-            number = self._write(count)
-        if number in (ENOBUFS, EAGAIN):
-            raise OSError(
-                number, f"the transmit queue of {self.socket.interface} stayed full for N_As ({self.n_as_ns / 1e9} s)")
+            number = self._write(count, n_as_ns)
+        if is_full(number):
+            raise TransmitTimeoutError(
+                f"the transmit queue of {self.socket.interface} stayed full for {n_as_ns / 1e9} s"
+            ) from self.socket._error(number)
         if number != 0:
             raise self.socket._error(number)
         return 0
 
-    cdef int _write(self, int count) noexcept nogil:
+    cdef int _write(self, int count, int64_t n_as_ns) noexcept nogil:
         """Send `count` frames; 0 or an errno."""
         cdef int first = 0
         cdef int sent
@@ -325,8 +331,7 @@ cdef class SocketPort(FramePort):
             number = errno
             if number == EINTR:
                 continue
-            # ENOBUFS: the queue of the interface is full, which no poll() tells about
-            if (number != ENOBUFS and number != EAGAIN) or isotp_monotonic_ns() - since > self.n_as_ns:
+            if not is_full(number) or isotp_monotonic_ns() - since >= n_as_ns:
                 return number
             isotp_sleep_ns(PAUSE_NS)
         return 0

@@ -26,6 +26,7 @@ __all__ = [
     "OverflowError",
     "ReceptionInterruptedWithFirstFrameError",
     "ReceptionInterruptedWithSingleFrameError",
+    "TransmitTimeoutError",
     "UnexpectedConsecutiveFrameError",
     "UnexpectedFlowControlError",
     "UnsuportedWaitFrameError",
@@ -38,7 +39,12 @@ class IsoTpError(Exception):
     """Base of every error of this package.
 
     Catch this one, or test with ``isinstance`` in an ``error_handler``, to treat all of them alike.
+
+    ``target`` is what the layer's ``receive_into`` gave for the message whose reception this error ended, now
+    filled in part; None otherwise.
     """
+
+    target: object = None
 
 
 class CallbackError(IsoTpError):
@@ -74,6 +80,15 @@ class BadGeneratorError(IsoTpError):
 
     The size is announced in the Single Frame or First Frame (SF_DL, FF_DL; 9.6.2.1, 9.6.3.1) and cannot be
     taken back, so the transmission stops. Give the number of bytes that the generator really yields.
+    """
+
+
+class TransmitTimeoutError(IsoTpError):
+    """A frame found no room in the transmit queue of the bus in time.
+
+    N_As elapsed, or N_Ar if the frame was our Flow Control (N_TIMEOUT_A, 9.8.2): the message is given up. What the
+    driver said last is ``__cause__``. Nobody acknowledges frames on the bus, it is overloaded, or it is off; the
+    parameter ``tx_frame_timeout`` allows more time.
     """
 
 

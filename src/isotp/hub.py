@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
+from isotp._callbacks import Courier
 from isotp._core import CanMessage
 from isotp.address import Address, AsymmetricAddress
 from isotp.protocol import TransportLayer, check_bus, check_notifier, frame_from_python_can, send_on_bus
@@ -19,6 +21,7 @@ __all__ = ["Hub", "HubSession"]
 # How long a read of a python-can bus may keep its thread from noticing that it is to stop, in seconds.
 _BUS_READ_TIMEOUT = 0.2
 _SOCKET_READ_TIMEOUT = 3600.0
+_CALLBACK_THREADS = 4
 
 
 class _Table:
@@ -159,9 +162,12 @@ class _Sender:
         self.bus = bus
         self._one_at_a_time = threading.Lock()
 
-    def send(self, message: CanMessage) -> None:
+    def connect(self, session: HubSession) -> None:
+        session.txfn = lambda message: self.send(message, session.params.tx_frame_timeout / 1000)
+
+    def send(self, message: CanMessage, n_as: float) -> None:
         with self._one_at_a_time:
-            send_on_bus(self.bus, message)
+            send_on_bus(self.bus, message, n_as)
 
 
 class _BusPort(_ThreadedPort):
@@ -179,7 +185,7 @@ class _BusPort(_ThreadedPort):
         """Filters of the bus are its owner's: others may read it too."""
 
     def connect(self, session: HubSession) -> None:
-        session.txfn = self._sender.send
+        self._sender.connect(session)
 
     def _wake(self) -> None:
         """A python-can bus can not be woken: its read ends by itself."""
@@ -216,7 +222,7 @@ class _NotifierPort:
         """The notifier brings all frames."""
 
     def connect(self, session: HubSession) -> None:
-        session.txfn = self._sender.send
+        self._sender.connect(session)
 
     def _on_message(self, received: can.Message) -> None:
         if self._hub is not None:
@@ -232,6 +238,7 @@ class HubSession(TransportLayer):
         self.hub = hub
         self.receive_addresses: tuple[Address | AsymmetricAddress, ...] = ()
         super().__init__(rxfn=self._no_frame, txfn=self._no_bus, address=address, **kwargs)
+        self._courier = Courier(hub._executor, self._report_callback_error)
         self.receive_also(also)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
@@ -260,10 +267,13 @@ class HubSession(TransportLayer):
         self.hub._address_changed(self)
 
     def _start_reading(self) -> None:
+        self.courier = self._courier
         self.hub._enlist(self)
 
     def _stop_reading(self) -> None:
         self.hub._dismiss(self)
+        self.courier = None
+        self._courier.clear()
 
 
 class Hub:
@@ -271,6 +281,8 @@ class Hub:
 
     :param bus: a python-can bus, or the name of a CAN interface of Linux (`can0`) for a raw socket.
     :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
+    :param executor: runs `on_message` and `error_handler` of the sessions, each session's one after the other, so that
+        a slow one holds nobody else up. None: four threads of the hub's own, which exist once they are needed.
 
     Each frame is found its sessions by its identifier, so the cost of a frame does not grow with their number. Reading
     begins with the first session that is started. Close the hub after use, or use it as a context manager.
@@ -281,8 +293,12 @@ class Hub:
     :raises NotImplementedError: for the name of an interface, on other systems than Linux.
     """
 
-    def __init__(self, bus: can.BusABC | str, notifier: can.Notifier | None = None) -> None:
+    def __init__(
+        self, bus: can.BusABC | str, notifier: can.Notifier | None = None, executor: Executor | None = None
+    ) -> None:
         self._port: _Port
+        self._given_executor = executor
+        self._own_executor: ThreadPoolExecutor | None = None
         if notifier is not None:
             if isinstance(bus, str):
                 raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
@@ -319,6 +335,16 @@ class Hub:
         for session in self.sessions:
             session.stop()
         self._port.close()
+        if self._own_executor is not None:
+            self._own_executor.shutdown(wait=False)
+
+    def _executor(self) -> Executor:
+        if self._given_executor is not None:
+            return self._given_executor
+        with self._changing:
+            if self._own_executor is None:
+                self._own_executor = ThreadPoolExecutor(_CALLBACK_THREADS, "isotp hub callback")
+            return self._own_executor
 
     def __enter__(self) -> Hub:
         return self

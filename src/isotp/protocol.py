@@ -33,7 +33,7 @@ from isotp._core import (
     sharpen_timers,
 )
 from isotp.address import Address, AsymmetricAddress
-from isotp.errors import IsoTpError
+from isotp.errors import IsoTpError, TransmitTimeoutError
 from isotp.errors import IsotpError as IsotpError
 from isotp.params import Params as _Params
 from isotp.tools import FiniteByteGenerator as FiniteByteGenerator
@@ -46,8 +46,6 @@ __all__ = ["PDU", "CanStack", "NotifierBasedCanStack", "RateLimiter", "Transport
 
 _Documented = TypeVar("_Documented", bound=Callable[..., Any])
 
-# N_As (ISO 15765-2, 9.8.1), in seconds: how long a frame may take to get on the bus.
-_N_AS = 1.0
 _PAUSE_WHILE_FULL = 0.0005
 _FULL = re.compile(r"(?<![a-z])full(?![a-z])", re.IGNORECASE)
 
@@ -151,6 +149,13 @@ class TransportLayerLogic(Engine):
     :param error_handler: called with each :class:`isotp.IsoTpError` that happens on the bus.
     :param params: parameters by name, see :class:`Params`.
     :param post_send_callback: called with the :class:`SendRequest` that a call of :meth:`send` queued.
+    :param on_message: called as `on_message(payload, address, timestamp)` with each message received, which then
+        does not go to :meth:`recv`: the address that it came in on, and the time of its last frame in ns as
+        `time.monotonic_ns()` has it.
+    :param receive_into: called with the length of each segmented message that begins; gives what to put it into
+        as it comes: a writable buffer, or a callable that is given `bytes` piece by piece. The message is then
+        that object, for :meth:`recv` and `on_message`. None: a bytearray, as ever. A message that breaks off
+        is told by the attribute `target` of the error. Mind the parameter `max_frame_size`.
     :raises ValueError: if the address is missing or partial, or a parameter has a value that it can not have.
     """
 
@@ -167,6 +172,8 @@ class TransportLayerLogic(Engine):
     ErrorHandler: TypeAlias = Callable[[IsoTpError], Any]
     SendGenerator: TypeAlias = tuple[Generator[int, None, None], int]
     PostSendCallback: TypeAlias = Callable[[_core.SendRequest], Any]
+    OnMessage: TypeAlias = Callable[[Any, Address | AsymmetricAddress, int], Any]
+    ReceiveInto: TypeAlias = Callable[[int], Any]
 
     class RxState(enum.Enum):
         """What reception waits for."""
@@ -205,6 +212,8 @@ class TransportLayerLogic(Engine):
         error_handler: ErrorHandler | None = None,
         params: Mapping[str, Any] | None = None,
         post_send_callback: PostSendCallback | None = None,
+        on_message: OnMessage | None = None,
+        receive_into: ReceiveInto | None = None,
     ) -> None:
         self.params = self.Params()
         if params is not None:
@@ -214,6 +223,8 @@ class TransportLayerLogic(Engine):
         self.txfn = txfn
         self.error_handler = error_handler
         self.post_send_callback = post_send_callback
+        self.on_message = on_message
+        self.receive_into = receive_into
         self.timings = {
             (self.RxState.IDLE, self.TxState.IDLE): 0.02,
             (self.RxState.IDLE, self.TxState.WAIT_FC): 0.005,
@@ -328,6 +339,8 @@ RxFn = TransportLayerLogic.RxFn
 TxFn = TransportLayerLogic.TxFn
 ErrorHandler = TransportLayerLogic.ErrorHandler
 PostSendCallback = TransportLayerLogic.PostSendCallback
+OnMessage = TransportLayerLogic.OnMessage
+ReceiveInto = TransportLayerLogic.ReceiveInto
 
 
 class TransportLayer(TransportLayerLogic):
@@ -357,6 +370,8 @@ class TransportLayer(TransportLayerLogic):
         params: Mapping[str, Any] | None = None,
         read_timeout: float = 0.05,
         post_send_callback: PostSendCallback | None = None,
+        on_message: OnMessage | None = None,
+        receive_into: ReceiveInto | None = None,
     ) -> None:
         self.started = False
         self.main_thread: threading.Thread | None = None
@@ -364,7 +379,9 @@ class TransportLayer(TransportLayerLogic):
         self.events = self.Events()
         self._sleeper = Sleeper()
         self._rxfn_lateness = _LEAST_LATENESS
-        super().__init__(rxfn, txfn, address, error_handler, params, post_send_callback)
+        super().__init__(
+            rxfn, txfn, address, error_handler, params, post_send_callback, on_message, receive_into
+        )
 
     @property
     def relay_thread(self) -> threading.Thread | None:
@@ -561,10 +578,11 @@ def frame_from_python_can(msg: can.Message | None) -> CanMessage | None:
 _python_can_to_isotp_message = frame_from_python_can
 
 
-def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
-    """Send a frame on a python-can bus; waits for room while the transmit queue of its driver is full (N_As).
+def send_on_bus(bus: can.BusABC, msg: CanMessage, n_as: float = 1.0) -> None:
+    """Send a frame on a python-can bus; waits up to `n_as` seconds while the transmit queue of its driver is full.
 
-    :raises can.CanError: if the bus refuses the frame, or the queue stays full.
+    :raises can.CanError: if the bus refuses the frame.
+    :raises isotp.TransmitTimeoutError: if the queue stays full.
     """
     # Whoever has a bus has imported it: no import for each frame.
     message = sys.modules["can"].Message(
@@ -579,7 +597,7 @@ def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
     except _python_can().CanError as error:
         if not _says_queue_is_full(error):
             raise
-        _send_when_there_is_room(bus, message)
+        _send_when_there_is_room(bus, message, n_as)
 
 
 def _says_queue_is_full(error: can.CanError) -> bool:
@@ -587,15 +605,19 @@ def _says_queue_is_full(error: can.CanError) -> bool:
     return error.error_code == errno.ENOBUFS or _FULL.search(str(error)) is not None
 
 
-def _send_when_there_is_room(bus: can.BusABC, message: can.Message) -> None:
-    deadline = time.monotonic() + _N_AS
+def _send_when_there_is_room(bus: can.BusABC, message: can.Message, n_as: float) -> None:
+    deadline = time.monotonic() + n_as
     while True:
         time.sleep(_PAUSE_WHILE_FULL)
         try:
             return bus.send(message)
         except _python_can().CanError as error:
-            if not _says_queue_is_full(error) or time.monotonic() >= deadline:
+            if not _says_queue_is_full(error):
                 raise
+            if time.monotonic() >= deadline:
+                raise TransmitTimeoutError(
+                    f"the transmit queue of {bus.channel_info} stayed full for {n_as} s"
+                ) from error
 
 
 def python_can_tx_canbus_3plus(owner: BusOwner, msg: CanMessage) -> None:
@@ -691,7 +713,7 @@ class CanStack(TransportLayer):
 
     def tx_canbus(self, msg: CanMessage) -> None:
         """Send a frame on the bus."""
-        python_can_tx_canbus_3plus(self, msg)
+        send_on_bus(self.bus, msg, self.params.tx_frame_timeout / 1000)
 
 
 class NotifierBasedCanStack(TransportLayer):
@@ -716,10 +738,13 @@ class NotifierBasedCanStack(TransportLayer):
         check_notifier(notifier)
         self.notifier = notifier
         self.buffered_reader: Callable[[can.Message], None] | None = None
-        super().__init__(rxfn=self._no_frame, txfn=_make_python_can_tx_func(self), **kwargs)
+        super().__init__(rxfn=self._no_frame, txfn=self._send_on_bus, **kwargs)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A layer that was not started hears nothing: the notifier does not know it."""
+
+    def _send_on_bus(self, msg: CanMessage) -> None:
+        send_on_bus(self.bus, msg, self.params.tx_frame_timeout / 1000)
 
     def _start_reading(self) -> None:
         self.buffered_reader = self._on_message_received
