@@ -4,8 +4,8 @@ Both packages, on python-can's virtual bus, by turns, every turn a process of it
 
 .. code-block:: sh
 
-    python -m benchmarks.timing
-    python -m benchmarks.timing 'stmin-*' --rounds 3
+    python -m benchmarks.started
+    python -m benchmarks.started 'stmin-*' --rounds 3
 
 Every figure is a time or a cost: less is better. Threads run on all cores, as those of users do.
 """
@@ -47,7 +47,7 @@ MakeLayer = Callable[[can.BusABC, isotp.Address, ExitStack], isotp.TransportLaye
 
 
 @dataclass(frozen=True)
-class TimingCase:
+class StartedCase:
     """One thing to measure; `measure` takes about as many seconds as it is given, and returns figures by name."""
 
     name: str
@@ -94,7 +94,7 @@ def notifier_stack(bus: can.BusABC, address: isotp.Address, cleanup: ExitStack) 
 MAKERS: dict[str, MakeLayer] = {"CanStack": can_stack, "NotifierBasedCanStack": notifier_stack}
 
 
-def started(layer: isotp.TransportLayer, cleanup: ExitStack) -> isotp.TransportLayer:
+def running(layer: isotp.TransportLayer, cleanup: ExitStack) -> isotp.TransportLayer:
     layer.start()
     cleanup.callback(layer.stop)
     return layer
@@ -135,7 +135,7 @@ def tester_and_ecu(make: MakeLayer) -> Iterator[tuple[isotp.TransportLayer, isot
     with ExitStack() as cleanup:
         buses = [open_bus("timing", cleanup) for _ in range(2)]
         tester, ecu = (
-            started(make(bus, address, cleanup), cleanup)
+            running(make(bus, address, cleanup), cleanup)
             for bus, address in zip(buses, (TESTER, ECU), strict=True)
         )
         yield tester, ecu, cleanup
@@ -185,7 +185,7 @@ def gaps(make: MakeLayer, stmin: int, gap: float, seconds: float) -> Figures:
     count = frames_to_send(gap, seconds)
     with ExitStack() as cleanup:
         ours, theirs = (open_bus("timing", cleanup) for _ in range(2))
-        layer = started(make(ours, TESTER, cleanup), cleanup)
+        layer = running(make(ours, TESTER, cleanup), cleanup)
         layer.send(bytes(6 + 7 * count))
         next_frame(theirs)
         theirs.send(can.Message(arbitration_id=0x7E8, data=[0x30, 0, stmin], is_extended_id=False))
@@ -215,7 +215,7 @@ def gaps_without_bus(stmin: int, gap: float, seconds: float) -> Figures:
             all_sent.set()
 
     with ExitStack() as cleanup:
-        layer = started(isotp.TransportLayer(rxfn, txfn, TESTER, raise_error), cleanup)
+        layer = running(isotp.TransportLayer(rxfn, txfn, TESTER, raise_error), cleanup)
         layer.send(bytes(6 + 7 * count))
         if not all_sent.wait(PATIENCE_S + 2 * count * gap):
             raise RuntimeError(f"only {len(times)} of {count} frames were sent")
@@ -243,7 +243,7 @@ IDLE_STACKS = 100
 def own_buses(cleanup: ExitStack) -> None:
     """Start a CanStack for each of many pairs of identifiers, each on a bus of its own, on one channel."""
     for k in range(IDLE_STACKS):
-        started(can_stack(open_bus("timing", cleanup), pair_of_identifiers(k), cleanup), cleanup)
+        running(can_stack(open_bus("timing", cleanup), pair_of_identifiers(k), cleanup), cleanup)
 
 
 def one_notifier(cleanup: ExitStack) -> None:
@@ -252,7 +252,7 @@ def one_notifier(cleanup: ExitStack) -> None:
     notifier = can.Notifier(bus, [])
     cleanup.callback(notifier.stop)
     for k in range(IDLE_STACKS):
-        started(isotp.NotifierBasedCanStack(bus, notifier, address=pair_of_identifiers(k)), cleanup)
+        running(isotp.NotifierBasedCanStack(bus, notifier, address=pair_of_identifiers(k)), cleanup)
 
 
 def one_hub(cleanup: ExitStack) -> None:
@@ -276,7 +276,7 @@ def idle(start_all: Callable[[ExitStack], None], seconds: float) -> Figures:
         start_all(cleanup)
         time.sleep(min(seconds, 1.0))
         cpu, start = time.process_time_ns(), time.perf_counter_ns()
-        time.sleep(max(seconds, 2.0))
+        time.sleep(2 * seconds)
         share = (time.process_time_ns() - cpu) / (time.perf_counter_ns() - start)
         return {"% of a core": 100 * share, "threads": threading.active_count() - 1}
 
@@ -296,7 +296,7 @@ def read_data_by_identifier(make: MakeLayer, seconds: float) -> Figures:
     durations = []
     with ExitStack() as cleanup:
         buses = [open_bus("timing", cleanup) for _ in range(2)]
-        ecu = started(make(buses[0], ECU, cleanup), cleanup)
+        ecu = running(make(buses[0], ECU, cleanup), cleanup)
         thread(answering(ecu, lambda request: bytes([0x62, *request[1:]]) + VIN.encode()), cleanup)
         # The connection starts and stops its layer itself.
         connection = PythonIsoTpConnection(make(buses[1], TESTER, cleanup))
@@ -311,26 +311,26 @@ def read_data_by_identifier(make: MakeLayer, seconds: float) -> Figures:
     return microseconds(durations[len(durations) // 10 :], ("mean", "p50", "p99"))
 
 
-def cases() -> Iterator[TimingCase]:
+def cases() -> Iterator[StartedCase]:
     """Yield every case."""
     for layer, make in MAKERS.items():
         for length in (8, 4095):
-            yield TimingCase(
+            yield StartedCase(
                 f"exchange-{length}-{layer}",
                 f"A request of {length} bytes and its answer, BS 8: how long does a user wait for an ECU's answer?",
                 partial(exchange, make, length, False),
             )
-        yield TimingCase(
+        yield StartedCase(
             f"exchange-8-busy-{layer}",
             "The same with 8 bytes, while another thread of the program computes in Python.",
             partial(exchange, make, 8, True),
         )
-        yield TimingCase(
+        yield StartedCase(
             f"stream-4095-{layer}",
             "Messages of 4095 bytes one after the other, BS 8: how fast can an ECU be flashed?",
             partial(stream, make),
         )
-        yield TimingCase(
+        yield StartedCase(
             f"udsoncan-{layer}",
             "udsoncan reads a VIN in a loop: what of it all does a tester feel?",
             partial(read_data_by_identifier, make),
@@ -338,12 +338,12 @@ def cases() -> Iterator[TimingCase]:
     for stmin, gap in ((5, 0.005), (1, 0.001), (0xF5, 0.0005), (0xF1, 0.0001)):
         text = f"STmin {gap * 1e6:g} us"
         for layer, make in MAKERS.items():
-            yield TimingCase(
+            yield StartedCase(
                 f"stmin-{gap * 1e6:g}-{layer}",
                 f"{text}: no gap may be shorter for the receiver, each microsecond more is lost.",
                 partial(gaps, make, stmin, gap),
             )
-        yield TimingCase(
+        yield StartedCase(
             f"stmin-{gap * 1e6:g}-txfn",
             f"{text}, with a txfn that costs nothing: the layer's own share.",
             partial(gaps_without_bus, stmin, gap),
@@ -353,7 +353,7 @@ def cases() -> Iterator[TimingCase]:
         ("NotifierBasedCanStack", one_notifier),
         ("Hub", one_hub),
     ):
-        yield TimingCase(
+        yield StartedCase(
             f"idle-{name}",
             f"{IDLE_STACKS} started layers on one bus, and nothing to do: what do they cost?",
             partial(idle, start_all),
@@ -366,9 +366,9 @@ CASES = {case.name: case for case in cases()}
 # --- by turns ---
 
 
-def turn(side: Side, case: TimingCase, seconds: float) -> Figures:
+def turn(side: Side, case: StartedCase, seconds: float) -> Figures:
     """Have a case measured on a side, in a process of its own; RuntimeError with its error output if it fails."""
-    command = [str(side.python), "-m", "benchmarks.timing", case.name, "--seconds", str(seconds)]
+    command = [str(side.python), "-m", "benchmarks.started", case.name, "--seconds", str(seconds)]
     command += ["--turn", side.distribution, "--version", side.version]
     return {name: float(value) for name, value in run_process(side, case.name, command).items()}
 
@@ -376,7 +376,7 @@ def turn(side: Side, case: TimingCase, seconds: float) -> Figures:
 Turns = Sequence[tuple[Mapping[str, float], Mapping[str, float]]]
 
 
-def rows(case: TimingCase, turns: Turns) -> list[list[str]]:
+def rows(case: StartedCase, turns: Turns) -> list[list[str]]:
     """Return the table's rows for a case: the least of ours and of the peer's, and the ratio of neighbours."""
     result = []
     for figure in turns[0][0]:
@@ -389,7 +389,7 @@ def rows(case: TimingCase, turns: Turns) -> list[list[str]]:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = argparse.ArgumentParser(prog="python -m benchmarks.timing", description=__doc__.split("\n")[0])
+    result = argparse.ArgumentParser(prog="python -m benchmarks.started", description=__doc__.split("\n")[0])
     result.add_argument(
         "cases", nargs="*", metavar="CASE", help="cases to run, such as stmin-* (default: all)"
     )
@@ -405,7 +405,7 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def choose(patterns: Sequence[str]) -> list[TimingCase]:
+def choose(patterns: Sequence[str]) -> list[StartedCase]:
     """Return the cases that match any pattern, or all; ValueError for a pattern that matches none."""
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in CASES):
