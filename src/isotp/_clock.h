@@ -94,6 +94,7 @@ static inline void isotp_wait_until(int64_t when, int64_t busy, int64_t *late) {
             isotp_sleep_until(waking);
             now = isotp_monotonic_ns();
             if (now < waking) continue;
+            if (busy == 0) break;
             /* Up by half of what it lacks, down by little: about one sleep in ten is later than the estimate. */
             missed = now - waking < busy ? now - waking : busy;
             *late += missed > *late ? (missed - *late + 1) / 2 : (missed - *late) / 16;
