@@ -27,13 +27,14 @@ from isotp._core import (
     MessageQueue,
     RateLimiter,
     Sleeper,
+    TryAgain,
     dlc_of,
     monotonic_ns,
     nearest_can_fd_size,
     sharpen_timers,
 )
 from isotp.address import Address, AsymmetricAddress
-from isotp.errors import IsoTpError, TransmitTimeoutError
+from isotp.errors import IsoTpError
 from isotp.errors import IsotpError as IsotpError
 from isotp.params import Params as _Params
 from isotp.tools import FiniteByteGenerator as FiniteByteGenerator
@@ -46,7 +47,6 @@ __all__ = ["PDU", "CanStack", "NotifierBasedCanStack", "RateLimiter", "Transport
 
 _Documented = TypeVar("_Documented", bound=Callable[..., Any])
 
-_PAUSE_WHILE_FULL = 0.0005
 _FULL = re.compile(r"(?<![a-z])full(?![a-z])", re.IGNORECASE)
 
 # How late (s) a rxfn may be when its time-out is over; what it is found to be is kept within these limits. A layer
@@ -578,46 +578,35 @@ def frame_from_python_can(msg: can.Message | None) -> CanMessage | None:
 _python_can_to_isotp_message = frame_from_python_can
 
 
-def send_on_bus(bus: can.BusABC, msg: CanMessage, n_as: float = 1.0) -> None:
-    """Send a frame on a python-can bus; waits up to `n_as` seconds while the transmit queue of its driver is full.
+def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
+    """Send a frame on a python-can bus; does not wait.
 
     :raises can.CanError: if the bus refuses the frame.
-    :raises isotp.TransmitTimeoutError: if the queue stays full.
+    :raises isotp._core.TryAgain: if the transmit queue of its driver is full; a layer then does.
     """
+    try:
+        bus.send(_frame_for_python_can(msg))
+    except _python_can().CanError as error:
+        if not _says_queue_is_full(error):
+            raise
+        raise TryAgain(str(error)) from error
+
+
+def _frame_for_python_can(msg: CanMessage) -> can.Message:
     # Whoever has a bus has imported it: no import for each frame.
-    message = sys.modules["can"].Message(
+    message: can.Message = sys.modules["can"].Message(
         arbitration_id=msg.arbitration_id,
         data=msg.data,
         is_extended_id=msg.is_extended_id,
         is_fd=msg.is_fd,
         bitrate_switch=msg.bitrate_switch,
     )
-    try:
-        bus.send(message)
-    except _python_can().CanError as error:
-        if not _says_queue_is_full(error):
-            raise
-        _send_when_there_is_room(bus, message, n_as)
+    return message
 
 
 def _says_queue_is_full(error: can.CanError) -> bool:
     # SocketCAN reports ENOBUFS; other drivers only have a text, as "Transmit buffer full", "XL_ERR_QUEUE_IS_FULL".
     return error.error_code == errno.ENOBUFS or _FULL.search(str(error)) is not None
-
-
-def _send_when_there_is_room(bus: can.BusABC, message: can.Message, n_as: float) -> None:
-    deadline = time.monotonic() + n_as
-    while True:
-        time.sleep(_PAUSE_WHILE_FULL)
-        try:
-            return bus.send(message)
-        except _python_can().CanError as error:
-            if not _says_queue_is_full(error):
-                raise
-            if time.monotonic() >= deadline:
-                raise TransmitTimeoutError(
-                    f"the transmit queue of {bus.channel_info} stayed full for {n_as} s"
-                ) from error
 
 
 def python_can_tx_canbus_3plus(owner: BusOwner, msg: CanMessage) -> None:
@@ -713,7 +702,7 @@ class CanStack(TransportLayer):
 
     def tx_canbus(self, msg: CanMessage) -> None:
         """Send a frame on the bus."""
-        send_on_bus(self.bus, msg, self.params.tx_frame_timeout / 1000)
+        python_can_tx_canbus_3plus(self, msg)
 
 
 class NotifierBasedCanStack(TransportLayer):
@@ -738,13 +727,10 @@ class NotifierBasedCanStack(TransportLayer):
         check_notifier(notifier)
         self.notifier = notifier
         self.buffered_reader: Callable[[can.Message], None] | None = None
-        super().__init__(rxfn=self._no_frame, txfn=self._send_on_bus, **kwargs)
+        super().__init__(rxfn=self._no_frame, txfn=_make_python_can_tx_func(self), **kwargs)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A layer that was not started hears nothing: the notifier does not know it."""
-
-    def _send_on_bus(self, msg: CanMessage) -> None:
-        send_on_bus(self.bus, msg, self.params.tx_frame_timeout / 1000)
 
     def _start_reading(self) -> None:
         self.buffered_reader = self._on_message_received
