@@ -142,7 +142,8 @@ cdef class CanSocket:
         """
         filters = []
         if identifiers is not None:
-            identifiers = set(identifiers)
+            if not isinstance(identifiers, dict):
+                identifiers = set(identifiers)
             if len(identifiers) <= CAN_RAW_FILTER_MAX:
                 for identifier in identifiers:
                     mask = CAN_EFF_MASK if identifier & <uint32_t>CAN_EFF_FLAG else CAN_SFF_MASK

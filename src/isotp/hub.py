@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from isotp._callbacks import Courier
@@ -21,7 +21,6 @@ __all__ = ["Hub", "HubSession"]
 # How long a read of a python-can bus may keep its thread from noticing that it is to stop, in seconds.
 _BUS_READ_TIMEOUT = 0.2
 _SOCKET_READ_TIMEOUT = 3600.0
-_CALLBACK_THREADS = 4
 
 
 class _Table:
@@ -241,7 +240,7 @@ class HubSession(TransportLayer):
         self.receive_also(also)
 
     def _new_courier(self) -> Courier | None:
-        return Courier(self.hub._executor, self._report_callback_error)
+        return Courier(self._report_callback_error, self.hub.executor)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A session that was not started hears nothing."""
@@ -285,7 +284,7 @@ class Hub:
     :param bus: a python-can bus, or the name of a CAN interface of Linux (`can0`) for a raw socket.
     :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
     :param executor: runs `on_message` and `error_handler` of the sessions, each session's one after the other, so that
-        a slow one holds nobody else up. None: four threads of the hub's own, which exist once they are needed.
+        a slow one holds nobody else up. None: up to four threads of the package, which start as they are needed.
 
     Each frame is found its sessions by its identifier, so the cost of a frame does not grow with their number. Reading
     begins with the first session that is started. Close the hub after use, or use it as a context manager.
@@ -301,8 +300,7 @@ class Hub:
     ) -> None:
         if notifier is not None and isinstance(bus, str):
             raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
-        self._given_executor = executor
-        self._own_executor: ThreadPoolExecutor | None = None
+        self.executor = executor
         self._port = self._open_port(bus, notifier)
         self.bus = bus
         self.table = _Table()
@@ -337,16 +335,6 @@ class Hub:
         for session in self.sessions:
             session.stop()
         self._port.close()
-        if self._own_executor is not None:
-            self._own_executor.shutdown(wait=False)
-
-    def _executor(self) -> Executor:
-        if self._given_executor is not None:
-            return self._given_executor
-        with self._changing:
-            if self._own_executor is None:
-                self._own_executor = ThreadPoolExecutor(_CALLBACK_THREADS, "isotp hub callback")
-            return self._own_executor
 
     def __enter__(self) -> Hub:
         return self

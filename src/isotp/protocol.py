@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from isotp import _core, _timekeeper, tools
+from isotp._callbacks import Courier
 from isotp._core import (
     CanMessage,
     Engine,
@@ -708,6 +709,9 @@ class CanStack(TransportLayer):
 class NotifierBasedCanStack(TransportLayer):
     """The transport layer on a python-can bus that a `can.Notifier` reads; needs no thread of its own.
 
+    Started, it calls `on_message` and `error_handler` on threads that the package has for that, so that neither the
+    notifier nor another stack has to wait for them.
+
     :param bus: `can.BusABC` to send on.
     :param notifier: `can.Notifier` that reads the bus.
 
@@ -727,12 +731,14 @@ class NotifierBasedCanStack(TransportLayer):
         check_notifier(notifier)
         self.notifier = notifier
         self.buffered_reader: Callable[[can.Message], None] | None = None
+        self._courier = Courier(self._report_callback_error)
         super().__init__(rxfn=self._no_frame, txfn=_make_python_can_tx_func(self), **kwargs)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A layer that was not started hears nothing: the notifier does not know it."""
 
     def _start_reading(self) -> None:
+        self.courier = self._courier
         self.buffered_reader = self._on_message_received
         self.notifier.add_listener(self.buffered_reader)
 
@@ -740,6 +746,8 @@ class NotifierBasedCanStack(TransportLayer):
         reader, self.buffered_reader = self.buffered_reader, None
         if reader is not None:
             self.notifier.remove_listener(reader)
+        self.courier = None
+        self._courier.clear()
 
     def _on_message_received(self, msg: can.Message) -> None:
         message = _python_can_to_isotp_message(msg)

@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,9 +22,10 @@ import pytest
 
 import isotp
 from isotp import Address, AddressingMode
+from tests.kernel.ends import run
 
 if TYPE_CHECKING:
-    from conftest import RawBus
+    from conftest import FullQueue, RawBus
 
 pytestmark = pytest.mark.kernel
 
@@ -634,33 +634,6 @@ def test_stmin_is_kept(make_raw: MakeStack) -> None:
 
 
 # --- A full queue -------------------------------------------------------------------------------------------
-
-
-def run(*command: str) -> None:
-    program = shutil.which(command[0], path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-    assert program is not None, f"{command[0]} is missing: apt-get install iproute2"
-    done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}: {done.stderr}"
-
-
-class FullQueue:
-    """vcan1 with a queue of no length: every frame is refused with ENOBUFS until there is room."""
-
-    def __init__(self) -> None:
-        run("tc", "qdisc", "replace", "dev", "vcan1", "root", "pfifo", "limit", "0")
-
-    def make_room(self) -> None:
-        run("tc", "qdisc", "del", "dev", "vcan1", "root")
-
-
-@pytest.fixture
-def full_queue() -> Iterator[FullQueue]:
-    if os.getuid() != 0:
-        pytest.skip("only root may change the queue of an interface")
-    queue = FullQueue()
-    yield queue
-    run("tc", "qdisc", "replace", "dev", "vcan1", "root", "pfifo", "limit", "1000")
-    queue.make_room()
 
 
 def test_queue_is_full_as_the_kernel_says(full_queue: FullQueue) -> None:
