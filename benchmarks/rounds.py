@@ -69,7 +69,7 @@ def report_of(side: Side, command: Sequence[str], what: str, timeout: float = TU
         timeout=timeout,
     )
     if done.returncode:
-        raise RuntimeError(f"{what} failed:\n{done.stderr}")
+        raise RuntimeError(f"{what} on {side} failed:\n{done.stderr}")
     return json.loads(done.stdout)
 
 
@@ -79,7 +79,7 @@ def run_turn(side: Side, case: Case, settings: Settings) -> Timing:
     command += ["--seconds", str(settings.seconds), "--warmup", str(settings.warmup)]
     if settings.cpu is not None:
         command += ["--cpu", str(settings.cpu)]
-    return Timing(**report_of(side, command, f"case {case.name} on {side}")["timing"])
+    return Timing(**report_of(side, command, f"case {case.name}")["timing"])
 
 
 def interleave(

@@ -143,6 +143,7 @@ cdef class Engine:
     cdef bint again
     cdef unsigned long owner       # the thread that runs the machines while busy
     cdef unsigned long reader      # the thread that calls rxfn, if the layer was started
+    cdef bint has_read             # the reader has looked for a frame, and need not do so at once
     cdef bint driven               # frames come by feed(), process() is not for the user
     cdef readonly MessageQueue inbox
     cdef public FramePort port     # where frames go without becoming CanMessages, or None

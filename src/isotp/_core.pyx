@@ -32,6 +32,8 @@ include "_protocol.pxi"
 
 cdef extern from "_clock.h":
     int64_t isotp_monotonic_ns() noexcept nogil
+    void isotp_sharpen_timers() noexcept nogil
+    void isotp_wait_until(int64_t when, int64_t busy, int64_t *late) noexcept nogil
 
 
 cdef extern from *:
@@ -140,6 +142,29 @@ cdef object make_error(OutcomeCode code, const Outcome *outcome):
 cpdef int64_t monotonic_ns() noexcept:
     """The clock of every layer: monotonic, in nanoseconds."""
     return isotp_monotonic_ns()
+
+
+def sharpen_timers():
+    """Wake the calling thread as close to its time-outs as the system can (Linux)."""
+    isotp_sharpen_timers()
+
+
+@cython.final
+cdef class Sleeper:
+    """Sleeper()\n--\n\n
+    Waits without the GIL, and never less than asked; learns how late the system wakes a thread that sleeps."""
+
+    cdef int64_t late_ns
+
+    def __cinit__(self):
+        self.late_ns = 100_000
+
+    def wait(self, int64_t delay_ns, int64_t busy_ns):
+        """Wait for `delay_ns`, at the most the last `busy_ns` of it not asleep. Less than 0: no time at all."""
+        cdef int64_t late_ns = self.late_ns
+        with nogil:
+            isotp_wait_until(isotp_monotonic_ns() + delay_ns, busy_ns, &late_ns)
+        self.late_ns = late_ns
 
 
 def nearest_can_fd_size(size):
@@ -1327,6 +1352,11 @@ cdef class Engine:
         if self._enter():
             self._drive_entered()
 
+    def _drive_unread(self):
+        """drive(), by a reader that found no frame just now: the first frame that is due goes without another look."""
+        self.has_read = True
+        self.drive()
+
     @cython.final
     cdef int feed_frames(
             self, const Frame *frames, const int64_t *arrivals, int count, int64_t heard_ns) except -1:
@@ -1583,10 +1613,11 @@ cdef class Engine:
             if is_driven:
                 message = self.inbox.pop()
                 if (message is None and self.tx.state == TX_TRANSMIT_CF and self.takes_timeout
-                        and self.owner == self.reader):
+                        and self.owner == self.reader and not self.has_read):
                     # This thread is the one that reads: while it sends a long message nobody else does.
                     # (A rxfn without a parameter might wait, and keep the message from going on.)
                     message = call_with(self._rxfn, NO_TIMEOUT)
+                self.has_read = False
             elif self.takes_timeout:
                 message = call_with(self._rxfn, rx_timeout)
             else:
@@ -2341,11 +2372,11 @@ cdef class Engine:
             return None
         return max(0, self.tx.cf_due - self._read_clock()) / 1e9
 
-    def _frame_delay(self):
-        """Seconds until STmin and the rate limiter let the next consecutive frame go; None if none is to be sent."""
+    def _frame_delay_ns(self):
+        """Time (ns) until STmin and the rate limiter let the next consecutive frame go; None if none is to be sent."""
         if self.tx.state != TX_TRANSMIT_CF:
             return None
-        return max(0, self._earliest_frame() - self._read_clock()) / 1e9
+        return max(0, self._earliest_frame() - self._read_clock())
 
     def _timer_state(self, which):
         """(start, length) in ns of the timer "fc", "cf" or "stmin"; None if it does not run."""

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import os
 import re
+import sys
 import threading
 import time
 import weakref
@@ -22,7 +23,18 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from isotp import _core, _timekeeper, tools
 from isotp._callbacks import Courier
-from isotp._core import CanMessage, Engine, MessageQueue, RateLimiter, TryAgain, dlc_of, nearest_can_fd_size
+from isotp._core import (
+    CanMessage,
+    Engine,
+    MessageQueue,
+    RateLimiter,
+    Sleeper,
+    TryAgain,
+    dlc_of,
+    monotonic_ns,
+    nearest_can_fd_size,
+    sharpen_timers,
+)
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.errors import IsotpError as IsotpError
@@ -39,10 +51,12 @@ _Documented = TypeVar("_Documented", bound=Callable[..., Any])
 
 _FULL = re.compile(r"(?<![a-z])full(?![a-z])", re.IGNORECASE)
 
-# Seconds before a consecutive frame is due that are left to wait_func; until then a layer waits for frames as well.
-_WAITED_PRECISELY = 0.002
-# How far a reader may be behind a deadline before the timekeeper steps in.
-_GUARD_NS = 20_000_000
+# How late (s) a rxfn may be when its time-out is over; what it is found to be is kept within these limits. A layer
+# waits in rxfn until so long before a consecutive frame is due, and precisely from then on.
+_LEAST_LATENESS = 0.0005
+_MOST_LATENESS = 0.02
+# The longest precise wait at a time, in ns: how long a frame that arrives meanwhile may wait.
+_PRECISE_PIECE_NS = 2_000_000
 
 _INTERNAL_TIMEOUT_IDS = range(0x7F5, 0x7FC)
 
@@ -288,7 +302,7 @@ class TransportLayerLogic(Engine):
             return Timer(0)
         start_ns, length_ns = running
         timer = Timer(length_ns / 1e9)
-        timer.start_time = time.perf_counter_ns() - (_core.monotonic_ns() - start_ns)
+        timer.start_time = time.perf_counter_ns() - (monotonic_ns() - start_ns)
         return timer
 
     def __repr__(self) -> str:
@@ -367,6 +381,8 @@ class TransportLayer(TransportLayerLogic):
         self.main_thread: threading.Thread | None = None
         self.default_read_timeout = read_timeout
         self.events = self.Events()
+        self._sleeper = Sleeper()
+        self._rxfn_lateness = _LEAST_LATENESS
         super().__init__(
             rxfn, txfn, address, error_handler, params, post_send_callback, on_message, receive_into
         )
@@ -467,9 +483,13 @@ class TransportLayer(TransportLayerLogic):
 
     def _wake_at(self, deadline_ns: int) -> None:
         self._set_wake(deadline_ns)
-        self._call_later(deadline_ns, lambda layer: layer._wake(deadline_ns))
+        self._call_later(deadline_ns, lambda layer: layer._wake(deadline_ns), self._busy_ns_now())
 
-    def _call_later(self, when_ns: int, method: Callable[[TransportLayer], object]) -> None:
+    def _busy_ns_now(self) -> int:
+        """How much of the wait for the next deadline may be busy (ns): only frames are that urgent."""
+        return int(self.params.busy_wait * 1e9) if self.is_tx_transmitting_cf() else 0
+
+    def _call_later(self, when_ns: int, method: Callable[[TransportLayer], object], busy_ns: int = 0) -> None:
         # By a weak reference: a deadline keeps no dropped layer alive.
         reference = weakref.ref(self)
 
@@ -478,12 +498,13 @@ class TransportLayer(TransportLayerLogic):
             if layer is not None:
                 method(layer)
 
-        _timekeeper.call_at(when_ns, call)
+        _timekeeper.call_at(when_ns, call, busy_ns)
 
     def _read_frames(self, events: Events) -> None:
         """The thread: waits in rxfn, or for STmin, up to the next deadline."""
         stop_requested = events.stop_requested
         self._set_reader()
+        sharpen_timers()
         events.main_thread_ready.set()
         events.relay_thread_ready.set()
         pause = 0.0
@@ -501,39 +522,69 @@ class TransportLayer(TransportLayerLogic):
 
     def _read_once(self, stop_requested: threading.Event) -> None:
         longest = self.default_read_timeout
-        delay = self._frame_delay()
-        if delay is not None:
-            if not self.blocking_rxfn and not self.is_rx_active():
-                # A rxfn without a parameter might wait, and keep the message from going on.
-                if delay > 0:
-                    self.params.wait_func(delay)
-                self.drive()
+        delay_ns = self._frame_delay_ns()
+        if delay_ns is not None:
+            if not self.blocking_rxfn:
+                if not self.is_rx_active():
+                    # A rxfn without a parameter might wait, and keep the message from going on.
+                    self._wait_for_frame_time(delay_ns)
+                    self.drive()
+                    return
+            elif delay_ns <= self._rxfn_lateness * 1e9:
+                message = self._rxfn(0.0)
+                if stop_requested.is_set():
+                    return
+                if message is not None:
+                    self.feed(message)
+                    return
+                self._wait_for_frame_time(self._frame_delay_ns())  # the read took time too
+                self._drive_unread()
                 return
-            if delay <= _WAITED_PRECISELY:
-                if delay > 0:
-                    self.params.wait_func(delay)
-                longest = 0.0
             else:
-                longest = min(longest, delay - _WAITED_PRECISELY / 2)
-        timeout = self._plan_wait(longest)
-        began = time.monotonic()
+                longest = min(longest, delay_ns / 1e9 - self._rxfn_lateness)
+        self._read_for(self._plan_wait(longest), stop_requested)
+
+    def _read_for(self, timeout: float, stop_requested: threading.Event) -> None:
+        """Read one frame, if it comes within `timeout` seconds."""
+        clock = monotonic_ns if self.clock is None else self.clock
+        began = clock()
         message = self._rxfn(timeout) if self.blocking_rxfn else self._rxfn()
+        remaining = timeout - (clock() - began) / 1e9
         self._set_wake(0)  # this thread looks at the deadline itself, right after
         if stop_requested.is_set():
             return
         if message is not None:
+            if -remaining > _MOST_LATENESS:
+                self._rxfn_lateness = _MOST_LATENESS
             self.feed(message)
             return
         self.drive()
-        remaining = timeout - (time.monotonic() - began)
         if remaining > timeout / 2:
             # rxfn does not wait: do it for it, in short pieces since frames can not wake this thread
             stop_requested.wait(min(self.sleep_time(), remaining))
+        elif remaining <= 0:
+            # The longest of late, which fades.
+            lateness = max(-remaining, self._rxfn_lateness * 0.95)
+            self._rxfn_lateness = min(max(lateness, _LEAST_LATENESS), _MOST_LATENESS)
+
+    def _wait_for_frame_time(self, delay_ns: int | None) -> None:
+        """Wait for the time of the next consecutive frame, or for a part of it."""
+        if not delay_ns:
+            return
+        if self.params.wait_func is not time.sleep:
+            self.params.wait_func(delay_ns / 1e9)
+            return
+        self._sleeper.wait(min(delay_ns, _PRECISE_PIECE_NS), self._busy_ns_now())
 
     def _guard_deadline(self, deadline_ns: int) -> None:
         """Have the timekeeper look whether a deadline was missed: rxfn may wait longer than it was asked to."""
-        when_ns = max(deadline_ns, _core.monotonic_ns()) + _GUARD_NS
-        self._call_later(when_ns, lambda layer: layer._look_after(deadline_ns))
+        # It always does so if it has done so: then nobody but the timekeeper can be in time.
+        overstays = self._rxfn_lateness >= _MOST_LATENESS
+        patience_ns = 0 if overstays else int(_MOST_LATENESS * 1e9)
+        when_ns = max(deadline_ns, monotonic_ns()) + patience_ns
+        self._call_later(
+            when_ns, lambda layer: layer._look_after(deadline_ns), self._busy_ns_now() if overstays else 0
+        )
 
 
 # Layers that were started.
@@ -584,7 +635,8 @@ def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
 
 
 def _frame_for_python_can(msg: CanMessage) -> can.Message:
-    message: can.Message = _python_can().Message(
+    # Whoever has a bus has imported it: no import for each frame.
+    message: can.Message = sys.modules["can"].Message(
         arbitration_id=msg.arbitration_id,
         data=msg.data,
         is_extended_id=msg.is_extended_id,

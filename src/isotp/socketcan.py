@@ -19,6 +19,8 @@ __all__ = ["SocketCanStack", "open_can_socket", "port_on", "receive_identifiers"
 
 # Nothing but a frame, a deadline or a wake-up ends the wait: there is no polling.
 _LONGEST_WAIT = 3600.0
+# How long before a consecutive frame is due the layer stops waiting for frames, in seconds.
+_WAITED_PRECISELY = 0.0002
 
 
 def open_can_socket(interface: str) -> CanSocket:
@@ -138,5 +140,10 @@ class SocketCanStack(TransportLayer):
 
     def _read_once(self, stop_requested: threading.Event) -> None:
         timeout = self._plan_wait(_LONGEST_WAIT)
+        if self.is_tx_transmitting_cf():
+            timeout = max(0.0, timeout - _WAITED_PRECISELY)
         if self._can.receive_for(self, timeout) == 0:
+            delay_ns = self._frame_delay_ns()
+            if delay_ns is not None and delay_ns <= _WAITED_PRECISELY * 1e9:
+                self._wait_for_frame_time(delay_ns)
             self.drive()
