@@ -7,6 +7,7 @@ from pathlib import Path
 
 from isotp import address, can_message, errors, protocol, tools, tpsock
 from isotp._installation import warn_of_shared_folder
+from isotp._records import Record, Records, record_dtype
 from isotp._version import __version__ as __version__
 from isotp.address import Address, AddressingMode, AsymmetricAddress, TargetAddressType
 from isotp.can_message import CanMessage
@@ -34,10 +35,13 @@ __all__ = [
     "Hub",
     "HubSession",
     "NotifierBasedCanStack",
+    "Record",
+    "Records",
     "SocketCanStack",
     "TargetAddressType",
     "TransportLayer",
     "TransportLayerLogic",
+    "record_dtype",
     "socket",
     *errors.__all__,
 ]
