@@ -138,7 +138,8 @@ def open(
         reading.name = source.name
         found = format or recognise(source.peek(LOOKED_AT))
         if found is None:
-            raise ValueError(f"{source.name} is no log in a known format ({', '.join(FORMATS)})")
+            why = f": {reading.problems[0].reason}" if reading.problems else ""
+            raise ValueError(f"{source.name} is no log in a known format ({', '.join(FORMATS)}){why}")
         return Capture(source, found, reading)
     except BaseException:
         source.close()
