@@ -34,6 +34,10 @@ PATTERNS: Final = {name: re.compile(rb"(?m)^[ \t]*(?:" + line.removeprefix(rb"(?
 FORMATS: Final = ("asc", "blf", "candump", "csv", "mf4", "pcap", "pcapng", "trc")
 
 
+class UnknownFormatError(ValueError):
+    """The bytes of a file are those of no log that is known."""
+
+
 def recognise(beginning: bytes) -> str | None:
     """The name of the format, one of FORMATS; None if it is none of them."""
     for magic, name in MAGIC.items():
