@@ -144,11 +144,15 @@ def seconds(function: Callable[[Path], int], path: Path, expected: int) -> float
 
 
 def measure(case: Case, folder: Path, count: int, rounds: int) -> dict[str, object]:
-    path = folder / f"{case.name.replace(' ', '-')}{case.suffix}"
+    path = folder / f"{case.name.replace(' ', '-').replace('.', '-')}{case.suffix}"
     case.write(path, count, fd=case.fd)
     functions = [read_frames, read_messages, *([read_by_python_can] if case.peer else [])]
     turns = [[seconds(function, path, count) for function in functions] for _ in range(rounds)]
-    figures: dict[str, object] = {"format": case.name, "megabytes": path.stat().st_size / 1e6, "frames": count}
+    figures: dict[str, object] = {
+        "format": case.name,
+        "megabytes": path.stat().st_size / 1e6,
+        "frames": count,
+    }
     for place, function in enumerate(functions):
         figures[function.__name__] = median(turn[place] for turn in turns)
     if case.peer:

@@ -208,14 +208,21 @@ def test_asc_with_relative_times() -> None:
 
 @pytest.mark.parametrize(
     "date",
-    ["Sam Sep 30 15:06:13.191 2017", "Sat Sep 30 03:06:13.191 pm 2017", "Mit Mär 1 15:06:13 2017", "Fri Okt 6 1:02:03 2017"],
+    [
+        "Sam Sep 30 15:06:13.191 2017",
+        "Sat Sep 30 03:06:13.191 pm 2017",
+        "Mit Mär 1 15:06:13 2017",
+        "Fri Okt 6 1:02:03 2017",
+    ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_asc_with_its_date(tmp_path: Path, date: str, encoding: str) -> None:
     """`absolute` adds the local time of the header, as python-can does if asked for it."""
     can = pytest.importorskip("can")
     log_file = tmp_path / "log.asc"
-    text = f"date {date}\nbase hex  timestamps absolute\ninternal events logged\n   1.500000 1 123 Rx d 1 00\n"
+    text = (
+        f"date {date}\nbase hex  timestamps absolute\ninternal events logged\n   1.500000 1 123 Rx d 1 00\n"
+    )
     log_file.write_bytes(text.encode(encoding))
     with can.ASCReader(io.StringIO(text), relative_timestamp=False) as reader:
         expected = next(iter(reader))
@@ -237,9 +244,16 @@ def test_asc_with_a_date_of_no_known_form() -> None:
 
 
 def blf_object(kind: int, body: bytes, time: int = 0, *, flags: int = 2, version: int = 1) -> bytes:
-    head = {1: struct.pack("<LHHQ", flags, 0, 0, time), 2: struct.pack("<LBxHQQ", flags, 0, 0, time, 0)}[version]
+    head = {1: struct.pack("<LHHQ", flags, 0, 0, time), 2: struct.pack("<LBxHQQ", flags, 0, 0, time, 0)}[
+        version
+    ]
     size = 16 + len(head) + len(body)
-    return struct.pack("<4sHHLL", b"LOBJ", 16 + len(head), version, size, kind) + head + body + bytes(len(body) % 4)
+    return (
+        struct.pack("<4sHHLL", b"LOBJ", 16 + len(head), version, size, kind)
+        + head
+        + body
+        + bytes(len(body) % 4)
+    )
 
 
 def container(objects: bytes, method: int = 2) -> bytes:
@@ -268,8 +282,14 @@ def numbers(found: list[Record]) -> list[int]:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (blf_object(86, struct.pack("<HBBL8s8x", 2, 1, 8, 0x123, bytes(8))), Record(BEGAN, 0x123, SENT, 1, bytes(8))),
-        (blf_object(1, struct.pack("<HBBL8s", 2, 0x80, 3, 0x123, b"")), Record(BEGAN, RTR | 0x123, 0, 1, bytes(3))),
+        (
+            blf_object(86, struct.pack("<HBBL8s8x", 2, 1, 8, 0x123, bytes(8))),
+            Record(BEGAN, 0x123, SENT, 1, bytes(8)),
+        ),
+        (
+            blf_object(1, struct.pack("<HBBL8s", 2, 0x80, 3, 0x123, b"")),
+            Record(BEGAN, RTR | 0x123, 0, 1, bytes(3)),
+        ),
         (
             blf_object(1, struct.pack("<HBBL8s", 0, 0, 15, EFF | 0x123, bytes(8)), 7, flags=1),
             Record(BEGAN + 70_000, EFF | 0x123, 0, 65535, bytes(8)),
@@ -279,17 +299,28 @@ def numbers(found: list[Record]) -> list[int]:
             Record(BEGAN + 7, 0x123, 0, 0, b""),
         ),
         (
-            blf_object(101, struct.pack("<BBBBLLLLLLLHBBL", 2, 9, 12, 0, 0x123, 0, 0x7000, *[0] * 5, 1, 0, 0) + b"\1" * 12),
+            blf_object(
+                101,
+                struct.pack("<BBBBLLLLLLLHBBL", 2, 9, 12, 0, 0x123, 0, 0x7000, *[0] * 5, 1, 0, 0)
+                + b"\1" * 12,
+            ),
             Record(BEGAN, 0x123, FDF | BRS | ESI | SENT, 1, b"\1" * 12),
         ),
         # Fewer bytes than the length says: the rest is zero.
         (
-            blf_object(101, struct.pack("<BBBBLLLLLLLHBBL", 1, 9, 12, 0, 0x123, 0, 0x1000, *[0] * 5, 0, 0, 0) + b"\1" * 4),
+            blf_object(
+                101,
+                struct.pack("<BBBBLLLLLLLHBBL", 1, 9, 12, 0, 0x123, 0, 0x1000, *[0] * 5, 0, 0, 0) + b"\1" * 4,
+            ),
             Record(BEGAN, 0x123, FDF, 0, b"\1" * 4 + bytes(8)),
         ),
         # Data of something else follow at the offset 76.
         (
-            blf_object(101, struct.pack("<BBBBLLLLLLLHBBL", 1, 8, 8, 0, 0x123, 0, 0x1000, *[0] * 5, 0, 76, 0) + b"\1" * 12),
+            blf_object(
+                101,
+                struct.pack("<BBBBLLLLLLLHBBL", 1, 8, 8, 0, 0x123, 0, 0x1000, *[0] * 5, 0, 76, 0)
+                + b"\1" * 12,
+            ),
             Record(BEGAN, 0x123, FDF, 0, b"\1" * 4 + bytes(4)),
         ),
         (
@@ -366,7 +397,15 @@ def test_blf_cut_off_anywhere() -> None:
         assert numbers(found) == list(range(len(found)))
         assert len(found) >= (5 if end >= second else 0)
         # Padding may be missing: nobody sees that.
-        at_padding = end in (second - 1, second - 2, second - 3, second, len(whole) - 1, len(whole) - 2, len(whole) - 3)
+        at_padding = end in (
+            second - 1,
+            second - 2,
+            second - 3,
+            second,
+            len(whole) - 1,
+            len(whole) - 2,
+            len(whole) - 3,
+        )
         assert len(log.problems) >= 1 or at_padding, end
 
 
@@ -380,8 +419,13 @@ makers: dict[str, Callable[[], Any]] = {
 }
 seeds = {
     "candump": b"(1.0) can0 123#00\n(1.0) can0 12345678##1" + b"00" * 64 + b"\n(1.0) can0 123#R3 T\n",
-    "asc": asc("0.1 1 123 Rx d 2 00 11", "0.1 CANFD 1 Rx 7ff name 1 0 9 12 " + "11 " * 12, "0.2 1 ErrorFrame"),
-    "blf": can_message(1) + blf_object(100, bytes(84)) + blf_object(101, bytes(60)) + blf_object(73, bytes(32)),
+    "asc": asc(
+        "0.1 1 123 Rx d 2 00 11", "0.1 CANFD 1 Rx 7ff name 1 0 9 12 " + "11 " * 12, "0.2 1 ErrorFrame"
+    ),
+    "blf": can_message(1)
+    + blf_object(100, bytes(84))
+    + blf_object(101, bytes(60))
+    + blf_object(73, bytes(32)),
     "pcap": struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 227)
     + (struct.pack("<IIII", 1, 2, 16, 16) + bytes(16)) * 3,
 }
@@ -398,7 +442,7 @@ def test_any_bytes(name: str, data: st.DataObject) -> None:
         length = data.draw(st.integers(0, 8))
         log[place : place + length] = data.draw(st.binary(max_size=8))
     whole, cut = makers[name](), makers[name]()
-    expected = [record for record in whole.feed(bytes(log), True)]
+    expected = list(whole.feed(bytes(log), True))
     found = []
     rest = bytes(log)
     while rest:
@@ -422,7 +466,11 @@ LOG = b"".join(
 
 
 def packers() -> dict[str, Any]:
-    found: dict[str, Any] = {"gz": gzip.compress, "bz2": functools.partial(bz2.compress, compresslevel=1), "xz": lzma.compress}
+    found: dict[str, Any] = {
+        "gz": gzip.compress,
+        "bz2": functools.partial(bz2.compress, compresslevel=1),
+        "xz": lzma.compress,
+    }
     try:
         from compression import zstd
     except ImportError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -140,7 +139,9 @@ def test_frame_for_frame(tmp_path: Path, log_format: str, messages: list[Any]) -
 @pytest.mark.parametrize("log_format", ["candump", "asc", "blf"])
 @given(messages=logs(), data=st.data())
 @relaxed
-def test_cut_into_any_blocks(tmp_path: Path, log_format: str, messages: list[Any], data: st.DataObject) -> None:
+def test_cut_into_any_blocks(
+    tmp_path: Path, log_format: str, messages: list[Any], data: st.DataObject
+) -> None:
     """The same frames whatever the blocks: a file object may give any number of bytes at a time."""
     path = tmp_path / f"log{SUFFIXES[log_format]}"
     write(path, messages)
@@ -158,7 +159,7 @@ def test_cut_into_any_blocks(tmp_path: Path, log_format: str, messages: list[Any
 @given(messages=logs())
 @settings(relaxed, max_examples=5)
 def test_mf4_frame_for_frame(tmp_path: Path, messages: list[Any]) -> None:
-    """Times are floats in the file, since its start, and python-can adds that start as a float: 1 us is what is left."""
+    """Times are floats in the file, and python-can adds its start as a float: what is left is 1 us."""
     pytest.importorskip("asammdf", reason="MF4 is read with asammdf")
     path = tmp_path / "log.mf4"
     # The groups of data, error and remote frames have no common order at the same time.

@@ -140,9 +140,7 @@ def open(
         found = format or recognise(source.peek(LOOKED_AT))
         if found is None:
             why = f": {reading.problems[0].reason}" if reading.problems else ""
-            raise UnknownFormatError(
-                f"{source.name} is no log in a known format ({', '.join(FORMATS)}){why}"
-            )
+            raise UnknownFormatError(f"{source.name} is no log in a known format ({', '.join(FORMATS)}){why}")
         return Capture(source, found, reading)
     except BaseException:
         source.close()

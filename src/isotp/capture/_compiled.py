@@ -44,7 +44,10 @@ def no_start(line: bytes) -> None:
 DATE: Final = re.compile(r"(?:date|begin\s+triggerblock)\s+\w+\s+(.+)", re.IGNORECASE)
 MONTHS: Final = {
     name: number
-    for names in ("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec", "Jan Feb Mär Apr Mai Jun Jul Aug Sep Okt Nov Dez")
+    for names in (
+        "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
+        "Jan Feb Mär Apr Mai Jun Jul Aug Sep Okt Nov Dez",
+    )
     for number, name in enumerate(names.split(), 1)
 }
 DATE_FORMATS: Final = (

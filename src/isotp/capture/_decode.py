@@ -181,7 +181,7 @@ def decode(
     :param channels: names or numbers of the channels to decode; None: all.
     :param start: ns; frames before this time are left out.
     :param end: ns; frames at this time and after it are left out.
-    :param absolute: add the date of ASC files to their times. Needed where the parts are ASC files that each begin at 0.
+    :param absolute: add the date of ASC files to their times; needed for parts that each begin at 0.
     :param table: the numbers of the channels' names.
     :param rx_consecutive_frame_timeout: N_Cr in ms, by the times in the log.
     :param max_frame_size: longest message in bytes; None: no limit.

@@ -55,7 +55,9 @@ def zstd_unpacker() -> Any:
         try:
             from backports import zstd
         except ImportError as error:
-            raise ImportError("logs packed by zstd need backports.zstd: pip install isotp[capture]") from error
+            raise ImportError(
+                "logs packed by zstd need backports.zstd: pip install isotp[capture]"
+            ) from error
     return zstd.ZstdDecompressor()
 
 
