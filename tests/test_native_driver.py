@@ -259,14 +259,16 @@ def send_until_full(layer: Native) -> None:
 
 def test_a_full_queue_is_waited_for_n_as(bus: tuple[CanSocket, Wire]) -> None:
     """The socket takes no more: the message fails after N_As, and says why."""
-    layer = Native(bus[0], params={"blocking_send": True, "rx_flowcontrol_timeout": 60_000})
-    layer.port = SocketPort(bus[0], n_as=0.02)
+    params = {"blocking_send": True, "rx_flowcontrol_timeout": 60_000, "tx_frame_timeout": 20}
+    layer = Native(bus[0], params=params)
+    layer.port = SocketPort(bus[0])
     layer.start()
     try:
         with pytest.raises(isotp.BlockingSendFailure) as failed:
             send_until_full(layer)
-        assert isinstance(failed.value.__cause__, OSError)
-        assert "stayed full for N_As (0.02 s)" in str(failed.value.__cause__)
+        assert isinstance(failed.value.__cause__, isotp.TransmitTimeoutError)
+        assert "stayed full for 0.02 s" in str(failed.value.__cause__)
+        assert isinstance(failed.value.__cause__.__cause__, OSError)
     finally:
         layer.stop()
 

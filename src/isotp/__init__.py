@@ -16,6 +16,7 @@ from isotp.can_message import CanMessage
 from isotp.errors import *
 from isotp.hub import Hub, HubSession
 from isotp.message import Direction, Message, MessageStatus
+from isotp.params import stmin_from_seconds, stmin_to_seconds
 from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, TransportLayerLogic
 from isotp.socketcan import SocketCanStack
 from isotp.tpsock import socket
@@ -51,5 +52,7 @@ __all__ = [
     "TransportLayerLogic",
     "record_dtype",
     "socket",
+    "stmin_from_seconds",
+    "stmin_to_seconds",
     *errors.__all__,
 ]

@@ -60,8 +60,10 @@ cdef enum:
     INLINE = 1                     # Frame.res0 of a CanMessage: its data is in the frame itself
     NO_CAN_ID = 0x7FFFFFFF         # never the identifier of a frame
     FRAMES_PER_CLOCK_READ = 64     # also the longest burst before reception gets its turn
+    READ_AT_ONCE = 65536           # bytes of a file that is sent
 
 cdef int64_t LONGEST_WAIT_NS = <int64_t>1 << 61    # sums of two such times still fit
+cdef int64_t PAUSE_WITHOUT_ROOM_NS = 500_000       # before a refused frame is given again
 
 cdef object LOG_DEBUG = logging.DEBUG
 cdef object NO_TIMEOUT = 0.0
@@ -509,6 +511,8 @@ cdef class MessageQueue:
 
     cdef int push(self, object item) except -1:
         self.append(item)
+        if self.on_arrival is not None:
+            self.on_arrival()
         if self.waiting > 0:
             with self.arrival:
                 self.arrival.notify()
@@ -619,12 +623,25 @@ cdef object as_payload(object data):
     return bytes(payload)
 
 
+cdef uint64_t rest_of_file(object file) except? 0xFFFFFFFFFFFFFFFF:
+    """Bytes from the position of a binary file to its end."""
+    try:
+        position = file.tell()
+        size = file.seek(0, 2) - position
+        file.seek(position)
+    except OSError as error:
+        raise ValueError(f"size of {file!r} is not known: give (file, size)") from error
+    if not 0 <= size <= 0xFFFFFFFF:
+        raise ValueError(f"{size} bytes to send from {file!r}: must be 0 to 2^32-1")
+    return size
+
+
 @cython.freelist(16)
 cdef class SendRequest:
     """SendRequest(data, target_address_type=0)\n--\n\n
     A message on its way out: what it is, and how it ended.
 
-    :param data: payload, or `(generator, size)`.
+    :param data: payload, a binary file, `(generator, size)` or `(file, size)`.
     :param target_address_type: physical or functional.
     :raises ValueError: if this can not be sent.
     """
@@ -635,22 +652,31 @@ cdef class SendRequest:
     @cython.final
     cdef int _set(self, object data, bint functional) except -1:
         self.functional = functional
-        if isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "__next__"):
-            self.source, size = data
+        size = None
+        if (isinstance(data, tuple) and len(data) == 2
+                and (hasattr(data[0], "__next__") or hasattr(data[0], "readinto"))):
+            data, size = data
             if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= 0xFFFFFFFF:
                 raise ValueError(f"size of a generated payload must be an int of 0 to 2^32-1, not {size!r}")
+        if hasattr(data, "readinto"):
+            self.reads = True
+            self.size = rest_of_file(data) if size is None else size
+            self.source = data.read
+        elif size is not None:
             self.size = size
-            self.streams = True
+            self.source = data
+        else:
+            self.source = as_payload(data)
+            self.size = <uint64_t>PyBytes_GET_SIZE(self.source)
+            if self.size > 0xFFFFFFFF:
+                raise ValueError(f"payload of {self.size} bytes: FF_DL ends at 2^32-1")
             return 0
-        self.source = as_payload(data)
-        self.size = <uint64_t>PyBytes_GET_SIZE(self.source)
-        if self.size > 0xFFFFFFFF:
-            raise ValueError(f"payload of {self.size} bytes: FF_DL ends at 2^32-1")
+        self.streams = True
         return 0
 
     @property
     def generator(self):
-        """The iterator that the payload comes from."""
+        """The iterator that the payload comes from; of a file, its read method."""
         return self.source if self.streams else iter(self.source)
 
     @property
@@ -694,6 +720,8 @@ cdef class SendRequest:
             event = self.event
         if event is not None:
             event.set()
+        if self.on_done is not None:
+            self.on_done(self)
         return 0
 
     def __repr__(self):
@@ -736,16 +764,27 @@ cdef class ProcessStats:
 # ---------------------------------------------------------------- the engine
 
 
+class TryAgain(Exception):
+    """What txfn raises if the bus has no room for the frame just now: the layer gives it again a little later.
+
+    After N_As (ISO 15765-2, 9.8.1) it gives up: TransmitTimeoutError, from the `__cause__` of this one.
+    """
+
+
 cdef class FramePort:
-    """Sends frames for an engine in C: see _socketcan.pyx. Both methods raise OSError."""
+    """Sends frames for an engine in C: see _socketcan.pyx. put() and flush() raise OSError."""
 
     cdef int put(self, const Frame *frame) except -1:
         """Take one frame, which may wait for flush()."""
         raise NotImplementedError(f"{type(self).__name__}.put")
 
     cdef int flush(self) except -1:
-        """Send the frames that wait. After an error they are dropped."""
+        """Send the frames that wait, as far as there is room; the others wait on. After an error they are dropped."""
         raise NotImplementedError(f"{type(self).__name__}.flush")
+
+    cdef object refusal(self):
+        """What the bus said to the frames that wait."""
+        raise NotImplementedError(f"{type(self).__name__}.refusal")
 
 
 cdef inline uint32_t flagged_id(uint32_t arbitration_id, bint is_extended_id) noexcept:
@@ -825,6 +864,31 @@ cdef bint takes_frames_by_filter(object address):
     return type(address).is_for_me is Address.is_for_me
 
 
+@cython.final
+cdef class BufferWriter:
+    """Called with bytes: puts them into a writable buffer, one after the other."""
+
+    cdef object view
+    cdef Py_ssize_t filled
+
+    def __call__(self, bytes chunk):
+        self.view[self.filled:self.filled + len(chunk)] = chunk
+        self.filled += len(chunk)
+
+
+cdef object writer_to(object target, uint64_t size):
+    """What fills a target of receive_into: itself, if it can be called with bytes."""
+    cdef BufferWriter writer
+    if callable(target):
+        return target
+    view = memoryview(target).cast("B")
+    if view.readonly or <uint64_t>view.nbytes < size:
+        raise ValueError(f"a message of {size} bytes needs a writable buffer of that size, not {target!r}")
+    writer = BufferWriter.__new__(BufferWriter)
+    writer.view = view
+    return writer
+
+
 cdef class Engine:
     """Runs the two state machines of one session: frames from rxfn, frames to txfn, messages in queues.
 
@@ -843,7 +907,11 @@ cdef class Engine:
         self.rate_limiter = RateLimiter.__new__(RateLimiter)
         self.logger = logging.getLogger("isotp")
         self.wake_ns = NEVER
+        self.no_room_since = NEVER
+        self.retry_ns = NEVER
         self.burst_limit = FRAMES_PER_CLOCK_READ
+        self.further_addresses = ()
+        self.matched = -1
         self.stale = True
 
     def __dealloc__(self):
@@ -919,12 +987,14 @@ cdef class Engine:
             config.blocksize = params.blocksize
             config.stmin = params.stmin
             config.listen = params.listen_mode
+            config.awaits_fc = params.tx_flow_control
             override = params.effective_override_stmin
             config.overrides_stmin = override is not None
             if override is not None:
                 config.override_stmin_ns = math.ceil(min(override * 1e9, <double>LONGEST_WAIT_NS))
             config.wftmax = min(params.wftmax, 0xFFFFFFFF)
             config.max_frame_size = min(params.max_frame_size, 0xFFFFFFFF)
+            config.n_as_ns = min(int(params.tx_frame_timeout * 1_000_000), LONGEST_WAIT_NS)
             config.n_bs_ns = min(int(params.rx_flowcontrol_timeout * 1_000_000), LONGEST_WAIT_NS)
             config.n_cr_ns = min(int(params.rx_consecutive_frame_timeout * 1_000_000), LONGEST_WAIT_NS)
             self.default_functional = (
@@ -1002,6 +1072,7 @@ cdef class Engine:
             self.further[count] = flatten_receiving(address)
             count += 1
         with cython.critical_section(self):
+            self.further_addresses = addresses
             self.further_count = count
 
     # ------------------------------------------------ sending and receiving messages
@@ -1009,8 +1080,9 @@ cdef class Engine:
     def send(self, data, target_address_type=None, send_timeout=None):
         """Queue a message.
 
-        :param data: bytes, bytearray, memoryview, an iterable of byte values, or `(generator, size)`, which is
-            consumed frame by frame. 1 to 2^32-1 bytes; an empty message is done at once, with nothing sent.
+        :param data: bytes, bytearray, memoryview, an iterable of byte values; `(generator, size)`, which is
+            consumed frame by frame; a binary file, read from its position on in blocks as it is sent, or
+            `(file, size)`. 1 to 2^32-1 bytes; an empty message is done at once, with nothing sent.
         :param target_address_type: Physical (0, 1-to-1) or Functional (1, 1-to-n; must fit a single frame).
             None: parameter `default_target_address_type`.
         :param send_timeout: seconds to wait for the end of the transmission if the parameter `blocking_send` is
@@ -1020,6 +1092,27 @@ cdef class Engine:
         :raises isotp.BlockingSendTimeout: if a blocking send is not done in time.
         :raises isotp.BlockingSendFailure: if it failed; the reason is its `__cause__`.
         """
+        cdef SendRequest request = self._request(data, target_address_type)
+        if self.blocking_send:
+            if self.busy and self.owner == PyThread_get_thread_ident():
+                raise RuntimeError("a callback of the layer can not wait for that same layer to send")
+            request.event = threading.Event()
+        self._enqueue(request)
+        if self.blocking_send:
+            self._await(request, send_timeout)
+
+    def _submit(self, data, target_address_type, on_done):
+        """Queue a message as send() does, but never wait; `on_done(request)` is called when it was sent or given up.
+
+        :returns: :class:`SendRequest`
+        """
+        cdef SendRequest request = self._request(data, target_address_type)
+        request.on_done = on_done
+        self._enqueue(request)
+        return request
+
+    @cython.final
+    cdef SendRequest _request(self, object data, object target_address_type):
         cdef SendRequest request
         cdef bint functional
         if self.stale:
@@ -1034,10 +1127,10 @@ cdef class Engine:
         request._set(data, functional)
         if functional and request.size > <uint64_t>sf_capacity(&self.config, &self.filter):
             raise self._functional_limit(request.size)
-        if self.blocking_send:
-            if self.busy and self.owner == PyThread_get_thread_ident():
-                raise RuntimeError("a callback of the layer can not wait for that same layer to send")
-            request.event = threading.Event()
+        return request
+
+    @cython.final
+    cdef int _enqueue(self, SendRequest request) except -1:
         if self._is_logging_frames():
             self._logger.debug("Enqueuing a message of %d bytes", request.size)
         self.tx_queue.push(request)
@@ -1045,8 +1138,7 @@ cdef class Engine:
             self.post_send_callback(request)
         if self.driven:
             self.drive()
-        if self.blocking_send:
-            self._await(request, send_timeout)
+        return 0
 
     def _functional_limit(self, size):
         return ValueError(
@@ -1057,6 +1149,10 @@ cdef class Engine:
         if not request.event.wait(timeout):
             raise errors.BlockingSendTimeout(
                 f"message of {request.size} bytes not sent within {timeout} s ({request.taken} bytes are)")
+        self._require_sent(request)
+
+    def _require_sent(self, SendRequest request):
+        """Raise BlockingSendFailure if the message, which is done, was not sent."""
         if not request.success:
             reason = f": {request.failure}" if request.failure is not None else ": it was stopped"
             raise errors.BlockingSendFailure(
@@ -1271,7 +1367,7 @@ cdef class Engine:
             deadline = min(deadline, self.tx.fc_deadline)
         elif self.tx.state != TX_IDLE:
             deadline = min(deadline, self._earliest_frame())
-        return deadline
+        return min(deadline, self.retry_ns)
 
     @cython.final
     cdef int64_t _earliest_frame(self) noexcept:
@@ -1281,7 +1377,7 @@ cdef class Engine:
         if (self.rate_limiter.is_enabled and window.count > 0
                 and next_rate_size(&self.tx, &self.config, &self.filter) > rate_allowed_bytes(window)):
             due = max(due, rate_next_change(window))
-        return due
+        return due if self.retry_ns == NEVER else max(due, self.retry_ns)
 
     def deadline_ns(self):
         """Time (of the layer's clock, ns) at which the layer wants to run again without a frame, or None."""
@@ -1349,7 +1445,7 @@ cdef class Engine:
             if self.batch_left > 0:
                 self.received += 1
                 self._take_from_batch()
-                if self.rx.due != FS_NONE:
+                if self.rx.due != FS_NONE and self.retry_ns == NEVER:
                     return 0
                 if self.batch_left == 0:
                     # Its frames came in time; what did not come is judged by the time that it is now.
@@ -1378,7 +1474,7 @@ cdef class Engine:
             if self.received % FRAMES_PER_CLOCK_READ == 0:
                 self.now = self._read_clock()
             self._take(message)
-            if self.rx.due != FS_NONE:
+            if self.rx.due != FS_NONE and self.retry_ns == NEVER:
                 return 0
 
     @cython.final
@@ -1419,6 +1515,7 @@ cdef class Engine:
                 return self.filter.rx_prefix_size
         for k in range(self.further_count):
             if is_for_us(&self.further[k], can_id, data, size):
+                self.matched = k
                 return self.further[k].rx_prefix_size
         return -1
 
@@ -1427,6 +1524,7 @@ cdef class Engine:
         cdef RxEvent event
         cdef bint gave_up = False
         cdef int prefix = self.filter.rx_prefix_size
+        self.matched = -1
         if self.asks_address or not is_for_us(&self.filter, can_id, data, size):
             prefix = self._prefix_if_further(message, can_id, data, size)
         if self.logs_frames:
@@ -1442,18 +1540,88 @@ cdef class Engine:
                 gave_up = on_flow_control(&self.tx, &self.config, &self.rx.flow_control, self.now, &self.outcome)
             elif event == RX_MESSAGE:
                 payload = PyByteArray_FromStringAndSize(<char *>self.rx.message, <Py_ssize_t>self.rx.message_size)
-        if event == RX_MESSAGE:
-            self.messages += 1
-            self.rx_queue.push(payload)
-        # Last, so that an error handler that raises costs no message
-        if self.outcome.code != OK or self.outcome.interruption != OK:
-            self._report_reception(gave_up)
+        if (event == RX_NOTHING and self.write is None
+                and self.outcome.code == OK and self.outcome.interruption == OK):
+            return 0
+        broken = None
+        try:
+            if self.write is not None:
+                if self.outcome.interruption != OK:
+                    broken = self.target
+                    self.target = self.write = None
+                elif event == RX_MESSAGE:
+                    payload = self._finish_target(payload)
+                elif self.rx.state == RX_WAIT_CF:
+                    self._fill_target()
+            if event == RX_STARTED and self.receive_into is not None:
+                self._open_target()
+            elif event == RX_MESSAGE:
+                self.messages += 1
+                self._hand_over(payload)
+        finally:
+            # Last, so that an error handler that raises costs no message
+            if self.outcome.code != OK or self.outcome.interruption != OK:
+                self._report_reception(gave_up, broken)
         return 0
 
     @cython.final
-    cdef int _report_reception(self, bint gave_up) except -1:
+    cdef int _open_target(self) except -1:
+        """Ask the user where the message that begins is to go."""
+        try:
+            self.target = self.receive_into(self.rx.size)
+            if self.target is not None:
+                self.write = writer_to(self.target, self.rx.size)
+        except BaseException:
+            with cython.critical_section(self):
+                receiver_stop(&self.rx)
+                if not self.config.listen:
+                    self.rx.due = FS_OVFLW
+            raise
+        return 0
+
+    @cython.final
+    cdef int _fill_target(self) except -1:
+        """Hand out what arrived, before the buffer has to grow."""
+        cdef bytes chunk
+        if self.rx.got - self.rx.taken <= <uint64_t>(BUFFER_FIRST - CAN_DLEN_MAX):
+            return 0
+        with cython.critical_section(self):
+            chunk = PyBytes_FromStringAndSize(<char *>self.rx.buffer, <Py_ssize_t>(self.rx.got - self.rx.taken))
+            self.rx.taken = self.rx.got
+        try:
+            self.write(chunk)
+        except BaseException:
+            self.stop_receiving()
+            raise
+        return 0
+
+    @cython.final
+    cdef object _finish_target(self, object rest):
+        """The target, with the last bytes of its message in it."""
+        target, write = self.target, self.write
+        self.target = self.write = None
+        write(bytes(rest))
+        return target
+
+    @cython.final
+    cdef inline int _hand_over(self, object payload) except -1:
+        """A message is complete."""
+        if self.on_message is None:
+            self.rx_queue.push(payload)
+            return 0
+        address = self._address if self.matched < 0 else self.further_addresses[self.matched]
+        if self.courier is None:
+            self.on_message(payload, address, self.now)
+        else:
+            self.courier(self.on_message, payload, address, self.now)
+        return 0
+
+    @cython.final
+    cdef int _report_reception(self, bint gave_up, object broken) except -1:
         if self.outcome.interruption != OK:
-            self._hand_to_handler(make_error(self.outcome.interruption, &self.outcome))
+            error = make_error(self.outcome.interruption, &self.outcome)
+            error.target = broken
+            self._hand_to_handler(error)
         if gave_up:
             self._fail_active()
         elif self.outcome.code != OK:
@@ -1463,15 +1631,65 @@ cdef class Engine:
     @cython.final
     cdef int _transmit_pass(self, bint do_rx) except -1:
         """Send what may be sent now. 1: reception is to have a turn before more is sent."""
-        cdef int again = self._transmit_frames(do_rx)
-        if self.port is not None:
+        cdef int again
+        if self.retry_ns != NEVER and not self._has_room_again():
+            return 0
+        again = self._transmit_frames(do_rx)
+        if self.port is not None and self.retry_ns == NEVER:
             # What still waits are frames of a message whose next one can not go yet.
-            try:
-                self.port.flush()
-            except Exception as error:
-                self._stop_active(self.active_send_request, self.tx.epoch, error)
-                raise
+            self._flush_or_fail()
         return again
+
+    @cython.final
+    cdef bint _has_room_again(self) except -1:
+        """Whether frames can go again after a pause; those that the port kept go first."""
+        if self._read_clock() < self.retry_ns:
+            return False
+        self.retry_ns = NEVER
+        if self.port is None:
+            return True
+        if self.tx.epoch != self.refused_epoch:
+            self.port.waiting = 0      # their message was given up meanwhile
+        return self._flush_or_fail()
+
+    @cython.final
+    cdef bint _flush_or_fail(self) except -1:
+        """As _flush_port(); an error ends the message."""
+        try:
+            return self._flush_port()
+        except Exception as error:
+            if not self._fail_with(self.active_send_request, self.tx.epoch, error):
+                raise
+            return False
+
+    @cython.final
+    cdef bint _flush_port(self) except -1:
+        """Have the port send what waits; OSError. False: there is no room for all of it."""
+        cdef int before = self.port.waiting
+        self.port.flush()
+        if self.port.waiting < before:
+            self.no_room_since = NEVER     # N_As is the time of one frame
+        if self.port.waiting == 0:
+            return True
+        self._wait_for_room(None)
+        return False
+
+    @cython.final
+    cdef int _wait_for_room(self, object refusal) except -1:
+        """The bus has no room for a frame: try again after a pause. TransmitTimeoutError after N_As."""
+        cdef int64_t now = self._read_clock()
+        if self.no_room_since == NEVER or self.refused_epoch != self.tx.epoch:
+            self.no_room_since = now
+        if now - self.no_room_since >= self.config.n_as_ns:
+            self.no_room_since = NEVER
+            if self.port is not None:
+                refusal = self.port.refusal()
+                self.port.waiting = 0
+            raise errors.TransmitTimeoutError(
+                f"the transmit queue of the bus stayed full for {self.config.n_as_ns / 1e9} s") from refusal
+        self.refused_epoch = self.tx.epoch
+        self.retry_ns = now + PAUSE_WITHOUT_ROOM_NS
+        return 0
 
     @cython.final
     cdef int _transmit_frames(self, bint do_rx) except -1:
@@ -1518,12 +1736,17 @@ cdef class Engine:
             if not ready:
                 return 0
             burst += 1
-            self._send_frame(message, out, request, epoch, burst >= self.burst_limit)
+            if not self._send_frame(message, out, request, epoch, burst >= self.burst_limit):
+                return 0
             if self.tx.state == TX_WAIT_FC:
                 return 1
             if burst >= self.burst_limit:
                 self.now = self._read_clock()
                 burst = 0
+                if self.shares_thread:
+                    self.retry_ns = self.now
+                    self.refused_epoch = self.tx.epoch
+                    return 0
                 if do_rx:
                     return 1
 
@@ -1532,38 +1755,60 @@ cdef class Engine:
         cdef CanMessage message = None
         cdef Frame native
         cdef Frame *out = &native
+        cdef FlowStatus due
+        cdef RxStateCode state
+        cdef bint went
         if self.port is None:
             message = new_frame_message()
             out = &message.frame
         with cython.critical_section(self):
-            encode_flow_control(self.rx.due, &self.config, &self.filter, out)
+            due = self.rx.due
+            encode_flow_control(due, &self.config, &self.filter, out)
             # A txfn that raises leaves a reception that ends by N_Cr.
             flow_control_sent(&self.rx, &self.config, self.now)
-        if message is None:
-            self._put_natively(out, True)
-        elif not self._put(message):
-            raise_current()
+            state = self.rx.state
+        try:
+            if message is None:
+                went = self._put_natively(out, True)
+            else:
+                went = self._put(message)
+                if not went:
+                    self._put_again()
+        except errors.IsoTpError as error:
+            # N_Ar: the sender waits in vain, and so would the receiver.
+            self.stop_receiving()
+            self._hand_to_handler(error)
+            return 0
         self.now = self._read_clock()
         with cython.critical_section(self):
-            # N_Cr runs from the moment at which the frame was sent.
-            flow_control_sent(&self.rx, &self.config, self.now)
+            if went:
+                # N_Cr runs from the moment at which the frame was sent.
+                flow_control_sent(&self.rx, &self.config, self.now)
+            elif self.rx.state == state and self.rx.due == FS_NONE:
+                self.rx.due = due
         return 0
 
     @cython.final
     cdef inline int _send_frame(
             self, CanMessage message, Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst) except -1:
-        """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile."""
+        """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile.
+
+        0: there is no room for it now.
+        """
         cdef bint last = False
         cdef bint needs_time = self.rate_limiter.is_enabled or starts_timer(&self.tx)
         if message is None:
             try:
-                self._put_natively(
-                    frame, needs_time or ends_burst or self.tx.sent + self.tx.in_frame >= self.tx.size)
+                if not self._put_natively(
+                        frame, needs_time or ends_burst or self.tx.sent + self.tx.in_frame >= self.tx.size):
+                    return 0
             except BaseException as error:
-                self._stop_active(request, epoch, error)
-                raise
+                if not self._fail_with(request, epoch, error):
+                    raise
+                return 0
         elif not self._put(message):
-            self._fail_with_current_exception(request, epoch)
+            self._retry_or_fail(request, epoch)
+            return 0
         if needs_time:
             self.now = self._read_clock()
         if self.rate_limiter.is_enabled:
@@ -1576,18 +1821,20 @@ cdef class Engine:
                     self.active_send_request = None
         if last:
             request._complete(True, None)
-        return 0
+        return 1
 
     @cython.final
-    cdef int _put_natively(self, const Frame *frame, bint flush) except -1:
-        """Give a frame to the port; OSError."""
+    cdef bint _put_natively(self, const Frame *frame, bint flush) except -1:
+        """Give a frame to the port; OSError. False: there is no room, and it does not have the frame."""
         if self.logs_frames:
             self._log_frame("Tx", frame.can_id, frame.data[:frame.len], "p")
         self.sent += 1
         self.port.put(frame)
-        if flush:
-            self.port.flush()
-        return 0
+        if flush and not self._flush_port():
+            self.port.waiting -= 1     # the last one of those that still wait
+            self.sent -= 1
+            return False
+        return True
 
     @cython.final
     cdef inline int _put(self, CanMessage message) except -1:
@@ -1601,16 +1848,37 @@ cdef class Engine:
         if returned == NULL:
             return 0
         Py_XDECREF(returned)
+        self.no_room_since = NEVER
         return 1
 
     @cython.final
-    cdef int _fail_with_current_exception(self, SendRequest request, uint32_t epoch) except -1:
-        """txfn raised: the message fails with that exception, which goes on to the caller."""
+    cdef int _put_again(self) except -1:
+        """txfn raised: plan another try if it said TryAgain; any other exception goes on to the caller."""
         try:
             raise_current()
+        except TryAgain as refusal:
+            self.sent -= 1
+            self._wait_for_room(refusal.__cause__ or refusal)
+        return 0
+
+    @cython.final
+    cdef int _retry_or_fail(self, SendRequest request, uint32_t epoch) except -1:
+        """txfn raised: the message fails with that exception, unless the frame is to be given again."""
+        try:
+            self._put_again()
         except BaseException as error:
-            self._stop_active(request, epoch, error)
-            raise
+            if not self._fail_with(request, epoch, error):
+                raise
+        return 0
+
+    @cython.final
+    cdef bint _fail_with(self, SendRequest request, uint32_t epoch, object error) except -1:
+        """Sending a frame raised. True: an error of the bus, reported now. False: it is the caller's to raise."""
+        if isinstance(error, errors.IsoTpError):
+            self._give_up(request, epoch, error)
+            return True
+        self._stop_active(request, epoch, error)
+        return False
 
     @cython.final
     cdef bint _begin_next(self) except -1:
@@ -1643,6 +1911,8 @@ cdef class Engine:
         cdef uint64_t k
         if have >= wanted:
             return True            # left over from a frame that the rate limiter held back
+        if request.reads:
+            return self._fill_block(request, have, wanted)
         # Bytes that were left when the frames became larger move to the front.
         if have > 0:
             memmove(self.stage, &self.tx.chunk[self.tx.chunk_used], <size_t>have)
@@ -1660,9 +1930,11 @@ cdef class Engine:
             try:
                 self.stage[k] = operator.index(item)
             except (TypeError, OverflowError) as error:
-                self._give_up(request, epoch, errors.BadGeneratorError(
+                report = errors.BadGeneratorError(
                     f"generator gave {item!r}, which is no byte value, at {request.taken + k} of"
-                    f" {request.size} bytes"), error)
+                    f" {request.size} bytes")
+                report.__cause__ = error
+                self._give_up(request, epoch, report)
                 return False
             except BaseException as error:
                 self._stop_active(request, epoch, error)
@@ -1672,11 +1944,34 @@ cdef class Engine:
             return False
         if k == 0 or (k < wanted and self.tx.state != TX_TRANSMIT_CF):
             self._give_up(request, epoch, errors.BadGeneratorError(
-                f"generator ended after {request.taken + k} of {request.size} bytes"), None)
+                f"generator ended after {request.taken + k} of {request.size} bytes"))
             return False
         with cython.critical_section(self):
             if self.tx.epoch == epoch:
                 supply(&self.tx, self.stage, k)
+        return self.tx.epoch == epoch
+
+    @cython.final
+    cdef bint _fill_block(self, SendRequest request, uint64_t have, uint64_t wanted) except -1:
+        """Read the next block of a file. False: the message was given up."""
+        cdef uint32_t epoch = self.tx.epoch
+        cdef bytes block = (<const char *>&self.tx.chunk[self.tx.chunk_used])[:have] if have else b""
+        try:
+            while <uint64_t>len(block) < wanted:
+                more = request.source(min(<uint64_t>READ_AT_ONCE, request.size - request.taken - <uint64_t>len(block)))
+                if not more:
+                    break
+                block += more
+        except BaseException as error:
+            self._stop_active(request, epoch, error)
+            raise
+        if <uint64_t>len(block) < wanted and self.tx.epoch == epoch:
+            self._give_up(request, epoch, errors.BadGeneratorError(
+                f"file ended after {request.taken + len(block)} of {request.size} bytes"))
+        with cython.critical_section(self):
+            if self.tx.epoch == epoch:
+                request.block = block
+                supply(&self.tx, <const uint8_t *>PyBytes_AS_STRING(block), len(block))
         return self.tx.epoch == epoch
 
     # ------------------------------------------------ the end of a message, errors
@@ -1692,8 +1987,7 @@ cdef class Engine:
         return 0
 
     @cython.final
-    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error, object cause) except -1:
-        error.__cause__ = cause
+    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error) except -1:
         self._stop_active(request, epoch, error)
         self._hand_to_handler(error)
         return 0
@@ -1720,6 +2014,10 @@ cdef class Engine:
 
     @cython.final
     cdef int _hand_to_handler(self, object error) except -1:
+        if self.write is not None and self.rx.state == RX_IDLE:
+            # The message that went there broke off.
+            error.target = self.target
+            self.target = self.write = None
         self.last_error = error
         self._logger.warning("%s: %s", type(error).__name__, error)
         if self.error_handler is None:
@@ -1727,7 +2025,10 @@ cdef class Engine:
         if not callable(self.error_handler):
             self._logger.warning("error_handler is not callable: %r", self.error_handler)
             return 0
-        self.error_handler(error)
+        if self.courier is None:
+            self.error_handler(error)
+        else:
+            self.courier(self.error_handler, error)
         return 0
 
     def trigger_error(self, error):
@@ -1752,10 +2053,26 @@ cdef class Engine:
         if self.driven and len(self.tx_queue.items) > 0:
             self.drive()
 
+    def _withdraw(self, SendRequest request):
+        """Give up this message, and no other, if it waits or is being sent. False: it has ended already."""
+        cdef bint active
+        with cython.critical_section(self):
+            active = self.active_send_request is request
+        if active:
+            self.stop_sending()
+            return True
+        try:
+            self.tx_queue.items.remove(request)
+        except ValueError:
+            return False
+        request._complete(False, None)
+        return True
+
     def stop_receiving(self):
         """Give up the message that is being received. Acts at once, from any thread."""
         with cython.critical_section(self):
             receiver_stop(&self.rx)
+            self.write = None
 
     def clear_rx_queue(self):
         """Drop the messages that were received and not taken."""
@@ -1800,10 +2117,10 @@ cdef class Engine:
 
     @property
     def rx_buffer(self):
-        """Copy of what was received so far of the current message."""
+        """Copy of what was received so far of the current message and is not in the target of receive_into yet."""
         if self.rx.state == RX_IDLE:
             return bytearray()
-        return PyByteArray_FromStringAndSize(<char *>self.rx.buffer, <Py_ssize_t>self.rx.got)
+        return PyByteArray_FromStringAndSize(<char *>self.rx.buffer, <Py_ssize_t>(self.rx.got - self.rx.taken))
 
     @property
     def last_seqnum(self):
@@ -1900,40 +2217,38 @@ cdef class Engine:
 
     # ------------------------------------------------ single steps, as the first generation had them
 
-    def process_rx(self, msg):
-        """Handle one received frame."""
+    def _one_step(self, step):
+        """Run `step()` unless another thread runs the machines."""
         if self._enter():
             try:
                 self._begin_pass()
-                self._take(msg)
+                step()
             finally:
                 self._exit()
 
+    def process_rx(self, msg):
+        """Handle one received frame."""
+        self._one_step(lambda: self._take(msg))
+
     def process_tx(self):
         """The next frame to send, which counts as sent; None if there is none now."""
-        if not self._enter():
-            return None
         frames = []
+        self._one_step(lambda: self._transmit_one(frames))
+        return frames[0] if frames else None
+
+    def _transmit_one(self, frames):
         txfn, self.txfn = self.txfn, frames.append
         self.burst_limit = 1
         try:
-            self._begin_pass()
             self._expire(False, True)
             self._transmit_pass(True)
         finally:
             self.txfn = txfn
             self.burst_limit = FRAMES_PER_CLOCK_READ
-            self._exit()
-        return frames[0] if frames else None
 
     def check_timeouts_rx(self):
         """Report a reception that waited longer than N_Cr."""
-        if self._enter():
-            try:
-                self._begin_pass()
-                self._expire(True, False)
-            finally:
-                self._exit()
+        self._one_step(lambda: self._expire(True, False))
 
     def start_rx_fc_timer(self):
         """Start N_Bs anew, if a flow control frame is awaited."""

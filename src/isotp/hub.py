@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Protocol
 
+from isotp._callbacks import Courier
 from isotp._core import CanMessage
 from isotp.address import Address, AsymmetricAddress
 from isotp.protocol import TransportLayer, check_bus, check_notifier, frame_from_python_can, send_on_bus
@@ -113,11 +115,13 @@ class _ThreadedPort:
                 self._read(hub)
                 pause = 0.0
             except Exception as error:
-                for session in hub.sessions:
-                    session._report_callback_error(error)
+                self._report(hub, error)
                 # A bus that is gone raises at each read: do not fill the log at full speed.
                 pause = min(max(2 * pause, 0.01), 1.0)
                 stop_requested.wait(pause)
+
+    def _report(self, hub: Hub, error: Exception) -> None:
+        hub._report(error)
 
     def _wake(self) -> None:
         raise NotImplementedError
@@ -232,7 +236,11 @@ class HubSession(TransportLayer):
         self.hub = hub
         self.receive_addresses: tuple[Address | AsymmetricAddress, ...] = ()
         super().__init__(rxfn=self._no_frame, txfn=self._no_bus, address=address, **kwargs)
+        self._courier = self._new_courier()
         self.receive_also(also)
+
+    def _new_courier(self) -> Courier | None:
+        return Courier(self._report_callback_error, self.hub.executor)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A session that was not started hears nothing."""
@@ -260,10 +268,14 @@ class HubSession(TransportLayer):
         self.hub._address_changed(self)
 
     def _start_reading(self) -> None:
+        self.courier = self._courier
         self.hub._enlist(self)
 
     def _stop_reading(self) -> None:
         self.hub._dismiss(self)
+        self.courier = None
+        if self._courier is not None:
+            self._courier.clear()
 
 
 class Hub:
@@ -271,6 +283,8 @@ class Hub:
 
     :param bus: a python-can bus, or the name of a CAN interface of Linux (`can0`) for a raw socket.
     :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
+    :param executor: runs `on_message` and `error_handler` of the sessions, each session's one after the other, so that
+        a slow one holds nobody else up. None: up to four threads of the package, which start as they are needed.
 
     Each frame is found its sessions by its identifier, so the cost of a frame does not grow with their number. Reading
     begins with the first session that is started. Close the hub after use, or use it as a context manager.
@@ -281,19 +295,21 @@ class Hub:
     :raises NotImplementedError: for the name of an interface, on other systems than Linux.
     """
 
-    def __init__(self, bus: can.BusABC | str, notifier: can.Notifier | None = None) -> None:
-        self._port: _Port
-        if notifier is not None:
-            if isinstance(bus, str):
-                raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
-            self._port = _NotifierPort(bus, notifier)
-        elif isinstance(bus, str):
-            self._port = _SocketPort(bus)
-        else:
-            self._port = _BusPort(bus)
+    def __init__(
+        self, bus: can.BusABC | str, notifier: can.Notifier | None = None, executor: Executor | None = None
+    ) -> None:
+        if notifier is not None and isinstance(bus, str):
+            raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
+        self.executor = executor
+        self._port = self._open_port(bus, notifier)
         self.bus = bus
         self.table = _Table()
         self._changing = threading.Lock()
+
+    def _open_port(self, bus: can.BusABC | str, notifier: can.Notifier | None) -> _Port:
+        if isinstance(bus, str):
+            return _SocketPort(bus)
+        return _BusPort(bus) if notifier is None else _NotifierPort(bus, notifier)
 
     @property
     def sessions(self) -> tuple[HubSession, ...]:
@@ -328,6 +344,11 @@ class Hub:
 
     def __repr__(self) -> str:
         return f"<Hub with {len(self.sessions)} sessions on {self.bus!r}>"
+
+    def _report(self, error: Exception) -> None:
+        """The bus can not be read: all sessions are concerned."""
+        for session in self.sessions:
+            session._report_callback_error(error)
 
     def _enlist(self, session: HubSession) -> None:
         with self._changing:

@@ -20,7 +20,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from isotp import _core, _timekeeper, tools
-from isotp._core import CanMessage, Engine, MessageQueue, RateLimiter, dlc_of, nearest_can_fd_size
+from isotp._callbacks import Courier
+from isotp._core import CanMessage, Engine, MessageQueue, RateLimiter, TryAgain, dlc_of, nearest_can_fd_size
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.errors import IsotpError as IsotpError
@@ -35,9 +36,6 @@ __all__ = ["PDU", "CanStack", "NotifierBasedCanStack", "RateLimiter", "Transport
 
 _Documented = TypeVar("_Documented", bound=Callable[..., Any])
 
-# N_As (ISO 15765-2, 9.8.1), in seconds: how long a frame may take to get on the bus.
-_N_AS = 1.0
-_PAUSE_WHILE_FULL = 0.0005
 _FULL = re.compile(r"(?<![a-z])full(?![a-z])", re.IGNORECASE)
 
 # Seconds before a consecutive frame is due that are left to wait_func; until then a layer waits for frames as well.
@@ -138,6 +136,13 @@ class TransportLayerLogic(Engine):
     :param error_handler: called with each :class:`isotp.IsoTpError` that happens on the bus.
     :param params: parameters by name, see :class:`Params`.
     :param post_send_callback: called with the :class:`SendRequest` that a call of :meth:`send` queued.
+    :param on_message: called as `on_message(payload, address, timestamp)` with each message received, which then
+        does not go to :meth:`recv`: the address that it came in on, and the time of its last frame in ns as
+        `time.monotonic_ns()` has it.
+    :param receive_into: called with the length of each segmented message that begins; gives what to put it into
+        as it comes: a writable buffer, or a callable that is given `bytes` piece by piece. The message is then
+        that object, for :meth:`recv` and `on_message`. None: a bytearray, as ever. A message that breaks off
+        is told by the attribute `target` of the error. Mind the parameter `max_frame_size`.
     :raises ValueError: if the address is missing or partial, or a parameter has a value that it can not have.
     """
 
@@ -154,6 +159,8 @@ class TransportLayerLogic(Engine):
     ErrorHandler: TypeAlias = Callable[[IsoTpError], Any]
     SendGenerator: TypeAlias = tuple[Generator[int, None, None], int]
     PostSendCallback: TypeAlias = Callable[[_core.SendRequest], Any]
+    OnMessage: TypeAlias = Callable[[Any, Address | AsymmetricAddress, int], Any]
+    ReceiveInto: TypeAlias = Callable[[int], Any]
 
     class RxState(enum.Enum):
         """What reception waits for."""
@@ -192,6 +199,8 @@ class TransportLayerLogic(Engine):
         error_handler: ErrorHandler | None = None,
         params: Mapping[str, Any] | None = None,
         post_send_callback: PostSendCallback | None = None,
+        on_message: OnMessage | None = None,
+        receive_into: ReceiveInto | None = None,
     ) -> None:
         self.params = self.Params()
         if params is not None:
@@ -201,6 +210,8 @@ class TransportLayerLogic(Engine):
         self.txfn = txfn
         self.error_handler = error_handler
         self.post_send_callback = post_send_callback
+        self.on_message = on_message
+        self.receive_into = receive_into
         self.timings = {
             (self.RxState.IDLE, self.TxState.IDLE): 0.02,
             (self.RxState.IDLE, self.TxState.WAIT_FC): 0.005,
@@ -315,6 +326,8 @@ RxFn = TransportLayerLogic.RxFn
 TxFn = TransportLayerLogic.TxFn
 ErrorHandler = TransportLayerLogic.ErrorHandler
 PostSendCallback = TransportLayerLogic.PostSendCallback
+OnMessage = TransportLayerLogic.OnMessage
+ReceiveInto = TransportLayerLogic.ReceiveInto
 
 
 class TransportLayer(TransportLayerLogic):
@@ -344,12 +357,16 @@ class TransportLayer(TransportLayerLogic):
         params: Mapping[str, Any] | None = None,
         read_timeout: float = 0.05,
         post_send_callback: PostSendCallback | None = None,
+        on_message: OnMessage | None = None,
+        receive_into: ReceiveInto | None = None,
     ) -> None:
         self.started = False
         self.main_thread: threading.Thread | None = None
         self.default_read_timeout = read_timeout
         self.events = self.Events()
-        super().__init__(rxfn, txfn, address, error_handler, params, post_send_callback)
+        super().__init__(
+            rxfn, txfn, address, error_handler, params, post_send_callback, on_message, receive_into
+        )
 
     @property
     def relay_thread(self) -> threading.Thread | None:
@@ -512,39 +529,33 @@ _python_can_to_isotp_message = frame_from_python_can
 
 
 def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
-    """Send a frame on a python-can bus; waits for room while the transmit queue of its driver is full (N_As).
+    """Send a frame on a python-can bus; does not wait.
 
-    :raises can.CanError: if the bus refuses the frame, or the queue stays full.
+    :raises can.CanError: if the bus refuses the frame.
+    :raises isotp._core.TryAgain: if the transmit queue of its driver is full; a layer then does.
     """
-    message = _python_can().Message(
+    try:
+        bus.send(_frame_for_python_can(msg))
+    except _python_can().CanError as error:
+        if not _says_queue_is_full(error):
+            raise
+        raise TryAgain(str(error)) from error
+
+
+def _frame_for_python_can(msg: CanMessage) -> can.Message:
+    message: can.Message = _python_can().Message(
         arbitration_id=msg.arbitration_id,
         data=msg.data,
         is_extended_id=msg.is_extended_id,
         is_fd=msg.is_fd,
         bitrate_switch=msg.bitrate_switch,
     )
-    try:
-        bus.send(message)
-    except _python_can().CanError as error:
-        if not _says_queue_is_full(error):
-            raise
-        _send_when_there_is_room(bus, message)
+    return message
 
 
 def _says_queue_is_full(error: can.CanError) -> bool:
     # SocketCAN reports ENOBUFS; other drivers only have a text, as "Transmit buffer full", "XL_ERR_QUEUE_IS_FULL".
     return error.error_code == errno.ENOBUFS or _FULL.search(str(error)) is not None
-
-
-def _send_when_there_is_room(bus: can.BusABC, message: can.Message) -> None:
-    deadline = time.monotonic() + _N_AS
-    while True:
-        time.sleep(_PAUSE_WHILE_FULL)
-        try:
-            return bus.send(message)
-        except _python_can().CanError as error:
-            if not _says_queue_is_full(error) or time.monotonic() >= deadline:
-                raise
 
 
 def python_can_tx_canbus_3plus(owner: BusOwner, msg: CanMessage) -> None:
@@ -646,6 +657,9 @@ class CanStack(TransportLayer):
 class NotifierBasedCanStack(TransportLayer):
     """The transport layer on a python-can bus that a `can.Notifier` reads; needs no thread of its own.
 
+    Started, it calls `on_message` and `error_handler` on threads that the package has for that, so that neither the
+    notifier nor another stack has to wait for them.
+
     :param bus: `can.BusABC` to send on.
     :param notifier: `can.Notifier` that reads the bus.
 
@@ -665,12 +679,14 @@ class NotifierBasedCanStack(TransportLayer):
         check_notifier(notifier)
         self.notifier = notifier
         self.buffered_reader: Callable[[can.Message], None] | None = None
+        self._courier = Courier(self._report_callback_error)
         super().__init__(rxfn=self._no_frame, txfn=_make_python_can_tx_func(self), **kwargs)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A layer that was not started hears nothing: the notifier does not know it."""
 
     def _start_reading(self) -> None:
+        self.courier = self._courier
         self.buffered_reader = self._on_message_received
         self.notifier.add_listener(self.buffered_reader)
 
@@ -678,6 +694,8 @@ class NotifierBasedCanStack(TransportLayer):
         reader, self.buffered_reader = self.buffered_reader, None
         if reader is not None:
             self.notifier.remove_listener(reader)
+        self.courier = None
+        self._courier.clear()
 
     def _on_message_received(self, msg: can.Message) -> None:
         message = _python_can_to_isotp_message(msg)
