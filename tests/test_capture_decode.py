@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import multiprocessing
 import pickle
 import subprocess
@@ -158,6 +159,20 @@ def test_options_that_make_no_sense() -> None:
         capture.decode_all([], [address], rx_consecutive_frame_timeout=-1)
     with pytest.raises(FileNotFoundError):
         capture.decode("there/is/no/such.log", [address])
+
+
+def test_real_faults() -> None:
+    """can-utils' traffic on two buses, with sessions that go wrong: every message, and how it ended."""
+    sessions = json.loads((CAPTURES / "kernel-faults.json").read_text())["sessions"]
+    pairs = [(isotp.Address(rxid=each["tx"], txid=each["rx"]), each["bus"]) for each in sessions]
+    with capture.decode(CAPTURES / "kernel-faults.log", pairs, rx_consecutive_frame_timeout=N_CR) as decoding:
+        table = list(decoding.table())
+    assert decoding.problems == []
+    found: dict[tuple[str, int], list[dict[str, str]]] = {}
+    for message in table:
+        key = (str(decoding.channels[message.channel]), message.address.get_rx_arbitration_id())
+        found.setdefault(key, []).append({"status": message.status.name, "data": message.payload.hex()})
+    assert found == {(each["bus"], each["tx"]): each["messages"] for each in sessions}
 
 
 # --- many recordings ---
