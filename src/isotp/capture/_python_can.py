@@ -92,7 +92,9 @@ def read_messages(
     try:
         import can
     except ImportError as error:
-        raise ImportError(f"{source.name} is read with python-can: pip install isotp[capture]") from error
+        raise ImportError(
+            f"{source.name} is read with python-can: pip install can-isotp-cython[capture]"
+        ) from error
     lines = Lines(source, reading)
     reader = getattr(can, reader_name)(lines)
     collector = reading.collector()
