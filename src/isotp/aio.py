@@ -277,9 +277,9 @@ class _Session(_hub.HubSession):
         if alarm is not None:
             alarm.cancel()
 
-    def _stop_reading(self) -> None:
+    def _stop_reading(self) -> Callable[[], object] | None:
         self._cancel_alarm()
-        super()._stop_reading()
+        return super()._stop_reading()
 
 
 class _LoopHub(_hub.Hub):
@@ -469,7 +469,9 @@ class Layer:
         if self._receivers or not messages:
             receiver: asyncio.Future[None] = loop.create_future()
             self._receivers.append(receiver)
-            self._wake_receivers()
+            # Not at once: those before this one, who were woken and did not run yet, take their messages first.
+            if len(messages) >= len(self._receivers):
+                loop.call_soon(self._wake_receivers)
             try:
                 await receiver
                 if self._closed:
