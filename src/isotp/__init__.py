@@ -17,6 +17,7 @@ from isotp.can_message import CanMessage
 from isotp.errors import *
 from isotp.hub import Hub, HubSession
 from isotp.message import Direction, Message, MessageStatus
+from isotp.params import stmin_from_seconds, stmin_to_seconds
 from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, TransportLayerLogic
 from isotp.socketcan import SocketCanStack
 from isotp.tpsock import socket
@@ -53,5 +54,7 @@ __all__ = [
     "encode",
     "record_dtype",
     "socket",
+    "stmin_from_seconds",
+    "stmin_to_seconds",
     *errors.__all__,
 ]

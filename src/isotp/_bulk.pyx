@@ -537,6 +537,7 @@ cdef inline Py_ssize_t receive_run(
     rx.rx_dl = lane.rx.rx_dl
     rx.size = lane.rx.size
     rx.got = lane.rx.got
+    rx.taken = 0
     rx.buffer = lane.rx.buffer
     rx.capacity = lane.rx.capacity
     rx.deadline = lane.rx.deadline
