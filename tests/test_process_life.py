@@ -19,6 +19,9 @@ import collections, logging, os, queue, signal, sys, threading, time, can, isotp
 from isotp.hub import Hub
 logging.getLogger("can").setLevel(logging.CRITICAL)  # it complains of buses that were not shut down
 logging.getLogger("isotp").setLevel(logging.ERROR)  # time-outs are warnings
+# Polars, which comes with python-can where asammdf is installed, lets no SIGINT end the wait for a lock.
+if hasattr(signal, "siginterrupt"):
+    signal.siginterrupt(signal.SIGINT, True)
 HERE, THERE = isotp.Address(rxid=0x123, txid=0x456), isotp.Address(rxid=0x456, txid=0x123)
 
 class Line:
