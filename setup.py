@@ -54,7 +54,14 @@ def extension(name: str, *headers: str) -> Extension:
     )
 
 
-extensions = [extension("_core", "src/isotp/_protocol.pxi", "src/isotp/_clock.h")]
+extensions = [
+    extension("_core", "src/isotp/_protocol.pxi", "src/isotp/_clock.h"),
+    extension("_records", "src/isotp/_records.pxd"),
+    extension("_messages", "src/isotp/_messages.pxd"),
+    extension(
+        "_bulk", "src/isotp/_protocol.pxi", "src/isotp/_records.pxd", "src/isotp/_messages.pxd"
+    ),
+]
 if sys.platform == "linux":
     extensions.append(extension("_socketcan", "src/isotp/_clock.h"))
 

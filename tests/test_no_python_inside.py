@@ -48,7 +48,9 @@ def annotate(source: str, folder: Path) -> Annotation:
     for name in ("__init__.py", "_protocol.pxd", "_clock.h"):
         shutil.copy(CORE / name, package)
     (package / "_core.pyx").write_text(source, encoding="utf-8")
-    (package / "_socketcan.pyx").touch()
+    for module in CORE.glob("*.pyx"):
+        if module.name != "_core.pyx":
+            (package / module.name).touch()
     switches = {name: value for name, value in os.environ.items() if not name.startswith("ISOTP_")}
     translated = subprocess.run(
         [sys.executable, "-c", TRANSLATE],

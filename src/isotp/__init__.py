@@ -6,12 +6,16 @@ This file hands names on, nothing else.
 from pathlib import Path
 
 from isotp import address, can_message, errors, protocol, tools, tpsock
+from isotp._bulk import Reassembler
 from isotp._installation import warn_of_shared_folder
+from isotp._messages import Messages
+from isotp._records import Record, Records, record_dtype
 from isotp._version import __version__ as __version__
 from isotp.address import Address, AddressingMode, AsymmetricAddress, TargetAddressType
 from isotp.can_message import CanMessage
 from isotp.errors import *
 from isotp.hub import Hub, HubSession
+from isotp.message import Direction, Message, MessageStatus
 from isotp.params import stmin_from_seconds, stmin_to_seconds
 from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, TransportLayerLogic
 from isotp.socketcan import SocketCanStack
@@ -32,13 +36,21 @@ __all__ = [
     "AsymmetricAddress",
     "CanMessage",
     "CanStack",
+    "Direction",
     "Hub",
     "HubSession",
+    "Message",
+    "MessageStatus",
+    "Messages",
     "NotifierBasedCanStack",
+    "Reassembler",
+    "Record",
+    "Records",
     "SocketCanStack",
     "TargetAddressType",
     "TransportLayer",
     "TransportLayerLogic",
+    "record_dtype",
     "socket",
     "stmin_from_seconds",
     "stmin_to_seconds",

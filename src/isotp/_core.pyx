@@ -131,6 +131,10 @@ cdef int raise_current() except -1:
     return -1
 
 
+cdef object error_class_of(OutcomeCode code):
+    return OUTCOMES[code][0]
+
+
 cdef object make_error(OutcomeCode code, const Outcome *outcome):
     error_class, sentence = OUTCOMES[code]
     return error_class(sentence.format(given=outcome.given, expected=outcome.expected))

@@ -168,7 +168,7 @@ cdef inline void receiver_stop(Receiver *rx) noexcept nogil:
 
 
 cdef enum:
-    BUFFER_FIRST = 4096            # bytes: the first buffer of a message, unless it is shorter
+    BUFFER_FIRST = 256             # bytes: the first buffer of a message, unless it is shorter
     BUFFER_KEPT = 65536            # bytes: a larger buffer is not kept from message to message
 
 
@@ -290,6 +290,25 @@ cdef inline RxEvent receive_cf(
     return RX_NOTHING
 
 
+cdef inline bint receive_next_cf(
+    Receiver *rx, const Config *config, int prefix, const uint8_t *data, int size, int64_t now,
+) noexcept nogil:
+    """What most frames are: the CF that is due, full, neither the last of its message nor of a block.
+
+    False: it is something else, and nothing was done. Decides nothing that receive_cf() would not decide alike.
+    """
+    cdef uint64_t payload = <uint64_t>(size - prefix - 1)
+    cdef uint64_t got = rx.got + payload
+    if (rx.state != RX_WAIT_CF or size != rx.rx_dl or data[prefix] != (N_PCI_CF << 4 | ((rx.sn + 1) & 0x0F))
+            or got >= rx.size or got > rx.capacity or not (config.listen or config.blocksize == 0)):
+        return False
+    copy_payload(&rx.buffer[rx.got], &data[prefix + 1], payload)
+    rx.got = got
+    rx.sn = data[prefix] & 0x0F
+    rx.deadline = now + config.n_cr_ns
+    return True
+
+
 cdef inline RxEvent receive(
     Receiver *rx, const Config *config, int prefix, const uint8_t *data, int size, int64_t now, Outcome *outcome,
 ) noexcept nogil:
@@ -300,6 +319,9 @@ cdef inline RxEvent receive(
     """
     cdef NPci pci
     outcome.interruption = OK
+    if receive_next_cf(rx, config, prefix, data, size, now):
+        outcome.code = OK
+        return RX_NOTHING
     outcome.code = decode_n_pci(data, size, prefix, &pci, outcome)
     if size > CAN_DLEN_MAX:
         outcome.code = BAD_CAN_DL

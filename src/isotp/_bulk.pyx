@@ -1,0 +1,810 @@
+# cython: language_level=3
+"""Many frames at once: records in, a table of messages out, one Receiver for each direction of each session.
+
+The loop runs without the GIL and calls the same steps of _protocol.pxi that a layer in listen mode does. What is here
+is only which Receiver a frame is for, and what becomes a row of the table.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport INT64_MIN, int16_t, int32_t, uint16_t
+from libc.stdlib cimport malloc
+
+from isotp.message import Direction
+
+include "_protocol.pxi"
+
+from isotp._core cimport error_class_of, flatten_address, require_both_directions, takes_frames_by_filter
+from isotp._messages cimport (
+    DIRECTION_RX,
+    DIRECTION_TX,
+    NO_FLOW_CONTROL,
+    ROWS_IN_CHUNK,
+    STATUS_INTERRUPTED_BY_FF,
+    STATUS_INTERRUPTED_BY_SF,
+    STATUS_INVALID_FRAME,
+    STATUS_OK,
+    STATUS_OPEN,
+    STATUS_OUT_OF_MEMORY,
+    STATUS_OVERFLOW,
+    STATUS_TIMED_OUT,
+    STATUS_TOO_LONG,
+    STATUS_WRONG_SN,
+    Messages,
+    Row,
+    RowChunk,
+    StatusCode,
+    messages_of_rows,
+)
+from isotp._records cimport ClassicRecord, FdRecord, buffer_is_fd
+
+
+cdef enum:
+    OUTCOME_COUNT = PEER_OVERFLOW + 1
+    RECORDS_WITH_GIL = 128         # so few are done before another thread could be woken up
+    FIRST_DATA = 256               # bytes of memory for payloads
+    MOST_FIRST_DATA = 1 << 22      # ... however many frames there are
+    FIRST_SLOTS_BITS = 6
+    KEY_CHANNEL_SHIFT = 48
+    KEY_PREFIX_SHIFT = 32
+
+cdef int64_t LATEST_TIME = <int64_t>1 << 62        # N_Cr can be added to it
+cdef uint64_t KEY_ANY_CHANNEL = <uint64_t>1 << 41
+cdef uint64_t KEY_HAS_PREFIX = <uint64_t>1 << 40
+cdef uint64_t KEY_EMPTY = ~<uint64_t>0
+cdef uint64_t KEY_CHANNEL = <uint64_t>0xFFFF << KEY_CHANNEL_SHIFT
+
+# What a key stands for: 2 * lane + functional, or one of these, or FIRST_TEMPLATE - (4 * session + 2 * direction
+# + functional) for an address that was not heard on its channel yet.
+cdef enum:
+    NO_LANE = -1
+    ASK_PREFIX = -2                # the ID's frames begin with N_TA or N_AE, which is part of the key
+    FIRST_TEMPLATE = -3
+
+
+# One direction of one session on one channel.
+cdef struct Lane:
+    int64_t prefix                 # bytes before the N_PCI
+    Receiver rx
+    # Of the reception that goes on:
+    int64_t start
+    uint64_t counted_bytes         # payload of `counted_frames`
+    uint32_t counted_frames        # those that were no full CF, which come by receive_next_cf() and are not counted
+    bint overflow                  # the receiver asked to stop
+    int64_t restarted              # deadline that a flow control frame set
+    int64_t before_restart         # time of the last frame then
+    int32_t stmin_us
+    int32_t blocksize
+    uint32_t waits
+    uint32_t flow_controls
+    # Who it is:
+    int32_t session
+    int32_t peer                   # lane of the other direction
+    uint16_t channel
+    uint8_t direction
+    uint8_t target_type
+    # Since the begin:
+    uint64_t frames
+    uint64_t messages
+    uint64_t[OUTCOME_COUNT] outcomes
+
+
+cdef struct Slot:
+    uint64_t key
+    int32_t code
+
+
+cdef struct Machine:
+    Config config
+    Slot *slots
+    int slots_bits
+    Py_ssize_t slots_used
+    Lane *lanes
+    Py_ssize_t lane_count
+    Py_ssize_t lane_capacity
+    AddressFilter *filters         # of each session
+    uint64_t last_key
+    int32_t last_code
+    int64_t latest                 # time of the latest frame
+    RowChunk *first_chunk
+    RowChunk *last_chunk
+    uint8_t *data                  # payloads of the rows
+    uint64_t data_size
+    uint64_t data_capacity
+    uint64_t data_first            # capacity to begin with
+
+
+# ---------------------------------------------------------------- which lane
+
+
+cdef inline Slot *slot_of(const Machine *machine, uint64_t key) noexcept nogil:
+    """The slot of a key, or the empty one where it belongs."""
+    cdef uint64_t mask = (<uint64_t>1 << machine.slots_bits) - 1
+    cdef uint64_t place = (key * <uint64_t>0x9E3779B97F4A7C15) >> (64 - machine.slots_bits)
+    while machine.slots[place].key != key and machine.slots[place].key != KEY_EMPTY:
+        place = (place + 1) & mask
+    return &machine.slots[place]
+
+
+cdef inline int32_t code_of(const Machine *machine, uint64_t key) noexcept nogil:
+    cdef const Slot *slot = slot_of(machine, key)
+    return slot.code if slot.key == key else NO_LANE
+
+
+cdef bint slots_double(Machine *machine) noexcept nogil:
+    cdef Slot *old = machine.slots
+    cdef Py_ssize_t k
+    cdef Py_ssize_t old_count = <Py_ssize_t>1 << machine.slots_bits if old != NULL else 0
+    cdef int bits = machine.slots_bits + 1 if old != NULL else FIRST_SLOTS_BITS
+    cdef Slot *slots = <Slot *>malloc(sizeof(Slot) << bits)
+    if slots == NULL:
+        return False
+    machine.slots = slots
+    machine.slots_bits = bits
+    for k in range(<Py_ssize_t>1 << bits):
+        slots[k].key = KEY_EMPTY
+    for k in range(old_count):
+        if old[k].key != KEY_EMPTY:
+            slot_of(machine, old[k].key)[0] = old[k]
+    free(old)
+    return True
+
+
+cdef bint slot_add(Machine *machine, uint64_t key, int32_t code) noexcept nogil:
+    """Let `key` stand for `code`, unless it stands for something already. False: no memory."""
+    cdef Slot *slot
+    if machine.slots == NULL or machine.slots_used * 2 >= <Py_ssize_t>1 << machine.slots_bits:
+        if not slots_double(machine):
+            return False
+    slot = slot_of(machine, key)
+    if slot.key == KEY_EMPTY:
+        slot.key = key
+        slot.code = code
+        machine.slots_used += 1
+    return True
+
+
+cdef inline uint64_t any_channel(uint64_t key) noexcept nogil:
+    return (key & ~KEY_CHANNEL) | KEY_ANY_CHANNEL
+
+
+cdef inline uint64_t address_key(const AddressFilter *address, int direction, bint functional) noexcept nogil:
+    """The key of one direction of an address, without the channel."""
+    cdef uint64_t key
+    if direction == DIRECTION_TX:
+        key = address.tx_id_functional if functional else address.tx_id_physical
+        if address.tx_prefix_size:
+            key |= KEY_HAS_PREFIX | <uint64_t>address.tx_prefix << KEY_PREFIX_SHIFT
+        return key
+    key = address.rx_id_functional if functional else address.rx_id_physical
+    if address.rx_prefix_size:
+        key |= KEY_HAS_PREFIX | <uint64_t>address.rx_prefix << KEY_PREFIX_SHIFT
+    return key
+
+
+cdef inline int32_t template_code(Py_ssize_t session, int direction, bint functional) noexcept nogil:
+    return <int32_t>(<int>FIRST_TEMPLATE - (4 * session + 2 * direction + <int>functional))
+
+
+cdef bint template_add(Machine *machine, Py_ssize_t session, uint64_t channel_bits) noexcept nogil:
+    """Make an address known on a channel, or on all."""
+    cdef int direction, functional
+    cdef uint64_t key
+    for direction in range(2):
+        for functional in range(2):
+            key = address_key(&machine.filters[session], direction, functional)
+            if key & KEY_HAS_PREFIX and not slot_add(machine, <uint32_t>key | channel_bits, ASK_PREFIX):
+                return False
+            if not slot_add(machine, key | channel_bits, template_code(session, direction, functional)):
+                return False
+    return True
+
+
+cdef void lane_clear(Lane *lane) noexcept nogil:
+    """Forget the flow control of the last reception."""
+    lane.overflow = False
+    lane.restarted = NEVER
+    lane.stmin_us = NO_FLOW_CONTROL
+    lane.blocksize = NO_FLOW_CONTROL
+    lane.waits = 0
+    lane.flow_controls = 0
+
+
+cdef bint lanes_reserve(Machine *machine, Py_ssize_t more) noexcept nogil:
+    cdef Py_ssize_t capacity = machine.lane_capacity
+    cdef Lane *lanes
+    if machine.lane_count + more <= capacity:
+        return True
+    capacity = max(2 * capacity, machine.lane_count + more, 4)
+    lanes = <Lane *>realloc(machine.lanes, <size_t>capacity * sizeof(Lane))
+    if lanes == NULL:
+        return False
+    machine.lanes = lanes
+    machine.lane_capacity = capacity
+    return True
+
+
+cdef bint open_session(Machine *machine, int32_t session, uint64_t key) noexcept nogil:
+    """Make both lanes of a session on the channel of `key`, where one of its addresses was heard."""
+    cdef const AddressFilter *address = &machine.filters[session]
+    cdef int direction, functional
+    cdef uint64_t found, exact
+    cdef uint64_t channel_bits = key & KEY_CHANNEL
+    cdef Lane *lane
+    cdef Slot *slot
+    if not lanes_reserve(machine, 2):
+        return False
+    for direction in range(2):
+        lane = &machine.lanes[machine.lane_count + direction]
+        memset(lane, 0, sizeof(Lane))
+        receiver_init(&lane.rx)
+        lane_clear(lane)
+        lane.prefix = address.tx_prefix_size if direction == DIRECTION_TX else address.rx_prefix_size
+        lane.session = session
+        lane.peer = <int32_t>(machine.lane_count + 1 - direction)
+        lane.channel = <uint16_t>(key >> KEY_CHANNEL_SHIFT)
+        lane.direction = <uint8_t>direction
+        for functional in range(2):
+            found = address_key(address, direction, functional)
+            exact = found | channel_bits
+            slot = slot_of(machine, exact)
+            if slot.key != exact:
+                # Where an ID belongs to several sessions, the first of them has it on every channel.
+                if code_of(machine, any_channel(exact)) != template_code(session, direction, functional):
+                    continue
+                if not slot_add(machine, exact, NO_LANE):
+                    return False
+                slot = slot_of(machine, exact)
+            elif slot.code != template_code(session, direction, functional):
+                continue
+            slot.code = <int32_t>(2 * (machine.lane_count + direction) + functional)
+    machine.lane_count += 2
+    machine.last_key = KEY_EMPTY
+    return True
+
+
+cdef int32_t find_lane(
+    Machine *machine, uint64_t key, const uint8_t *data, int size, bint *done,
+) noexcept nogil:
+    """The code of the lane for a frame, or NO_LANE."""
+    cdef int32_t code = code_of(machine, key)
+    if code == NO_LANE:
+        code = code_of(machine, any_channel(key))
+    if code == ASK_PREFIX:
+        if size < 1:
+            return NO_LANE
+        key |= KEY_HAS_PREFIX | <uint64_t>data[0] << KEY_PREFIX_SHIFT
+        code = code_of(machine, key)
+        if code == NO_LANE:
+            code = code_of(machine, any_channel(key))
+    if code <= FIRST_TEMPLATE:
+        if not open_session(machine, (FIRST_TEMPLATE - code) >> 2, key):
+            done[0] = False
+            return NO_LANE
+        code = code_of(machine, key)
+    if code >= 0 and not key & KEY_HAS_PREFIX:
+        machine.last_key = key
+        machine.last_code = code
+    return code
+
+
+# ---------------------------------------------------------------- what becomes a row
+
+
+cdef bint add_data(Machine *machine, const uint8_t *data, uint64_t size) noexcept nogil:
+    cdef uint64_t capacity
+    cdef uint8_t *grown
+    if machine.data_size + size > machine.data_capacity:
+        capacity = max(2 * machine.data_capacity, machine.data_size + size, machine.data_first)
+        grown = <uint8_t *>realloc(machine.data, <size_t>capacity)
+        if grown == NULL:
+            return False
+        machine.data = grown
+        machine.data_capacity = capacity
+    copy_payload(machine.data + machine.data_size, data, size)
+    machine.data_size += size
+    return True
+
+
+cdef Row *add_row(Machine *machine, Lane *lane, StatusCode status, int64_t start, int64_t end) noexcept nogil:
+    """A row whose payload was just added; its length, frames and target type are the caller's. NULL: no memory."""
+    cdef RowChunk *chunk = machine.last_chunk
+    cdef Row *row
+    if chunk == NULL or chunk.count == ROWS_IN_CHUNK:
+        chunk = <RowChunk *>malloc(sizeof(RowChunk))
+        if chunk == NULL:
+            return NULL
+        chunk.count = 0
+        chunk.next = NULL
+        if machine.last_chunk == NULL:
+            machine.first_chunk = chunk
+        else:
+            machine.last_chunk.next = chunk
+        machine.last_chunk = chunk
+    row = &chunk.rows[chunk.count]
+    chunk.count += 1
+    row.start = start
+    row.end = end
+    row.data_end = <int64_t>machine.data_size
+    row.session = lane.session
+    row.channel = lane.channel
+    row.direction = lane.direction
+    row.status = status
+    return row
+
+
+cdef Row *add_single(
+    Machine *machine, Lane *lane, StatusCode status, uint64_t length, int functional, int64_t now,
+) noexcept nogil:
+    """A row of one frame, whose payload was just added. NULL: no memory."""
+    cdef Row *row = add_row(machine, lane, status, now, now)
+    if row != NULL:
+        row.length = <uint32_t>length
+        row.frames = 1
+        row.target_type = <uint8_t>functional
+        row.stmin_us = NO_FLOW_CONTROL
+        row.blocksize = NO_FLOW_CONTROL
+        row.waits = 0
+        row.flow_controls = 0
+        lane.frames += 1
+        lane.messages += status == STATUS_OK
+    return row
+
+
+cdef inline uint32_t frames_of_reception(const Lane *lane) noexcept nogil:
+    """SF, FF and CFs. Those that receive_next_cf() took are not counted, but all were full."""
+    return lane.counted_frames + <uint32_t>(
+        (lane.rx.got - lane.counted_bytes) // <uint64_t>(lane.rx.rx_dl - 1 - lane.prefix))
+
+
+cdef inline int64_t last_frame_time(const Lane *lane, const Config *config) noexcept nogil:
+    """Each frame of a reception sets N_Cr, so that says when the last one came."""
+    return lane.before_restart if lane.rx.deadline == lane.restarted else lane.rx.deadline - config.n_cr_ns
+
+
+cdef Row *end_reception(Machine *machine, Lane *lane, StatusCode status, int64_t end) noexcept nogil:
+    """A row for a segmented reception that ended, with what was received. NULL: no memory."""
+    cdef Row *row
+    if not add_data(machine, lane.rx.buffer, lane.rx.got):
+        return NULL
+    if lane.overflow and status != STATUS_OK:
+        status = STATUS_OVERFLOW
+    row = add_row(machine, lane, status, lane.start, end)
+    if row == NULL:
+        return NULL
+    row.length = <uint32_t>lane.rx.size
+    row.frames = frames_of_reception(lane)
+    row.target_type = lane.target_type
+    row.stmin_us = lane.stmin_us
+    row.blocksize = <int16_t>lane.blocksize
+    row.waits = lane.waits
+    row.flow_controls = lane.flow_controls
+    lane.frames += row.frames
+    lane.messages += status == STATUS_OK
+    lane_clear(lane)
+    return row
+
+
+cdef StatusCode status_of(const Outcome *outcome) noexcept nogil:
+    """Why a reception was stopped by a frame."""
+    if outcome.interruption == INTERRUPTED_BY_SF:
+        return STATUS_INTERRUPTED_BY_SF
+    if outcome.interruption == INTERRUPTED_BY_FF:
+        return STATUS_INTERRUPTED_BY_FF
+    if outcome.code == WRONG_SN:
+        return STATUS_WRONG_SN
+    if outcome.code == OUT_OF_MEMORY:
+        return STATUS_OUT_OF_MEMORY
+    return STATUS_INVALID_FRAME
+
+
+cdef bint expire(Machine *machine, Lane *lane, int64_t now) noexcept nogil:
+    """Give up a reception whose N_Cr ran out before `now`. False: no memory."""
+    cdef Outcome outcome
+    cdef int64_t end = last_frame_time(lane, &machine.config)
+    if lane.rx.state != RX_WAIT_CF or not receiver_expired(&lane.rx, now, &outcome):
+        return True
+    lane.outcomes[<int>N_CR_TIMEOUT] += 1
+    return end_reception(machine, lane, STATUS_TIMED_OUT, end) != NULL
+
+
+cdef bint hear_flow_control(Machine *machine, Lane *lane, int64_t now) noexcept nogil:
+    """A flow control frame on `lane` is for the message that goes the other way."""
+    cdef const NPci *pci = &lane.rx.flow_control
+    cdef Lane *sender = &machine.lanes[lane.peer]
+    if pci.flow_status == FS_OVFLW:
+        lane.outcomes[<int>PEER_OVERFLOW] += 1
+    if not expire(machine, sender, now):
+        return False
+    if sender.rx.state != RX_WAIT_CF:
+        return True
+    sender.flow_controls += 1
+    if pci.flow_status == FS_OVFLW:
+        sender.overflow = True
+        return True
+    if pci.flow_status == FS_WAIT:
+        sender.waits += 1
+    else:
+        sender.blocksize = pci.blocksize
+        sender.stmin_us = <int32_t>(pci.stmin_ns // 1000)
+    # 9.8.2: N_Cr runs from the flow control frame, so that a sender may wait for it as long as it likes.
+    if sender.rx.deadline != sender.restarted:
+        sender.before_restart = last_frame_time(sender, &machine.config)
+    flow_control_sent(&sender.rx, &machine.config, now)
+    sender.restarted = sender.rx.deadline
+    return True
+
+
+cdef inline void begin_reception(Lane *lane, int functional, int64_t now) noexcept nogil:
+    lane_clear(lane)
+    lane.start = now
+    lane.target_type = <uint8_t>functional
+    lane.counted_frames = 1
+    lane.counted_bytes = lane.rx.got
+
+
+cdef bint step(
+    Machine *machine, Lane *lane, int functional, const uint8_t *data, int size, int64_t now,
+) noexcept nogil:
+    """One frame on a lane that receive_next_cf() did not take. False: no memory."""
+    cdef Outcome outcome
+    cdef RxEvent event
+    cdef Row *interrupted = NULL
+    cdef bint was_open, is_first
+    cdef uint64_t got
+    cdef int64_t end
+    if not expire(machine, lane, now):
+        return False
+    was_open = lane.rx.state == RX_WAIT_CF
+    is_first = size > lane.prefix and data[lane.prefix] >> 4 == N_PCI_FF
+    end = last_frame_time(lane, &machine.config)
+    got = lane.rx.got
+    if was_open and is_first:
+        # A first frame ends the reception in any case, good or bad, and takes over its buffer.
+        interrupted = end_reception(machine, lane, STATUS_INTERRUPTED_BY_FF, end)
+        if interrupted == NULL:
+            return False
+    event = receive(&lane.rx, &machine.config, <int>lane.prefix, data, size, now, &outcome)
+    lane.outcomes[<int>outcome.code] += 1
+    lane.outcomes[<int>outcome.interruption] += 1
+    if interrupted != NULL:
+        if outcome.interruption == OK and interrupted.status == STATUS_INTERRUPTED_BY_FF:
+            interrupted.status = STATUS_INVALID_FRAME
+    elif was_open and lane.rx.state == RX_IDLE and (event != RX_MESSAGE or outcome.interruption != OK):
+        if end_reception(machine, lane, status_of(&outcome), end) == NULL:
+            return False
+
+    if event == RX_MESSAGE and was_open and outcome.interruption == OK:
+        lane.counted_frames += 1
+        lane.counted_bytes += lane.rx.got - got
+        return end_reception(machine, lane, STATUS_OK, now) != NULL
+    if event == RX_MESSAGE:
+        return (add_data(machine, lane.rx.message, lane.rx.message_size)
+                and add_single(machine, lane, STATUS_OK, lane.rx.message_size, functional, now) != NULL)
+    if lane.rx.state == RX_WAIT_CF and is_first:
+        begin_reception(lane, functional, now)
+        return True
+    if lane.rx.state == RX_WAIT_CF and event == RX_NOTHING and outcome.code == OK:
+        lane.counted_frames += 1
+        lane.counted_bytes += lane.rx.got - got
+        return True
+    if is_first and (outcome.code == FF_DL_TOO_LONG or outcome.code == OUT_OF_MEMORY):
+        return add_single(
+            machine, lane, STATUS_TOO_LONG if outcome.code == FF_DL_TOO_LONG else STATUS_OUT_OF_MEMORY,
+            outcome.given, functional, now) != NULL
+    lane.frames += 1
+    return event != RX_FLOW_CONTROL or hear_flow_control(machine, lane, now)
+
+
+cdef inline uint64_t key_of(const FdRecord *record) noexcept nogil:
+    return record.can_id | <uint64_t>record.channel << KEY_CHANNEL_SHIFT
+
+
+cdef inline int size_of(const FdRecord *record, int room) noexcept nogil:
+    # A length that no record can have must not pass for one: receive() refuses it.
+    return record.len if record.len <= room else CAN_DLEN_MAX + 1
+
+
+cdef inline Py_ssize_t receive_run(
+    Lane *lane, const Config *config, const uint8_t *records, Py_ssize_t count, Py_ssize_t itemsize, int room,
+    int64_t *latest,
+) noexcept nogil:
+    """Take the full CFs of one lane that begin the records; returns how many.
+
+    The state is in local copies meanwhile, which payload bytes can not alias: so it stays in registers.
+    """
+    cdef const FdRecord *record = <const FdRecord *>records
+    cdef Receiver rx
+    cdef Config here
+    cdef int prefix = <int>lane.prefix
+    cdef uint64_t key = key_of(record)
+    cdef int64_t now
+    cdef Py_ssize_t k = 0
+    here.listen = True
+    here.n_cr_ns = config.n_cr_ns
+    rx.state = lane.rx.state
+    rx.sn = lane.rx.sn
+    rx.rx_dl = lane.rx.rx_dl
+    rx.size = lane.rx.size
+    rx.got = lane.rx.got
+    rx.buffer = lane.rx.buffer
+    rx.capacity = lane.rx.capacity
+    rx.deadline = lane.rx.deadline
+    while k < count:
+        record = <const FdRecord *>(records + k * itemsize)
+        now = min(record.timestamp, LATEST_TIME)
+        if (key_of(record) != key or now >= rx.deadline
+                or not receive_next_cf(&rx, &here, prefix, record.data, size_of(record, room), now)):
+            break
+        latest[0] = max(latest[0], now)
+        k += 1
+    lane.rx.sn = rx.sn
+    lane.rx.got = rx.got
+    lane.rx.deadline = rx.deadline
+    return k
+
+
+cdef inline bint feed_records(
+    Machine *machine, const uint8_t *records, Py_ssize_t count, Py_ssize_t itemsize, int room,
+) noexcept nogil:
+    """All records of a buffer. False: no memory. Inlined once for each layout, where itemsize and room are known."""
+    cdef const FdRecord *record
+    cdef Lane *lane
+    cdef Py_ssize_t k = 0
+    cdef int64_t now
+    cdef int64_t latest = machine.latest
+    cdef uint64_t key
+    cdef int32_t code
+    cdef int size
+    cdef bint done = True
+    while k < count:
+        record = <const FdRecord *>(records + k * itemsize)   # both layouts begin alike
+        key = key_of(record)
+        now = min(record.timestamp, LATEST_TIME)
+        latest = max(latest, now)
+        size = size_of(record, room)
+        k += 1
+        if key == machine.last_key:
+            code = machine.last_code
+        else:
+            code = find_lane(machine, key, record.data, size, &done)
+            if not done:
+                break
+        if code < 0:
+            continue
+        lane = &machine.lanes[code >> 1]
+        if now < lane.rx.deadline and receive_next_cf(
+                &lane.rx, &machine.config, <int>lane.prefix, record.data, size, now):
+            if key == machine.last_key and k < count and key_of(<const FdRecord *>(records + k * itemsize)) == key:
+                k += receive_run(
+                    lane, &machine.config, records + k * itemsize, count - k, itemsize, room, &latest)
+            continue
+        done = step(machine, lane, code & 1, record.data, size, now)
+        if not done:
+            break
+    machine.latest = latest
+    return done
+
+
+cdef bint feed_buffer(Machine *machine, const uint8_t *records, Py_ssize_t count, bint fd) noexcept nogil:
+    # What the frames themselves can carry. Memory that is not written to costs nothing, growing does.
+    machine.data_first = min(max(<uint64_t>count * (CAN_DLEN_MAX if fd else CAN_DLEN_CLASSIC), FIRST_DATA), MOST_FIRST_DATA)
+    if fd:
+        return feed_records(machine, records, count, sizeof(FdRecord), CAN_DLEN_MAX)
+    return feed_records(machine, records, count, sizeof(ClassicRecord), CAN_DLEN_CLASSIC)
+
+
+cdef bint end_all(Machine *machine) noexcept nogil:
+    """A row for each reception that is open, in the order in which they began."""
+    cdef Py_ssize_t k
+    cdef Lane *lane
+    cdef int64_t end
+    for k in range(machine.lane_count):
+        lane = &machine.lanes[k]
+        if not expire(machine, lane, machine.latest):
+            return False
+        if lane.rx.state == RX_WAIT_CF:
+            end = last_frame_time(lane, &machine.config)
+            receiver_stop(&lane.rx)
+            if end_reception(machine, lane, STATUS_OPEN, end) == NULL:
+                return False
+    return True
+
+
+# ---------------------------------------------------------------- as Python sees it
+
+
+cdef class Reassembler:
+    """Reassembler(addresses, *, rx_consecutive_frame_timeout=1000, max_frame_size=None)\n--\n\n
+    Puts together the messages of many sessions from the frames of a log.
+
+    Each session is followed as a layer in listen mode would do it, in both directions, on each channel by itself.
+    Where a log has one direction only, that one is reassembled.
+
+    :param addresses: `isotp.Address` or `isotp.AsymmetricAddress` objects, each for both directions of a session as one
+        of its ends sees them; or pairs of an address and the number of the one channel it is used on.
+        If several have the same CAN ID and extension byte, its messages belong to the first of them.
+    :param rx_consecutive_frame_timeout: N_Cr in ms, by the time stamps of the frames. It runs anew with each flow
+        control frame seen.
+    :param max_frame_size: longest message in bytes; None: no limit. Memory grows with what arrives only.
+    :raises ValueError: for a wrong address, one given twice, or one that decides for itself which frames it takes.
+    """
+
+    cdef Machine machine
+    cdef readonly tuple sessions
+    cdef bint busy
+
+    def __cinit__(self, *args, **kwargs):
+        memset(&self.machine, 0, sizeof(Machine))
+        self.machine.config.listen = True
+        self.machine.latest = INT64_MIN
+        self.machine.last_key = KEY_EMPTY
+        self.sessions = ()
+
+    def __init__(self, addresses, *, rx_consecutive_frame_timeout=1000, max_frame_size=None):
+        if self.sessions:
+            raise RuntimeError("a Reassembler can not be initialised again")
+        if not rx_consecutive_frame_timeout >= 0:
+            raise ValueError(
+                f"rx_consecutive_frame_timeout must be 0 or more ms, not {rx_consecutive_frame_timeout!r}")
+        if max_frame_size is not None and not 0 <= max_frame_size <= 0xFFFFFFFF:
+            raise ValueError(f"max_frame_size must be from 0 to 0xffffffff bytes, not {max_frame_size!r}")
+        self.machine.config.n_cr_ns = int(min(rx_consecutive_frame_timeout * 1_000_000, 1 << 61))
+        self.machine.config.max_frame_size = 0xFFFFFFFF if max_frame_size is None else max_frame_size
+        self._add_sessions(addresses)
+
+    def _add_sessions(self, addresses):
+        cdef Py_ssize_t k
+        given = [each if isinstance(each, tuple) else (each, None) for each in addresses]
+        for address, channel in given:
+            require_both_directions(address)
+            if not takes_frames_by_filter(address):
+                raise ValueError(f"addresses must be plain isotp.Address objects, not {address!r}")
+            if channel is not None and not 0 <= channel <= 0xFFFF:
+                raise ValueError(f"channel must be from 0 to 65535, not {channel!r}")
+        if len(set(given)) != len(given):
+            raise ValueError(f"an address is given twice: {given!r}")
+        indices = {}
+        for address, _ in given:
+            indices.setdefault(address, len(indices))
+        sessions = tuple(indices)
+        self.machine.filters = <AddressFilter *>malloc(max(len(sessions), 1) * sizeof(AddressFilter))
+        if self.machine.filters == NULL or not slots_double(&self.machine):
+            raise MemoryError(f"no memory for {len(sessions)} sessions")
+        for k in range(len(sessions)):
+            self.machine.filters[k] = flatten_address(sessions[k])
+        for address, channel in given:
+            if not template_add(
+                    &self.machine, indices[address],
+                    KEY_ANY_CHANNEL if channel is None else <uint64_t>channel << KEY_CHANNEL_SHIFT):
+                raise MemoryError(f"no memory for {len(sessions)} sessions")
+        for address, channel in given:
+            self._check_prefixes(
+                indices[address], KEY_ANY_CHANNEL if channel is None else <uint64_t>channel << KEY_CHANNEL_SHIFT)
+        self.sessions = sessions
+
+    cdef int _check_prefixes(self, Py_ssize_t session, uint64_t channel_bits) except -1:
+        cdef int direction, functional
+        cdef uint64_t key
+        for direction in range(2):
+            for functional in range(2):
+                key = address_key(&self.machine.filters[session], direction, functional)
+                if (key & KEY_HAS_PREFIX != 0) != (code_of(&self.machine, <uint32_t>key | channel_bits) == ASK_PREFIX):
+                    raise ValueError(
+                        f"CAN ID {<uint32_t>key & 0x1FFFFFFF:#x} is used both with and without an extension byte")
+        return 0
+
+    def __dealloc__(self):
+        cdef Py_ssize_t k
+        self._drop_rows()
+        free(self.machine.first_chunk)
+        for k in range(self.machine.lane_count):
+            receiver_free(&self.machine.lanes[k].rx)
+        free(self.machine.lanes)
+        free(self.machine.slots)
+        free(self.machine.filters)
+
+    cdef void _drop_rows(self) noexcept:
+        """Forget rows that did not become a table; one chunk is kept."""
+        cdef RowChunk *chunk
+        while self.machine.first_chunk != NULL and self.machine.first_chunk.next != NULL:
+            chunk = self.machine.first_chunk.next
+            self.machine.first_chunk.next = chunk.next
+            free(chunk)
+        if self.machine.first_chunk != NULL:
+            self.machine.first_chunk.count = 0
+        self.machine.last_chunk = self.machine.first_chunk
+        free(self.machine.data)
+        self.machine.data = NULL
+        self.machine.data_size = 0
+        self.machine.data_capacity = 0
+
+    cdef int _enter(self) except -1:
+        cdef bint entered
+        with cython.critical_section(self):
+            entered = not self.busy
+            self.busy = True
+        if not entered:
+            raise RuntimeError("another thread feeds this Reassembler at this moment")
+        return 0
+
+    def feed(self, frames, layout=None):
+        """Take frames, in the order of the log; returns the messages that ended with them.
+
+        A reception that N_Cr ended is reported with the next frame of its session, or by flush(): so what comes
+        out in all does not depend on how the log is cut into pieces.
+
+        :param frames: any C-contiguous buffer of records: `Records`, a NumPy array, bytes, mmap ...
+        :param layout: "classic" or "fd", needed where the buffer does not tell by the size of its items.
+        :returns: :class:`Messages`, in the order in which they ended.
+        :raises ValueError: if the buffer holds no records.
+        :raises RuntimeError: if another thread feeds this object right now.
+        """
+        cdef Py_buffer view
+        cdef Py_ssize_t count
+        cdef bint fd, done
+        PyObject_GetBuffer(frames, &view, PyBUF_ND | PyBUF_FORMAT)
+        try:
+            fd = buffer_is_fd(&view, layout)
+            count = view.len // <Py_ssize_t>(sizeof(FdRecord) if fd else sizeof(ClassicRecord))
+            self._enter()
+            if count <= RECORDS_WITH_GIL:
+                done = feed_buffer(&self.machine, <const uint8_t *>view.buf, count, fd)
+            else:
+                with nogil:
+                    done = feed_buffer(&self.machine, <const uint8_t *>view.buf, count, fd)
+            return self._table(done)
+        finally:
+            PyBuffer_Release(&view)
+
+    def flush(self):
+        """End what is still open, as at the end of a log; returns a table of it.
+
+        Receptions whose N_Cr ran out before the latest frame have timed out, the others are OPEN.
+        """
+        self._enter()
+        return self._table(end_all(&self.machine))
+
+    cdef Messages _table(self, bint done):
+        cdef uint8_t *data
+        try:
+            if not done:
+                raise MemoryError(f"no memory for the messages of {len(self.sessions)} sessions")
+            data = self.machine.data
+            if self.machine.data_size < self.machine.data_capacity:
+                data = <uint8_t *>realloc(data, <size_t>max(self.machine.data_size, 1))
+                if data == NULL:
+                    data = self.machine.data
+            self.machine.data = NULL
+            return messages_of_rows(self.sessions, self.machine.first_chunk, data)
+        finally:
+            self._drop_rows()
+            self.busy = False
+
+    def statistics(self):
+        """What was heard so far: a list of dictionaries, one for each direction of a session on a channel.
+
+        ``session`` (index), ``address``, ``channel``, ``direction``, ``frames`` (all with this address), ``messages``
+        (complete ones) and ``errors``: how often a layer in listen mode would have reported each class of error.
+        """
+        cdef Py_ssize_t k
+        cdef int code
+        cdef const Lane *lane
+        found = []
+        for k in range(self.machine.lane_count):
+            lane = &self.machine.lanes[k]
+            counts = {}
+            for code in range(OK + 1, OUTCOME_COUNT):
+                if lane.outcomes[code] > 0:
+                    error = error_class_of(<OutcomeCode>code)
+                    counts[error] = counts.get(error, 0) + lane.outcomes[code]
+            open_frames = frames_of_reception(lane) if lane.rx.state == RX_WAIT_CF else 0
+            found.append({
+                "session": lane.session, "address": self.sessions[lane.session], "channel": lane.channel,
+                "direction": Direction(lane.direction), "frames": lane.frames + open_frames,
+                "messages": lane.messages, "errors": counts})
+        return found
+
+    def __repr__(self):
+        return f"<Reassembler {len(self.sessions)} sessions>"

@@ -1,0 +1,88 @@
+# The table of messages as C sees it: rows as they are made, one by one, and the columns they become.
+# _messages.pyx has the documentation.
+
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t
+
+
+# Values are those of message.MessageStatus and message.Direction.
+cdef enum StatusCode:
+    STATUS_OK = 0
+    STATUS_WRONG_SN = 1
+    STATUS_TIMED_OUT = 2
+    STATUS_INTERRUPTED_BY_SF = 3
+    STATUS_INTERRUPTED_BY_FF = 4
+    STATUS_OVERFLOW = 5
+    STATUS_TOO_LONG = 6
+    STATUS_INVALID_FRAME = 7
+    STATUS_OUT_OF_MEMORY = 8
+    STATUS_OPEN = 9
+
+
+cdef enum DirectionCode:
+    DIRECTION_TX = 0
+    DIRECTION_RX = 1
+
+
+cdef enum:
+    ROWS_IN_CHUNK = 1024
+    NO_FLOW_CONTROL = -1           # in stmin_us and blocksize
+
+
+cdef struct Row:
+    int64_t start
+    int64_t end
+    int64_t data_end               # where its payload ends, and that of the next row begins
+    uint32_t length
+    uint32_t frames
+    int32_t session
+    int32_t stmin_us
+    uint32_t waits
+    uint32_t flow_controls
+    uint16_t channel
+    int16_t blocksize
+    uint8_t direction
+    uint8_t target_type
+    uint8_t status
+
+
+cdef struct RowChunk:
+    RowChunk *next
+    Py_ssize_t count
+    Row[ROWS_IN_CHUNK] rows
+
+
+cdef struct Columns:
+    Py_ssize_t count
+    int64_t *offsets               # count + 1; the memory of all columns begins here
+    int64_t *start
+    int64_t *end
+    uint32_t *length
+    uint32_t *frames
+    int32_t *session
+    int32_t *stmin_us
+    uint32_t *waits
+    uint32_t *flow_controls
+    uint16_t *channel
+    int16_t *blocksize
+    uint8_t *direction
+    uint8_t *target_type
+    uint8_t *status
+    uint8_t *data
+
+
+# Owns the memory of one or more Messages.
+cdef class Block:
+    cdef Columns columns
+
+
+cdef class Messages:
+    cdef Block block
+    cdef Py_ssize_t first
+    cdef Py_ssize_t count
+    cdef readonly tuple sessions
+
+    cdef object message(self, Py_ssize_t row)
+
+
+# Takes over chunks (all but the first, which stays the caller's) and data.
+cdef Messages messages_of_rows(tuple sessions, RowChunk *chunks, uint8_t *data)

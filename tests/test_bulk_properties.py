@@ -1,0 +1,286 @@
+"""Reassembler against layers in listen mode, one for each direction of each session: the same messages, the same errors.
+
+Whatever is sent, lost, repeated or invented, and however the log is cut into pieces.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import isotp
+from isotp import Address, AddressingMode, Direction, Messages, MessageStatus, Reassembler, Record, Records
+from tests.frames import MS, SECOND, counted
+
+# Coverage and sanitizer builds are slow: no example is wrong for taking its time.
+relaxed = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+
+ADDRESSES = (
+    Address(AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8),
+    Address(AddressingMode.Normal_29bits, txid=0x7E0, rxid=0x7E8),
+    Address(AddressingMode.NormalFixed_29bits, target_address=0x33, source_address=0xF1),
+    Address(AddressingMode.Extended_11bits, txid=0x600, rxid=0x601, target_address=1, source_address=2),
+    Address(AddressingMode.Extended_11bits, txid=0x600, rxid=0x601, target_address=3, source_address=4),
+    Address(AddressingMode.Mixed_11bits, txid=0x700, rxid=0x701, address_extension=0x99),
+    Address(AddressingMode.Mixed_29bits, target_address=0x33, source_address=0xF1, address_extension=0x55),
+)
+
+
+class Line(NamedTuple):
+    """One direction of one session on one channel."""
+
+    session: int
+    direction: Direction
+    channel: int
+
+    @property
+    def address(self) -> Address:
+        return ADDRESSES[self.session]
+
+    def can_id(self, functional: bool = False) -> int:
+        address = self.address
+        sends = self.direction == Direction.TX
+        get = address.get_tx_arbitration_id if sends else address.get_rx_arbitration_id
+        wide = address.is_tx_29bits() if sends else address.is_rx_29bits()
+        return get(int(functional)) | (0x80000000 if wide else 0)
+
+    @property
+    def prefix(self) -> bytes:
+        address = self.address
+        sends = self.direction == Direction.TX
+        byte = address.get_tx_extension_byte() if sends else address.get_rx_extension_byte()
+        return b"" if byte is None else bytes([byte])
+
+
+def segmented(payload: bytes, room: int) -> Iterator[bytes]:
+    """The frames of a message without their prefix, `room` bytes each: ISO 15765-2, 9.6, in its plainest form."""
+    size = len(payload)
+    if size <= min(room, 8) - 1 and size <= 7:
+        yield bytes([size]) + payload
+        return
+    if room > 8 and size <= room - 2:
+        yield bytes([0, size]) + payload
+        return
+    head = bytes([0x10 | size >> 8, size & 0xFF]) if size <= 4095 else b"\x10\x00" + size.to_bytes(4, "big")
+    yield head + payload[: room - len(head)]
+    for sn, start in enumerate(range(room - len(head), size, room - 1), 1):
+        yield bytes([0x20 | sn & 0xF]) + payload[start : start + room - 1]
+
+
+class Listener:
+    """A listen-mode layer that hears one line, with the time of the frames."""
+
+    def __init__(self, line: Line, n_cr_ms: int, max_frame_size: int) -> None:
+        address = line.address
+        if line.direction == Direction.TX:
+            address = mirrored(address)
+        self.now = 0
+        self.pending: deque[isotp.CanMessage] = deque()
+        self.errors: list[Exception] = []
+        self.layer = isotp.TransportLayerLogic(
+            rxfn=lambda timeout: self.pending.popleft() if self.pending else None,
+            txfn=pytest.fail,
+            address=address,
+            error_handler=self.errors.append,
+            params={
+                "listen_mode": True,
+                "rx_consecutive_frame_timeout": n_cr_ms,
+                "max_frame_size": max_frame_size,
+            },
+        )
+        self.layer.clock = lambda: self.now
+
+    def hear(self, record: Record) -> None:
+        self.now = record.timestamp
+        can_id = record.can_id & 0x1FFFFFFF
+        wide = bool(record.can_id & 0x80000000)
+        self.pending.append(isotp.CanMessage(can_id, data=record.data, extended_id=wide))
+        while self.pending:
+            self.layer.process()
+
+    def messages(self) -> list[bytes]:
+        found = []
+        while self.layer.available():
+            found.append(bytes(self.layer.recv()))
+        return found
+
+
+def mirrored(address: Address) -> Address:
+    """The address as the other end has it."""
+    return Address(
+        address.addressing_mode,
+        txid=address.rxid,
+        rxid=address.txid,
+        target_address=address.source_address,
+        source_address=address.target_address,
+        address_extension=address.address_extension,
+    )
+
+
+@st.composite
+def traffic(draw: st.DrawFn, flow_control: bool = False) -> list[tuple[Line, Record]]:
+    """Frames of some lines, interleaved; some are lost, repeated, spoiled or late."""
+    dice = draw(st.randoms(use_true_random=False))
+    lines = draw(
+        st.lists(
+            st.builds(
+                Line,
+                st.integers(0, len(ADDRESSES) - 1),
+                st.sampled_from(Direction),
+                st.integers(0, 1),
+            ),
+            min_size=1,
+            max_size=5,
+            unique=True,
+        )
+    )
+    sizes = st.integers(1, 40) | st.integers(1, 700) | st.just(4100)
+    queues = []
+    for line in lines:
+        room = draw(st.sampled_from((8, 8, 12, 64)))
+        payloads = [counted(size) for size in draw(st.lists(sizes, min_size=1, max_size=4))]
+        frames = [f for payload in payloads for f in segmented(payload, room - len(line.prefix))]
+        queues.append((line, deque(frames)))
+    trouble = draw(st.sampled_from((0.0, 0.02, 0.2)))
+    now = draw(st.integers(-(10**12), 10**18))
+    found: list[tuple[Line, Record]] = []
+    while queues:
+        line, queue = dice.choice(queues)
+        data = line.prefix + queue.popleft()
+        if not queue:
+            queues.remove((line, queue))
+        now += dice.choice((0, 1, MS))
+        for each in troubled(data, dice, trouble):
+            late = 0 if flow_control or dice.random() >= trouble else dice.choice((SECOND - 1, SECOND, 3 * SECOND))
+            now += late
+            functional = dice.random() < trouble
+            found.append((line, Record(now, line.can_id(functional), 0, line.channel, each)))
+        if flow_control and dice.random() < 0.2:
+            back = line._replace(direction=Direction(1 - line.direction))
+            control = bytes([dice.choice((0x30, 0x31)), dice.randrange(9), dice.choice((0, 5, 0xF3))])
+            found.append((back, Record(now, back.can_id(), 0, line.channel, back.prefix + control)))
+    return found
+
+
+def troubled(data: bytes, dice: random.Random, probability: float) -> Iterable[bytes]:
+    """What comes of a frame on a bad bus: mostly itself."""
+    if dice.random() >= probability:
+        return (data,)
+    kind = dice.randrange(6)
+    if kind == 0:
+        return ()
+    if kind == 1:
+        return (data, data)
+    if kind == 2:
+        return (data[: dice.randrange(len(data))],)
+    if kind == 3:
+        return (dice.randbytes(dice.choice((1, 3, 8, 9, 12, 64))), data)
+    if kind == 4:
+        return (bytes([dice.choice((0x00, 0x10, 0x21, 0x30, 0x3F, 0x12))]) + data[1:],)
+    return (data, bytes([0x02, 1, 2, 0, 0, 0, 0, 0]))
+
+
+def records_of(frames: Iterable[tuple[Line, Record]]) -> Records:
+    records = Records("fd")
+    for _, record in frames:
+        records.append(record.timestamp, record.can_id, record.data, record.flags, record.channel)
+    return records
+
+
+def payloads_by_line(messages: Messages) -> dict[Line, list[bytes]]:
+    found: dict[Line, list[bytes]] = {}
+    for message in messages.filter(status=MessageStatus.OK):
+        line = Line(message.session, message.direction, message.channel)
+        found.setdefault(line, []).append(message.payload)
+    return found
+
+
+def heard_by_layers(
+    frames: list[tuple[Line, Record]], n_cr_ms: int = 1000, max_frame_size: int = 0xFFFFFFFF
+) -> tuple[dict[Line, list[bytes]], dict[Line, Counter[type[Exception]]]]:
+    """Messages and errors of a listening layer on each line that had a frame; layers on all lines hear all."""
+    heard = [(line, record) for line, record in frames]
+    listeners: dict[Line, Listener] = {}
+    for line, _ in heard:
+        for direction in Direction:
+            for session in range(len(ADDRESSES)):
+                each = Line(session, direction, line.channel)
+                listeners.setdefault(each, Listener(each, n_cr_ms, max_frame_size))
+    for _, record in heard:
+        for line, listener in listeners.items():
+            if line.channel == record.channel and is_for(line, record):
+                listener.hear(record)
+    messages = {line: listener.messages() for line, listener in listeners.items()}
+    errors = {line: Counter(map(type, listener.errors)) for line, listener in listeners.items()}
+    return {k: v for k, v in messages.items() if v}, {k: v for k, v in errors.items() if v}
+
+
+def is_for(line: Line, record: Record) -> bool:
+    if record.can_id not in (line.can_id(), line.can_id(functional=True)):
+        return False
+    return record.data[: len(line.prefix)] == line.prefix and len(record.data) >= len(line.prefix)
+
+
+def errors_of(reassembler: Reassembler) -> dict[Line, Counter[type[Exception]]]:
+    return {
+        Line(each["session"], each["direction"], each["channel"]): Counter(each["errors"])
+        for each in reassembler.statistics()
+        if each["errors"]
+    }
+
+
+@given(traffic(), st.sampled_from((300, 0xFFFFFFFF)))
+@relaxed
+def test_same_messages_and_errors_as_listening_layers(
+    frames: list[tuple[Line, Record]], max_frame_size: int
+) -> None:
+    reassembler = Reassembler(ADDRESSES, max_frame_size=max_frame_size)
+    messages = reassembler.feed(records_of(frames))
+    expected, errors = heard_by_layers(frames, max_frame_size=max_frame_size)
+    assert payloads_by_line(messages) == expected
+    assert errors_of(reassembler) == errors
+
+
+@given(traffic(flow_control=True))
+@relaxed
+def test_flow_control_changes_no_message(frames: list[tuple[Line, Record]]) -> None:
+    reassembler = Reassembler(ADDRESSES)
+    messages = reassembler.feed(records_of(frames))
+    expected, errors = heard_by_layers(frames)
+    assert payloads_by_line(messages) == expected
+    assert errors_of(reassembler) == errors
+
+
+@given(traffic(flow_control=True) | traffic(), st.randoms(use_true_random=False), st.booleans())
+@relaxed
+def test_chunks_do_not_matter(
+    frames: list[tuple[Line, Record]], dice: random.Random, pickles: bool
+) -> None:
+    records = records_of(frames)
+    whole = Reassembler(ADDRESSES)
+    expected = whole.feed(records) + whole.flush()
+    reassembler = Reassembler(ADDRESSES)
+    parts = []
+    start = 0
+    while start < len(records):
+        stop = start + dice.choice((1, 2, 7, 200))
+        parts.append(reassembler.feed(records[start:stop]))
+        start = stop
+        if pickles:
+            reassembler = pickle.loads(pickle.dumps(reassembler))
+    parts.append(reassembler.flush())
+    assert Messages.concat(parts) == expected
+    assert reassembler.statistics() == whole.statistics()
+    heard = sum(any(is_for(line, r) for line in lines_of(r.channel)) for _, r in frames)
+    assert sum(each["frames"] for each in whole.statistics()) == heard
+
+
+def lines_of(channel: int) -> Iterator[Line]:
+    return (Line(session, direction, channel) for session in range(len(ADDRESSES)) for direction in Direction)
