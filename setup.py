@@ -61,6 +61,11 @@ extensions = [
     extension(
         "_bulk", "src/isotp/_protocol.pxi", "src/isotp/_records.pxd", "src/isotp/_messages.pxd"
     ),
+    extension(
+        "_logs",
+        "src/isotp/_records.pxd",
+        *(f"src/isotp/_logs_{name}.pxi" for name in ("candump", "asc", "blf", "pcap")),
+    ),
 ]
 if sys.platform == "linux":
     extensions.append(extension("_socketcan", "src/isotp/_clock.h"))

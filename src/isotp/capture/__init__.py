@@ -1,0 +1,13 @@
+"""Log files of CAN in, frame records and messages out.
+
+>>> with isotp.capture.open("drive.blf.gz") as log:
+...     for records in log:
+...         ...
+"""
+
+from isotp.capture._capture import Capture, open
+from isotp.capture._channels import Channels
+from isotp.capture._reading import Problem
+from isotp.capture._recognise import FORMATS
+
+__all__ = ["FORMATS", "Capture", "Channels", "Problem", "open"]
