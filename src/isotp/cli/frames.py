@@ -1,0 +1,226 @@
+"""The frames of chosen sessions and messages out of a log, and candump and pcapng files of them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any, NamedTuple, Protocol
+
+import numpy
+from numpy.typing import NDArray
+
+from isotp._messages import Messages
+from isotp._records import Record, Records
+from isotp.address import AbstractAddress, TargetAddressType
+
+__all__ = ["CandumpWriter", "FrameFilter", "FrameWriter", "PcapngWriter", "Spans"]
+
+ChannelName = Callable[[int], str]
+Numbers = NDArray[numpy.int64]
+
+CAN_EFF_FLAG = 0x80000000  # linux/can.h
+CANFD_FLAGS = 0x03  # CANFD_BRS and CANFD_ESI, linux/can.h
+CANFD_FDF = 0x04
+NO_PREFIX = 0x100  # in the place of the byte before the N_PCI
+ANY_CHANNEL = 0x10000
+
+
+class Lane(NamedTuple):
+    """What says which session a frame belongs to."""
+
+    channel: int
+    can_id: int
+    prefix: int
+
+    @property
+    def key(self) -> int:
+        return (self.channel << 41) | (self.prefix << 32) | self.can_id
+
+
+def lanes_of(address: AbstractAddress, channel: int | None) -> Iterator[Lane]:
+    where = ANY_CHANNEL if channel is None else channel
+    tx_prefix, rx_prefix = address.get_tx_extension_byte(), address.get_rx_extension_byte()
+    for kind in TargetAddressType:
+        tx_id = address.get_tx_arbitration_id(kind) | (CAN_EFF_FLAG if address.is_tx_29bits() else 0)
+        rx_id = address.get_rx_arbitration_id(kind) | (CAN_EFF_FLAG if address.is_rx_29bits() else 0)
+        yield Lane(where, tx_id, NO_PREFIX if tx_prefix is None else tx_prefix)
+        yield Lane(where, rx_id, NO_PREFIX if rx_prefix is None else rx_prefix)
+
+
+class Spans:
+    """When chosen messages were on the bus, by session and channel."""
+
+    def __init__(self) -> None:
+        self._starts: dict[tuple[int, int], list[Numbers]] = {}
+        self._ends: dict[tuple[int, int], list[Numbers]] = {}
+        self._sorted: dict[tuple[int, int], tuple[Numbers, Numbers]] = {}
+
+    def add(self, messages: Messages) -> None:
+        session, channel, start, end = (
+            numpy.asarray(messages.column(name)).astype(numpy.int64)
+            for name in ("session", "channel", "start", "end")
+        )
+        for key in set(zip(session.tolist(), channel.tolist(), strict=True)):
+            chosen = (session == key[0]) & (channel == key[1])
+            self._starts.setdefault(key, []).append(start[chosen])
+            self._ends.setdefault(key, []).append(end[chosen])
+
+    def cover(self, session: int, channel: int, times: Numbers) -> NDArray[numpy.bool_]:
+        """Which of the times lie within a chosen message of the session."""
+        if (session, channel) not in self._starts:
+            return numpy.zeros(len(times), numpy.bool_)
+        starts, latest = self._in_order(session, channel)
+        place = numpy.searchsorted(starts, times, side="right") - 1
+        covered: NDArray[numpy.bool_] = (place >= 0) & (latest[place] >= times)
+        return covered
+
+    def _in_order(self, session: int, channel: int) -> tuple[Numbers, Numbers]:
+        """When the messages began, and the latest end of those so far: those of the two directions may overlap."""
+        key = session, channel
+        if key not in self._sorted:
+            starts, ends = numpy.concatenate(self._starts[key]), numpy.concatenate(self._ends[key])
+            order = numpy.argsort(starts, kind="stable")
+            self._sorted[key] = starts[order], numpy.maximum.accumulate(ends[order])
+        return self._sorted[key]
+
+
+class FrameFilter:
+    """Tells which frames belong to sessions; with `spans`, only those of chosen messages, flow control among them."""
+
+    def __init__(
+        self, sessions: Sequence[tuple[AbstractAddress, int | None]], spans: Spans | None = None
+    ) -> None:
+        indices: dict[AbstractAddress, int] = {}
+        owners: dict[int, int] = {}
+        for address, channel in sessions:
+            index = indices.setdefault(address, len(indices))
+            for lane in lanes_of(address, channel):
+                # As the Reassembler has it, the first session keeps what several have in common.
+                owners.setdefault(lane.key, index)
+        self._keys = numpy.array(sorted(owners), numpy.int64)
+        self._owners = numpy.array([owners[key] for key in sorted(owners)], numpy.int64)
+        self._spans = spans
+
+    def select(self, records: Records) -> Iterator[Record]:
+        """The frames of `records` that belong to the sessions, in their order."""
+        frames = fields_of(records)
+        owners = self._owners_of(frames)
+        chosen = owners >= 0
+        if self._spans is not None:
+            chosen &= self._covered(frames, owners)
+        for index in numpy.flatnonzero(chosen).tolist():
+            yield records[index]
+
+    def _owners_of(self, frames: Any) -> Numbers:
+        """The session of each frame, -1 for none."""
+        found = numpy.full(len(frames), -1, numpy.int64)
+        if len(self._keys) == 0:
+            return found
+        can_id = frames["can_id"].astype(numpy.int64)
+        channel = frames["channel"].astype(numpy.int64)
+        prefix = numpy.where(frames["len"] > 0, frames["data"][:, 0].astype(numpy.int64), NO_PREFIX)
+        for where in (channel, numpy.int64(ANY_CHANNEL)):
+            for before in (numpy.int64(NO_PREFIX), prefix):
+                keys = (where << 41) | (before << 32) | can_id
+                place = numpy.minimum(numpy.searchsorted(self._keys, keys), len(self._keys) - 1)
+                hit = (self._keys[place] == keys) & (found < 0)
+                found[hit] = self._owners[place[hit]]
+        return found
+
+    def _covered(self, frames: Any, owners: Numbers) -> NDArray[numpy.bool_]:
+        assert self._spans is not None
+        covered = numpy.zeros(len(frames), numpy.bool_)
+        channels = frames["channel"].astype(numpy.int64)
+        times = frames["timestamp"].astype(numpy.int64)
+        for session, channel in set(zip(owners.tolist(), channels.tolist(), strict=True)):
+            if session >= 0:
+                chosen = (owners == session) & (channels == channel)
+                covered[chosen] = self._spans.cover(session, channel, times[chosen])
+        return covered
+
+
+def fields_of(records: Records) -> Any:
+    """The records as a structured NumPy array, without a copy."""
+    return numpy.asarray(records)
+
+
+class FrameWriter(Protocol):
+    """Where frames go."""
+
+    def write(self, frame: Record) -> None: ...
+
+
+class CandumpWriter:
+    """The lines of `candump -L`: times in us, as can-utils reads them."""
+
+    def __init__(self, stream: IO[str], channel_name: ChannelName) -> None:
+        self._stream = stream
+        self._channel_name = channel_name
+
+    def write(self, frame: Record) -> None:
+        seconds, ns = divmod(frame.timestamp, 10**9)
+        can_id = f"{frame.can_id & 0x1FFFFFFF:08X}" if frame.can_id & CAN_EFF_FLAG else f"{frame.can_id:03X}"
+        fd = f"#{frame.flags & CANFD_FLAGS:X}" if frame.flags & CANFD_FDF else ""
+        name = interface_name(self._channel_name(frame.channel))
+        self._stream.write(
+            f"({seconds:010}.{ns // 1000:06}) {name} {can_id}#{fd}{frame.data.hex().upper()}\n"
+        )
+
+
+class PcapngWriter:
+    """pcapng with the link type of SocketCAN, times in ns and the channels by name; Wireshark reads it.
+
+    Blocks are those of draft-ietf-opsawg-pcapng, in little endian; the frame in a packet is in network order, as
+    LINKTYPE_CAN_SOCKETCAN has it.
+    """
+
+    LINKTYPE_CAN_SOCKETCAN = 227
+    SECTION, INTERFACE, PACKET = 0x0A0D0D0A, 1, 6
+    IF_NAME, IF_TSRESOL = 2, 9
+
+    def __init__(self, stream: IO[bytes], channel_name: ChannelName) -> None:
+        self._stream = stream
+        self._channel_name = channel_name
+        self._interfaces: dict[int, int] = {}
+        self._block(self.SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+
+    def _block(self, kind: int, body: bytes) -> None:
+        body += bytes(-len(body) % 4)
+        size = struct.pack("<I", len(body) + 12)
+        self._stream.write(struct.pack("<I", kind) + size + body + size)
+
+    def _interface(self, channel: int) -> int:
+        if channel not in self._interfaces:
+            self._interfaces[channel] = len(self._interfaces)
+            options = (
+                (self.IF_NAME, interface_name(self._channel_name(channel)).encode()),
+                (self.IF_TSRESOL, b"\x09"),
+                (0, b""),
+            )
+            self._block(
+                self.INTERFACE,
+                struct.pack("<HHI", self.LINKTYPE_CAN_SOCKETCAN, 0, 0)
+                + b"".join(
+                    struct.pack("<HH", code, len(it)) + it + bytes(-len(it) % 4) for code, it in options
+                ),
+            )
+        return self._interfaces[channel]
+
+    def write(self, frame: Record) -> None:
+        interface = self._interface(frame.channel)
+        fd_flags = frame.flags & (CANFD_FDF | CANFD_FLAGS) if frame.flags & CANFD_FDF else 0
+        packet = struct.pack(">IBBxx", frame.can_id, len(frame.data), fd_flags) + frame.data
+        head = struct.pack(
+            "<IIIII",
+            interface,
+            frame.timestamp >> 32 & 0xFFFFFFFF,
+            frame.timestamp & 0xFFFFFFFF,
+            len(packet),
+            len(packet),
+        )
+        self._block(self.PACKET, head + packet)
+
+
+def interface_name(channel: str) -> str:
+    """Logs without names number their channels; candump and pcapng want names."""
+    return f"can{channel}" if channel.isdecimal() else channel.replace(" ", "_")

@@ -1,0 +1,9 @@
+"""placeholder"""
+
+import typer
+
+EXAMPLES = ""
+
+
+def command() -> None:
+    """x"""
