@@ -13,9 +13,10 @@ from isotp.address import AbstractAddress
 from isotp.cli.addresses import address_text
 from isotp.cli.logs import LogFiles
 from isotp.cli.options import BROKEN_STATUSES
+from isotp.cli.words import count_text, size_text
 from isotp.message import MessageStatus
 
-__all__ = ["Summary", "count_of", "show_problems", "size_text"]
+__all__ = ["Summary", "show_problems"]
 
 
 class Summary:
@@ -50,7 +51,7 @@ class Summary:
 
     @property
     def messages(self) -> int:
-        return self.statuses.total() if hasattr(Counter, "total") else sum(self.statuses.values())
+        return sum(self.statuses.values())
 
     @property
     def broken(self) -> int:
@@ -60,8 +61,8 @@ class Summary:
         """Print it, a line a matter; lines about nothing are left out."""
         lines = [
             Text(
-                f"{count_of(self.messages, 'message')}, {size_text(self.bytes)}, of"
-                f" {count_of(len(self._messages), 'session')} in {count_of(files.frames, 'frame')}",
+                f"{count_text(self.messages, 'message')}, {size_text(self.bytes)}, of"
+                f" {count_text(len(self._messages), 'session')} in {count_text(files.frames, 'frame')}",
                 "bold",
             )
         ]
@@ -70,7 +71,7 @@ class Summary:
             where = files.channel_name(channel)
             lines.append(
                 Text(
-                    f"busiest: {address_text(address)} on channel {where}, {count_of(count, 'message')},"
+                    f"busiest: {address_text(address)} on channel {where}, {count_text(count, 'message')},"
                     f" {size_text(self._bytes[address, channel])}"
                 )
             )
@@ -80,7 +81,7 @@ class Summary:
                 for status, count in self.statuses.most_common()
                 if status in BROKEN_STATUSES
             )
-            lines.append(Text(f"broken: {count_of(self.broken, 'message')} ({kinds})", "red"))
+            lines.append(Text(f"broken: {count_text(self.broken, 'message')} ({kinds})", "red"))
             lines.append(Text(f"lost: {size_text(self.lost_bytes)} that broken messages announced", "red"))
         if self.statuses[MessageStatus.OPEN]:
             lines.append(Text(f"open at the end: {self.statuses[MessageStatus.OPEN]}", "yellow"))
@@ -92,22 +93,9 @@ def show_problems(console: Console, files: LogFiles) -> None:
     """Print what could not be read, with the place."""
     if files.problem_count:
         console.print(
-            Text(f"unreadable: {count_of(files.problem_count, 'part')}", "red"),
+            Text(f"unreadable: {count_text(files.problem_count, 'part')}", "red"),
             soft_wrap=True,
             highlight=False,
         )
     for problem in files.problems:
         console.print(Text(f"  {problem}"), soft_wrap=True, highlight=False)
-
-
-def count_of(count: int, noun: str) -> str:
-    """A number with its noun: 1 frame, 2 frames."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
-def size_text(size: int) -> str:
-    """Bytes to three digits or so."""
-    if size < 1000:
-        return count_of(size, "byte")
-    power = min((len(str(size)) - 1) // 3, 4)
-    return f"{size / 1000**power:.3g} {' kMGT'[power]}B"
