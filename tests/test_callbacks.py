@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -107,6 +109,31 @@ def buses(request: pytest.FixtureRequest) -> Iterator[list[Any]]:
         bus.shutdown()
 
 
+def test_slow_callback_does_not_keep_a_notifier(buses: list[Any]) -> None:
+    release, entered = threading.Event(), threading.Event()
+
+    def slow(error: Exception) -> None:
+        entered.set()
+        assert release.wait(PATIENCE)
+
+    notifier = can.Notifier(buses[0], [], timeout=0.05)
+    stacks = [isotp.NotifierBasedCanStack(buses[0], notifier, address=pair(k)[0]) for k in range(2)]
+    stacks[0].error_handler = slow
+    try:
+        for stack in stacks:
+            stack.start()
+        for data in (b"\x21", b"\x21"):
+            buses[1].send(can.Message(arbitration_id=0x200, data=data, is_extended_id=False))
+        assert entered.wait(PATIENCE)
+        buses[1].send(can.Message(arbitration_id=0x201, data=b"\x01\xaa", is_extended_id=False))
+        assert stacks[1].recv(block=True, timeout=PATIENCE) == b"\xaa"
+    finally:
+        release.set()
+        for stack in stacks:
+            stack.stop()
+        notifier.stop()
+
+
 def pair(number: int) -> tuple[isotp.Address, isotp.Address]:
     here = isotp.Address(txid=0x100 + number, rxid=0x200 + number)
     return here, isotp.Address(txid=0x200 + number, rxid=0x100 + number)
@@ -204,12 +231,54 @@ def test_stopped_session_hears_of_nothing_more(buses: list[Any]) -> None:
 
 def test_courier_without_an_executor_says_so_and_goes_on() -> None:
     calls: list[int] = []
-    executor = ThreadPoolExecutor(1)
-    executor.shutdown()
-    courier = Courier(lambda: executor, pytest.fail)
-    with pytest.raises(RuntimeError):
-        courier(calls.append, 1)
-    with ThreadPoolExecutor(1) as working:
-        executor = working
+
+    class Executor(ThreadPoolExecutor):
+        refuses = True
+
+        def submit(self, *arguments: Any, **named: Any) -> Any:
+            if self.refuses:
+                raise RuntimeError("no more work, please")
+            return super().submit(*arguments, **named)
+
+    with Executor(1) as executor:
+        courier = Courier(pytest.fail, executor)
+        with pytest.raises(RuntimeError, match="no more work"):
+            courier(calls.append, 1)
+        executor.refuses = False
         courier(calls.append, 2)
     assert calls == [1, 2]
+
+
+def test_stuck_callbacks_leave_threads_for_others_up_to_four() -> None:
+    release = threading.Event()
+    started = threading.Semaphore(0)
+    done = threading.Semaphore(0)
+
+    def stuck() -> None:
+        started.release()
+        assert release.wait(PATIENCE)
+        done.release()
+
+    couriers = [Courier(pytest.fail) for _ in range(6)]
+    for courier in couriers[:4]:
+        courier(stuck)
+    for _ in range(4):
+        assert started.acquire(timeout=PATIENCE)
+    for courier in couriers[4:]:
+        courier(stuck)
+    names = [thread.name for thread in threading.enumerate()]
+    assert names.count("isotp callbacks") == 4
+    release.set()
+    for _ in couriers:
+        assert done.acquire(timeout=PATIENCE)
+
+
+def test_callback_that_never_returns_does_not_hold_up_the_end_of_the_program() -> None:
+    program = (
+        "import threading\n"
+        "from isotp._callbacks import Courier\n"
+        "entered = threading.Event()\n"
+        "Courier(print)(lambda: (entered.set(), threading.Event().wait()))\n"
+        "assert entered.wait(20)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], timeout=60, check=True)

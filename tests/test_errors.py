@@ -16,6 +16,7 @@ CHILDREN_OF_ISOTP_ERROR = [
     "FrameTooLongError",
     "InvalidCanDataError",
     "InvalidCanFdFirstFrameRXDL",
+    "LayerClosedError",
     "MaximumWaitFrameReachedError",
     "CallbackError",
     "MissingEscapeSequenceError",

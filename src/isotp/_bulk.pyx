@@ -806,5 +806,70 @@ cdef class Reassembler:
                 "messages": lane.messages, "errors": counts})
         return found
 
+    def __reduce__(self):
+        """Everything, receptions in progress included; for the same build of this package."""
+        cdef Py_ssize_t k
+        cdef const Lane *lane
+        self._enter()
+        try:
+            buffers = []
+            for k in range(self.machine.lane_count):
+                lane = &self.machine.lanes[k]
+                size = lane.rx.got if lane.rx.state == RX_WAIT_CF else 0
+                buffers.append(octets_of(lane.rx.buffer, size))
+            return restore, (
+                type(self), self.sessions, self.machine.latest,
+                octets_of(&self.machine.config, sizeof(Config)),
+                octets_of(self.machine.slots, sizeof(Slot) << self.machine.slots_bits), self.machine.slots_used,
+                octets_of(self.machine.filters, len(self.sessions) * sizeof(AddressFilter)),
+                octets_of(self.machine.lanes, self.machine.lane_count * sizeof(Lane)), buffers)
+        finally:
+            self.busy = False
+
     def __repr__(self):
         return f"<Reassembler {len(self.sessions)} sessions>"
+
+
+cdef bytes octets_of(const void *place, Py_ssize_t size):
+    return PyBytes_FromStringAndSize(<const char *>place, size)
+
+
+cdef void *copied(bytes octets) except NULL:
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(octets)
+    cdef void *place = malloc(<size_t>max(size, 1))
+    if place == NULL:
+        raise MemoryError(f"no memory for {size} bytes")
+    memcpy(place, PyBytes_AS_STRING(octets), <size_t>size)
+    return place
+
+
+def restore(cls, tuple sessions, latest, bytes config, bytes slots, slots_used, bytes filters, bytes lanes, buffers):
+    """What pickle calls to make a Reassembler anew.
+
+    :raises ValueError: if another build of the package made the pickle.
+    """
+    cdef Reassembler made = cls.__new__(cls)
+    cdef Machine *machine = &made.machine
+    cdef Py_ssize_t k
+    cdef Py_ssize_t lane_count = len(buffers)
+    cdef Lane *lane
+    if len(config) != sizeof(Config) or len(lanes) != lane_count * <Py_ssize_t>sizeof(Lane):
+        raise ValueError("this Reassembler was pickled by another build of the package")
+    memcpy(&machine.config, PyBytes_AS_STRING(config), sizeof(Config))
+    machine.filters = <AddressFilter *>copied(filters)
+    machine.slots = <Slot *>copied(slots)
+    machine.slots_bits = (len(slots) // <Py_ssize_t>sizeof(Slot)).bit_length() - 1
+    machine.slots_used = slots_used
+    machine.latest = latest
+    machine.lanes = <Lane *>copied(lanes)
+    machine.lane_capacity = lane_count
+    for k in range(lane_count):
+        machine.lanes[k].rx.buffer = NULL
+    machine.lane_count = lane_count
+    for k in range(lane_count):
+        lane = &machine.lanes[k]
+        lane.rx.buffer = <uint8_t *>copied(buffers[k])
+        lane.rx.capacity = <uint64_t>len(buffers[k])
+        lane.rx.message = NULL
+    made.sessions = sessions
+    return made

@@ -36,6 +36,7 @@ cdef class MessageQueue:
     cdef object items              # collections.deque
     cdef object append             # its methods, looked up once
     cdef object take
+    cdef public object on_arrival  # called without arguments after an item came in, or None
     cdef int waiting               # threads, counted while they hold `arrival`
     cdef object arrival            # threading.Condition of those who wait
 
@@ -53,6 +54,7 @@ cdef class SendRequest:
     cdef bint functional
     cdef bint done
     cdef object event
+    cdef object on_done            # called with the request when it is done, or None
     cdef readonly object success   # None until done
     cdef readonly object failure   # exception that ended the request, or None
 
@@ -72,8 +74,10 @@ cdef class ProcessStats:
 
 # Where an engine sends frames in C.
 cdef class FramePort:
-    cdef int put(self, const Frame *frame, int64_t n_as_ns) except -1
-    cdef int flush(self, int64_t n_as_ns) except -1
+    cdef int waiting               # frames that were put and not sent
+    cdef int put(self, const Frame *frame) except -1
+    cdef int flush(self) except -1
+    cdef object refusal(self)
 
 
 cdef class Engine:
@@ -116,6 +120,10 @@ cdef class Engine:
     cdef int64_t now
     cdef bint logs_frames
     cdef int burst_limit           # frames sent before reception has a turn
+    cdef public bint shares_thread  # the driver's thread has other work: it is left after each burst
+    cdef int64_t no_room_since     # the bus refuses frames since then, else NEVER
+    cdef int64_t retry_ns          # nothing is sent before, or NEVER
+    cdef uint32_t refused_epoch    # the message that was active when this was planned
     cdef int received
     cdef int processed
     cdef int sent
@@ -160,6 +168,12 @@ cdef class Engine:
 
     @cython.final
     cdef int64_t _earliest_frame(self) noexcept
+
+    @cython.final
+    cdef SendRequest _request(self, object data, object target_address_type)
+
+    @cython.final
+    cdef int _enqueue(self, SendRequest request) except -1
 
     @cython.final
     cdef ProcessStats _run(self, object rx_timeout, bint do_rx, bint do_tx)
@@ -216,6 +230,18 @@ cdef class Engine:
     cdef int _send_flow_control(self) except -1
 
     @cython.final
+    cdef bint _has_room_again(self) except -1
+
+    @cython.final
+    cdef bint _flush_or_fail(self) except -1
+
+    @cython.final
+    cdef bint _flush_port(self) except -1
+
+    @cython.final
+    cdef int _wait_for_room(self, object refusal) except -1
+
+    @cython.final
     cdef int _transmit_frames(self, bint do_rx) except -1
 
     @cython.final
@@ -226,7 +252,13 @@ cdef class Engine:
     cdef int _put(self, CanMessage message) except -1
 
     @cython.final
-    cdef int _put_natively(self, const Frame *frame, bint flush) except -1
+    cdef bint _put_natively(self, const Frame *frame, bint flush) except -1
+
+    @cython.final
+    cdef int _put_again(self) except -1
+
+    @cython.final
+    cdef int _retry_or_fail(self, SendRequest request, uint32_t epoch) except -1
 
     @cython.final
     cdef bint _fail_with(self, SendRequest request, uint32_t epoch, object error) except -1

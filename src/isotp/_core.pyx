@@ -63,6 +63,7 @@ cdef enum:
     READ_AT_ONCE = 65536           # bytes of a file that is sent
 
 cdef int64_t LONGEST_WAIT_NS = <int64_t>1 << 61    # sums of two such times still fit
+cdef int64_t PAUSE_WITHOUT_ROOM_NS = 500_000       # before a refused frame is given again
 
 cdef object LOG_DEBUG = logging.DEBUG
 cdef object NO_TIMEOUT = 0.0
@@ -510,6 +511,8 @@ cdef class MessageQueue:
 
     cdef int push(self, object item) except -1:
         self.append(item)
+        if self.on_arrival is not None:
+            self.on_arrival()
         if self.waiting > 0:
             with self.arrival:
                 self.arrival.notify()
@@ -717,6 +720,8 @@ cdef class SendRequest:
             event = self.event
         if event is not None:
             event.set()
+        if self.on_done is not None:
+            self.on_done(self)
         return 0
 
     def __repr__(self):
@@ -759,19 +764,27 @@ cdef class ProcessStats:
 # ---------------------------------------------------------------- the engine
 
 
-cdef class FramePort:
-    """Sends frames for an engine in C: see _socketcan.pyx.
+class TryAgain(Exception):
+    """What txfn raises if the bus has no room for the frame just now: the layer gives it again a little later.
 
-    Both methods raise OSError, or TransmitTimeoutError if there is no room for a frame within `n_as_ns`.
+    After N_As (ISO 15765-2, 9.8.1) it gives up: TransmitTimeoutError, from the `__cause__` of this one.
     """
 
-    cdef int put(self, const Frame *frame, int64_t n_as_ns) except -1:
+
+cdef class FramePort:
+    """Sends frames for an engine in C: see _socketcan.pyx. put() and flush() raise OSError."""
+
+    cdef int put(self, const Frame *frame) except -1:
         """Take one frame, which may wait for flush()."""
         raise NotImplementedError(f"{type(self).__name__}.put")
 
-    cdef int flush(self, int64_t n_as_ns) except -1:
-        """Send the frames that wait. After an error they are dropped."""
+    cdef int flush(self) except -1:
+        """Send the frames that wait, as far as there is room; the others wait on. After an error they are dropped."""
         raise NotImplementedError(f"{type(self).__name__}.flush")
+
+    cdef object refusal(self):
+        """What the bus said to the frames that wait."""
+        raise NotImplementedError(f"{type(self).__name__}.refusal")
 
 
 cdef inline uint32_t flagged_id(uint32_t arbitration_id, bint is_extended_id) noexcept:
@@ -894,6 +907,8 @@ cdef class Engine:
         self.rate_limiter = RateLimiter.__new__(RateLimiter)
         self.logger = logging.getLogger("isotp")
         self.wake_ns = NEVER
+        self.no_room_since = NEVER
+        self.retry_ns = NEVER
         self.burst_limit = FRAMES_PER_CLOCK_READ
         self.further_addresses = ()
         self.matched = -1
@@ -1077,6 +1092,27 @@ cdef class Engine:
         :raises isotp.BlockingSendTimeout: if a blocking send is not done in time.
         :raises isotp.BlockingSendFailure: if it failed; the reason is its `__cause__`.
         """
+        cdef SendRequest request = self._request(data, target_address_type)
+        if self.blocking_send:
+            if self.busy and self.owner == PyThread_get_thread_ident():
+                raise RuntimeError("a callback of the layer can not wait for that same layer to send")
+            request.event = threading.Event()
+        self._enqueue(request)
+        if self.blocking_send:
+            self._await(request, send_timeout)
+
+    def _submit(self, data, target_address_type, on_done):
+        """Queue a message as send() does, but never wait; `on_done(request)` is called when it was sent or given up.
+
+        :returns: :class:`SendRequest`
+        """
+        cdef SendRequest request = self._request(data, target_address_type)
+        request.on_done = on_done
+        self._enqueue(request)
+        return request
+
+    @cython.final
+    cdef SendRequest _request(self, object data, object target_address_type):
         cdef SendRequest request
         cdef bint functional
         if self.stale:
@@ -1091,10 +1127,10 @@ cdef class Engine:
         request._set(data, functional)
         if functional and request.size > <uint64_t>sf_capacity(&self.config, &self.filter):
             raise self._functional_limit(request.size)
-        if self.blocking_send:
-            if self.busy and self.owner == PyThread_get_thread_ident():
-                raise RuntimeError("a callback of the layer can not wait for that same layer to send")
-            request.event = threading.Event()
+        return request
+
+    @cython.final
+    cdef int _enqueue(self, SendRequest request) except -1:
         if self._is_logging_frames():
             self._logger.debug("Enqueuing a message of %d bytes", request.size)
         self.tx_queue.push(request)
@@ -1102,8 +1138,7 @@ cdef class Engine:
             self.post_send_callback(request)
         if self.driven:
             self.drive()
-        if self.blocking_send:
-            self._await(request, send_timeout)
+        return 0
 
     def _functional_limit(self, size):
         return ValueError(
@@ -1114,6 +1149,10 @@ cdef class Engine:
         if not request.event.wait(timeout):
             raise errors.BlockingSendTimeout(
                 f"message of {request.size} bytes not sent within {timeout} s ({request.taken} bytes are)")
+        self._require_sent(request)
+
+    def _require_sent(self, SendRequest request):
+        """Raise BlockingSendFailure if the message, which is done, was not sent."""
         if not request.success:
             reason = f": {request.failure}" if request.failure is not None else ": it was stopped"
             raise errors.BlockingSendFailure(
@@ -1328,7 +1367,7 @@ cdef class Engine:
             deadline = min(deadline, self.tx.fc_deadline)
         elif self.tx.state != TX_IDLE:
             deadline = min(deadline, self._earliest_frame())
-        return deadline
+        return min(deadline, self.retry_ns)
 
     @cython.final
     cdef int64_t _earliest_frame(self) noexcept:
@@ -1338,7 +1377,7 @@ cdef class Engine:
         if (self.rate_limiter.is_enabled and window.count > 0
                 and next_rate_size(&self.tx, &self.config, &self.filter) > rate_allowed_bytes(window)):
             due = max(due, rate_next_change(window))
-        return due
+        return due if self.retry_ns == NEVER else max(due, self.retry_ns)
 
     def deadline_ns(self):
         """Time (of the layer's clock, ns) at which the layer wants to run again without a frame, or None."""
@@ -1406,7 +1445,7 @@ cdef class Engine:
             if self.batch_left > 0:
                 self.received += 1
                 self._take_from_batch()
-                if self.rx.due != FS_NONE:
+                if self.rx.due != FS_NONE and self.retry_ns == NEVER:
                     return 0
                 if self.batch_left == 0:
                     # Its frames came in time; what did not come is judged by the time that it is now.
@@ -1435,7 +1474,7 @@ cdef class Engine:
             if self.received % FRAMES_PER_CLOCK_READ == 0:
                 self.now = self._read_clock()
             self._take(message)
-            if self.rx.due != FS_NONE:
+            if self.rx.due != FS_NONE and self.retry_ns == NEVER:
                 return 0
 
     @cython.final
@@ -1592,15 +1631,65 @@ cdef class Engine:
     @cython.final
     cdef int _transmit_pass(self, bint do_rx) except -1:
         """Send what may be sent now. 1: reception is to have a turn before more is sent."""
-        cdef int again = self._transmit_frames(do_rx)
-        if self.port is not None:
+        cdef int again
+        if self.retry_ns != NEVER and not self._has_room_again():
+            return 0
+        again = self._transmit_frames(do_rx)
+        if self.port is not None and self.retry_ns == NEVER:
             # What still waits are frames of a message whose next one can not go yet.
-            try:
-                self.port.flush(self.config.n_as_ns)
-            except Exception as error:
-                if not self._fail_with(self.active_send_request, self.tx.epoch, error):
-                    raise
+            self._flush_or_fail()
         return again
+
+    @cython.final
+    cdef bint _has_room_again(self) except -1:
+        """Whether frames can go again after a pause; those that the port kept go first."""
+        if self._read_clock() < self.retry_ns:
+            return False
+        self.retry_ns = NEVER
+        if self.port is None:
+            return True
+        if self.tx.epoch != self.refused_epoch:
+            self.port.waiting = 0      # their message was given up meanwhile
+        return self._flush_or_fail()
+
+    @cython.final
+    cdef bint _flush_or_fail(self) except -1:
+        """As _flush_port(); an error ends the message."""
+        try:
+            return self._flush_port()
+        except Exception as error:
+            if not self._fail_with(self.active_send_request, self.tx.epoch, error):
+                raise
+            return False
+
+    @cython.final
+    cdef bint _flush_port(self) except -1:
+        """Have the port send what waits; OSError. False: there is no room for all of it."""
+        cdef int before = self.port.waiting
+        self.port.flush()
+        if self.port.waiting < before:
+            self.no_room_since = NEVER     # N_As is the time of one frame
+        if self.port.waiting == 0:
+            return True
+        self._wait_for_room(None)
+        return False
+
+    @cython.final
+    cdef int _wait_for_room(self, object refusal) except -1:
+        """The bus has no room for a frame: try again after a pause. TransmitTimeoutError after N_As."""
+        cdef int64_t now = self._read_clock()
+        if self.no_room_since == NEVER or self.refused_epoch != self.tx.epoch:
+            self.no_room_since = now
+        if now - self.no_room_since >= self.config.n_as_ns:
+            self.no_room_since = NEVER
+            if self.port is not None:
+                refusal = self.port.refusal()
+                self.port.waiting = 0
+            raise errors.TransmitTimeoutError(
+                f"the transmit queue of the bus stayed full for {self.config.n_as_ns / 1e9} s") from refusal
+        self.refused_epoch = self.tx.epoch
+        self.retry_ns = now + PAUSE_WITHOUT_ROOM_NS
+        return 0
 
     @cython.final
     cdef int _transmit_frames(self, bint do_rx) except -1:
@@ -1647,12 +1736,17 @@ cdef class Engine:
             if not ready:
                 return 0
             burst += 1
-            self._send_frame(message, out, request, epoch, burst >= self.burst_limit)
+            if not self._send_frame(message, out, request, epoch, burst >= self.burst_limit):
+                return 0
             if self.tx.state == TX_WAIT_FC:
                 return 1
             if burst >= self.burst_limit:
                 self.now = self._read_clock()
                 burst = 0
+                if self.shares_thread:
+                    self.retry_ns = self.now
+                    self.refused_epoch = self.tx.epoch
+                    return 0
                 if do_rx:
                     return 1
 
@@ -1661,18 +1755,25 @@ cdef class Engine:
         cdef CanMessage message = None
         cdef Frame native
         cdef Frame *out = &native
+        cdef FlowStatus due
+        cdef RxStateCode state
+        cdef bint went
         if self.port is None:
             message = new_frame_message()
             out = &message.frame
         with cython.critical_section(self):
-            encode_flow_control(self.rx.due, &self.config, &self.filter, out)
+            due = self.rx.due
+            encode_flow_control(due, &self.config, &self.filter, out)
             # A txfn that raises leaves a reception that ends by N_Cr.
             flow_control_sent(&self.rx, &self.config, self.now)
+            state = self.rx.state
         try:
             if message is None:
-                self._put_natively(out, True)
-            elif not self._put(message):
-                raise_current()
+                went = self._put_natively(out, True)
+            else:
+                went = self._put(message)
+                if not went:
+                    self._put_again()
         except errors.IsoTpError as error:
             # N_Ar: the sender waits in vain, and so would the receiver.
             self.stop_receiving()
@@ -1680,31 +1781,34 @@ cdef class Engine:
             return 0
         self.now = self._read_clock()
         with cython.critical_section(self):
-            # N_Cr runs from the moment at which the frame was sent.
-            flow_control_sent(&self.rx, &self.config, self.now)
+            if went:
+                # N_Cr runs from the moment at which the frame was sent.
+                flow_control_sent(&self.rx, &self.config, self.now)
+            elif self.rx.state == state and self.rx.due == FS_NONE:
+                self.rx.due = due
         return 0
 
     @cython.final
     cdef inline int _send_frame(
             self, CanMessage message, Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst) except -1:
-        """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile."""
+        """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile.
+
+        0: there is no room for it now.
+        """
         cdef bint last = False
         cdef bint needs_time = self.rate_limiter.is_enabled or starts_timer(&self.tx)
         if message is None:
             try:
-                self._put_natively(
-                    frame, needs_time or ends_burst or self.tx.sent + self.tx.in_frame >= self.tx.size)
+                if not self._put_natively(
+                        frame, needs_time or ends_burst or self.tx.sent + self.tx.in_frame >= self.tx.size):
+                    return 0
             except BaseException as error:
                 if not self._fail_with(request, epoch, error):
                     raise
                 return 0
         elif not self._put(message):
-            try:
-                raise_current()
-            except BaseException as error:
-                if not self._fail_with(request, epoch, error):
-                    raise
-                return 0
+            self._retry_or_fail(request, epoch)
+            return 0
         if needs_time:
             self.now = self._read_clock()
         if self.rate_limiter.is_enabled:
@@ -1717,18 +1821,20 @@ cdef class Engine:
                     self.active_send_request = None
         if last:
             request._complete(True, None)
-        return 0
+        return 1
 
     @cython.final
-    cdef int _put_natively(self, const Frame *frame, bint flush) except -1:
-        """Give a frame to the port; OSError."""
+    cdef bint _put_natively(self, const Frame *frame, bint flush) except -1:
+        """Give a frame to the port; OSError. False: there is no room, and it does not have the frame."""
         if self.logs_frames:
             self._log_frame("Tx", frame.can_id, frame.data[:frame.len], "p")
         self.sent += 1
-        self.port.put(frame, self.config.n_as_ns)
-        if flush:
-            self.port.flush(self.config.n_as_ns)
-        return 0
+        self.port.put(frame)
+        if flush and not self._flush_port():
+            self.port.waiting -= 1     # the last one of those that still wait
+            self.sent -= 1
+            return False
+        return True
 
     @cython.final
     cdef inline int _put(self, CanMessage message) except -1:
@@ -1742,7 +1848,28 @@ cdef class Engine:
         if returned == NULL:
             return 0
         Py_XDECREF(returned)
+        self.no_room_since = NEVER
         return 1
+
+    @cython.final
+    cdef int _put_again(self) except -1:
+        """txfn raised: plan another try if it said TryAgain; any other exception goes on to the caller."""
+        try:
+            raise_current()
+        except TryAgain as refusal:
+            self.sent -= 1
+            self._wait_for_room(refusal.__cause__ or refusal)
+        return 0
+
+    @cython.final
+    cdef int _retry_or_fail(self, SendRequest request, uint32_t epoch) except -1:
+        """txfn raised: the message fails with that exception, unless the frame is to be given again."""
+        try:
+            self._put_again()
+        except BaseException as error:
+            if not self._fail_with(request, epoch, error):
+                raise
+        return 0
 
     @cython.final
     cdef bint _fail_with(self, SendRequest request, uint32_t epoch, object error) except -1:
@@ -1925,6 +2052,21 @@ cdef class Engine:
             request._complete(False, None)
         if self.driven and len(self.tx_queue.items) > 0:
             self.drive()
+
+    def _withdraw(self, SendRequest request):
+        """Give up this message, and no other, if it waits or is being sent. False: it has ended already."""
+        cdef bint active
+        with cython.critical_section(self):
+            active = self.active_send_request is request
+        if active:
+            self.stop_sending()
+            return True
+        try:
+            self.tx_queue.items.remove(request)
+        except ValueError:
+            return False
+        request._complete(False, None)
+        return True
 
     def stop_receiving(self):
         """Give up the message that is being received. Acts at once, from any thread."""

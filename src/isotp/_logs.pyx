@@ -388,7 +388,9 @@ cdef inline bint is_word(const Token *token, const char *lower, Py_ssize_t size)
     return True
 
 
-cdef inline bint number_in(const uint8_t *start, Py_ssize_t size, int base, uint64_t most, uint64_t *value) noexcept nogil:
+cdef inline bint number_in(
+    const uint8_t *start, Py_ssize_t size, int base, uint64_t most, uint64_t *value,
+) noexcept nogil:
     """Digits and nothing else, at least one, up to `most`."""
     cdef Py_ssize_t k
     cdef int digit

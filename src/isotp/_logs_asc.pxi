@@ -1,4 +1,4 @@
-# ASC of Vector's tools: header lines, then one event a line: "0.015991 1 39Ax Rx d 8 01 02 ..." or "... CANFD 1 Rx ...".
+# ASC of Vector's tools: header lines, then one event a line: "0.015991 1 39Ax Rx d 8 01 ..." or "... CANFD 1 Rx ...".
 #
 # No specification is public; this follows python-can's reader, which skips what is no frame. Two rules differ:
 # "timestamps relative" counts from the event before, and requests to send (TxRq) are no frames on the bus.

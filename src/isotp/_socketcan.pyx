@@ -7,7 +7,7 @@ Frames go straight to and from the engine's C structs.
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove
 
 from isotp._core cimport CanMessage, Engine, FramePort, frame_of_message, message_of_frame
 from isotp._protocol cimport CAN_EFF_FLAG, Frame
@@ -16,8 +16,6 @@ import errno as errno_names
 import os
 import socket
 import struct
-
-from isotp.errors import TransmitTimeoutError
 
 
 cdef extern from "_clock.h":
@@ -163,6 +161,8 @@ cdef class CanSocket:
         if number == errno_names.EINVAL:
             return OSError(
                 number, f"{os.strerror(number)}: {self.interface} takes no such frame (CAN FD on a classic bus?)")
+        if number == errno_names.ENOBUFS:
+            return OSError(number, f"{os.strerror(number)}: the transmit queue of {self.interface} is full")
         if number == errno_names.ENETDOWN:
             return OSError(number, f"{os.strerror(number)}: {self.interface} (ip link set {self.interface} up)")
         return OSError(number, f"{os.strerror(number)}: CAN interface {self.interface}")
@@ -254,33 +254,34 @@ cdef class CanSocket:
             first = end
 
     def send(self, CanMessage message):
-        """Send one frame.
+        """Send one frame; waits up to N_As (ISO 15765-2, 9.8.1) while the queue of the interface is full.
 
-        :raises OSError: if that is not possible, or not within N_As.
+        :raises OSError: if that is not possible.
         """
         cdef SocketPort port = SocketPort(self)
         cdef Frame frame
+        cdef int64_t deadline = isotp_monotonic_ns() + N_AS_NS
         frame_of_message(message, &frame)
-        port.put(&frame, N_AS_NS)
-        port.flush(N_AS_NS)
-
-
-cdef inline bint is_full(int number) noexcept nogil:
-    """ENOBUFS: the queue of the interface is full, which no poll() tells about."""
-    return number == ENOBUFS or number == EAGAIN
+        port.put(&frame)
+        port.flush()
+        while port.waiting > 0:
+            if isotp_monotonic_ns() >= deadline:
+                raise port.refusal()
+            with nogil:
+                isotp_sleep_ns(PAUSE_NS)
+            port.flush()
 
 
 cdef class SocketPort(FramePort):
     """SocketPort(can_socket)\n--\n\n
     Sends the frames of one engine on a CanSocket, up to 64 of them with one system call.
 
-    A full queue of the interface (ENOBUFS) is waited for up to N_As (ISO 15765-2, 9.8.1), without the GIL.
+    Frames that a full queue of the interface refuses (ENOBUFS) wait here until the engine tries again.
 
     :param can_socket: :class:`CanSocket`
     """
 
     cdef isotp_batch *batch
-    cdef int waiting               # frames in `batch`
     cdef CanSocket socket
 
     def __cinit__(self, *args, **kwargs):
@@ -292,46 +293,42 @@ cdef class SocketPort(FramePort):
     def __init__(self, CanSocket can_socket not None):
         self.socket = can_socket
 
-    cdef int put(self, const Frame *frame, int64_t n_as_ns) except -1:
+    cdef int put(self, const Frame *frame) except -1:
         cdef Frame *frames = isotp_batch_frames(self.batch)
         if self.waiting == ISOTP_BATCH:
-            self.flush(n_as_ns)
+            raise self.refusal()
         memcpy(frames + self.waiting, frame, sizeof(Frame))
         self.waiting += 1
         return 0
 
-    cdef int flush(self, int64_t n_as_ns) except -1:
+    cdef int flush(self) except -1:
+        cdef Frame *frames = isotp_batch_frames(self.batch)
         cdef int count = self.waiting
+        cdef int sent = 0
         cdef int number
         if count == 0:
             return 0
         self.waiting = 0
         with nogil:
-            number = self._write(count, n_as_ns)
-        if is_full(number):
-            raise TransmitTimeoutError(
-                f"the transmit queue of {self.socket.interface} stayed full for {n_as_ns / 1e9} s"
-            ) from self.socket._error(number)
-        if number != 0:
+            number = self._write(count, &sent)
+        # ENOBUFS: the queue of the interface is full, which no poll() tells about
+        if number not in (0, ENOBUFS, EAGAIN):
             raise self.socket._error(number)
+        if sent < count:
+            memmove(frames, frames + sent, (count - sent) * sizeof(Frame))
+            self.waiting = count - sent
         return 0
 
-    cdef int _write(self, int count, int64_t n_as_ns) noexcept nogil:
-        """Send `count` frames; 0 or an errno."""
-        cdef int first = 0
-        cdef int sent
-        cdef int number
-        cdef int64_t since = isotp_monotonic_ns()
-        while first < count:
-            sent = isotp_write_batch(self.socket.fd, self.batch, first, count)
-            if sent > 0:
-                first += sent
-                since = isotp_monotonic_ns()
-                continue
-            number = errno
-            if number == EINTR:
-                continue
-            if not is_full(number) or isotp_monotonic_ns() - since >= n_as_ns:
-                return number
-            isotp_sleep_ns(PAUSE_NS)
+    cdef object refusal(self):
+        return self.socket._error(ENOBUFS)
+
+    cdef int _write(self, int count, int *sent) noexcept nogil:
+        """Send `count` frames; 0 or an errno, after the first `sent` ones."""
+        cdef int written
+        while sent[0] < count:
+            written = isotp_write_batch(self.socket.fd, self.batch, sent[0], count)
+            if written > 0:
+                sent[0] += written
+            elif errno != EINTR:
+                return errno
         return 0

@@ -21,6 +21,7 @@ __all__ = [
     "InvalidCanFdFirstFrameRXDL",
     "IsoTpError",
     "IsotpError",
+    "LayerClosedError",
     "MaximumWaitFrameReachedError",
     "MissingEscapeSequenceError",
     "OverflowError",
@@ -64,6 +65,13 @@ class BlockingSendFailure(IsoTpError):
     The transmission was given up: a time-out on the bus, an Overflow from the receiver, ``stop_sending()``,
     or an exception in ``txfn``. The reason is attached as ``__cause__`` where there is one. The layer is
     idle again: send anew once the cause is removed.
+    """
+
+
+class LayerClosedError(IsoTpError):
+    """A layer of ``isotp.aio`` was closed: while a task waited to send or to receive, or before it asked to.
+
+    A message that was still being sent did not leave. Close a layer after the tasks that use it have ended.
     """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from isotp._callbacks import Courier
@@ -21,7 +21,6 @@ __all__ = ["Hub", "HubSession"]
 # How long a read of a python-can bus may keep its thread from noticing that it is to stop, in seconds.
 _BUS_READ_TIMEOUT = 0.2
 _SOCKET_READ_TIMEOUT = 3600.0
-_CALLBACK_THREADS = 4
 
 
 class _Table:
@@ -116,11 +115,13 @@ class _ThreadedPort:
                 self._read(hub)
                 pause = 0.0
             except Exception as error:
-                for session in hub.sessions:
-                    session._report_callback_error(error)
+                self._report(hub, error)
                 # A bus that is gone raises at each read: do not fill the log at full speed.
                 pause = min(max(2 * pause, 0.01), 1.0)
                 stop_requested.wait(pause)
+
+    def _report(self, hub: Hub, error: Exception) -> None:
+        hub._report(error)
 
     def _wake(self) -> None:
         raise NotImplementedError
@@ -162,12 +163,9 @@ class _Sender:
         self.bus = bus
         self._one_at_a_time = threading.Lock()
 
-    def connect(self, session: HubSession) -> None:
-        session.txfn = lambda message: self.send(message, session.params.tx_frame_timeout / 1000)
-
-    def send(self, message: CanMessage, n_as: float) -> None:
+    def send(self, message: CanMessage) -> None:
         with self._one_at_a_time:
-            send_on_bus(self.bus, message, n_as)
+            send_on_bus(self.bus, message)
 
 
 class _BusPort(_ThreadedPort):
@@ -185,7 +183,7 @@ class _BusPort(_ThreadedPort):
         """Filters of the bus are its owner's: others may read it too."""
 
     def connect(self, session: HubSession) -> None:
-        self._sender.connect(session)
+        session.txfn = self._sender.send
 
     def _wake(self) -> None:
         """A python-can bus can not be woken: its read ends by itself."""
@@ -222,7 +220,7 @@ class _NotifierPort:
         """The notifier brings all frames."""
 
     def connect(self, session: HubSession) -> None:
-        self._sender.connect(session)
+        session.txfn = self._sender.send
 
     def _on_message(self, received: can.Message) -> None:
         if self._hub is not None:
@@ -238,8 +236,11 @@ class HubSession(TransportLayer):
         self.hub = hub
         self.receive_addresses: tuple[Address | AsymmetricAddress, ...] = ()
         super().__init__(rxfn=self._no_frame, txfn=self._no_bus, address=address, **kwargs)
-        self._courier = Courier(hub._executor, self._report_callback_error)
+        self._courier = self._new_courier()
         self.receive_also(also)
+
+    def _new_courier(self) -> Courier | None:
+        return Courier(self._report_callback_error, self.hub.executor)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A session that was not started hears nothing."""
@@ -273,7 +274,8 @@ class HubSession(TransportLayer):
     def _stop_reading(self) -> None:
         self.hub._dismiss(self)
         self.courier = None
-        self._courier.clear()
+        if self._courier is not None:
+            self._courier.clear()
 
 
 class Hub:
@@ -282,7 +284,7 @@ class Hub:
     :param bus: a python-can bus, or the name of a CAN interface of Linux (`can0`) for a raw socket.
     :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
     :param executor: runs `on_message` and `error_handler` of the sessions, each session's one after the other, so that
-        a slow one holds nobody else up. None: four threads of the hub's own, which exist once they are needed.
+        a slow one holds nobody else up. None: up to four threads of the package, which start as they are needed.
 
     Each frame is found its sessions by its identifier, so the cost of a frame does not grow with their number. Reading
     begins with the first session that is started. Close the hub after use, or use it as a context manager.
@@ -296,20 +298,18 @@ class Hub:
     def __init__(
         self, bus: can.BusABC | str, notifier: can.Notifier | None = None, executor: Executor | None = None
     ) -> None:
-        self._port: _Port
-        self._given_executor = executor
-        self._own_executor: ThreadPoolExecutor | None = None
-        if notifier is not None:
-            if isinstance(bus, str):
-                raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
-            self._port = _NotifierPort(bus, notifier)
-        elif isinstance(bus, str):
-            self._port = _SocketPort(bus)
-        else:
-            self._port = _BusPort(bus)
+        if notifier is not None and isinstance(bus, str):
+            raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
+        self.executor = executor
+        self._port = self._open_port(bus, notifier)
         self.bus = bus
         self.table = _Table()
         self._changing = threading.Lock()
+
+    def _open_port(self, bus: can.BusABC | str, notifier: can.Notifier | None) -> _Port:
+        if isinstance(bus, str):
+            return _SocketPort(bus)
+        return _BusPort(bus) if notifier is None else _NotifierPort(bus, notifier)
 
     @property
     def sessions(self) -> tuple[HubSession, ...]:
@@ -335,16 +335,6 @@ class Hub:
         for session in self.sessions:
             session.stop()
         self._port.close()
-        if self._own_executor is not None:
-            self._own_executor.shutdown(wait=False)
-
-    def _executor(self) -> Executor:
-        if self._given_executor is not None:
-            return self._given_executor
-        with self._changing:
-            if self._own_executor is None:
-                self._own_executor = ThreadPoolExecutor(_CALLBACK_THREADS, "isotp hub callback")
-            return self._own_executor
 
     def __enter__(self) -> Hub:
         return self
@@ -354,6 +344,11 @@ class Hub:
 
     def __repr__(self) -> str:
         return f"<Hub with {len(self.sessions)} sessions on {self.bus!r}>"
+
+    def _report(self, error: Exception) -> None:
+        """The bus can not be read: all sessions are concerned."""
+        for session in self.sessions:
+            session._report_callback_error(error)
 
     def _enlist(self, session: HubSession) -> None:
         with self._changing:

@@ -20,9 +20,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from isotp import _core, _timekeeper, tools
-from isotp._core import CanMessage, Engine, MessageQueue, RateLimiter, dlc_of, nearest_can_fd_size
+from isotp._callbacks import Courier
+from isotp._core import CanMessage, Engine, MessageQueue, RateLimiter, TryAgain, dlc_of, nearest_can_fd_size
 from isotp.address import Address, AsymmetricAddress
-from isotp.errors import IsoTpError, TransmitTimeoutError
+from isotp.errors import IsoTpError
 from isotp.errors import IsotpError as IsotpError
 from isotp.params import Params as _Params
 from isotp.tools import FiniteByteGenerator as FiniteByteGenerator
@@ -35,7 +36,6 @@ __all__ = ["PDU", "CanStack", "NotifierBasedCanStack", "RateLimiter", "Transport
 
 _Documented = TypeVar("_Documented", bound=Callable[..., Any])
 
-_PAUSE_WHILE_FULL = 0.0005
 _FULL = re.compile(r"(?<![a-z])full(?![a-z])", re.IGNORECASE)
 
 # Seconds before a consecutive frame is due that are left to wait_func; until then a layer waits for frames as well.
@@ -528,45 +528,34 @@ def frame_from_python_can(msg: can.Message | None) -> CanMessage | None:
 _python_can_to_isotp_message = frame_from_python_can
 
 
-def send_on_bus(bus: can.BusABC, msg: CanMessage, n_as: float = 1.0) -> None:
-    """Send a frame on a python-can bus; waits up to `n_as` seconds while the transmit queue of its driver is full.
+def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
+    """Send a frame on a python-can bus; does not wait.
 
     :raises can.CanError: if the bus refuses the frame.
-    :raises isotp.TransmitTimeoutError: if the queue stays full.
+    :raises isotp._core.TryAgain: if the transmit queue of its driver is full; a layer then does.
     """
-    message = _python_can().Message(
+    try:
+        bus.send(_frame_for_python_can(msg))
+    except _python_can().CanError as error:
+        if not _says_queue_is_full(error):
+            raise
+        raise TryAgain(str(error)) from error
+
+
+def _frame_for_python_can(msg: CanMessage) -> can.Message:
+    message: can.Message = _python_can().Message(
         arbitration_id=msg.arbitration_id,
         data=msg.data,
         is_extended_id=msg.is_extended_id,
         is_fd=msg.is_fd,
         bitrate_switch=msg.bitrate_switch,
     )
-    try:
-        bus.send(message)
-    except _python_can().CanError as error:
-        if not _says_queue_is_full(error):
-            raise
-        _send_when_there_is_room(bus, message, n_as)
+    return message
 
 
 def _says_queue_is_full(error: can.CanError) -> bool:
     # SocketCAN reports ENOBUFS; other drivers only have a text, as "Transmit buffer full", "XL_ERR_QUEUE_IS_FULL".
     return error.error_code == errno.ENOBUFS or _FULL.search(str(error)) is not None
-
-
-def _send_when_there_is_room(bus: can.BusABC, message: can.Message, n_as: float) -> None:
-    deadline = time.monotonic() + n_as
-    while True:
-        time.sleep(_PAUSE_WHILE_FULL)
-        try:
-            return bus.send(message)
-        except _python_can().CanError as error:
-            if not _says_queue_is_full(error):
-                raise
-            if time.monotonic() >= deadline:
-                raise TransmitTimeoutError(
-                    f"the transmit queue of {bus.channel_info} stayed full for {n_as} s"
-                ) from error
 
 
 def python_can_tx_canbus_3plus(owner: BusOwner, msg: CanMessage) -> None:
@@ -662,11 +651,14 @@ class CanStack(TransportLayer):
 
     def tx_canbus(self, msg: CanMessage) -> None:
         """Send a frame on the bus."""
-        send_on_bus(self.bus, msg, self.params.tx_frame_timeout / 1000)
+        python_can_tx_canbus_3plus(self, msg)
 
 
 class NotifierBasedCanStack(TransportLayer):
     """The transport layer on a python-can bus that a `can.Notifier` reads; needs no thread of its own.
+
+    Started, it calls `on_message` and `error_handler` on threads that the package has for that, so that neither the
+    notifier nor another stack has to wait for them.
 
     :param bus: `can.BusABC` to send on.
     :param notifier: `can.Notifier` that reads the bus.
@@ -687,15 +679,14 @@ class NotifierBasedCanStack(TransportLayer):
         check_notifier(notifier)
         self.notifier = notifier
         self.buffered_reader: Callable[[can.Message], None] | None = None
-        super().__init__(rxfn=self._no_frame, txfn=self._send_on_bus, **kwargs)
+        self._courier = Courier(self._report_callback_error)
+        super().__init__(rxfn=self._no_frame, txfn=_make_python_can_tx_func(self), **kwargs)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A layer that was not started hears nothing: the notifier does not know it."""
 
-    def _send_on_bus(self, msg: CanMessage) -> None:
-        send_on_bus(self.bus, msg, self.params.tx_frame_timeout / 1000)
-
     def _start_reading(self) -> None:
+        self.courier = self._courier
         self.buffered_reader = self._on_message_received
         self.notifier.add_listener(self.buffered_reader)
 
@@ -703,6 +694,8 @@ class NotifierBasedCanStack(TransportLayer):
         reader, self.buffered_reader = self.buffered_reader, None
         if reader is not None:
             self.notifier.remove_listener(reader)
+        self.courier = None
+        self._courier.clear()
 
     def _on_message_received(self, msg: can.Message) -> None:
         message = _python_can_to_isotp_message(msg)

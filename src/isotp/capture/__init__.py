@@ -7,7 +7,19 @@
 
 from isotp.capture._capture import Capture, open
 from isotp.capture._channels import Channels
+from isotp.capture._decode import Decoded, Decoding, decode, decode_all
 from isotp.capture._reading import Problem
-from isotp.capture._recognise import FORMATS
+from isotp.capture._recognise import FORMATS, UnknownFormatError
 
-__all__ = ["FORMATS", "Capture", "Channels", "Problem", "open"]
+__all__ = [
+    "FORMATS",
+    "Capture",
+    "Channels",
+    "Decoded",
+    "Decoding",
+    "Problem",
+    "UnknownFormatError",
+    "decode",
+    "decode_all",
+    "open",
+]

@@ -13,7 +13,7 @@ from isotp.capture._compiled import read_asc, read_candump, read_pcap
 from isotp.capture._mf4 import read_mf4
 from isotp.capture._python_can import read_csv, read_trc
 from isotp.capture._reading import Problem, Reading
-from isotp.capture._recognise import FORMATS, LOOKED_AT, recognise
+from isotp.capture._recognise import FORMATS, LOOKED_AT, UnknownFormatError, recognise
 from isotp.capture._source import Source, StrPath
 
 READERS: Final[dict[str, Callable[[Source, Reading], Iterator[Records]]]] = {
@@ -123,7 +123,8 @@ def open(
     :param absolute: add the date in the header of an ASC file (local time) to its times, which count from the start of
         the measurement otherwise. The times of the other formats are what they are: ns since 1970 as a rule.
     :param block_size: bytes that are parsed at once, from 4096 on.
-    :raises ValueError: if the content is no log that is known, or an option makes no sense.
+    :raises UnknownFormatError: if the content is no log that is known; it is a ValueError.
+    :raises ValueError: if an option makes no sense.
     :raises OSError: if the file can not be opened.
     :raises ImportError: if the library that reads this format is not installed.
     """
@@ -138,7 +139,8 @@ def open(
         reading.name = source.name
         found = format or recognise(source.peek(LOOKED_AT))
         if found is None:
-            raise ValueError(f"{source.name} is no log in a known format ({', '.join(FORMATS)})")
+            why = f": {reading.problems[0].reason}" if reading.problems else ""
+            raise UnknownFormatError(f"{source.name} is no log in a known format ({', '.join(FORMATS)}){why}")
         return Capture(source, found, reading)
     except BaseException:
         source.close()

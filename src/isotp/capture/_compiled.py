@@ -16,7 +16,9 @@ from isotp.capture._source import Source
 def read_blocks(source: Source, reading: Reading, parser: LogParser) -> Iterator[Records]:
     while block := source.read(reading.block_size):
         yield from reading.parse(parser, block)
-    yield from reading.parse(parser, b"", final=True)
+    # The rest of a line that was cut with the packed data may look like a whole one.
+    if not source.cut:
+        yield from reading.parse(parser, b"", final=True)
 
 
 def read_candump(source: Source, reading: Reading) -> Iterator[Records]:
@@ -42,7 +44,10 @@ def no_start(line: bytes) -> None:
 DATE: Final = re.compile(r"(?:date|begin\s+triggerblock)\s+\w+\s+(.+)", re.IGNORECASE)
 MONTHS: Final = {
     name: number
-    for names in ("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec", "Jan Feb Mär Apr Mai Jun Jul Aug Sep Okt Nov Dez")
+    for names in (
+        "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
+        "Jan Feb Mär Apr Mai Jun Jul Aug Sep Okt Nov Dez",
+    )
     for number, name in enumerate(names.split(), 1)
 }
 DATE_FORMATS: Final = (

@@ -46,8 +46,12 @@ def read_mf4(source: Source, reading: Reading) -> Iterator[Records]:
             file.seek(0)
         try:
             mdf = stack.enter_context(asammdf.MDF(file))
-            began = (mdf.header.start_time.astimezone(timezone.utc) - EPOCH) // timedelta(microseconds=1) * 1000
-            yield from merged([read_group(mdf, index, kind, began) for index, kind in groups_of(mdf)], reading)
+            began = (
+                (mdf.header.start_time.astimezone(timezone.utc) - EPOCH) // timedelta(microseconds=1) * 1000
+            )
+            yield from merged(
+                [read_group(mdf, index, kind, began) for index, kind in groups_of(mdf)], reading
+            )
         # asammdf raises what a damaged file happens to lead to; there is no class for it.
         except Exception as error:
             reading.report(0, f"asammdf can not read on: {type(error).__name__}: {error}")
@@ -124,7 +128,7 @@ def merged(groups: list[Iterator[numpy.ndarray[Any, Any]]], reading: Reading) ->
         frames = np.concatenate(parts)
         frames = wanted(frames[np.argsort(frames["timestamp"], kind="stable")], reading)
         if len(frames) > 0:
-            yield Records.from_buffer(frames, "fd")
+            yield Records.from_buffer(frames.data, "fd")
 
 
 def wanted(frames: numpy.ndarray[Any, Any], reading: Reading) -> numpy.ndarray[Any, Any]:

@@ -141,7 +141,9 @@ def put_message(message: Message, collector: FrameCollector, reading: Reading) -
 
 def nanoseconds(seconds: float) -> int:
     """The decimal number that the float stands for, not the binary one that it is."""
-    whole, _, fraction = f"{seconds:.9f}".partition(".") if abs(seconds) < 1e6 else repr(seconds).partition(".")
+    whole, _, fraction = (
+        f"{seconds:.9f}".partition(".") if abs(seconds) < 1e6 else repr(seconds).partition(".")
+    )
     if not fraction.isdigit():
         raise ValueError(f"the time {seconds} is out of range")
     ns = int(whole.lstrip("-")) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))

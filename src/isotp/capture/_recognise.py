@@ -27,11 +27,19 @@ LINES: Final = {
     "asc": rb"(?i)date[ \t]+\w+[ \t]+\S+[ \t]+\d|base[ \t]+(hex|dec)\b|begin[ \t]+triggerblock\b"
     rb"|\d+\.\d+[ \t]+(\d+[ \t]+(\w+[ \t]+(tx|rx)[ \t]|errorframe)|canfd[ \t])",
 }
-PATTERNS: Final = {name: re.compile(rb"(?m)^[ \t]*(?:" + line.removeprefix(rb"(?i)") + rb")",
-                                    re.IGNORECASE if line.startswith(rb"(?i)") else 0)
-                   for name, line in LINES.items()}
+PATTERNS: Final = {
+    name: re.compile(
+        rb"(?m)^[ \t]*(?:" + line.removeprefix(rb"(?i)") + rb")",
+        re.IGNORECASE if line.startswith(rb"(?i)") else 0,
+    )
+    for name, line in LINES.items()
+}
 
 FORMATS: Final = ("asc", "blf", "candump", "csv", "mf4", "pcap", "pcapng", "trc")
+
+
+class UnknownFormatError(ValueError):
+    """The bytes of a file are those of no log that is known."""
 
 
 def recognise(beginning: bytes) -> str | None:

@@ -55,7 +55,9 @@ def zstd_unpacker() -> Any:
         try:
             from backports import zstd
         except ImportError as error:
-            raise ImportError("logs packed by zstd need backports.zstd: pip install isotp[capture]") from error
+            raise ImportError(
+                "logs packed by zstd need backports.zstd: pip install isotp[capture]"
+            ) from error
     return zstd.ZstdDecompressor()
 
 
@@ -71,7 +73,8 @@ class Source:
     """A file, from its beginning, as blocks of what it holds.
 
     :param file: a path, or a file that is open for reading bytes; only the former is closed again by `close()`.
-    :param report: called with an offset in the file and a reason where packed bytes can not be unpacked.
+    :param report: called with an offset in the file and a reason where packed bytes can not be unpacked; `cut` is set
+        then, and the blocks end.
     """
 
     def __init__(self, file: StrPath | BinaryIO, report: Callable[[int, str], None]) -> None:
@@ -87,6 +90,7 @@ class Source:
         else:
             raise TypeError(f"a log is a path or a file open for bytes, not {file!r}")
         self.compression: str | None = None
+        self.cut = False
         self.bytes_read = 0
         self._unpacker: Unpacker | None = None
         self._start: Callable[[], Any] | None = None
@@ -185,6 +189,7 @@ class Source:
 
     def _end(self, reason: str) -> None:
         self._ended = True
+        self.cut = True
         self._report(self.bytes_read, reason)
 
 

@@ -1,0 +1,48 @@
+# Stubs of the compiled module _bulk.pyx, which has the documentation.
+
+from collections.abc import Iterable
+from typing import Any, Literal, TypedDict
+
+from typing_extensions import Buffer, Self, disjoint_base
+
+from isotp._messages import Messages
+from isotp.address import AbstractAddress
+from isotp.errors import IsoTpError
+from isotp.message import Direction
+
+class _Statistics(TypedDict):
+    session: int
+    address: AbstractAddress
+    channel: int
+    direction: Direction
+    frames: int
+    messages: int
+    errors: dict[type[IsoTpError], int]
+
+@disjoint_base
+class Reassembler:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def __init__(
+        self,
+        addresses: Iterable[AbstractAddress | tuple[AbstractAddress, int]],
+        *,
+        rx_consecutive_frame_timeout: float = 1000,
+        max_frame_size: int | None = None,
+    ) -> None: ...
+    @property
+    def sessions(self) -> tuple[AbstractAddress, ...]: ...
+    def feed(self, frames: Buffer, layout: Literal["classic", "fd"] | None = None) -> Messages: ...
+    def flush(self) -> Messages: ...
+    def statistics(self) -> list[_Statistics]: ...
+
+def restore(
+    cls: type[Reassembler],
+    sessions: tuple[AbstractAddress, ...],
+    latest: int,
+    config: bytes,
+    slots: bytes,
+    slots_used: int,
+    filters: bytes,
+    lanes: bytes,
+    buffers: list[bytes],
+) -> Reassembler: ...

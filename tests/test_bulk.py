@@ -1,0 +1,279 @@
+"""Reassembler and Messages: frames of a log in, a table of messages out."""
+
+from __future__ import annotations
+
+import copy
+import mmap
+import pickle
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import isotp
+from isotp import Direction, Messages, MessageStatus, Reassembler, Records
+from tests.frames import MS, SECOND, counted, octets
+
+TESTER = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8)
+OTHER = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E1, rxid=0x7E9)
+FIXED = isotp.Address(isotp.AddressingMode.NormalFixed_29bits, target_address=0x10, source_address=0xF1)
+
+
+def log(*frames: str, layout: str = "classic", start: int = 0, step: int = MS) -> Records:
+    """Records of ``"7E0#02 3E 00"`` (``"1:7E0#..."`` on channel 1), one a millisecond; ``"@5"`` waits 5 s."""
+    records = Records(layout)
+    now = start
+    for text in frames:
+        if text.startswith("@"):
+            now += int(float(text[1:]) * SECOND)
+            continue
+        channel, _, rest = text.rpartition(":")
+        head, _, data = rest.partition("#")
+        can_id = int(head, 16) | (0x80000000 if len(head) == 8 else 0)
+        records.append(now, can_id, octets(data), channel=int(channel or 0))
+        now += step
+    return records
+
+
+def decoded(*frames: str, addresses: Iterable[Any] = (TESTER,), **options: Any) -> Messages:
+    """All messages of a log, with what is open at its end."""
+    reassembler = Reassembler(addresses, **options)
+    return reassembler.feed(log(*frames)) + reassembler.flush()
+
+
+def test_request_and_response() -> None:
+    request, response = decoded(
+        "7E0#02 10 03", "7E8#10 0A 50 03 01 02 03 04", "7E0#30 08 F3", "123#02 10 03", "7E8#21 05 06 07 08"
+    )
+    assert request == (
+        *(0, 0, 0, 0, TESTER, Direction.TX, isotp.TargetAddressType.Physical, b"\x10\x03"),
+        *(MessageStatus.OK, 2, 1, None, None, 0, 0),
+    )
+    assert response == (
+        *(MS, 4 * MS, 0, 0, TESTER, Direction.RX, isotp.TargetAddressType.Physical),
+        *(octets("50 03 01 02 03 04 05 06 07 08"), MessageStatus.OK, 10, 2, 8, 300, 0, 1),
+    )
+    assert (request.error, response.error) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("frames", "status", "payload", "length", "count", "error"),
+    [
+        (("21 06 07*6", "23 0D"), "WRONG_SEQUENCE_NUMBER", 13, 20, 2, isotp.WrongSequenceNumberError),
+        (("21 06*7", "@1", "22 06*7"), "TIMED_OUT", 13, 20, 2, isotp.ConsecutiveFrameTimeoutError),
+        (("01 3E",), "INTERRUPTED_BY_SINGLE_FRAME", 6, 20, 1, isotp.ReceptionInterruptedWithSingleFrameError),
+        (
+            ("10 08 09*6", "21 09 09"),
+            *("INTERRUPTED_BY_FIRST_FRAME", 6, 20, 1, isotp.ReceptionInterruptedWithFirstFrameError),
+        ),
+        (("40",), "INVALID_FRAME", 6, 20, 1, isotp.InvalidCanDataError),
+        (("10",), "INVALID_FRAME", 6, 20, 1, isotp.InvalidCanDataError),
+        (("21 06*7",), "OPEN", 13, 20, 2, None),
+    ],
+)
+def test_broken_receptions_are_rows_with_what_came(
+    frames: tuple[str, ...], status: str, payload: int, length: int, count: int, error: type[Exception] | None
+) -> None:
+    found = decoded("7E8#10 14 00*6", *(f if f[0] == "@" else f"7E8#{f}" for f in frames))
+    broken = found[0]
+    assert broken.status == MessageStatus[status]
+    assert (len(broken.payload), broken.length, broken.frames) == (payload, length, count)
+    assert type(broken.error) is (error or type(None))
+    assert broken.end == (count - 1) * MS
+    assert all(each.status == MessageStatus.OK for each in found[1:])
+
+
+def test_overflow_is_told_from_other_ends() -> None:
+    first, second = decoded(
+        "7E8#10 14 00*6", "7E0#32 00 00", "7E8#10 08 00*6", "7E0#30 00 00", "7E8#21 00 00"
+    )
+    assert (first.status, first.payload, first.flow_controls) == (MessageStatus.OVERFLOW, bytes(6), 1)
+    assert isinstance(first.error, isotp.OverflowError)
+    assert (second.status, second.blocksize, second.stmin_us) == (MessageStatus.OK, 0, 0)
+
+
+def test_too_long_message_has_no_payload() -> None:
+    (message,) = decoded("7E8#10 14 00*6", "7E8#21 00*7", max_frame_size=19)
+    assert (message.status, message.length, message.payload) == (MessageStatus.TOO_LONG, 20, b"")
+
+
+def test_wait_frames_extend_n_cr() -> None:
+    (message,) = decoded(
+        *("7E8#10 08 00*6", "@0.9", "7E0#31 00 00", "@0.9", "7E0#31 00 00", "@0.9"),
+        *("7E0#30 02 7F", "@0.9", "7E8#21 00*2"),
+    )
+    assert message.status == MessageStatus.OK
+    assert (message.waits, message.flow_controls, message.blocksize, message.stmin_us) == (2, 3, 2, 127_000)
+
+
+def test_end_of_a_reception_that_flow_control_did_not_revive() -> None:
+    (message,) = decoded("7E8#10 14 00*6", "7E8#21 00*7", "7E0#30 00 00", "@2", "7E0#02 3E 00")[1:]
+    assert (message.status, message.start, message.end) == (MessageStatus.TIMED_OUT, 0, MS)
+
+
+def test_functional_and_physical_of_normal_fixed() -> None:
+    found = decoded("18DB10F1#02 3E 00", "18DA10F1#02 3E 01", "18DAF110#02 7E 00", addresses=[FIXED])
+    assert [(m.direction.name, m.target_type.name, m.payload[-1]) for m in found] == [
+        ("TX", "Functional", 0),
+        ("TX", "Physical", 1),
+        ("RX", "Physical", 0),
+    ]
+
+
+def test_channels_are_told_apart() -> None:
+    frames = ("0:7E8#10 08 00*6", "1:7E8#10 09 01*6", "0:7E8#21 00 00", "1:7E8#21 01 01 01", "2:7E8#01 02")
+    found = decoded(*frames)
+    assert [(m.channel, m.payload) for m in found] == [(0, bytes(8)), (1, b"\1" * 9), (2, b"\2")]
+    assert len(found.sessions) == 1
+    only = decoded(*frames, addresses=[(TESTER, 1), (OTHER, 0)])
+    assert [(m.channel, m.address) for m in only] == [(1, TESTER)]
+    both = decoded(*frames, addresses=[(TESTER, 2), (TESTER, 1)])
+    assert [m.channel for m in both] == [1, 2]
+    assert both.sessions == (TESTER,)
+
+
+def test_first_of_the_addresses_with_the_same_id_has_its_messages() -> None:
+    functional = isotp.Address(txid=0x7DF, rxid=0x7E8)
+    for addresses in ((TESTER, functional), (functional, TESTER)):
+        found = decoded("7E0#01 01", "7DF#01 02", "7E8#01 03", addresses=addresses)
+        owners = [m.address for m in found]
+        assert owners == [TESTER, functional, addresses[0]]
+
+
+def test_remote_and_error_frames_are_none_of_ours() -> None:
+    records = Records()
+    for flag in (0x40000000, 0x20000000, 0x80000000, 0):
+        records.append(0, 0x7E8 | flag, b"\x01\x02")
+    assert Reassembler([TESTER]).feed(records).payloads == [b"\x02"]
+
+
+def test_length_beyond_the_record_is_refused() -> None:
+    raw = bytearray(log("7E8#10 14 00*6", "7E8#21 01*7", "7E8#22 02*7"))
+    raw[24 + 12] = 255
+    reassembler = Reassembler([TESTER])
+    found = reassembler.feed(raw, "classic")
+    assert [m.status for m in found] == [MessageStatus.INVALID_FRAME]
+    (heard,) = (each for each in reassembler.statistics() if each["frames"])
+    assert heard["errors"] == {isotp.InvalidCanDataError: 1, isotp.UnexpectedConsecutiveFrameError: 1}
+    assert heard["frames"] == 3
+
+
+def test_every_kind_of_buffer(tmp_path: Path) -> None:
+    records = log("7E0#02 10 03", "7E8#10 0A 50 03 01 02 03 04", "7E8#21 05 06 07 08")
+    expected = Reassembler([TESTER]).feed(records)
+    path = tmp_path / "frames"
+    path.write_bytes(bytes(records))
+    odd = memoryview(b"x" + bytes(records))[1:]
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        for buffer in (bytes(records), bytearray(records), mapped, odd):
+            assert Reassembler([TESTER]).feed(buffer, "classic") == expected
+    for wrong, message in (
+        (b"x" * 25, "25 bytes are no whole number of 'classic' records"),
+        (memoryview(bytes(16)).cast("I"), "items of 4 bytes are no records of layout 'classic'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Reassembler([TESTER]).feed(wrong, "classic")
+    with pytest.raises(BufferError):
+        Reassembler([TESTER]).feed(memoryview(records)[::2])
+
+
+def test_announced_sizes_cost_no_memory() -> None:
+    """100,000 sessions, and each claims 4 GiB: the memory is that of what arrived."""
+    count = 100_000
+    addresses = [
+        isotp.Address(isotp.AddressingMode.Normal_29bits, txid=k, rxid=0x10000000 + k) for k in range(count)
+    ]
+    records = Records("classic", count)
+    for k in range(count):
+        records.append(k, 0x80000000 | k, octets("10 00 FF FF FF FF 01 02"))
+    reassembler = Reassembler(addresses)
+    assert len(reassembler.feed(records)) == 0
+    state = pickle.dumps(reassembler)
+    assert len(state) < count * 2000
+    found = reassembler.flush()
+    assert len(found) == count
+    assert bytes(found.data) == b"\x01\x02" * count
+    assert set(found.column("length")) == {0xFFFFFFFF}
+
+
+def test_state_can_be_pickled_in_the_middle() -> None:
+    payload = counted(700)
+    frames = [f"7E8#12 BC {payload[:6].hex(' ')}"]
+    frames += [f"7E8#2{k & 15:X} {payload[p : p + 7].hex(' ')}" for k, p in enumerate(range(6, 700, 7), 1)]
+    records = log(*frames)
+    reassembler = Reassembler([TESTER])
+    for k in range(len(records)):
+        found = reassembler.feed(records[k : k + 1])
+        reassembler = pickle.loads(pickle.dumps(reassembler))
+    assert found.payloads == [payload]
+    assert copy.deepcopy(reassembler).statistics() == reassembler.statistics()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        (([TESTER, TESTER],), {}, ValueError, "an address is given twice"),
+        (
+            (["7E0"],),
+            {},
+            ValueError,
+            "address must be an isotp.Address or isotp.AsymmetricAddress, not '7E0'",
+        ),
+        (([(TESTER, 65536)],), {}, ValueError, "channel must be from 0 to 65535, not 65536"),
+        (
+            ([],),
+            {"max_frame_size": -1},
+            ValueError,
+            "max_frame_size must be from 0 to 0xffffffff bytes, not -1",
+        ),
+        (([],), {"rx_consecutive_frame_timeout": -5}, ValueError, "must be 0 or more ms, not -5"),
+        ((5,), {}, TypeError, "'int' object is not iterable"),
+        (
+            ([TESTER, isotp.Address(5, txid=0x7E0, rxid=0x700, address_extension=1)],),
+            *({}, ValueError, "CAN ID 0x7e0 is used both with and without an extension byte"),
+        ),
+    ],
+)
+def test_refuses_bad_arguments(
+    arguments: tuple[Any, ...], options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Reassembler(*arguments, **options)
+
+
+def test_address_with_rules_of_its_own_is_refused() -> None:
+    class Choosy(isotp.Address):
+        def is_for_me(self, msg: object) -> bool:
+            return True
+
+    with pytest.raises(ValueError, match=r"addresses must be plain isotp\.Address objects"):
+        Reassembler([Choosy(txid=1, rxid=2)])
+
+
+def test_two_threads_may_not_feed_one_reassembler() -> None:
+    """Who comes second is told so; nothing is lost or counted twice."""
+    records = Records("classic", 200_000)
+    for k in range(200_000):
+        records.append(k, 0x7E8, b"\x01\x02")
+    reassembler = Reassembler([TESTER])
+    fed: list[int] = []
+    refused: list[str] = []
+
+    def feed() -> None:
+        for _ in range(5):
+            try:
+                fed.append(len(reassembler.feed(records)))
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    threads = [threading.Thread(target=feed) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(fed) == {len(records)}
+    assert set(refused) <= {"another thread feeds this Reassembler at this moment"}
+    assert len(fed) + len(refused) == 15
+    assert sum(each["messages"] for each in reassembler.statistics()) == len(records) * len(fed)
