@@ -7,6 +7,7 @@ from pathlib import Path
 
 from isotp import address, can_message, errors, protocol, tools, tpsock
 from isotp._bulk import Reassembler
+from isotp._encode import encode
 from isotp._installation import warn_of_shared_folder
 from isotp._messages import Messages
 from isotp._records import Record, Records, record_dtype
@@ -50,6 +51,7 @@ __all__ = [
     "TargetAddressType",
     "TransportLayer",
     "TransportLayerLogic",
+    "encode",
     "record_dtype",
     "socket",
     "stmin_from_seconds",

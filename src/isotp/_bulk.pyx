@@ -6,7 +6,7 @@ is only which Receiver a frame is for, and what becomes a row of the table.
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport INT64_MIN, int16_t, int32_t, uint16_t
 from libc.stdlib cimport malloc
@@ -17,7 +17,6 @@ include "_protocol.pxi"
 
 from isotp._core cimport error_class_of, flatten_address, require_both_directions, takes_frames_by_filter
 from isotp._messages cimport (
-    DIRECTION_RX,
     DIRECTION_TX,
     NO_FLOW_CONTROL,
     ROWS_IN_CHUNK,
@@ -589,7 +588,8 @@ cdef inline bint feed_records(
 
 cdef bint feed_buffer(Machine *machine, const uint8_t *records, Py_ssize_t count, bint fd) noexcept nogil:
     # What the frames themselves can carry. Memory that is not written to costs nothing, growing does.
-    machine.data_first = min(max(<uint64_t>count * (CAN_DLEN_MAX if fd else CAN_DLEN_CLASSIC), FIRST_DATA), MOST_FIRST_DATA)
+    machine.data_first = <uint64_t>count * (CAN_DLEN_MAX if fd else CAN_DLEN_CLASSIC)
+    machine.data_first = min(max(machine.data_first, <uint64_t>FIRST_DATA), <uint64_t>MOST_FIRST_DATA)
     if fd:
         return feed_records(machine, records, count, sizeof(FdRecord), CAN_DLEN_MAX)
     return feed_records(machine, records, count, sizeof(ClassicRecord), CAN_DLEN_CLASSIC)

@@ -297,7 +297,7 @@ cdef inline bint receive_next_cf(
 
     False: it is something else, and nothing was done. Decides nothing that receive_cf() would not decide alike.
     """
-    cdef uint64_t payload = <uint64_t>(size - prefix - 1)
+    cdef uint64_t payload = <uint64_t>(rx.rx_dl - prefix - 1)
     cdef uint64_t got = rx.got + payload
     if (rx.state != RX_WAIT_CF or size != rx.rx_dl or data[prefix] != (N_PCI_CF << 4 | ((rx.sn + 1) & 0x0F))
             or got >= rx.size or got > rx.capacity or not (config.listen or config.blocksize == 0)):
