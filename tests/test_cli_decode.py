@@ -572,11 +572,12 @@ def test_help_names_each_status_and_has_examples() -> None:
 
 def tables_of(log: Path) -> Iterator[int]:
     from isotp.cli import options
-    from isotp.cli.logs import LogFiles, messages_of, sessions_of
+    from isotp.cli.logs import LogFiles, messages_of, reassembler_for, sessions_of
 
     asked = options.question([log], ["7E0:7E8"], (None,) * 4, False, None, None, None, None, 1000, False)
     files = LogFiles(asked)
-    return (len(messages) for messages in messages_of(asked, files, sessions_of(asked, files)))
+    reassembler = reassembler_for(asked, sessions_of(asked, files))
+    return (len(messages) for messages in messages_of(asked, files, reassembler))
 
 
 def test_a_long_log_is_read_in_pieces(tmp_path: Path) -> None:

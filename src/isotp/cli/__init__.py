@@ -14,10 +14,11 @@ def main() -> int:
     try:
         from isotp.cli.app import app
     except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRA:
             raise
         print(
-            f"isotp: the command needs {error.name}, which is not installed."
+            f"isotp: the command needs {missing}, which is not installed."
             " To install all it needs: pip install 'can-isotp-cython[cli]'",
             file=sys.stderr,
         )

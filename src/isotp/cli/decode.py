@@ -14,7 +14,7 @@ from rich.console import Console
 from isotp._records import Records
 from isotp.cli import options
 from isotp.cli.frames import CandumpWriter, FrameFilter, FrameWriter, PcapngWriter, Spans
-from isotp.cli.logs import LogFiles, Sessions, messages_of, progress_of, sessions_of
+from isotp.cli.logs import LogFiles, Sessions, messages_of, progress_of, reassembler_for, sessions_of
 from isotp.cli.options import Question
 from isotp.cli.summary import Summary, show_problems
 from isotp.cli.tables import CsvWriter, JsonWriter, MessageWriter, ParquetWriter, TableWriter
@@ -184,6 +184,7 @@ def write_messages(
     output: Path | None,
     full: bool,
 ) -> None:
+    reassembler = reassembler_for(asked, sessions)
     with ExitStack() as stack:
         writer: MessageWriter
         if chosen is Format.PARQUET:
@@ -194,7 +195,7 @@ def write_messages(
             writer = JsonWriter(text_output(stack, output), files.channel_name)
         else:
             writer = CsvWriter(text_output(stack, output), files.channel_name)
-        for messages in messages_of(asked, files, sessions):
+        for messages in messages_of(asked, files, reassembler):
             summary.add(messages)
             writer.write(messages)
         writer.close()
@@ -209,10 +210,11 @@ def write_frames(
     output: Path | None,
 ) -> None:
     """The frames of all sessions in one reading, those of chosen messages in a second one."""
+    reassembler = reassembler_for(asked, sessions)
     spans: Spans | None = None
     if asked.picks_messages:
         spans = Spans()
-        for messages in messages_of(asked, files, sessions):
+        for messages in messages_of(asked, files, reassembler):
             summary.add(messages)
             spans.add(messages)
     chooser = FrameFilter(sessions, spans)
@@ -228,7 +230,7 @@ def write_frames(
                 writer.write(frame)
 
         if spans is None:
-            for messages in messages_of(asked, files, sessions, beside=write):
+            for messages in messages_of(asked, files, reassembler, beside=write):
                 summary.add(messages)
         else:
             for records in files.records():

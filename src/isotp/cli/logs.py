@@ -27,7 +27,7 @@ from isotp._records import Records
 from isotp.address import AbstractAddress
 from isotp.cli.options import STDIN, Question
 
-__all__ = ["LogFiles", "Sessions", "messages_of", "progress_of", "sessions_of"]
+__all__ = ["LogFiles", "Sessions", "messages_of", "progress_of", "reassembler_for", "sessions_of"]
 
 # Addresses, each with the number of the one channel that it is used on; None: all.
 Sessions: TypeAlias = "list[tuple[AbstractAddress, int | None]]"
@@ -108,13 +108,15 @@ def channel_number(files: LogFiles, channel: str) -> int:
 
 
 def messages_of(
-    question: Question, files: LogFiles, sessions: Sessions, beside: Callable[[Records], None] | None = None
+    question: Question,
+    files: LogFiles,
+    reassembler: Reassembler,
+    beside: Callable[[Records], None] | None = None,
 ) -> Iterator[Messages]:
     """The messages asked for, in tables of those that ended in one piece of a log; empty ones are left out.
 
     :param beside: is given the frames too.
     """
-    reassembler = reassembler_for(question, sessions)
     for records in files.records():
         if beside is not None:
             beside(records)

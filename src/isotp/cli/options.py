@@ -49,9 +49,6 @@ Logs = Annotated[
         metavar="LOG",
         help="candump, ASC, BLF, TRC, CSV, MF4, pcap or pcapng, plain or packed, told by content; - is standard input."
         " Several are read one after the other: a message may begin in one and end in the next.",
-        exists=True,
-        dir_okay=False,
-        allow_dash=True,
         show_default=False,
     ),
 ]
@@ -123,7 +120,7 @@ Statuses = Annotated[
 ]
 Timeout = Annotated[
     float,
-    typer.Option("--n-cr", metavar="MS", min=0, help="N_Cr: the longest wait for a consecutive frame."),
+    typer.Option("--n-cr", metavar="MS", help="N_Cr: the longest wait for a consecutive frame."),
 ]
 Absolute = Annotated[
     bool, typer.Option("--absolute", help="Add the date in the header of an ASC file to its times.")
@@ -174,8 +171,9 @@ def question(
 
     :raises typer.BadParameter: if one of them makes no sense.
     """
-    if logs.count(STDIN) > 1:
-        raise typer.BadParameter("standard input can be read only once", param_hint="LOG")
+    check_logs(logs)
+    if n_cr < 0:
+        raise typer.BadParameter(f"it must be 0 ms or more, not {n_cr:g}", param_hint="--n-cr")
     given = [_address(text, "--address") for text in addresses or ()] + _pair_address(*pair)
     return Question(
         logs=logs,
@@ -188,6 +186,17 @@ def question(
         n_cr=n_cr,
         absolute=absolute,
     )
+
+
+def check_logs(logs: Sequence[Path]) -> None:
+    """Refuse what is not there, before anything is read or written."""
+    if logs.count(STDIN) > 1:
+        raise typer.BadParameter("standard input can be read only once", param_hint="LOG")
+    for path in logs:
+        if path != STDIN and not path.exists():
+            raise typer.BadParameter(f"there is no file {path}", param_hint="LOG")
+        if path.is_dir():
+            raise typer.BadParameter(f"{path} is a directory", param_hint="LOG")
 
 
 def _address(text: str, option: str) -> ChannelAddress:
