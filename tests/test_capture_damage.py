@@ -455,6 +455,19 @@ def test_any_bytes(name: str, data: st.DataObject) -> None:
     assert all(len(record.data) <= 64 for record in found)
 
 
+@given(data=st.data())
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_bytes_of_a_blf_file(data: st.DataObject) -> None:
+    """The same for the containers around the objects."""
+    objects = [b"".join(can_message(n) for n in range(start, start + 5)) for start in (0, 5, 10)]
+    log = bytearray(blf(*(container(each, data.draw(st.sampled_from([0, 2]))) for each in objects)))
+    for _ in range(data.draw(st.integers(0, 4))):
+        place = data.draw(st.integers(0, len(log)))
+        log[place : place + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
+    found, _ = read(bytes(log), format="blf")
+    assert len(found) <= 15
+
+
 # --- compression ---
 
 # bz2 loses a block as a whole: so they are made small.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -85,7 +86,7 @@ def assert_same(record: Record, message: Any, log: capture.Capture) -> None:
     assert bool(record.flags & BRS) == message.bitrate_switch
     assert bool(record.flags & ESI) == message.error_state_indicator
     assert bool(record.flags & SENT) == (not message.is_rx)
-    assert record.data == (bytes(message.dlc) if message.is_remote_frame else bytes(message.data))
+    assert record.data == (bytes(min(message.dlc, 8)) if message.is_remote_frame else bytes(message.data))
 
 
 def assert_same_time(record: Record, message: Any, path: Path, log_format: str) -> None:
@@ -176,3 +177,29 @@ def test_mf4_frame_for_frame(tmp_path: Path, messages: list[Any]) -> None:
     for record, message in zip(found, expected, strict=True):
         assert_same(record, message, log)
         assert abs(record.timestamp / NS - message.timestamp) < 1e-6
+
+
+# The folder of a source distribution of python-can: its test data are logs of Vector's and PEAK's tools. They are
+# under another licence than this package, so they are not here.
+PUBLIC = os.environ.get("ISOTP_PYTHON_CAN_SDIST")
+
+
+@pytest.mark.skipif(PUBLIC is None, reason="ISOTP_PYTHON_CAN_SDIST names no unpacked sdist of python-can")
+def test_logs_of_other_tools() -> None:
+    read_logs = 0
+    for path in sorted(Path(PUBLIC or "", "test", "data").iterdir()):
+        try:
+            found, log = read(path)
+        except capture.UnknownFormatError:
+            continue
+        try:
+            expected = list(python_can_frames(path))
+        # Some logs are there because a reader must refuse them.
+        except (ValueError, can.CanError, NotImplementedError):
+            continue
+        assert len(found) == len(expected), path
+        for record, message in zip(found, expected, strict=True):
+            assert_same(record, message, log)
+            assert abs(record.timestamp / NS - message.timestamp) < 1e-6
+        read_logs += 1
+    assert read_logs > 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_times() -> None:
         frame_time=300 * US,
         flow_control=True,
     )
-    gaps = [b.timestamp - a.timestamp for a, b in zip(records, records[1:], strict=False)]
+    gaps = [b.timestamp - a.timestamp for a, b in itertools.pairwise(records)]
     assert records[0].timestamp == 1000
     # FF, FC, CF, FC, CF, and after the interval the SF
     assert gaps == [300 * US, 2 * MS, 300 * US, 2 * MS, 50 * MS + 300 * US]

@@ -6,6 +6,7 @@ cut at the end of a block until the next one, never more than LONGEST bytes, and
 a defect with its position, and the parser goes on behind it. Each format is a file of its own: _logs_*.pxi.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
@@ -314,9 +315,12 @@ cdef class LogParser(FrameCollector):
         :param block: bytes.
         :param final: the log ends with this block.
         """
-        if self.busy:
+        cdef bint entered
+        with cython.critical_section(self):
+            entered = not self.busy
+            self.busy = True
+        if not entered:
             raise RuntimeError("another thread is feeding this parser")
-        self.busy = True
         try:
             return self.feed_block(block, final)
         finally:

@@ -131,7 +131,8 @@ cdef class AscParser(TextParser):
                 dlc = 0
             put(&self.sink, time, can_id | CAN_RTR_FLAG, min(<int>dlc, 8), flags, channel, data, 0)
             return READABLE
-        if not next_token(&p, end, &word) or not number_in(word.start, word.size, self.radix, 15, &dlc):
+        # The bytes of CAN FD frames are counted here by some tools, which python-can cuts to those of a classic frame.
+        if not next_token(&p, end, &word) or not number_in(word.start, word.size, self.radix, 64, &dlc):
             return BAD_LENGTH
         length = min(<int>dlc, 8)
         if not self.read_data(&p, end, data, length):

@@ -132,8 +132,9 @@ class Decoding:
                     while waiting and len(reading) < self._threads:
                         capture = self._start(waiting.popleft())
                         reading.append((capture, pool.submit(read_some, capture)))
-                    capture, future = reading.popleft()
+                    capture, future = reading[0]
                     pieces = future.result()
+                    reading.popleft()
                     if pieces:
                         reading.appendleft((capture, pool.submit(read_some, capture)))
                         yield from pieces

@@ -37,7 +37,7 @@ def read_mf4(source: Source, reading: Reading) -> Iterator[Records]:
     try:
         import asammdf
     except ImportError as error:
-        raise ImportError(f"{source.name} is read with asammdf: pip install isotp[mf4]") from error
+        raise ImportError(f"{source.name} is read with asammdf: pip install can-isotp-cython[mf4]") from error
     with ExitStack() as stack:
         file: Any = source.path
         if source.path is None or source.compression:

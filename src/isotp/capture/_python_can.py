@@ -92,7 +92,9 @@ def read_messages(
     try:
         import can
     except ImportError as error:
-        raise ImportError(f"{source.name} is read with python-can: pip install isotp[capture]") from error
+        raise ImportError(
+            f"{source.name} is read with python-can: pip install can-isotp-cython[capture]"
+        ) from error
     lines = Lines(source, reading)
     reader = getattr(can, reader_name)(lines)
     collector = reading.collector()
@@ -141,6 +143,13 @@ def put_message(message: Message, collector: FrameCollector, reading: Reading) -
 
 def nanoseconds(seconds: float) -> int:
     """The decimal number that the float stands for, not the binary one that it is."""
+    # Nearly all logs have whole microseconds.
+    try:
+        microseconds = round(seconds * 1e6) * 1000
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"the time {seconds} is out of range") from error
+    if microseconds / 1e9 == seconds:
+        return microseconds
     whole, _, fraction = (
         f"{seconds:.9f}".partition(".") if abs(seconds) < 1e6 else repr(seconds).partition(".")
     )

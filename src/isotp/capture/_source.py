@@ -56,7 +56,7 @@ def zstd_unpacker() -> Any:
             from backports import zstd
         except ImportError as error:
             raise ImportError(
-                "logs packed by zstd need backports.zstd: pip install isotp[capture]"
+                "logs packed by zstd need backports.zstd: pip install can-isotp-cython[capture]"
             ) from error
     return zstd.ZstdDecompressor()
 
