@@ -78,7 +78,7 @@ def log_of(path: Path, *lines: str, start: int = 1000, step_ms: int = 1) -> Path
             now += int(line)
             continue
         channel, _, frame = line.rpartition(" ")
-        text += f"({now // 1000}.{now % 1000:03}000) {channel or 'can0'} {frame}\n"
+        text += f"({now // 1000:010}.{now % 1000:03}000) {channel or 'can0'} {frame}\n"
         now += step_ms
     path.write_text(text)
     return path

@@ -14,7 +14,15 @@ from rich.console import Console
 from isotp._records import Records
 from isotp.cli import options
 from isotp.cli.frames import CandumpWriter, FrameFilter, FrameWriter, PcapngWriter, Spans
-from isotp.cli.logs import LogFiles, Sessions, messages_of, progress_of, reassembler_for, sessions_of
+from isotp.cli.logs import (
+    LogFiles,
+    Sessions,
+    chosen_of,
+    messages_of,
+    progress_of,
+    reassembler_for,
+    sessions_of,
+)
 from isotp.cli.options import Question
 from isotp.cli.summary import Summary, show_problems
 from isotp.cli.tables import CsvWriter, JsonWriter, MessageWriter, ParquetWriter, TableWriter
@@ -195,7 +203,7 @@ def write_messages(
             writer = JsonWriter(text_output(stack, output), files.channel_name)
         else:
             writer = CsvWriter(text_output(stack, output), files.channel_name)
-        for messages in messages_of(asked, files, reassembler):
+        for messages in chosen_of(asked, messages_of(files, reassembler)):
             summary.add(messages)
             writer.write(messages)
         writer.close()
@@ -206,21 +214,23 @@ def write_frames(
     files: LogFiles,
     sessions: Sessions,
     summary: Summary,
-    chosen: Format,
+    kind: Format,
     output: Path | None,
 ) -> None:
     """The frames of all sessions in one reading, those of chosen messages in a second one."""
     reassembler = reassembler_for(asked, sessions)
     spans: Spans | None = None
     if asked.picks_messages:
-        spans = Spans()
-        for messages in messages_of(asked, files, reassembler):
-            summary.add(messages)
-            spans.add(messages)
+        spans = Spans(n_cr_ns=int(asked.n_cr * 1e6))
+        for messages in messages_of(files, reassembler):
+            spans.add_starts(messages)
+            for chosen in chosen_of(asked, [messages]):
+                summary.add(chosen)
+                spans.add(chosen)
     chooser = FrameFilter(sessions, spans)
     with ExitStack() as stack:
         writer: FrameWriter
-        if chosen is Format.CANDUMP:
+        if kind is Format.CANDUMP:
             writer = CandumpWriter(text_output(stack, output), files.channel_name)
         else:
             writer = PcapngWriter(binary_output(stack, output), files.channel_name)
@@ -230,7 +240,7 @@ def write_frames(
                 writer.write(frame)
 
         if spans is None:
-            for messages in messages_of(asked, files, reassembler, beside=write):
+            for messages in messages_of(files, reassembler, beside=write):
                 summary.add(messages)
         else:
             for records in files.records():

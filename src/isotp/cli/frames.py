@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isotp._messages import Messages
 from isotp._records import Record, Records
 from isotp.address import AbstractAddress, TargetAddressType
+from isotp.message import MessageStatus
 
 __all__ = ["CandumpWriter", "FrameFilter", "FrameWriter", "PcapngWriter", "Spans"]
 
@@ -48,26 +49,34 @@ def lanes_of(address: AbstractAddress, channel: int | None) -> Iterator[Lane]:
 
 
 class Spans:
-    """When chosen messages were on the bus, by session and channel."""
+    """When chosen messages were on the bus, by session and channel.
 
-    def __init__(self) -> None:
+    One that broke off reaches up to the next message of its session, N_Cr at most, so that the frame it broke off at
+    is within it.
+    """
+
+    def __init__(self, n_cr_ns: int) -> None:
+        self._n_cr_ns = n_cr_ns
+        self._chosen: dict[tuple[int, int], list[tuple[Numbers, Numbers, Numbers]]] = {}
         self._starts: dict[tuple[int, int], list[Numbers]] = {}
-        self._ends: dict[tuple[int, int], list[Numbers]] = {}
         self._sorted: dict[tuple[int, int], tuple[Numbers, Numbers]] = {}
 
     def add(self, messages: Messages) -> None:
-        session, channel, start, end = (
-            numpy.asarray(messages.column(name)).astype(numpy.int64)
-            for name in ("session", "channel", "start", "end")
-        )
-        for key in set(zip(session.tolist(), channel.tolist(), strict=True)):
-            chosen = (session == key[0]) & (channel == key[1])
-            self._starts.setdefault(key, []).append(start[chosen])
-            self._ends.setdefault(key, []).append(end[chosen])
+        """Choose these messages."""
+        for key, rows in by_lane(messages):
+            start, end, status = (
+                numpy.asarray(messages.column(name))[rows] for name in ("start", "end", "status")
+            )
+            self._chosen.setdefault(key, []).append((start, end, status))
+
+    def add_starts(self, messages: Messages) -> None:
+        """Know when these began, chosen or not."""
+        for key, rows in by_lane(messages):
+            self._starts.setdefault(key, []).append(numpy.asarray(messages.column("start"))[rows])
 
     def cover(self, session: int, channel: int, times: Numbers) -> NDArray[numpy.bool_]:
         """Which of the times lie within a chosen message of the session."""
-        if (session, channel) not in self._starts:
+        if (session, channel) not in self._chosen:
             return numpy.zeros(len(times), numpy.bool_)
         starts, latest = self._in_order(session, channel)
         place = numpy.searchsorted(starts, times, side="right") - 1
@@ -78,10 +87,25 @@ class Spans:
         """When the messages began, and the latest end of those so far: those of the two directions may overlap."""
         key = session, channel
         if key not in self._sorted:
-            starts, ends = numpy.concatenate(self._starts[key]), numpy.concatenate(self._ends[key])
-            order = numpy.argsort(starts, kind="stable")
-            self._sorted[key] = starts[order], numpy.maximum.accumulate(ends[order])
+            start, end, status = (numpy.concatenate(parts) for parts in zip(*self._chosen[key], strict=True))
+            reach = numpy.minimum(self._next_start(key, end), end + self._n_cr_ns)
+            end = numpy.where(status == MessageStatus.OK, end, numpy.maximum(end, reach))
+            order = numpy.argsort(start, kind="stable")
+            self._sorted[key] = start[order], numpy.maximum.accumulate(end[order])
         return self._sorted[key]
+
+    def _next_start(self, key: tuple[int, int], times: Numbers) -> Numbers:
+        """The last ns before the session's next message begins."""
+        starts = numpy.append(numpy.sort(numpy.concatenate(self._starts[key])), numpy.iinfo(numpy.int64).max)
+        following: Numbers = starts[numpy.searchsorted(starts[:-1], times, side="right")] - 1
+        return following
+
+
+def by_lane(messages: Messages) -> Iterator[tuple[tuple[int, int], NDArray[numpy.bool_]]]:
+    """Each session and channel of the table, with its rows."""
+    session, channel = (numpy.asarray(messages.column(name)) for name in ("session", "channel"))
+    for key in sorted(set(zip(session.tolist(), channel.tolist(), strict=True))):
+        yield key, (session == key[0]) & (channel == key[1])
 
 
 class FrameFilter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -27,7 +27,15 @@ from isotp._records import Records
 from isotp.address import AbstractAddress
 from isotp.cli.options import STDIN, Question
 
-__all__ = ["LogFiles", "Sessions", "messages_of", "progress_of", "reassembler_for", "sessions_of"]
+__all__ = [
+    "LogFiles",
+    "Sessions",
+    "chosen_of",
+    "messages_of",
+    "progress_of",
+    "reassembler_for",
+    "sessions_of",
+]
 
 # Addresses, each with the number of the one channel that it is used on; None: all.
 Sessions: TypeAlias = "list[tuple[AbstractAddress, int | None]]"
@@ -108,27 +116,30 @@ def channel_number(files: LogFiles, channel: str) -> int:
 
 
 def messages_of(
-    question: Question,
-    files: LogFiles,
-    reassembler: Reassembler,
-    beside: Callable[[Records], None] | None = None,
+    files: LogFiles, reassembler: Reassembler, beside: Callable[[Records], None] | None = None
 ) -> Iterator[Messages]:
-    """The messages asked for, in tables of those that ended in one piece of a log; empty ones are left out.
+    """All messages, in tables of those that ended in one piece of a log; empty ones are left out.
 
     :param beside: is given the frames too.
     """
     for records in files.records():
         if beside is not None:
             beside(records)
-        yield from chosen(question, reassembler.feed(records))
-    yield from chosen(question, reassembler.flush())
-
-
-def chosen(question: Question, messages: Messages) -> Iterator[Messages]:
-    if question.picks_messages:
-        messages = messages.filter(status=question.statuses, since=question.since, until=question.until)
+        messages = reassembler.feed(records)
+        if len(messages) > 0:
+            yield messages
+    messages = reassembler.flush()
     if len(messages) > 0:
         yield messages
+
+
+def chosen_of(question: Question, tables: Iterable[Messages]) -> Iterator[Messages]:
+    """The messages asked for, table by table."""
+    for messages in tables:
+        if question.picks_messages:
+            messages = messages.filter(status=question.statuses, since=question.since, until=question.until)
+        if len(messages) > 0:
+            yield messages
 
 
 def reassembler_for(question: Question, sessions: Sessions) -> Reassembler:
@@ -156,7 +167,10 @@ def progress_of(
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    # Standard output is somewhere else: what goes there must not be shown above the bar.
+    with Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as bar:
         tasks: dict[Path, TaskID] = {}
 
         def show(path: Path, done: int) -> None:

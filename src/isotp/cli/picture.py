@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from isotp.cli.addresses import address_text
 from isotp.cli.figures import MessageColumns, SessionFigures
-from isotp.cli.words import time_text
-from isotp.message import Direction
+from isotp.cli.words import count_text, time_text
+from isotp.message import Direction, MessageStatus
 
 __all__ = ["draw"]
 
@@ -30,7 +30,8 @@ MOST_STMINS = 10
 RESPONSE_MARKS = (("median", 0.5, "-"), ("95 %", 0.95, ":"))
 BINS = 1200  # of the timeline: about as many as it has pixels, however many messages there are
 DIRECTION_COLOURS = {Direction.TX: "#2f6f9f", Direction.RX: "#e1a33b"}
-GOOD, BROKEN, FAINT, TEXT = "#5b8db8", "#c0392b", "#d9dde1", "#39424b"
+GOOD, OPEN, BROKEN = "#5b8db8", "#e8c547", "#c0392b"
+FAINT, TEXT = "#d9dde1", "#39424b"
 
 STYLE = {
     "axes.axisbelow": True,
@@ -46,6 +47,8 @@ STYLE = {
     "font.size": 9,
     "grid.color": "#eceff1",
     "legend.frameon": False,
+    # Text stays text, and the same log gives the same file.
+    "svg.fonttype": "none",
     "svg.hashsalt": "isotp",
     "text.color": TEXT,
     "xtick.color": TEXT,
@@ -67,7 +70,6 @@ def draw(
         draw_lengths(lengths, columns)
         draw_stmin(stmin, columns, figures)
         draw_response_times(responses, figures)
-        # Without a date the same log gives the same file.
         metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
         figure.savefig(path, dpi=110, metadata=metadata)
 
@@ -79,7 +81,7 @@ def draw_timeline(
     session_count: int,
     channel_name: Callable[[int], str],
 ) -> None:
-    title = f"{len(columns):,} messages of {session_count:,} session{'' if session_count == 1 else 's'}"
+    title = f"{count_text(len(columns), 'message')} of {count_text(session_count, 'session')}"
     if len(rows) < session_count:
         title += f"; the {len(rows)} busiest"
     axes.set_title(title)
@@ -159,20 +161,25 @@ def draw_lengths(axes: Axes, columns: MessageColumns) -> None:
         return
     lengths = numpy.maximum(columns["length"].astype(numpy.int64), 1)
     powers = numpy.arange(int(lengths.max()).bit_length() + 1)
-    broken = columns.broken
+    kinds = [
+        ("complete", GOOD, columns["status"] == MessageStatus.OK),
+        ("open", OPEN, columns["status"] == MessageStatus.OPEN),
+        ("broken", BROKEN, columns.broken),
+    ]
+    kinds = [kind for kind in kinds if kind[2].any()]
     axes.hist(
-        [lengths[~broken], lengths[broken]],
+        [lengths[chosen] for _, _, chosen in kinds],
         bins=(2.0**powers).tolist(),
         stacked=True,
-        color=[GOOD, BROKEN],
-        label=["complete", "broken"],
+        color=[colour for _, colour, _ in kinds],
+        label=[name for name, _, _ in kinds],
         edgecolor="white",
         linewidth=0.6,
     )
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: bytes_text(value)))
     count_axis(axes)
-    if broken.any():
+    if len(kinds) > 1:
         axes.legend(loc="upper right")
 
 

@@ -19,7 +19,7 @@ from rich.text import Text
 from isotp.cli import options
 from isotp.cli.addresses import address_text
 from isotp.cli.figures import MessageColumns, SessionFigures
-from isotp.cli.logs import LogFiles, messages_of, progress_of, reassembler_for, sessions_of
+from isotp.cli.logs import LogFiles, chosen_of, messages_of, progress_of, reassembler_for, sessions_of
 from isotp.cli.summary import Summary, show_problems
 from isotp.cli.words import rate_text, size_text, time_text
 from isotp.message import Direction
@@ -97,7 +97,7 @@ def command(
         files = LogFiles(asked, stack.enter_context(progress_of(asked, errors, hidden=quiet)))
         summary, columns = Summary(), MessageColumns()
         reassembler = reassembler_for(asked, sessions_of(asked, files))
-        for messages in messages_of(asked, files, reassembler):
+        for messages in chosen_of(asked, messages_of(files, reassembler)):
             summary.add(messages)
             columns.add(messages)
     figures = list(columns.sessions())
