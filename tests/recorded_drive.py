@@ -161,9 +161,10 @@ def drive() -> str:
     )
 
 
-def packed() -> bytes:
-    return gzip.compress(drive().encode(), mtime=0)
+def unpacked() -> str:
+    """The log in docs/."""
+    return gzip.decompress(LOG.read_bytes()).decode()
 
 
 if __name__ == "__main__":
-    LOG.write_bytes(packed())
+    LOG.write_bytes(gzip.compress(drive().encode(), mtime=0))

@@ -143,7 +143,7 @@ BROKEN_STYLE = Style(color="red", bold=True)
 class TableWriter:
     """Lines for people: columns of a fixed width, colours on a terminal, and payloads cut to its width."""
 
-    HEADER = f"{'TIME':>20}  {'CHANNEL':8}  {'FROM':11}  {'TO':11}  {'STATUS':21}  {'BYTES':>7}  PAYLOAD"
+    HEADER = f"{'TIME':>17}  {'CHANNEL':8}  {'FROM':11}  {'TO':11}  {'STATUS':21}  {'BYTES':>7}  PAYLOAD"
     LEAST_BYTES = 8
 
     def __init__(self, stream: IO[str], channel_name: ChannelName, *, full: bool) -> None:
@@ -173,7 +173,7 @@ class TableWriter:
         sender = self._names.can_id(messages, session, direction, target_type)
         receiver = self._names.can_id(messages, session, 1 - direction, 0)
         return (
-            f"{seconds(start):>20}  {self._channel_name(channel):8}  {sender:11}  {receiver:11}"
+            f"{seconds(start):>17}  {self._channel_name(channel):8}  {sender:11}  {receiver:11}"
             f"  {self._status(STATUSES[status])}  {self._size(length, payload):>7}  {self._hex(payload)}\n"
         )
 
