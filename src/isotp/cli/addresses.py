@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from isotp.address import AbstractAddress, Address, AddressingMode, AsymmetricAddress, TargetAddressType
 
@@ -82,9 +82,9 @@ def _address_of_ids(
     if not colon:
         raise ValueError("it needs two CAN IDs with a colon between them")
     (txid, tx_is_wide), (rxid, rx_is_wide) = _can_id(tx), _can_id(rx)
-    # Both N_TA and N_SA are needed, as can-utils has it: the same byte both ways if one is given.
+    # As can-utils has it: the same byte both ways if only one is given.
     sent, _, heard = fields.get("ext", "").partition(":")
-    rest = {
+    rest: dict[str, Any] = {
         "target_address": _byte(sent) if sent else None,
         "source_address": _byte(heard or sent) if sent else None,
         "address_extension": _byte(fields["ae"]) if "ae" in fields else None,

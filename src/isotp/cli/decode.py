@@ -236,8 +236,7 @@ def write_frames(
             writer = PcapngWriter(binary_output(stack, output), files.channel_name)
 
         def write(records: Records) -> None:
-            for frame in chooser.select(records):
-                writer.write(frame)
+            writer.write(chooser.select(records))
 
         if spans is None:
             for messages in messages_of(files, reassembler, beside=write):

@@ -61,7 +61,7 @@ class MessageColumns:
         keys = self["channel"].astype(numpy.int64) << 32 | self["session"].astype(numpy.int64)
         lanes, counts = numpy.unique(keys, return_counts=True)
         order = numpy.argsort(keys, kind="stable")
-        begins = numpy.searchsorted(keys[order], lanes)
+        begins = numpy.cumsum(counts) - counts
         for place in numpy.lexsort((lanes, -counts)).tolist():
             rows = order[begins[place] : begins[place] + counts[place]]
             lane = int(lanes[place])

@@ -10,7 +10,7 @@ import numpy
 from numpy.typing import NDArray
 
 from isotp._messages import Messages
-from isotp._records import Record, Records
+from isotp._records import Records
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.message import MessageStatus
 
@@ -18,8 +18,11 @@ __all__ = ["CandumpWriter", "FrameFilter", "FrameWriter", "PcapngWriter", "Spans
 
 ChannelName = Callable[[int], str]
 Numbers = NDArray[numpy.int64]
+# Records as a structured array: see isotp.record_dtype.
+FrameArray = Any
 
 CAN_EFF_FLAG = 0x80000000  # linux/can.h
+CAN_EFF_MASK = 0x1FFFFFFF
 CANFD_FLAGS = 0x03  # CANFD_BRS and CANFD_ESI, linux/can.h
 CANFD_FDF = 0x04
 NO_PREFIX = 0x100  # in the place of the byte before the N_PCI
@@ -125,17 +128,16 @@ class FrameFilter:
         self._owners = numpy.array([owners[key] for key in sorted(owners)], numpy.int64)
         self._spans = spans
 
-    def select(self, records: Records) -> Iterator[Record]:
-        """The frames of `records` that belong to the sessions, in their order."""
-        frames = fields_of(records)
+    def select(self, records: Records) -> FrameArray:
+        """The frames of `records` that belong to the sessions, in their order, as an array of records."""
+        frames: FrameArray = numpy.asarray(records)
         owners = self._owners_of(frames)
         chosen = owners >= 0
         if self._spans is not None:
             chosen &= self._covered(frames, owners)
-        for index in numpy.flatnonzero(chosen).tolist():
-            yield records[index]
+        return frames[chosen]
 
-    def _owners_of(self, frames: Any) -> Numbers:
+    def _owners_of(self, frames: FrameArray) -> Numbers:
         """The session of each frame, -1 for none."""
         found = numpy.full(len(frames), -1, numpy.int64)
         if len(self._keys) == 0:
@@ -151,7 +153,7 @@ class FrameFilter:
                 found[hit] = self._owners[place[hit]]
         return found
 
-    def _covered(self, frames: Any, owners: Numbers) -> NDArray[numpy.bool_]:
+    def _covered(self, frames: FrameArray, owners: Numbers) -> NDArray[numpy.bool_]:
         assert self._spans is not None
         covered = numpy.zeros(len(frames), numpy.bool_)
         channels = frames["channel"].astype(numpy.int64)
@@ -163,15 +165,20 @@ class FrameFilter:
         return covered
 
 
-def fields_of(records: Records) -> Any:
-    """The records as a structured NumPy array, without a copy."""
-    return numpy.asarray(records)
+def frames_of(frames: FrameArray) -> Iterator[tuple[int, int, int, int, bytes]]:
+    """Time, CAN ID, flags, channel and data of each frame."""
+    columns = (frames[name].tolist() for name in ("timestamp", "can_id", "flags", "channel", "len"))
+    room = frames.dtype["data"].shape[0]
+    data = frames["data"].tobytes()
+    places = range(0, len(data), room)
+    for time, can_id, flags, channel, size, place in zip(*columns, places, strict=True):
+        yield time, can_id, flags, channel, data[place : place + size]
 
 
 class FrameWriter(Protocol):
-    """Where frames go."""
+    """Where frames go, many at a time."""
 
-    def write(self, frame: Record) -> None: ...
+    def write(self, frames: FrameArray) -> None: ...
 
 
 class CandumpWriter:
@@ -181,14 +188,16 @@ class CandumpWriter:
         self._stream = stream
         self._channel_name = channel_name
 
-    def write(self, frame: Record) -> None:
-        seconds, ns = divmod(frame.timestamp, 10**9)
-        can_id = f"{frame.can_id & 0x1FFFFFFF:08X}" if frame.can_id & CAN_EFF_FLAG else f"{frame.can_id:03X}"
-        fd = f"#{frame.flags & CANFD_FLAGS:X}" if frame.flags & CANFD_FDF else ""
-        name = interface_name(self._channel_name(frame.channel))
-        self._stream.write(
-            f"({seconds:010}.{ns // 1000:06}) {name} {can_id}#{fd}{frame.data.hex().upper()}\n"
-        )
+    def write(self, frames: FrameArray) -> None:
+        self._stream.writelines(self._line(*frame) for frame in frames_of(frames))
+        self._stream.flush()
+
+    def _line(self, time: int, can_id: int, flags: int, channel: int, data: bytes) -> str:
+        seconds, ns = divmod(time, 10**9)
+        shown_id = f"{can_id & CAN_EFF_MASK:08X}" if can_id & CAN_EFF_FLAG else f"{can_id:03X}"
+        fd = f"#{flags & CANFD_FLAGS:X}" if flags & CANFD_FDF else ""
+        name = interface_name(self._channel_name(channel))
+        return f"({seconds:010}.{ns // 1000:06}) {name} {shown_id}#{fd}{data.hex().upper()}\n"
 
 
 class PcapngWriter:
@@ -209,9 +218,7 @@ class PcapngWriter:
         self._block(self.SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
 
     def _block(self, kind: int, body: bytes) -> None:
-        body += bytes(-len(body) % 4)
-        size = struct.pack("<I", len(body) + 12)
-        self._stream.write(struct.pack("<I", kind) + size + body + size)
+        self._stream.write(block(kind, body))
 
     def _interface(self, channel: int) -> int:
         if channel not in self._interfaces:
@@ -230,19 +237,31 @@ class PcapngWriter:
             )
         return self._interfaces[channel]
 
-    def write(self, frame: Record) -> None:
-        interface = self._interface(frame.channel)
-        fd_flags = frame.flags & (CANFD_FDF | CANFD_FLAGS) if frame.flags & CANFD_FDF else 0
-        packet = struct.pack(">IBBxx", frame.can_id, len(frame.data), fd_flags) + frame.data
-        head = struct.pack(
-            "<IIIII",
-            interface,
-            frame.timestamp >> 32 & 0xFFFFFFFF,
-            frame.timestamp & 0xFFFFFFFF,
-            len(packet),
-            len(packet),
+    def write(self, frames: FrameArray) -> None:
+        # The interfaces first: each has to be described before its first packet.
+        interfaces = {
+            channel: self._interface(channel) for channel in numpy.unique(frames["channel"]).tolist()
+        }
+        self._stream.writelines(
+            self._packet(interfaces[channel], time, can_id, flags, data)
+            for time, can_id, flags, channel, data in frames_of(frames)
         )
-        self._block(self.PACKET, head + packet)
+        self._stream.flush()
+
+    def _packet(self, interface: int, time: int, can_id: int, flags: int, data: bytes) -> bytes:
+        fd_flags = flags & (CANFD_FDF | CANFD_FLAGS) if flags & CANFD_FDF else 0
+        packet = struct.pack(">IBBxx", can_id, len(data), fd_flags) + data
+        high, low = time >> 32 & 0xFFFFFFFF, time & 0xFFFFFFFF
+        return block(
+            self.PACKET, struct.pack("<IIIII", interface, high, low, len(packet), len(packet)) + packet
+        )
+
+
+def block(kind: int, body: bytes) -> bytes:
+    """A block of pcapng: its body filled up to 4 bytes between type and length, and the length once more."""
+    filling = -len(body) % 4
+    size = struct.pack("<I", len(body) + filling + 12)
+    return struct.pack("<I", kind) + size + body + bytes(filling) + size
 
 
 def interface_name(channel: str) -> str:

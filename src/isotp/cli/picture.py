@@ -33,7 +33,7 @@ DIRECTION_COLOURS = {Direction.TX: "#2f6f9f", Direction.RX: "#e1a33b"}
 GOOD, OPEN, BROKEN = "#5b8db8", "#e8c547", "#c0392b"
 FAINT, TEXT = "#d9dde1", "#39424b"
 
-STYLE = {
+STYLE: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": FAINT,
     "axes.grid": True,
@@ -64,7 +64,8 @@ def draw(
         rows = figures[:MOST_ROWS]
         height = 0.32 * max(len(rows), 3) + 1.1
         figure = Figure(figsize=(12, height + 3.2), layout="constrained")
-        above, below = figure.subfigures(2, 1, height_ratios=(height, 3.2))
+        parts: Any = figure.subfigures(2, 1, height_ratios=(height, 3.2))
+        above, below = parts
         draw_timeline(above.subplots(), columns, rows, len(figures), channel_name)
         lengths, stmin, responses = below.subplots(1, 3)
         draw_lengths(lengths, columns)

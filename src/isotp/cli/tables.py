@@ -239,7 +239,8 @@ class ParquetWriter:
         kinds = {"direction": DIRECTIONS, "target_type": TARGET_TYPES, "status": STATUSES}
         columns = {name: replaced.get(name, table[name]) for name in table.column_names if name != "address"}
         columns |= {name: columns[name].cast(arrow.string()) for name in kinds}
-        return arrow.table(columns)
+        named: pyarrow.Table = arrow.table(columns)
+        return named
 
     def _write_group(self) -> None:
         from pyarrow import parquet
