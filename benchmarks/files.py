@@ -215,7 +215,8 @@ def main() -> None:
         for case in CASES:
             found.append(measure(case, Path(name), count, rounds))
             print(row(found[-1]), flush=True)
-        peaks = {} if chosen.quick or sys.platform != "linux" else {case.name: memory(case, Path(name), count) for case in CASES[::2]}
+        measured = [] if chosen.quick or sys.platform != "linux" else CASES[::2]
+        peaks = {case.name: memory(case, Path(name), count) for case in measured}
     for case_name, (short, long) in peaks.items():
         print(f"peak memory, {case_name}: {short / 1024:.1f} MiB, ten times as long: {long / 1024:.1f} MiB")
     if chosen.json:

@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -194,6 +195,53 @@ def test_time_counts_from_the_arrival(native: Callable[..., tuple[Native, Wire]]
         isotp.ConsecutiveFrameTimeoutError,
         isotp.UnexpectedConsecutiveFrameError,
     ]
+
+
+def test_frames_behind_a_batch_are_in_time(native: Callable[..., tuple[Native, Wire]]) -> None:
+    """A callback holds the reader up beyond N_Cr: what was not read meanwhile is not missing yet."""
+    held_up = 0
+
+    def hold_up(error: isotp.IsoTpError) -> None:
+        nonlocal held_up
+        layer.errors.append(error)
+        held_up = 3600 * 10**9
+
+    layer, wire = native(params={"rx_consecutive_frame_timeout": 60_000}, error_handler=hold_up)
+    layer.clock = lambda: time.monotonic_ns() + held_up
+    wire.put("10 0A 00 01 02 03 04 05")
+    layer.read()
+    wire.put(CTS)
+    layer.read()
+    wire.put("21 06 07 08 09")
+    layer.drive()
+    layer.read()
+    assert layer.recv() == counted(10)
+    assert [type(error) for error in layer.errors] == [isotp.UnexpectedFlowControlError]
+
+
+def test_silence_is_judged_when_the_socket_was_found_empty(
+    native: Callable[..., tuple[Native, Wire]],
+) -> None:
+    layer, wire = native(params={"rx_consecutive_frame_timeout": 1})
+    wire.put("10 0A 00 01 02 03 04 05")
+    layer.read()
+    assert wire.take_data() == "30 08 00"
+    while not layer.errors:
+        assert layer.can.receive_for(layer, layer._plan_wait(10.0)) == 0
+        layer.drive()
+    assert [type(error) for error in layer.errors] == [isotp.ConsecutiveFrameTimeoutError]
+
+
+def test_last_read_of_a_stopped_layer_does_not_hold_time_up(
+    native: Callable[..., tuple[Native, Wire]],
+) -> None:
+    layer, wire = native(params={"rx_consecutive_frame_timeout": 1})
+    layer.stop()
+    layer.can.receive_for(layer, 0.0)
+    wire.put("10 0A 00 01 02 03 04 05")
+    while not layer.errors:
+        layer.process()
+    assert [type(error) for error in layer.errors] == [isotp.ConsecutiveFrameTimeoutError]
 
 
 def test_a_busy_layer_is_fed_by_its_inbox(native: Callable[..., tuple[Native, Wire]]) -> None:

@@ -38,6 +38,7 @@ DEFAULTS = {
     "blocking_send": False,
     "logger_name": "isotp",
     "wait_func": time.sleep,
+    "busy_wait": 0.0002,
 }
 BYTES = ["stmin", "blocksize"]
 COUNTS = [

@@ -30,6 +30,15 @@ cdef class RateLimiter:
     cdef readonly object mean_bitrate
     cdef readonly object window_size_sec
 
+    @cython.final
+    cdef uint64_t _allowed(self, int64_t now) noexcept
+
+    @cython.final
+    cdef void _count(self, int64_t now, double sent_bytes) noexcept
+
+    @cython.final
+    cdef int64_t _not_before(self, uint64_t size) noexcept
+
 
 @cython.final
 cdef class MessageQueue:
@@ -37,11 +46,12 @@ cdef class MessageQueue:
     cdef object append             # its methods, looked up once
     cdef object take
     cdef public object on_arrival  # called without arguments after an item came in, or None
-    cdef int waiting               # threads, counted while they hold `arrival`
-    cdef object arrival            # threading.Condition of those who wait
+    cdef object waiting            # collections.deque of locks: who waits is behind one, until it is released
 
     cdef int push(self, object item) except -1
     cdef object pop(self)
+    cdef int _wake_one(self) except -1
+    cdef int _wait_no_more(self, object gate) except -1
 
 
 cdef class SendRequest:
@@ -99,6 +109,8 @@ cdef class Engine:
     cdef dict logger_levels        # the logger's own cache of isEnabledFor()
     cdef object _params
     cdef bint stale                # the flattened parameters are older than the Params
+    cdef uint64_t flattenings      # begun so far ...
+    cdef uint64_t flattened        # ... and the one that is in force
     cdef bint default_functional
     cdef bint blocking_send
     cdef object _address
@@ -132,12 +144,14 @@ cdef class Engine:
     cdef bint again
     cdef unsigned long owner       # the thread that runs the machines while busy
     cdef unsigned long reader      # the thread that calls rxfn, if the layer was started
+    cdef bint has_read             # the reader has looked for a frame, and need not do so at once
     cdef bint driven               # frames come by feed(), process() is not for the user
     cdef readonly MessageQueue inbox
     cdef public FramePort port     # where frames go without becoming CanMessages, or None
     cdef const Frame *batch        # frames of a native driver, read before the inbox
     cdef const int64_t *arrivals   # when they arrived
     cdef int batch_left
+    cdef int64_t heard_ns          # until when all frames were given by a native driver; NEVER: no limit
     cdef int64_t wake_ns           # when the driver will look at the deadline again
     cdef object waker              # callable(deadline_ns) of the driver, for an earlier one
     cdef object guard              # callable(deadline_ns) of the driver, for one that it may miss
@@ -159,7 +173,16 @@ cdef class Engine:
     cdef bint _leave(self) noexcept
 
     @cython.final
-    cdef void _exit(self) noexcept
+    cdef bint _exit(self) noexcept
+
+    @cython.final
+    cdef int _exit_polled(self) except -1
+
+    @cython.final
+    cdef bint _is_mine(self) noexcept
+
+    @cython.final
+    cdef int _tell_deadline(self) except -1
 
     cpdef drive(self)
 
@@ -182,7 +205,10 @@ cdef class Engine:
     cdef int _begin_pass(self) except -1
 
     @cython.final
-    cdef int _expire(self, bint do_rx, bint do_tx) except -1
+    cdef int _expire(self, int64_t until, bint do_rx, bint do_tx) except -1
+
+    @cython.final
+    cdef int _run_out(self, int64_t until, bint do_rx, bint do_tx) except -1
 
     @cython.final
     cdef int _receive_pass(self, object rx_timeout, bint do_tx) except -1
@@ -200,7 +226,8 @@ cdef class Engine:
     cdef int _prefix_if_further(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -2
 
     @cython.final
-    cdef int feed_frames(self, const Frame *frames, const int64_t *arrivals, int count) except -1
+    cdef int feed_frames(
+        self, const Frame *frames, const int64_t *arrivals, int count, int64_t heard_ns) except -1
 
     @cython.final
     cdef int _drive_entered(self) except -1

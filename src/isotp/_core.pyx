@@ -32,6 +32,8 @@ include "_protocol.pxi"
 
 cdef extern from "_clock.h":
     int64_t isotp_monotonic_ns() noexcept nogil
+    void isotp_sharpen_timers() noexcept nogil
+    void isotp_wait_until(int64_t when, int64_t busy, int64_t *late) noexcept nogil
 
 
 cdef extern from *:
@@ -146,6 +148,29 @@ cpdef int64_t monotonic_ns() noexcept:
     return isotp_monotonic_ns()
 
 
+def sharpen_timers():
+    """Wake the calling thread as close to its time-outs as the system can (Linux)."""
+    isotp_sharpen_timers()
+
+
+@cython.final
+cdef class Sleeper:
+    """Sleeper()\n--\n\n
+    Waits without the GIL, and never less than asked; learns how late the system wakes a thread that sleeps."""
+
+    cdef int64_t late_ns
+
+    def __cinit__(self):
+        self.late_ns = 100_000
+
+    def wait(self, int64_t delay_ns, int64_t busy_ns):
+        """Wait for `delay_ns`, at the most the last `busy_ns` of it not asleep. Less than 0: no time at all."""
+        cdef int64_t late_ns = self.late_ns
+        with nogil:
+            isotp_wait_until(isotp_monotonic_ns() + delay_ns, busy_ns, &late_ns)
+        self.late_ns = late_ns
+
+
 def nearest_can_fd_size(size):
     """Smallest CAN FD data length that holds `size` bytes.
 
@@ -236,10 +261,12 @@ cdef class CanMessage:
     @property
     def data(self):
         """Payload; `bytes` on frames that a layer sends."""
-        if self.frame.res0 & INLINE:
-            self.held = PyBytes_FromStringAndSize(<char *>self.frame.data, self.frame.len)
-            self.frame.res0 = 0
-        return self.held
+        with cython.critical_section(self):
+            if self.frame.res0 & INLINE:
+                self.held = PyBytes_FromStringAndSize(<char *>self.frame.data, self.frame.len)
+                self.frame.res0 = 0
+            data = self.held
+        return data
 
     @data.setter
     def data(self, value):
@@ -479,21 +506,54 @@ cdef class RateLimiter:
 
     def reset(self):
         """Forget what was sent."""
+        cdef double mean_bitrate
+        cdef double window_size_sec
         if self.can_be_enabled():
-            rate_window_init(&self.window, self.mean_bitrate, self.window_size_sec)
+            mean_bitrate = self.mean_bitrate
+            window_size_sec = self.window_size_sec
+            with cython.critical_section(self):
+                rate_window_init(&self.window, mean_bitrate, window_size_sec)
 
     def update(self):
         """Forget what left the window by now."""
-        rate_forget(&self.window, isotp_monotonic_ns())
+        self._allowed(isotp_monotonic_ns())
 
     def allowed_bytes(self):
         """Bytes that may be sent now; 0xFFFFFFFF while disabled."""
-        return rate_allowed_bytes(&self.window) if self.is_enabled else 0xFFFFFFFF
+        cdef uint64_t allowed
+        if not self.is_enabled:
+            return 0xFFFFFFFF
+        with cython.critical_section(self):
+            allowed = rate_allowed_bytes(&self.window)
+        return allowed
 
     def inform_byte_sent(self, double datalen):
         """Count `datalen` bytes as sent now."""
         if self.is_enabled:
-            rate_count(&self.window, isotp_monotonic_ns(), datalen)
+            self._count(isotp_monotonic_ns(), datalen)
+
+    @cython.final
+    cdef uint64_t _allowed(self, int64_t now) noexcept:
+        """Bytes that may be sent at `now`."""
+        cdef uint64_t allowed
+        with cython.critical_section(self):
+            rate_forget(&self.window, now)
+            allowed = rate_allowed_bytes(&self.window)
+        return allowed
+
+    @cython.final
+    cdef void _count(self, int64_t now, double sent_bytes) noexcept:
+        with cython.critical_section(self):
+            rate_count(&self.window, now, sent_bytes)
+
+    @cython.final
+    cdef int64_t _not_before(self, uint64_t size) noexcept:
+        """When `size` bytes may be sent, as far as known now; 0 if they may be sent already."""
+        cdef int64_t when = 0
+        with cython.critical_section(self):
+            if self.window.count > 0 and size > rate_allowed_bytes(&self.window):
+                when = rate_next_change(&self.window)
+        return when
 
 
 # ---------------------------------------------------------------- queues
@@ -507,15 +567,22 @@ cdef class MessageQueue:
         self.items = collections.deque()
         self.append = self.items.append
         self.take = self.items.popleft
-        self.arrival = threading.Condition()
+        self.waiting = collections.deque()
 
     cdef int push(self, object item) except -1:
         self.append(item)
         if self.on_arrival is not None:
             self.on_arrival()
-        if self.waiting > 0:
-            with self.arrival:
-                self.arrival.notify()
+        # After the item is there: who begins to wait later sees it.
+        if len(self.waiting) > 0:
+            self._wake_one()
+        return 0
+
+    cdef int _wake_one(self) except -1:
+        try:
+            self.waiting.popleft().release()
+        except IndexError:
+            pass                       # another thread did
         return 0
 
     cdef object pop(self):
@@ -550,20 +617,35 @@ cdef class MessageQueue:
             raise queue.Empty
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout must not be negative: {timeout!r}")
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self.arrival:
-            self.waiting += 1
-            try:
-                while True:
-                    item = self.pop()
-                    if item is not None:
-                        return item
-                    remaining = None if deadline is None else deadline - time.monotonic()
-                    if remaining is not None and remaining <= 0:
-                        raise queue.Empty
-                    self.arrival.wait(remaining)
-            finally:
-                self.waiting -= 1
+        return self._wait(None if timeout is None else time.monotonic() + timeout)
+
+    def _wait(self, deadline):
+        # Locks, and no Condition: that is Python code, which costs as much as the change of threads.
+        gate = threading.Lock()
+        gate.acquire()
+        try:
+            while True:
+                self.waiting.append(gate)
+                item = self.pop()
+                if item is not None:
+                    return item
+                remaining = -1 if deadline is None else min(deadline - time.monotonic(), threading.TIMEOUT_MAX)
+                if deadline is not None and remaining <= 0:
+                    raise queue.Empty
+                gate.acquire(True, remaining)
+                self._wait_no_more(gate)
+        finally:
+            self._wait_no_more(gate)
+            # Who was woken and took another item, or none, lets the next one look.
+            if len(self.items) > 0:
+                self._wake_one()
+
+    cdef int _wait_no_more(self, object gate) except -1:
+        try:
+            self.waiting.remove(gate)
+        except ValueError:
+            pass                       # it was woken
+        return 0
 
     def get_nowait(self):
         """Take the oldest item.
@@ -716,8 +798,8 @@ cdef class SendRequest:
         with cython.critical_section(self):
             self.done = True
             self.success = success
-            self.failure = failure
             event = self.event
+            self.failure = failure     # last: the end of the one before may run Python code
         if event is not None:
             event.set()
         if self.on_done is not None:
@@ -812,14 +894,27 @@ cdef class Watchers:
     """The engines that use some Params: told when they change, so that each can flatten them anew."""
 
     cdef readonly object engines
+    cdef object changing           # threading.RLock: a set must not grow while it is gone through
 
     def __cinit__(self):
         self.engines = weakref.WeakSet()
+        self.changing = threading.RLock()
+
+    def add(self, engine):
+        """Tell this engine too."""
+        with self.changing:
+            self.engines.add(engine)
+
+    def discard(self, engine):
+        """Tell this engine no more."""
+        with self.changing:
+            self.engines.discard(engine)
 
     def __call__(self):
         cdef Engine engine
-        for engine in self.engines:
-            engine.stale = True
+        with self.changing:
+            for engine in self.engines:
+                engine.stale = True
 
 
 cdef int require_both_directions(object address) except -1:
@@ -907,6 +1002,7 @@ cdef class Engine:
         self.rate_limiter = RateLimiter.__new__(RateLimiter)
         self.logger = logging.getLogger("isotp")
         self.wake_ns = NEVER
+        self.heard_ns = NEVER
         self.no_room_since = NEVER
         self.retry_ns = NEVER
         self.burst_limit = FRAMES_PER_CLOCK_READ
@@ -962,10 +1058,10 @@ cdef class Engine:
     @params.setter
     def params(self, params):
         if self._params is not None:
-            self._params._on_change.engines.discard(self)
+            self._params._on_change.discard(self)
         if not isinstance(params._on_change, Watchers):
             params._on_change = Watchers()
-        params._on_change.engines.add(self)
+        params._on_change.add(self)
         self._params = params
         self.stale = True
 
@@ -973,10 +1069,16 @@ cdef class Engine:
     cdef int _flatten(self) except -1:
         """Read the Params into the C struct that the protocol works with."""
         cdef Config config
+        cdef bint default_functional
+        cdef bint blocking_send
+        cdef uint64_t turn
         params = self._params
         if params is None:
             raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called")
-        self.stale = False
+        with cython.critical_section(self):
+            self.stale = False
+            self.flattenings += 1
+            turn = self.flattenings
         memset(&config, 0, sizeof(Config))
         try:
             config.tx_dl = params.tx_data_length
@@ -997,9 +1099,9 @@ cdef class Engine:
             config.n_as_ns = min(int(params.tx_frame_timeout * 1_000_000), LONGEST_WAIT_NS)
             config.n_bs_ns = min(int(params.rx_flowcontrol_timeout * 1_000_000), LONGEST_WAIT_NS)
             config.n_cr_ns = min(int(params.rx_consecutive_frame_timeout * 1_000_000), LONGEST_WAIT_NS)
-            self.default_functional = (
+            default_functional = (
                 TargetAddressType(params.default_target_address_type) == TargetAddressType.Functional)
-            self.blocking_send = params.blocking_send
+            blocking_send = params.blocking_send
             if (config.tx_dl < CAN_DLEN_CLASSIC or config.tx_dl > CAN_DLEN_MAX
                     or FD_LENGTH[config.tx_dl] != config.tx_dl or config.min_length > config.tx_dl):
                 raise ValueError("tx_data_length and tx_data_min_length must be CAN frame lengths that fit")
@@ -1007,7 +1109,13 @@ cdef class Engine:
             self.stale = True
             raise ValueError(f"parameters were assigned values that they can not have: {params!r}: {error}") from error
         with cython.critical_section(self):
+            # Reading Params lets other threads in: what one of them read later is not to be undone.
+            if turn < self.flattened:
+                return 0
+            self.flattened = turn
             self.config = config
+            self.default_functional = default_functional
+            self.blocking_send = blocking_send
             if config.listen and self.rx.due != FS_NONE:
                 flow_control_sent(&self.rx, &self.config, self.now)
             choose_first_frame(&self.tx, &self.config, &self.filter)
@@ -1045,12 +1153,14 @@ cdef class Engine:
         new = flatten_address(address)
         asks_address = not takes_frames_by_filter(address)
         is_for_me = address.is_for_me if asks_address else None
+        before = self._address, self.is_for_me     # die after the step: their end may run Python code
         with cython.critical_section(self):
             self.filter = new
             choose_first_frame(&self.tx, &self.config, &self.filter)
             self._address = address
             self.asks_address = asks_address
             self.is_for_me = is_for_me
+        del before
 
     def receive_also(self, addresses):
         """Receive on these addresses too, as an ECU does on its functional one; answers go by the layer's own.
@@ -1058,6 +1168,7 @@ cdef class Engine:
         :param addresses: up to 8 `isotp.Address`; their receiving side counts. They replace those of earlier calls.
         :raises ValueError: if there are too many, or one is no address, or one with rules of its own.
         """
+        cdef AddressFilter[MAX_FURTHER_ADDRESSES] further
         cdef int count = 0
         addresses = tuple(addresses)
         if len(addresses) > MAX_FURTHER_ADDRESSES:
@@ -1066,12 +1177,11 @@ cdef class Engine:
         for address in addresses:
             if not isinstance(address, AbstractAddress) or not takes_frames_by_filter(address):
                 raise ValueError(f"further addresses must be plain isotp.Address objects, not {address!r}")
-        with cython.critical_section(self):
-            self.further_count = 0
         for address in addresses:
-            self.further[count] = flatten_receiving(address)
+            further[count] = flatten_receiving(address)
             count += 1
         with cython.critical_section(self):
+            memcpy(self.further, further, <size_t>count * sizeof(AddressFilter))
             self.further_addresses = addresses
             self.further_count = count
 
@@ -1093,12 +1203,13 @@ cdef class Engine:
         :raises isotp.BlockingSendFailure: if it failed; the reason is its `__cause__`.
         """
         cdef SendRequest request = self._request(data, target_address_type)
-        if self.blocking_send:
-            if self.busy and self.owner == PyThread_get_thread_ident():
+        cdef bint waits = self.blocking_send      # once: it may change meanwhile
+        if waits:
+            if self._is_mine():
                 raise RuntimeError("a callback of the layer can not wait for that same layer to send")
             request.event = threading.Event()
         self._enqueue(request)
-        if self.blocking_send:
+        if waits:
             self._await(request, send_timeout)
 
     def _submit(self, data, target_address_type, on_done):
@@ -1207,10 +1318,28 @@ cdef class Engine:
         return left
 
     @cython.final
-    cdef void _exit(self) noexcept:
-        """Let others in, whatever work there is."""
+    cdef bint _exit(self) noexcept:
+        """Let others in, whatever work there is. True: they left some."""
+        cdef bint again
         with cython.critical_section(self):
+            again = self.again
             self.busy = False
+        return again
+
+    @cython.final
+    cdef int _exit_polled(self) except -1:
+        """Let others in; what they left is done now, if the layer was started meanwhile."""
+        if self._exit() and self.driven:
+            self.drive()
+        return 0
+
+    @cython.final
+    cdef bint _is_mine(self) noexcept:
+        """True if this thread runs the machines: it is a callback that asks."""
+        cdef bint mine
+        with cython.critical_section(self):
+            mine = self.busy and self.owner == PyThread_get_thread_ident()
+        return mine
 
     def process(self, rx_timeout=0.0, bint do_rx=True, bint do_tx=True):
         """Take frames from rxfn, handle them, give frames to txfn; does not wait unless rxfn does.
@@ -1228,7 +1357,7 @@ cdef class Engine:
         try:
             return self._run(NO_TIMEOUT if rx_timeout is None else rx_timeout, do_rx, do_tx)
         finally:
-            self._exit()
+            self._exit_polled()
 
     def feed(self, message):
         """Give one received frame to a started layer, from any thread."""
@@ -1240,25 +1369,37 @@ cdef class Engine:
         if self._enter():
             self._drive_entered()
 
+    def _drive_unread(self):
+        """drive(), by a reader that found no frame just now: the first frame that is due goes without another look."""
+        self.has_read = True
+        self.drive()
+
     @cython.final
-    cdef int feed_frames(self, const Frame *frames, const int64_t *arrivals, int count) except -1:
-        """Give received frames, with the times of their arrival, to a started layer, from a native driver."""
+    cdef int feed_frames(
+            self, const Frame *frames, const int64_t *arrivals, int count, int64_t heard_ns) except -1:
+        """Give received frames, with the times of their arrival, to a started layer, from a native driver.
+
+        What came until `heard_ns` is given by now; no later time can tell that a frame did not come. NEVER: no limit.
+        """
         cdef int k
         if not self._enter():
             for k in range(count):
                 self.inbox.push(message_of_frame(&frames[k]))
+            self.heard_ns = heard_ns
             self.drive()
             return 0
         self.batch = frames
         self.arrivals = arrivals
         self.batch_left = count
+        self.heard_ns = heard_ns
+        if len(self.inbox.items) > 0:
+            self._save_batch()     # behind those that could not be handled when they came
         self._drive_entered()
         return 0
 
     @cython.final
     cdef int _drive_entered(self) except -1:
         """What drive() does once this thread is in charge."""
-        cdef int64_t deadline
         while True:
             try:
                 if self.stale:
@@ -1267,8 +1408,9 @@ cdef class Engine:
                 # Nothing can be done until they are mended; the frames wait.
                 self._save_batch()
                 self._report_callback_error(error)
-                self._exit()
-                return 0
+                if self._leave():
+                    return 0
+                continue           # perhaps they were mended meanwhile
             try:
                 if self.driven:
                     self._run(None, True, True)
@@ -1279,17 +1421,30 @@ cdef class Engine:
             except BaseException:
                 self.batch_left = 0
                 self._exit()
+                # Such as KeyboardInterrupt: this thread does no more, but deadlines and others' work remain.
+                waker = self.waker
+                if waker is not None:
+                    waker(isotp_monotonic_ns())
                 raise
             if self._leave():
                 break
-        deadline = self._deadline()
-        if deadline == NEVER or self.waker is None:
-            return 0
-        if deadline < self.wake_ns:
-            self.waker(deadline)
-        elif self.guard is not None and deadline < self.guard_ns:
-            self.guard_ns = deadline
-            self.guard(deadline)
+        return self._tell_deadline()
+
+    @cython.final
+    cdef int _tell_deadline(self) except -1:
+        """Have the driver wake, or guard, the next deadline, if it does not look early enough by itself."""
+        cdef int64_t deadline
+        cdef object tell = None
+        with cython.critical_section(self):
+            deadline = self._deadline()
+            if deadline < self.wake_ns:
+                tell = self.waker
+            elif deadline < self.guard_ns:
+                tell = self.guard
+                if tell is not None:
+                    self.guard_ns = deadline
+        if tell is not None:
+            tell(deadline)
         return 0
 
     @cython.final
@@ -1306,7 +1461,8 @@ cdef class Engine:
         self._logger.error("a callback of the layer raised %s", type(error).__name__, exc_info=error)
         report = errors.CallbackError(f"a callback of the layer raised {error!r}")
         report.__cause__ = error
-        self.last_error = report
+        with cython.critical_section(self):
+            self.last_error = report
         if callable(self.error_handler):
             try:
                 self.error_handler(report)
@@ -1326,8 +1482,24 @@ cdef class Engine:
         self.guard = guard
         self.guard_ns = NEVER
         self.wake_ns = NEVER
+        self.heard_ns = NEVER
         self.reader = 0
         self.inbox.clear()
+
+    def _forget_threads(self):
+        """After a fork, in the child: whoever ran the machines, or waited for a message, is not there any more."""
+        self.busy = False
+        self.again = False
+        self.rx_queue = MessageQueue.__new__(MessageQueue)
+        self.tx_queue = MessageQueue.__new__(MessageQueue)
+        self.inbox = MessageQueue.__new__(MessageQueue)
+        self.batch_left = 0
+        # Not completed: nobody waits for it, and the lock of its event may have been held.
+        self.active_send_request = None
+        transmitter_stop(&self.tx)
+        receiver_stop(&self.rx)
+        self._set_driven(False, None, None)
+        (<Watchers?>self._params._on_change).changing = threading.RLock()
 
     def _set_wake(self, deadline_ns):
         """When the driver will look at the deadline again; None: not by itself."""
@@ -1354,11 +1526,10 @@ cdef class Engine:
     def _plan_wait(self, double longest):
         """Seconds that the driver may wait for a frame before it must call drive(); at most `longest`."""
         cdef int64_t now = self._read_clock()
-        cdef int64_t deadline
+        cdef int64_t wake_ns
         with cython.critical_section(self):
-            deadline = self._deadline()
-            self.wake_ns = min(deadline, now + <int64_t>(longest * 1e9))
-        return max(0, self.wake_ns - now) / 1e9
+            wake_ns = self.wake_ns = min(self._deadline(), now + <int64_t>(longest * 1e9))
+        return max(0, wake_ns - now) / 1e9
 
     @cython.final
     cdef int64_t _deadline(self) noexcept:
@@ -1373,10 +1544,8 @@ cdef class Engine:
     cdef int64_t _earliest_frame(self) noexcept:
         """When STmin and the rate limiter let the next frame go, as far as known now."""
         cdef int64_t due = self.tx.cf_due if self.tx.state == TX_TRANSMIT_CF else 0
-        cdef RateWindow *window = &self.rate_limiter.window
-        if (self.rate_limiter.is_enabled and window.count > 0
-                and next_rate_size(&self.tx, &self.config, &self.filter) > rate_allowed_bytes(window)):
-            due = max(due, rate_next_change(window))
+        if self.rate_limiter.is_enabled:
+            due = max(due, self.rate_limiter._not_before(next_rate_size(&self.tx, &self.config, &self.filter)))
         return due if self.retry_ns == NEVER else max(due, self.retry_ns)
 
     def deadline_ns(self):
@@ -1394,8 +1563,8 @@ cdef class Engine:
         self._begin_pass()
         self.received = self.processed = self.sent = self.messages = 0
         tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and len(self.tx_queue.items) > 0
-        if self.batch_left == 0 and (self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline):
-            self._expire(do_rx, do_tx)
+        if self.batch_left == 0:
+            self._expire(self.now if rx_timeout is not None else min(self.now, self.heard_ns), do_rx, do_tx)
         while True:
             rx_again = tx_first
             if do_rx and not tx_first:
@@ -1416,18 +1585,24 @@ cdef class Engine:
         return 0
 
     @cython.final
-    cdef int _expire(self, bint do_rx, bint do_tx) except -1:
+    cdef inline int _expire(self, int64_t until, bint do_rx, bint do_tx) except -1:
         """Give up what waited too long. A frame that is read after that comes too late."""
+        if until >= self.rx.deadline or until >= self.tx.fc_deadline:
+            self._run_out(until, do_rx, do_tx)
+        return 0
+
+    @cython.final
+    cdef int _run_out(self, int64_t until, bint do_rx, bint do_tx) except -1:
         cdef bint expired = False
         with cython.critical_section(self):
             if do_rx:
-                expired = receiver_expired(&self.rx, self.now, &self.outcome)
+                expired = receiver_expired(&self.rx, until, &self.outcome)
         if expired:
             self._report()
             expired = False
         with cython.critical_section(self):
             if do_tx:
-                expired = transmitter_expired(&self.tx, self.now, &self.outcome)
+                expired = transmitter_expired(&self.tx, until, &self.outcome)
         if expired:
             self._fail_active()
         return 0
@@ -1450,24 +1625,23 @@ cdef class Engine:
                 if self.batch_left == 0:
                     # Its frames came in time; what did not come is judged by the time that it is now.
                     self.now = self._read_clock()
-                    if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
-                        self._expire(True, do_tx)
+                    self._expire(min(self.now, self.heard_ns), True, do_tx)
                 continue
             if is_driven:
                 message = self.inbox.pop()
                 if (message is None and self.tx.state == TX_TRANSMIT_CF and self.takes_timeout
-                        and self.owner == self.reader):
+                        and self.owner == self.reader and not self.has_read):
                     # This thread is the one that reads: while it sends a long message nobody else does.
                     # (A rxfn without a parameter might wait, and keep the message from going on.)
                     message = call_with(self._rxfn, NO_TIMEOUT)
+                self.has_read = False
             elif self.takes_timeout:
                 message = call_with(self._rxfn, rx_timeout)
             else:
                 message = call_without(self._rxfn)
             if waits:
                 self.now = self._read_clock()
-                if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
-                    self._expire(True, do_tx)
+                self._expire(self.now, True, do_tx)
             if message is None:
                 return 0
             self.received += 1
@@ -1498,8 +1672,7 @@ cdef class Engine:
         self.batch += 1
         self.arrivals += 1
         self.batch_left -= 1
-        if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
-            self._expire(True, True)
+        self._expire(self.now, True, True)
         return self._take_bytes(None, frame.can_id, frame.data, frame.len)
 
     @cython.final
@@ -1723,16 +1896,16 @@ cdef class Engine:
                 continue
             allowed = 0xFFFFFFFF
             if self.rate_limiter.is_enabled:
-                rate_forget(&self.rate_limiter.window, self.now)
-                allowed = rate_allowed_bytes(&self.rate_limiter.window)
+                allowed = self.rate_limiter._allowed(self.now)
             message = None
             if self.port is None:
                 message = new_frame_message()
                 out = &message.frame
             with cython.critical_section(self):
                 ready = transmit(&self.tx, &self.config, &self.filter, self.now, allowed, out)
-                request = self.active_send_request
                 epoch = self.tx.epoch
+                # Last: should another thread have stopped it, the request seen above ends here.
+                request = self.active_send_request
             if not ready:
                 return 0
             burst += 1
@@ -1753,9 +1926,9 @@ cdef class Engine:
     @cython.final
     cdef int _send_flow_control(self) except -1:
         cdef CanMessage message = None
+        cdef FlowStatus due
         cdef Frame native
         cdef Frame *out = &native
-        cdef FlowStatus due
         cdef RxStateCode state
         cdef bint went
         if self.port is None:
@@ -1763,10 +1936,13 @@ cdef class Engine:
             out = &message.frame
         with cython.critical_section(self):
             due = self.rx.due
-            encode_flow_control(due, &self.config, &self.filter, out)
-            # A txfn that raises leaves a reception that ends by N_Cr.
-            flow_control_sent(&self.rx, &self.config, self.now)
             state = self.rx.state
+            if due != FS_NONE:
+                encode_flow_control(due, &self.config, &self.filter, out)
+                # A txfn that raises leaves a reception that ends by N_Cr.
+                flow_control_sent(&self.rx, &self.config, self.now)
+        if due == FS_NONE:
+            return 0               # another thread stopped the reception
         try:
             if message is None:
                 went = self._put_natively(out, True)
@@ -1812,7 +1988,7 @@ cdef class Engine:
         if needs_time:
             self.now = self._read_clock()
         if self.rate_limiter.is_enabled:
-            rate_count(&self.rate_limiter.window, self.now, frame.len)
+            self.rate_limiter._count(self.now, frame.len)
         with cython.critical_section(self):
             if self.tx.epoch == epoch:
                 request.taken += self.tx.in_frame
@@ -1844,7 +2020,9 @@ cdef class Engine:
         if self.logs_frames:
             self._log_frame("Tx", message.frame.can_id, message.frame.data[:message.frame.len], "p")
         self.sent += 1
-        returned = try_call_with(self.txfn, message)
+        with cython.critical_section(self):
+            txfn = self.txfn
+        returned = try_call_with(txfn, message)
         if returned == NULL:
             return 0
         Py_XDECREF(returned)
@@ -1905,17 +2083,21 @@ cdef class Engine:
     @cython.final
     cdef bint _fill_stage(self, SendRequest request) except -1:
         """Take the bytes of the next frame from the generator. False: the message was given up."""
-        cdef uint64_t wanted = next_payload_size(&self.tx, &self.config, &self.filter)
-        cdef uint64_t have = self.tx.chunk_size - self.tx.chunk_used
-        cdef uint32_t epoch = self.tx.epoch
+        cdef uint64_t wanted
+        cdef uint64_t have
+        cdef uint32_t epoch
         cdef uint64_t k
+        with cython.critical_section(self):
+            epoch = self.tx.epoch
+            wanted = next_payload_size(&self.tx, &self.config, &self.filter)
+            have = self.tx.chunk_size - self.tx.chunk_used
+            # Bytes that were left when the frames became larger move to the front.
+            if 0 < have < wanted:
+                memmove(self.stage, &self.tx.chunk[self.tx.chunk_used], <size_t>have)
         if have >= wanted:
             return True            # left over from a frame that the rate limiter held back
         if request.reads:
             return self._fill_block(request, have, wanted)
-        # Bytes that were left when the frames became larger move to the front.
-        if have > 0:
-            memmove(self.stage, &self.tx.chunk[self.tx.chunk_used], <size_t>have)
         k = have
         while k < wanted:
             try:
@@ -1996,10 +2178,11 @@ cdef class Engine:
     cdef int _fail_active(self) except -1:
         """The transmitter gave the active message up; self.outcome says why."""
         cdef SendRequest request
-        error = make_error(self.outcome.code, &self.outcome)
+        # First: to make the error lets other threads in.
         with cython.critical_section(self):
             request = self.active_send_request
             self.active_send_request = None
+        error = make_error(self.outcome.code, &self.outcome)
         try:
             self._hand_to_handler(error)
         finally:
@@ -2018,7 +2201,8 @@ cdef class Engine:
             # The message that went there broke off.
             error.target = self.target
             self.target = self.write = None
-        self.last_error = error
+        with cython.critical_section(self):
+            self.last_error = error
         self._logger.warning("%s: %s", type(error).__name__, error)
         if self.error_handler is None:
             return 0
@@ -2118,9 +2302,11 @@ cdef class Engine:
     @property
     def rx_buffer(self):
         """Copy of what was received so far of the current message and is not in the target of receive_into yet."""
-        if self.rx.state == RX_IDLE:
-            return bytearray()
-        return PyByteArray_FromStringAndSize(<char *>self.rx.buffer, <Py_ssize_t>(self.rx.got - self.rx.taken))
+        cdef Py_ssize_t size
+        with cython.critical_section(self):
+            size = 0 if self.rx.state == RX_IDLE else <Py_ssize_t>(self.rx.got - self.rx.taken)
+            received = PyByteArray_FromStringAndSize(<char *>self.rx.buffer, size)
+        return received
 
     @property
     def last_seqnum(self):
@@ -2176,10 +2362,14 @@ cdef class Engine:
     def tx_standby_msg(self):
         """Frame that the rate limiter holds back, or None. (Payload of a generator: as far as taken.)"""
         cdef Frame frame
-        if not self.is_tx_throttled():
-            return None
-        encode_next(&self.tx, &self.config, &self.filter, 0xFFFFFFFF, &frame)
-        return message_of_frame(&frame)
+        cdef Transmitter tx
+        cdef bint is_there
+        with cython.critical_section(self):
+            is_there = self.tx.state == TX_SF_STANDBY or self.tx.state == TX_FF_STANDBY
+            if is_there:
+                tx = self.tx           # the layer's own takes note of the frame that it made last
+                encode_next(&tx, &self.config, &self.filter, 0xFFFFFFFF, &frame)
+        return message_of_frame(&frame) if is_there else None
 
     def is_tx_throttled(self):
         """True while the rate limiter holds the first frame of a message back."""
@@ -2199,11 +2389,11 @@ cdef class Engine:
             return None
         return max(0, self.tx.cf_due - self._read_clock()) / 1e9
 
-    def _frame_delay(self):
-        """Seconds until STmin and the rate limiter let the next consecutive frame go; None if none is to be sent."""
+    def _frame_delay_ns(self):
+        """Time (ns) until STmin and the rate limiter let the next consecutive frame go; None if none is to be sent."""
         if self.tx.state != TX_TRANSMIT_CF:
             return None
-        return max(0, self._earliest_frame() - self._read_clock()) / 1e9
+        return max(0, self._earliest_frame() - self._read_clock())
 
     def _timer_state(self, which):
         """(start, length) in ns of the timer "fc", "cf" or "stmin"; None if it does not run."""
@@ -2224,7 +2414,7 @@ cdef class Engine:
                 self._begin_pass()
                 step()
             finally:
-                self._exit()
+                self._exit_polled()
 
     def process_rx(self, msg):
         """Handle one received frame."""
@@ -2240,7 +2430,7 @@ cdef class Engine:
         txfn, self.txfn = self.txfn, frames.append
         self.burst_limit = 1
         try:
-            self._expire(False, True)
+            self._expire(self.now, False, True)
             self._transmit_pass(True)
         finally:
             self.txfn = txfn
@@ -2248,7 +2438,7 @@ cdef class Engine:
 
     def check_timeouts_rx(self):
         """Report a reception that waited longer than N_Cr."""
-        self._one_step(lambda: self._expire(True, False))
+        self._one_step(lambda: self._expire(self.now, True, False))
 
     def start_rx_fc_timer(self):
         """Start N_Bs anew, if a flow control frame is awaited."""

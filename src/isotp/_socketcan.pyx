@@ -10,7 +10,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
 
 from isotp._core cimport CanMessage, Engine, FramePort, frame_of_message, message_of_frame
-from isotp._protocol cimport CAN_EFF_FLAG, Frame
+from isotp._protocol cimport CAN_EFF_FLAG, NEVER, Frame
 
 import errno as errno_names
 import os
@@ -99,6 +99,7 @@ cdef class CanSocket:
     cdef int64_t[ISOTP_BATCH] times
     cdef int batch_count           # frames in `batch` ...
     cdef int batch_next            # ... and the next of them for receive()
+    cdef int64_t read_until        # all frames that came before are in `batch` or were
     cdef int fd
     cdef int wake_fd
     cdef bint takes_all            # the kernel filters nothing
@@ -142,7 +143,8 @@ cdef class CanSocket:
         """
         filters = []
         if identifiers is not None:
-            identifiers = set(identifiers)
+            if not isinstance(identifiers, dict):
+                identifiers = set(identifiers)
             if len(identifiers) <= CAN_RAW_FILTER_MAX:
                 for identifier in identifiers:
                     mask = CAN_EFF_MASK if identifier & <uint32_t>CAN_EFF_FLAG else CAN_SFF_MASK
@@ -171,13 +173,18 @@ cdef class CanSocket:
         """Read what is there, without waiting; the number of frames."""
         cdef int count
         cdef int number
+        cdef int64_t now = isotp_monotonic_ns()
         with nogil:
             count = isotp_read_batch(self.fd, self.batch, self.times)
             number = errno
         if count < 0:
-            if number == EAGAIN or number == EINTR:
+            if number == EINTR:
                 return 0
-            raise self._error(number)
+            if number != EAGAIN:
+                raise self._error(number)
+            count = 0
+        # With a full batch there may be more.
+        self.read_until = now if count < ISOTP_BATCH else self.times[ISOTP_BATCH - 1]
         return count
 
     cdef bint _wait(self, int64_t timeout_ns) except -1:
@@ -226,7 +233,9 @@ cdef class CanSocket:
         cdef int first = self.batch_next
         self.batch_next = end
         if end > first:
-            engine.feed_frames(frames + first, &self.times[first], end - first)
+            engine.feed_frames(frames + first, &self.times[first], end - first, self.read_until)
+        else:
+            engine.heard_ns = self.read_until
         return end - first
 
     def wait(self, double timeout):
@@ -250,7 +259,7 @@ cdef class CanSocket:
             while end < count and frames[end].can_id == frames[first].can_id:
                 end += 1
             for engine in layers.get(frames[first].can_id, others):
-                engine.feed_frames(&frames[first], &self.times[first], end - first)
+                engine.feed_frames(&frames[first], &self.times[first], end - first, NEVER)
             first = end
 
     def send(self, CanMessage message):

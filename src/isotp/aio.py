@@ -17,7 +17,7 @@ from isotp._core import monotonic_ns
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError, LayerClosedError
 from isotp.params import Params
-from isotp.protocol import TransportLayerLogic
+from isotp.protocol import TransportLayerLogic, descriptor_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -165,7 +165,7 @@ class _BusPort(_Port, _hub._BusPort):
                 hub.table.dispatch(received)
             return received is not None
 
-        descriptor = _descriptor_of(self._sender.bus)
+        descriptor = descriptor_of(self._sender.bus)
         if descriptor >= 0:
             try:
                 self._reader = _DescriptorReader(descriptor, read, hub._report)
@@ -236,14 +236,6 @@ def _nothing_to_wait_for() -> None:
     """What the loop's ports have a hub wait for when they stop."""
 
 
-def _descriptor_of(bus: can.BusABC) -> int:
-    """File descriptor that tells of received frames; -1 if the bus has none."""
-    try:
-        return int(bus.fileno())
-    except NotImplementedError:
-        return -1
-
-
 class _Session(_hub.HubSession):
     """A session whose deadlines are a timer of the loop."""
 
@@ -277,9 +269,9 @@ class _Session(_hub.HubSession):
         if alarm is not None:
             alarm.cancel()
 
-    def _stop_reading(self) -> None:
+    def _stop_reading(self) -> Callable[[], object] | None:
         self._cancel_alarm()
-        super()._stop_reading()
+        return super()._stop_reading()
 
 
 class _LoopHub(_hub.Hub):
@@ -469,7 +461,9 @@ class Layer:
         if self._receivers or not messages:
             receiver: asyncio.Future[None] = loop.create_future()
             self._receivers.append(receiver)
-            self._wake_receivers()
+            # Not at once: those before this one, who were woken and did not run yet, take their messages first.
+            if len(messages) >= len(self._receivers):
+                loop.call_soon(self._wake_receivers)
             try:
                 await receiver
                 if self._closed:

@@ -95,6 +95,11 @@ _POSITIVE_SECONDS = _Check(
     "a finite number of seconds above 0",
     lambda value: isinstance(value, (int, float)) and 0 < value <= sys.float_info.max,
 )
+_BUSY_SECONDS = _Check(
+    "a number of seconds from 0 to 0.001",
+    lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 0.001,
+    float,
+)
 _ADDRESS_TYPE = _Check(
     "TargetAddressType.Physical (0) or TargetAddressType.Functional (1)",
     lambda value: isinstance(value, int) and value in tuple(TargetAddressType),
@@ -194,8 +199,14 @@ _RULES: dict[str, _Rule] = {
     "wait_func": _Rule(
         time.sleep,
         _CALLABLE,
-        "Called with a number of seconds to wait between Consecutive Frames. A new one is tried with 0.001"
-        " when it is validated, and must not raise.",
+        "Called with a number of seconds to wait between Consecutive Frames; time.sleep stands for a more"
+        " precise wait than its own. A new one is tried with 0.001 when it is validated, and must not raise.",
+    ),
+    "busy_wait": _Rule(
+        0.0002,
+        _BUSY_SECONDS,
+        "Seconds, up to 0.001, that a started layer may keep a processor busy before each Consecutive Frame"
+        " to send it on time. As little as the system's timers need is used. 0: sleep only.",
     ),
 }
 
@@ -256,6 +267,7 @@ class Params:
     blocking_send: bool
     logger_name: str
     wait_func: Callable[[float], object]
+    busy_wait: float
     _on_change: Callable[[], object] | None
     _tried_wait_func: Callable[[float], object]
 

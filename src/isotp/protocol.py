@@ -9,7 +9,10 @@ import enum
 import errno
 import importlib
 import inspect
+import os
 import re
+import select
+import sys
 import threading
 import time
 import weakref
@@ -21,7 +24,19 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from isotp import _core, _timekeeper, tools
 from isotp._callbacks import Courier
-from isotp._core import CanMessage, Engine, MessageQueue, RateLimiter, TryAgain, dlc_of, nearest_can_fd_size
+from isotp._core import (
+    CanMessage,
+    Engine,
+    MessageQueue,
+    RateLimiter,
+    Sleeper,
+    TryAgain,
+    dlc_of,
+    monotonic_ns,
+    nearest_can_fd_size,
+    sharpen_timers,
+)
+from isotp._doorbell import Doorbell
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.errors import IsotpError as IsotpError
@@ -38,10 +53,16 @@ _Documented = TypeVar("_Documented", bound=Callable[..., Any])
 
 _FULL = re.compile(r"(?<![a-z])full(?![a-z])", re.IGNORECASE)
 
-# Seconds before a consecutive frame is due that are left to wait_func; until then a layer waits for frames as well.
-_WAITED_PRECISELY = 0.002
-# How far a reader may be behind a deadline before the timekeeper steps in.
-_GUARD_NS = 20_000_000
+# How late (s) a rxfn may be when its time-out is over; what it is found to be is kept within these limits. A layer
+# waits in rxfn until so long before a consecutive frame is due, and precisely from then on.
+_LEAST_LATENESS = 0.0005
+_MOST_LATENESS = 0.02
+# Seconds to wait for a frame where a doorbell ends the wait.
+_NO_POLLING = 3600.0
+# Seconds that a new thread may take to run.
+_PATIENCE = 10.0
+# The longest precise wait at a time, in ns: how long a frame that arrives meanwhile may wait.
+_PRECISE_PIECE_NS = 2_000_000
 
 _INTERNAL_TIMEOUT_IDS = range(0x7F5, 0x7FC)
 
@@ -287,7 +308,7 @@ class TransportLayerLogic(Engine):
             return Timer(0)
         start_ns, length_ns = running
         timer = Timer(length_ns / 1e9)
-        timer.start_time = time.perf_counter_ns() - (_core.monotonic_ns() - start_ns)
+        timer.start_time = time.perf_counter_ns() - (monotonic_ns() - start_ns)
         return timer
 
     def __repr__(self) -> str:
@@ -333,7 +354,8 @@ ReceiveInto = TransportLayerLogic.ReceiveInto
 class TransportLayer(TransportLayerLogic):
     """The transport layer with a thread of its own, once :meth:`start` was called; polled as long as not.
 
-    :param read_timeout: seconds that rxfn is asked to wait at the most. How long :meth:`stop` may take.
+    :param read_timeout: seconds that rxfn is asked to wait at the most. How long :meth:`stop` may take. (A stack on a
+        python-can bus with a file descriptor, as SocketCAN's, waits until there is something to do.)
 
     The other parameters are those of :class:`TransportLayerLogic`. After :meth:`start`, `rxfn` is called by
     the layer's thread; `txfn` and `error_handler` by the thread that brings the event: the layer's thread for
@@ -361,9 +383,13 @@ class TransportLayer(TransportLayerLogic):
         receive_into: ReceiveInto | None = None,
     ) -> None:
         self.started = False
+        # Held while the layer starts or stops, but not while stop() waits: a callback may be the one that stops.
+        self._life = threading.RLock()
         self.main_thread: threading.Thread | None = None
         self.default_read_timeout = read_timeout
         self.events = self.Events()
+        self._sleeper = Sleeper()
+        self._rxfn_lateness = _LEAST_LATENESS
         super().__init__(
             rxfn, txfn, address, error_handler, params, post_send_callback, on_message, receive_into
         )
@@ -388,32 +414,49 @@ class TransportLayer(TransportLayerLogic):
 
         :raises RuntimeError: if it was started already.
         """
-        if self.started:
-            raise RuntimeError("the transport layer was started already")
-        self.started = True
-        # New ones each time: a thread of an earlier start may still be on its way out.
-        self.events = self.Events()
-        self._drive_from_now_on()
-        try:
-            self._start_reading()
-        except BaseException:
-            self.stop()
-            raise
+        with self._life:
+            if self.started:
+                raise RuntimeError("the transport layer was started already")
+            self.started = True
+            # New ones each time: a thread of an earlier start may still be on its way out.
+            self.events = self.Events()
+            _started.add(self)
+            self._drive_from_now_on()
+            try:
+                self._start_reading()
+            except BaseException:
+                self.stop()
+                raise
         self.drive()
 
     def stop(self) -> None:
         """Stop working and forget everything: messages being sent or received, and those in the queues.
 
-        Does nothing if the layer was not started.
+        Does nothing if the layer was not started. May be called from any thread, and by callbacks of the layer.
         """
-        if not self.started:
-            return
-        self.events.stop_requested.set()
-        self._set_driven(False, None, None)
-        self._reset()  # a thread amid a long message has nothing more to send
-        self._stop_reading()
-        self._reset()
+        with self._life:
+            if not self.started:
+                return
+            self.events.stop_requested.set()
+            self._set_driven(False, None, None)
+            self._reset()  # a thread amid a long message has nothing more to send
+            wait = self._stop_reading()
+            self.started = False
+            _started.discard(self)
+        if wait is not None:
+            wait()
+        with self._life:
+            # What the thread still did; unless another one started the layer meanwhile.
+            if not self.started:
+                self._reset()
+
+    def _end_in_child(self) -> None:
+        """After a fork, in the child: the threads are gone, and with them what they were amid; so are locks' owners."""
         self.started = False
+        self.main_thread = None
+        self._life = threading.RLock()
+        self.events = self.Events()
+        self._forget_threads()
 
     def _drive_from_now_on(self) -> None:
         self._set_driven(True, self._wake_at, self._guard_deadline)
@@ -429,22 +472,31 @@ class TransportLayer(TransportLayerLogic):
         except BaseException:
             self.main_thread = None
             raise
-        if not self.events.main_thread_ready.wait(0.5):
+        if not self.events.main_thread_ready.wait(_PATIENCE):
             raise RuntimeError("the thread of the transport layer did not start in time")
 
-    def _stop_reading(self) -> None:
+    def _stop_reading(self) -> Callable[[], object] | None:
+        """Let the thread end; what this returns waits until it has."""
         thread, self.main_thread = self.main_thread, None
         # A callback may stop its own layer: the thread then ends by itself.
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(max(self.default_read_timeout + 0.5, 1))
-            if thread.is_alive():
-                self.logger.error("rxfn does not return: the thread of the transport layer is left behind")
+        if thread is None or thread is threading.current_thread():
+            return None
+        return lambda: self._wait_for_end(thread)
+
+    def _wait_for_end(self, thread: threading.Thread) -> None:
+        thread.join(max(self.default_read_timeout + 0.5, 1))
+        if thread.is_alive():
+            self.logger.error("rxfn does not return: the thread of the transport layer is left behind")
 
     def _wake_at(self, deadline_ns: int) -> None:
         self._set_wake(deadline_ns)
-        self._call_later(deadline_ns, lambda layer: layer._wake(deadline_ns))
+        self._call_later(deadline_ns, lambda layer: layer._wake(deadline_ns), self._busy_ns_now())
 
-    def _call_later(self, when_ns: int, method: Callable[[TransportLayer], object]) -> None:
+    def _busy_ns_now(self) -> int:
+        """How much of the wait for the next deadline may be busy (ns): only frames are that urgent."""
+        return int(self.params.busy_wait * 1e9) if self.is_tx_transmitting_cf() else 0
+
+    def _call_later(self, when_ns: int, method: Callable[[TransportLayer], object], busy_ns: int = 0) -> None:
         # By a weak reference: a deadline keeps no dropped layer alive.
         reference = weakref.ref(self)
 
@@ -453,12 +505,13 @@ class TransportLayer(TransportLayerLogic):
             if layer is not None:
                 method(layer)
 
-        _timekeeper.call_at(when_ns, call)
+        _timekeeper.call_at(when_ns, call, busy_ns)
 
     def _read_frames(self, events: Events) -> None:
         """The thread: waits in rxfn, or for STmin, up to the next deadline."""
         stop_requested = events.stop_requested
         self._set_reader()
+        sharpen_timers()
         events.main_thread_ready.set()
         events.relay_thread_ready.set()
         pause = 0.0
@@ -475,40 +528,90 @@ class TransportLayer(TransportLayerLogic):
                 stop_requested.wait(pause)
 
     def _read_once(self, stop_requested: threading.Event) -> None:
-        longest = self.default_read_timeout
-        delay = self._frame_delay()
-        if delay is not None:
-            if not self.blocking_rxfn and not self.is_rx_active():
-                # A rxfn without a parameter might wait, and keep the message from going on.
-                if delay > 0:
-                    self.params.wait_func(delay)
-                self.drive()
+        longest = self._longest_read()
+        delay_ns = self._frame_delay_ns()
+        if delay_ns is not None:
+            if not self.blocking_rxfn:
+                if not self.is_rx_active():
+                    # A rxfn without a parameter might wait, and keep the message from going on.
+                    self._wait_for_frame_time(delay_ns)
+                    self.drive()
+                    return
+            elif delay_ns <= self._rxfn_lateness * 1e9:
+                message = self._rxfn(0.0)
+                if stop_requested.is_set():
+                    return
+                if message is not None:
+                    self.feed(message)
+                    return
+                self._wait_for_frame_time(self._frame_delay_ns())  # the read took time too
+                self._drive_unread()
                 return
-            if delay <= _WAITED_PRECISELY:
-                if delay > 0:
-                    self.params.wait_func(delay)
-                longest = 0.0
             else:
-                longest = min(longest, delay - _WAITED_PRECISELY / 2)
-        timeout = self._plan_wait(longest)
-        began = time.monotonic()
+                longest = min(longest, delay_ns / 1e9 - self._rxfn_lateness)
+        self._read_for(self._plan_wait(longest), stop_requested)
+
+    def _longest_read(self) -> float:
+        """Seconds that rxfn may wait at the most: nothing else ends its wait."""
+        return self.default_read_timeout
+
+    def _read_for(self, timeout: float, stop_requested: threading.Event) -> None:
+        """Read one frame, if it comes within `timeout` seconds."""
+        clock = monotonic_ns if self.clock is None else self.clock
+        began = clock()
         message = self._rxfn(timeout) if self.blocking_rxfn else self._rxfn()
+        remaining = timeout - (clock() - began) / 1e9
         self._set_wake(0)  # this thread looks at the deadline itself, right after
         if stop_requested.is_set():
             return
         if message is not None:
+            if -remaining > _MOST_LATENESS:
+                self._rxfn_lateness = _MOST_LATENESS
             self.feed(message)
             return
         self.drive()
-        remaining = timeout - (time.monotonic() - began)
         if remaining > timeout / 2:
             # rxfn does not wait: do it for it, in short pieces since frames can not wake this thread
             stop_requested.wait(min(self.sleep_time(), remaining))
+        elif remaining <= 0:
+            # The longest of late, which fades.
+            lateness = max(-remaining, self._rxfn_lateness * 0.95)
+            self._rxfn_lateness = min(max(lateness, _LEAST_LATENESS), _MOST_LATENESS)
+
+    def _wait_for_frame_time(self, delay_ns: int | None) -> None:
+        """Wait for the time of the next consecutive frame, or for a part of it."""
+        if not delay_ns:
+            return
+        if self.params.wait_func is not time.sleep:
+            self.params.wait_func(delay_ns / 1e9)
+            return
+        self._sleeper.wait(min(delay_ns, _PRECISE_PIECE_NS), self._busy_ns_now())
 
     def _guard_deadline(self, deadline_ns: int) -> None:
         """Have the timekeeper look whether a deadline was missed: rxfn may wait longer than it was asked to."""
-        when_ns = max(deadline_ns, _core.monotonic_ns()) + _GUARD_NS
-        self._call_later(when_ns, lambda layer: layer._look_after(deadline_ns))
+        # It always does so if it has done so: then nobody but the timekeeper can be in time.
+        overstays = self._rxfn_lateness >= _MOST_LATENESS
+        patience_ns = 0 if overstays else int(_MOST_LATENESS * 1e9)
+        when_ns = max(deadline_ns, monotonic_ns()) + patience_ns
+        self._call_later(
+            when_ns, lambda layer: layer._look_after(deadline_ns), self._busy_ns_now() if overstays else 0
+        )
+
+
+# Layers that were started.
+_started: weakref.WeakSet[TransportLayer] = weakref.WeakSet()
+
+
+def _end_all_in_child() -> None:
+    global _removing
+    _removing = threading.Lock()
+    for layer in list(_started):
+        layer._end_in_child()
+    _started.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_end_all_in_child)
 
 
 class BusOwner(Protocol):
@@ -543,7 +646,8 @@ def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
 
 
 def _frame_for_python_can(msg: CanMessage) -> can.Message:
-    message: can.Message = _python_can().Message(
+    # Whoever has a bus has imported it: no import for each frame.
+    message: can.Message = sys.modules["can"].Message(
         arbitration_id=msg.arbitration_id,
         data=msg.data,
         is_extended_id=msg.is_extended_id,
@@ -596,10 +700,36 @@ def check_bus(bus: can.BusABC) -> None:
         raise ValueError(f"bus must be a python-can bus, not {bus!r}")
 
 
+def descriptor_of(bus: can.BusABC) -> int:
+    """File descriptor that tells of received frames; -1 if the bus has none."""
+    try:
+        return int(bus.fileno())
+    except NotImplementedError:
+        return -1
+
+
 def check_notifier(notifier: can.Notifier) -> None:
     """ValueError if it is none, RuntimeError if there is no python-can."""
     if not isinstance(notifier, _python_can().Notifier):
         raise ValueError(f"notifier must be a can.Notifier, not {notifier!r}")
+
+
+_removing = threading.Lock()
+
+
+def remove_listener(notifier: can.Notifier, listener: Callable[[can.Message], None]) -> None:
+    """Remove a listener of a notifier that may be amid a frame.
+
+    The notifier's own method shortens the list that its thread goes through: the next listener would miss the frame.
+    """
+    with _removing:
+        listeners = notifier.listeners
+        kept = listeners.copy()
+        kept.remove(listener)
+        seen = len(listeners)
+        notifier.listeners = kept
+        # Others that were added meanwhile
+        kept.extend(listeners[seen:])
 
 
 class CanStack(TransportLayer):
@@ -620,6 +750,7 @@ class CanStack(TransportLayer):
     _PASSED_OVER_AT_ONCE = 1000
 
     def __init__(self, bus: can.BusABC, timeout: float = 0.0, **kwargs: Any) -> None:
+        self._doorbell: Doorbell | None = None
         self.set_bus(bus)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
             raise TypeError(
@@ -635,11 +766,48 @@ class CanStack(TransportLayer):
         """
         check_bus(bus)
         self.bus = bus
+        if self._doorbell is not None:
+            self._watch(self.bus)
+
+    def _watch(self, bus: can.BusABC | None) -> None:
+        """Have the reader wait for this bus from now on."""
+        descriptor = -1 if bus is None else descriptor_of(bus)
+        # What a driver does without a descriptor can not be interrupted: it is asked for a while at a time.
+        watched = Doorbell(descriptor) if descriptor >= 0 and hasattr(select, "poll") else None
+        before, self._doorbell = self._doorbell, watched
+        if before is not None:
+            before.ring()
+
+    def _start_reading(self) -> None:
+        self._watch(self.bus)
+        super()._start_reading()
+
+    def _stop_reading(self) -> Callable[[], object] | None:
+        self._watch(None)
+        return super()._stop_reading()
+
+    def _end_in_child(self) -> None:
+        super()._end_in_child()
+        self._doorbell = None
+
+    def _longest_read(self) -> float:
+        return self.default_read_timeout if self._doorbell is None else _NO_POLLING
 
     def rx_canbus(self, timeout: float = 0.0) -> CanMessage | None:
         """The next data frame on the bus."""
         if not self.started:
             timeout = timeout or self._polling_timeout
+        doorbell = self._doorbell
+        if doorbell is None or timeout == 0:
+            return self._read_bus(timeout)
+        # What a driver has read ahead does not make its descriptor readable.
+        message = self._read_bus(0.0)
+        if message is None:
+            doorbell.wait(timeout)
+            message = self._read_bus(0.0)
+        return message
+
+    def _read_bus(self, timeout: float) -> CanMessage | None:
         for _ in range(self._PASSED_OVER_AT_ONCE):
             received = self.bus.recv(timeout)
             if received is None:
@@ -685,6 +853,10 @@ class NotifierBasedCanStack(TransportLayer):
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A layer that was not started hears nothing: the notifier does not know it."""
 
+    def _end_in_child(self) -> None:
+        super()._end_in_child()
+        self.buffered_reader = None  # the notifier's thread is gone as well
+
     def _start_reading(self) -> None:
         self.courier = self._courier
         self.buffered_reader = self._on_message_received
@@ -693,7 +865,7 @@ class NotifierBasedCanStack(TransportLayer):
     def _stop_reading(self) -> None:
         reader, self.buffered_reader = self.buffered_reader, None
         if reader is not None:
-            self.notifier.remove_listener(reader)
+            remove_listener(self.notifier, reader)
         self.courier = None
         self._courier.clear()
 

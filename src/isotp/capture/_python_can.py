@@ -148,7 +148,7 @@ def nanoseconds(seconds: float) -> int:
         microseconds = round(seconds * 1e6) * 1000
     except (ValueError, OverflowError) as error:
         raise ValueError(f"the time {seconds} is out of range") from error
-    if microseconds / 1e9 == seconds:
+    if microseconds / 1_000_000_000 == seconds:
         return microseconds
     whole, _, fraction = (
         f"{seconds:.9f}".partition(".") if abs(seconds) < 1e6 else repr(seconds).partition(".")
