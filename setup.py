@@ -59,6 +59,7 @@ extensions = [
     extension("_records", "src/isotp/_records.pxd"),
     extension("_messages", "src/isotp/_messages.pxd"),
     extension("_bulk", "src/isotp/_protocol.pxi", "src/isotp/_records.pxd", "src/isotp/_messages.pxd"),
+    extension("_discovery", "src/isotp/_protocol.pxi", "src/isotp/_slots.pxi", "src/isotp/_records.pxd"),
 ]
 if sys.platform == "linux":
     extensions.append(extension("_socketcan", "src/isotp/_clock.h"))
