@@ -25,6 +25,8 @@ class LineCounts(NamedTuple):
     untidy_ends: int
     broken: int
     dead: int
+    followed: int
+    even: int
     overruns: int
     strays: int
     requests: int

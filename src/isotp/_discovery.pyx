@@ -64,6 +64,8 @@ cdef struct Line:
     uint64_t untidy_ends           # ... and these are none
     uint64_t broken                # segmented messages
     uint64_t dead                  # ... of which nothing but the FF came
+    uint64_t followed              # complete segmented messages with an FF as the next frame
+    uint64_t even                  # ... that came as if it belonged to the message: so cyclic frames do
     uint64_t overruns              # CFs that go on after the end of a message
     uint64_t strays                # runs of CFs without an FF
     uint64_t requests              # messages that look like a request of a diagnostic client
@@ -75,6 +77,8 @@ cdef struct Line:
     bint astray                    # the last frame was a CF that belongs to nothing
     bint done                      # the last frame completed a message
     # Of the message that goes on or was just completed:
+    int64_t start
+    int64_t latest                 # time of the last frame
     uint64_t digest
     uint32_t cfs
     int end                        # END_...
@@ -314,6 +318,13 @@ cdef void settle(Line *line) noexcept nogil:
     line.fresh_lengths += is_fresh(&line.lengths, 1, line.rx.size)
 
 
+cdef inline bint is_even(const Line *line, int64_t now) noexcept nogil:
+    """True if a frame comes about as long after a complete message as the message's frames after each other."""
+    cdef int64_t pause = (now - line.latest) * line.cfs
+    cdef int64_t span = line.latest - line.start
+    return 4 * pause < 5 * span and 5 * pause > 4 * span
+
+
 cdef inline void give_up(Line *line) noexcept nogil:
     """A segmented message ended before it was complete."""
     line.broken += 1
@@ -324,6 +335,19 @@ cdef inline int least_ff_dl(const Line *line, int size) noexcept nogil:
     """9.6.3.1: what fits a single frame is sent as one."""
     cdef int prefix = line.prefix != NO_PREFIX
     return (size - 2 if size > CAN_DLEN_CLASSIC else CAN_DLEN_CLASSIC - 1) - prefix + 1
+
+
+cdef inline bint is_sensible(
+    const Line *line, const NPci *pci, int size, bint was_open, uint64_t missing,
+) noexcept nogil:
+    """False for frames that receivers take and no sender makes."""
+    if pci.type == N_PCI_SF:
+        return not pci.escape or size > CAN_DLEN_CLASSIC                # 9.6.2.1
+    if pci.type == N_PCI_FF:
+        return size >= CAN_DLEN_CLASSIC and <int64_t>pci.length >= least_ff_dl(line, size)
+    if pci.type == N_PCI_CF and was_open:
+        return size >= line.rx.rx_dl or <uint64_t>(size - pci.offset) >= missing
+    return True
 
 
 cdef enum Sight:
@@ -343,7 +367,6 @@ cdef Sight observe(
     cdef RxEvent event
     cdef bint was_open, continues
     cdef int prefix = line.prefix != NO_PREFIX
-    cdef int rx_dl = size if size > CAN_DLEN_CLASSIC else CAN_DLEN_CLASSIC
     cdef uint64_t missing
     line.frames += 1
     outcome.interruption = OK
@@ -357,11 +380,14 @@ cdef Sight observe(
         if continues:
             line.done = False
             line.overruns += 1
-        if (pci.type == N_PCI_FF and (size != rx_dl or <int64_t>pci.length < least_ff_dl(line, size))
-                or pci.type == N_PCI_CF and was_open and size < line.rx.rx_dl and <uint64_t>(size - pci.offset) < missing):
+        if not is_sensible(line, pci, size, was_open, missing):
             outcome.code = BAD_CAN_DL
     if line.done:
+        if outcome.code == OK and pci.type == N_PCI_FF:
+            line.followed += 1
+            line.even += is_even(line, now)
         settle(line)
+    line.latest = now
     event = RX_NOTHING
     if outcome.code != BAD_CAN_DL:
         event = receive(&line.rx, config, prefix, data, size, now, &outcome)
@@ -374,11 +400,11 @@ cdef Sight observe(
         line.bad += 1
         line.astray = False
         return SEEN_BAD
-    return count_frame(line, data, size, missing, event, &outcome, pci)
+    return count_frame(line, data, size, now, missing, event, &outcome, pci)
 
 
 cdef Sight count_frame(
-    Line *line, const uint8_t *data, int size, uint64_t missing, RxEvent event, const Outcome *outcome,
+    Line *line, const uint8_t *data, int size, int64_t now, uint64_t missing, RxEvent event, const Outcome *outcome,
     const NPci *pci,
 ) noexcept nogil:
     cdef int used
@@ -407,6 +433,7 @@ cdef Sight count_frame(
     if pci.type == N_PCI_FF:
         line.first += 1
         line.cfs = 0
+        line.start = now
         return SEEN_FF
     line.single += 1
     line.untidy += not is_padding(line, data, pci.offset + <int>pci.length, size)
@@ -648,6 +675,8 @@ class LineCounts(NamedTuple):
     untidy_ends: int
     broken: int
     dead: int
+    followed: int
+    even: int
     overruns: int
     strays: int
     requests: int
@@ -774,7 +803,7 @@ cdef object counts_of_line(const Machine *machine, const Line *line):
         now.bad if now.prefix == NO_PREFIX else station.prefixed_bad,
         now.single, now.first, now.consecutive, now.flow_control, now.single_fresh, now.untidy,
         now.complete, now.fresh, now.fresh_lengths, now.fresh_frames, now.neat_ends, now.untidy_ends,
-        now.broken, now.dead, now.overruns, now.strays, now.requests, now.answers)
+        now.broken, now.dead, now.followed, now.even, now.overruns, now.strays, now.requests, now.answers)
 
 
 cdef object counts_of_pair(const Pair *pair):

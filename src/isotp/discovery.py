@@ -42,7 +42,7 @@ _RESERVED_ID = 2.0
 _BAD = -1.5
 _OVERRUN = -2.0
 _DEAD = -0.7
-_BROKEN = -0.3
+_BROKEN = -0.6
 _STRAY = -0.7
 _UNTIDY = -0.3
 # What makes good for these in a long log with some lost frames: messages seen before, and single frames.
@@ -56,6 +56,7 @@ _REPLY = 0.2
 _SWAPPED_ADDRESSES = 2.0
 _OTHER_ADDRESSES = -3.0
 _OTHER_FORMAT = -1.5
+_ONE_ROLE = -1.5
 _LEAST_BOND = 0.5
 
 
@@ -117,7 +118,9 @@ def _standing(line: LineCounts) -> float:
             + _NEAT_END * line.neat_ends
             + _UNTIDY_END * line.untidy_ends
         ) / line.fresh
-        support += max(each, 0.0) * (line.fresh_lengths + known / 2)
+        # What comes round as evenly as its parts is no message: multiplexed signals do.
+        uneven = 1 - line.even / line.followed if line.followed else 1.0
+        support += max(each, 0.0) * (line.fresh_lengths + known / 2) * uneven
     support += min(_SINGLE * max(line.single_fresh - line.untidy, 0), _MOST_SINGLE)
     if _is_reserved(line):
         support += _RESERVED_ID
@@ -139,6 +142,7 @@ def _bond(answered: PairCounts, answering: LineCounts, asking: LineCounts) -> fl
     due = answered.hits + answered.blocks
     if due:
         share = min(due / answering.flow_control, 1.0) * min(answered.hits / asking.first, 1.0)
+        share *= min(asking.complete / asking.first, 1.0)
         weight += share * (_FLOW_CONTROL * min(answered.hits, 4) + _BLOCK * min(answered.blocks, 4))
     if answered.replies:
         share = min(answered.replies / asking.requests, 1.0) * min(answered.replies / answering.answers, 1.0)
@@ -185,11 +189,20 @@ def _are_swapped(here: LineCounts, there: LineCounts) -> bool:
     )
 
 
+def _have_one_role(here: LineCounts, there: LineCounts) -> bool:
+    """True if both only ask, or both only answer."""
+    asks = [line.requests > 2 * line.answers for line in (here, there)]
+    answers = [line.answers > 2 * line.requests for line in (here, there)]
+    return all(asks) or all(answers)
+
+
 def _relation(here: LineCounts, there: LineCounts) -> float:
     """What the IDs alone say of a pair."""
     weight = 0.0
     if (here.prefix is None) != (there.prefix is None) or (here.can_id ^ there.can_id) & _WIDE:
         weight += _OTHER_FORMAT
+    if _have_one_role(here, there):
+        weight += _ONE_ROLE
     if _has_addresses(here) and _has_addresses(there):
         weight += _SWAPPED_ADDRESSES if _are_swapped(here, there) else _OTHER_ADDRESSES
     return weight
