@@ -58,6 +58,7 @@ extensions = [
     extension("_core", "src/isotp/_protocol.pxi", "src/isotp/_clock.h"),
     extension("_records", "src/isotp/_records.pxd"),
     extension("_messages", "src/isotp/_messages.pxd"),
+    extension("_encode", "src/isotp/_protocol.pxi", "src/isotp/_records.pxd"),
     extension("_bulk", "src/isotp/_protocol.pxi", "src/isotp/_records.pxd", "src/isotp/_messages.pxd"),
     extension("_discovery", "src/isotp/_protocol.pxi", "src/isotp/_slots.pxi", "src/isotp/_records.pxd"),
 ]

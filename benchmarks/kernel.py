@@ -28,7 +28,7 @@ from typing import Any
 
 from benchmarks import machine, peer_env
 from benchmarks.cases import CLIENT_ID, SERVER_ID, Workload, expect, parameters, payloads, raise_error
-from benchmarks.rounds import ROOT, Side
+from benchmarks.rounds import ROOT, Side, report_of
 from benchmarks.worker import OURS, PEER, Timing, identify, measure, positive
 
 INTERFACE = "vcan0"
@@ -248,18 +248,8 @@ def take_turn(case: str, name: str, version: str, seconds: float) -> None:
 def turn(side: Side, case: str, name: str, seconds: float) -> Timing:
     """Have a contender measured in a process of its own; RuntimeError with its error output if it fails."""
     command = [str(side.python), "-m", "benchmarks.kernel", "--turn", name, "--seconds", str(seconds)]
-    done = subprocess.run(
-        [*command, "--version", side.version, case],
-        cwd=ROOT,
-        env=side.environ(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TURN_TIMEOUT_S,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{name} failed in {case}:\n{done.stderr}")
-    return Timing(**json.loads(done.stdout))
+    command += ["--version", side.version, case]
+    return Timing(**report_of(side, command, f"{name} in {case}", TURN_TIMEOUT_S))
 
 
 def lines(case: str, timings: dict[str, list[Timing]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Make an isolated virtual environment with a release of can-isotp, and python-can, for this interpreter."""
+"""Make an isolated virtual environment with a release of can-isotp, and what works with it."""
 
 from __future__ import annotations
 
@@ -31,15 +31,13 @@ def environment(version: str, directory: Path) -> Path:
     if not re.fullmatch(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.(post|dev)\d+)*", version):
         raise ValueError(f"can-isotp version must be exact, as {DEFAULT_VERSION}, not {version!r}")
     interpreter = hashlib.sha256(f"{sys.base_prefix}\n{sys.version}".encode()).hexdigest()[:8]
-    return (
-        directory
-        / f"can-isotp-{version}-python-can-{python_can()}-{sys.implementation.cache_tag}-{interpreter}"
-    )
+    company = "-".join(companions()).replace("==", "-")
+    return directory / f"can-isotp-{version}-{company}-{sys.implementation.cache_tag}-{interpreter}"
 
 
-def python_can() -> str:
-    """Return the version of python-can that this interpreter has: the peer is to have the same."""
-    return importlib.metadata.version("python-can")
+def companions() -> list[str]:
+    """Return the requirements of what stands beside the peer: the releases that this interpreter has."""
+    return [f"{name}=={importlib.metadata.version(name)}" for name in ("python-can", "udsoncan")]
 
 
 def python_of(path: Path) -> Path:
@@ -58,7 +56,7 @@ def make(version: str = DEFAULT_VERSION, directory: Path | None = None) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         command([sys.executable, "-m", "venv", "--clear", str(path)])
         pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        command([*pip, f"python-can=={python_can()}", f"can-isotp=={version}"])
+        command([*pip, *companions(), f"can-isotp=={version}"])
         (path / COMPLETE).touch()
     return python
 

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import peer_env
 from benchmarks.cases import Case
@@ -56,12 +57,8 @@ def worker_command(side: Side, case: Case) -> list[str]:
     ]
 
 
-def run_turn(side: Side, case: Case, settings: Settings) -> Timing:
-    """Run one process; RuntimeError with its error output if it fails."""
-    command = worker_command(side, case)
-    command += ["--seconds", str(settings.seconds), "--warmup", str(settings.warmup)]
-    if settings.cpu is not None:
-        command += ["--cpu", str(settings.cpu)]
+def report_of(side: Side, command: Sequence[str], what: str, timeout: float = TURN_TIMEOUT_S) -> Any:
+    """Run a process of a side; return the JSON that it prints. RuntimeError with its error output if it fails."""
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -69,12 +66,20 @@ def run_turn(side: Side, case: Case, settings: Settings) -> Timing:
         capture_output=True,
         text=True,
         check=False,
-        timeout=TURN_TIMEOUT_S,
+        timeout=timeout,
     )
     if done.returncode:
-        raise RuntimeError(f"case {case.name} on {side} failed:\n{done.stderr}")
-    report = json.loads(done.stdout)
-    return Timing(**report["timing"])
+        raise RuntimeError(f"{what} on {side} failed:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def run_turn(side: Side, case: Case, settings: Settings) -> Timing:
+    """Run one process; RuntimeError with its error output if it fails."""
+    command = worker_command(side, case)
+    command += ["--seconds", str(settings.seconds), "--warmup", str(settings.warmup)]
+    if settings.cpu is not None:
+        command += ["--cpu", str(settings.cpu)]
+    return Timing(**report_of(side, command, f"case {case.name}")["timing"])
 
 
 def interleave(

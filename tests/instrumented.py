@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -72,6 +73,44 @@ def instrumented_copy(switches: Mapping[str, str]) -> Iterator[Path]:
             print(build.stdout, file=sys.stderr)
             build.check_returncode()
         yield copy
+
+
+# What tells a report in what a sanitized program says
+SIGNS = ("runtime error:", "AddressSanitizer:", "ThreadSanitizer:")
+
+_LIBRARIES = {"address": "libasan.so", "undefined": "libubsan.so", "thread": "libtsan.so"}
+_OPTIONS = {
+    # Python keeps memory to its end on purpose; leaks are no finding.
+    "ASAN_OPTIONS": "detect_leaks=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    # Daemon threads end with the process. The interpreter is not instrumented: only our own modules are looked at.
+    "TSAN_OPTIONS": "report_thread_leaks=0 ignore_noninstrumented_modules=1",
+}
+
+
+def sanitizers(names: str) -> dict[str, str]:
+    """What the environment of a program needs to run on a build with these sanitizers, as "address,undefined".
+
+    :raises FileNotFoundError: if the compiler has no such runtime library.
+    """
+    libraries = [_runtime_library(_LIBRARIES[name]) for name in names.split(",")]
+    return {
+        # They must be there before Python, itself not instrumented, starts.
+        "LD_PRELOAD": " ".join(libraries),
+        # Each object in a block of its own, where AddressSanitizer sees it
+        "PYTHONMALLOC": "malloc",
+        **_OPTIONS,
+    }
+
+
+def _runtime_library(library: str) -> str:
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC").split()[0]
+    answer = subprocess.run(
+        [compiler, f"-print-file-name={library}"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not Path(answer).is_absolute():
+        raise FileNotFoundError(f"{compiler} has no {library}")
+    return answer
 
 
 def environment(copy: Path) -> dict[str, str]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.metadata
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 import isotp
 from benchmarks import __main__ as command
-from benchmarks import instructions, machine, peer_env, worker
+from benchmarks import instructions, machine, peer_env, started, worker
 from benchmarks.cases import (
     CASES,
     Case,
@@ -408,6 +410,66 @@ def test_the_command_writes_table_and_json(
     assert made == [("2.0.7", tmp_path)]
     assert "| listen-4095 | frame | 100.0 | 7000.0 | 70x | 70..70 | 40x |" in capsys.readouterr().out
     assert json.loads(file.read_text())["cases"][0]["ratio"] == 70
+
+
+# --- started layers ---
+
+
+@pytest.mark.parametrize("each", started.CASES.values(), ids=lambda each: each.name)
+def test_a_case_of_started_layers_gives_figures(each: started.StartedCase) -> None:
+    """Every case checks what it receives itself, and raises if that is not what was sent."""
+    threads = threading.active_count()
+    figures = each.measure(0.01)
+    assert figures
+    assert all(0 <= value < math.inf for value in figures.values())
+    assert each.meaning.endswith((".", "?"))
+    assert threading.active_count() <= threads + 1  # the timekeeper stays
+
+
+def test_figures_are_microseconds() -> None:
+    durations = [1000 * k for k in range(1000, 0, -1)]
+    figures = started.microseconds(durations, ("min", "mean", "p50", "p99"))
+    assert figures == {"min us": 1, "mean us": 500.5, "p50 us": 500.5, "p99 us": 991}
+
+
+def test_a_row_has_the_least_of_each_side_and_the_ratio_of_neighbours() -> None:
+    case = next(iter(started.CASES.values()))
+    turns = [({"p50 us": 10.0}, {"p50 us": 30.0}), ({"p50 us": 20.0}, {"p50 us": 40.0})]
+    assert started.rows(case, turns) == [[case.name, "p50 us", "10", "30", "2.50x (2.00..3.00)"]]
+    assert started.rows(case, [({"%": 0.0}, {"%": 1.0})])[0][-1] == "-"
+
+
+def test_cases_of_started_layers_are_chosen_by_pattern() -> None:
+    names = [case.name for case in started.choose(["idle-*"])]
+    assert names == ["idle-CanStack", "idle-NotifierBasedCanStack", "idle-Hub"]
+    assert len(started.choose([])) == len(started.CASES)
+    with pytest.raises(ValueError, match="'nonsense'"):
+        started.choose(["nonsense"])
+
+
+def test_the_command_runs_both_sides_by_turns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    turns: list[str] = []
+
+    def turn(side: Side, case: started.StartedCase, seconds: float) -> started.Figures:
+        turns.append(side.distribution)
+        return {"p50 us": 2.0 if side.distribution == OURS else 5.0}
+
+    monkeypatch.setattr(started, "turn", turn)
+    monkeypatch.setattr(peer_env, "make", lambda *arguments: Path("python-of-the-peer"))
+    file = tmp_path / "figures.json"
+    started.main(["exchange-8-CanStack", "--rounds", "2", "--json", str(file)])
+    assert turns == [OURS, PEER] * 2
+    assert "| exchange-8-CanStack | p50 us | 2 | 5 | 2.50x (2.50..2.50) |" in capsys.readouterr().out
+    assert len(json.loads(file.read_text())["turns"]["exchange-8-CanStack"]) == 2
+
+
+def test_a_turn_of_started_layers_is_a_process_that_proves_its_package() -> None:
+    case = started.CASES["stmin-100-txfn"]
+    assert set(started.turn(US, case, 0.01)) == {"min us", "mean us", "p99 us"}
+    with pytest.raises(RuntimeError, match=r"not 0\.0\.0"):
+        started.turn(Side(OURS, "0.0.0", Path(sys.executable)), case, 0.01)
 
 
 # --- the peer's environment ---

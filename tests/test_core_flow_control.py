@@ -512,3 +512,53 @@ def test_repr_tells_the_states() -> None:
     bench = sender()
     assert "rx:IDLE tx:WAIT_FC" in repr(bench.layer)
     assert "0x123" in repr(bench.layer)
+
+
+# --- A receiver that never sends flow control --------------------------------------------------------------
+
+
+def test_without_flow_control_all_frames_follow_the_first() -> None:
+    bench = Bench(tx_flow_control=False)
+    assert bench.say(counted(20)) == [
+        "10 14 00 01 02 03 04 05",
+        "21 06 07 08 09 0A 0B 0C",
+        "22 0D 0E 0F 10 11 12 13",
+    ]
+    assert not bench.layer.transmitting()
+    assert bench.complaints() == []
+
+
+def test_without_flow_control_the_gap_is_ours() -> None:
+    bench = Bench(tx_flow_control=False, override_receiver_stmin=0.01)
+    assert bench.say(counted(20)) == ["10 14 00 01 02 03 04 05"]
+    bench.wait(10 * MS - 1)
+    assert bench.run() == []
+    bench.wait(1)
+    assert bench.run() == ["21 06 07 08 09 0A 0B 0C"]
+    bench.wait(10 * MS)
+    assert bench.run() == ["22 0D 0E 0F 10 11 12 13"]
+
+
+def test_flow_control_that_comes_unasked_changes_nothing() -> None:
+    bench = Bench(tx_flow_control=False, override_receiver_stmin=0.01)
+    bench.say(counted(30))
+    bench.wait(10 * MS)
+    assert bench.hear("30 01 7F", "31 00 00") == ["21 06 07 08 09 0A 0B 0C"]
+    bench.wait(10 * MS)
+    assert bench.run() == ["22 0D 0E 0F 10 11 12 13"]
+    assert bench.complaints() == []
+
+
+def test_overflow_counts_all_the_same() -> None:
+    bench = Bench(tx_flow_control=False, override_receiver_stmin=0.01)
+    bench.say(counted(30))
+    assert bench.hear("32 00 00") == []
+    assert bench.complaints() == [isotp.OverflowError]
+    assert not bench.layer.transmitting()
+
+
+def test_flow_control_that_is_awaited_already_still_counts() -> None:
+    bench = Bench()
+    bench.say(counted(10))
+    bench.layer.params.tx_flow_control = False
+    assert bench.hear("30 00 00") == ["21 06 07 08 09"]

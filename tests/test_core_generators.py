@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import itertools
 import weakref
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 import isotp
 from isotp import errors
-from tests.frames import MS, Bench, counted, words
+from tests.frames import MS, Bench, Link, counted, words
 
 CTS = "30 00 00"
 
@@ -296,3 +297,93 @@ def test_queued_generator_does_not_keep_its_layer_alive() -> None:
     del layer
     gc.collect()
     assert gone() is None
+
+
+# --- Files --------------------------------------------------------------------------------------------------
+
+
+class Slow(io.RawIOBase):
+    """A file that gives a few bytes at a time, as a pipe does, and can not seek."""
+
+    def __init__(self, data: bytes, at_once: int) -> None:
+        self.rest = data
+        self.at_once = at_once
+        self.asked: list[int] = []
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self.asked.append(len(buffer))
+        piece = self.rest[: min(len(buffer), self.at_once)]
+        self.rest = self.rest[len(piece) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+@pytest.mark.parametrize("tx_dl", [8, 64])
+@pytest.mark.parametrize("size", [1, 7, 8, 62, 63, 4095, 4096, 65536, 65537, 200_000])
+def test_file_from_its_position_to_its_end(size: int, tx_dl: int) -> None:
+    payload = counted(size)
+    file = io.BytesIO(b"skipped" + payload)
+    file.seek(7)
+    link = Link(params_here={"tx_data_length": tx_dl}, params_there={"max_frame_size": 0xFFFFFFFF})
+    link.here.layer.send(file)
+    link.run()
+    assert link.there.received() == [payload]
+
+
+def test_file_of_the_file_system_is_read_block_by_block(tmp_path: Any) -> None:
+    payload = counted(300_000)
+    (tmp_path / "firmware").write_bytes(payload)
+    positions: list[int] = []
+    link = Link(params_there={"max_frame_size": 0xFFFFFFFF, "blocksize": 8})
+    with (tmp_path / "firmware").open("rb", buffering=0) as file:
+        link.here.layer.send(file)
+        while not positions or link.busy():
+            link.here.layer.process()
+            link.there.layer.process()
+            positions.append(file.tell())
+    assert link.there.received() == [payload]
+    assert positions[0] <= 65536
+    assert all(later - earlier <= 65536 for earlier, later in itertools.pairwise(positions))
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 100])
+def test_file_with_a_size_of_its_own(at_once: int) -> None:
+    payload = counted(500)
+    file = Slow(payload + b"not sent", at_once)
+    link = Link()
+    link.here.layer.send((file, 500))
+    link.run()
+    assert link.there.received() == [payload]
+    assert sum(min(asked, at_once) for asked in file.asked) >= 500
+
+
+def test_file_that_can_not_seek_needs_a_size() -> None:
+    with pytest.raises(ValueError, match="give \\(file, size\\)"):
+        Bench().layer.send(Slow(b"abc", 3))
+
+
+def test_file_that_ends_too_soon() -> None:
+    bench = Bench()
+    assert bench.say((Slow(counted(10), 3), 20)) == ["10 14 00 01 02 03 04 05"]
+    assert bench.hear("30 00 00") == []
+    assert bench.complaints() == [isotp.BadGeneratorError]
+    assert not bench.layer.transmitting()
+
+
+def test_file_that_fails() -> None:
+    class Broken(io.RawIOBase):
+        def readinto(self, buffer: Any) -> int:
+            raise OSError("no such sector")
+
+    bench = Bench()
+    with pytest.raises(OSError, match="no such sector"):
+        bench.say((Broken(), 20))
+    assert bench.still_works()
+
+
+def test_file_of_a_generators_size() -> None:
+    with pytest.raises(ValueError, match="2\\^32-1"):
+        Bench().layer.send((io.BytesIO(b"abc"), -1))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 import isotp
+from tests.frames import MS, SECOND, Clock
 
 can = pytest.importorskip("can")
 virtual = pytest.importorskip("can.interfaces.virtual")
 
 # No time-out is part of what is tested here: this one only ends a test that has failed.
 PATIENCE = 20.0
-N_AS = 1.0
+SHORT_N_AS = 20  # ms, for started layers, which wait for real
 LONG = bytes(range(200))
 
 HERE = isotp.Address(txid=0x456, rxid=0x123)
@@ -31,26 +32,6 @@ FULL = {
     "vector": lambda: can.CanOperationError("xlCanTransmit failed (XL_ERR_QUEUE_IS_FULL)"),
     "pcan": lambda: can.CanOperationError("The transmit queue is full [Error Code 128]", 128),
 }
-
-
-class Clock:
-    """Stands for the module `time`: a pause is over at once, and the clock shows that it has passed."""
-
-    perf_counter_ns = staticmethod(time.perf_counter_ns)
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.pauses = 0
-        self.after_pause: Callable[[], None] = lambda: None
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        assert 0 < seconds < 0.1
-        self.now += seconds
-        self.pauses += 1
-        self.after_pause()
 
 
 class Bus(virtual.VirtualBus):
@@ -76,11 +57,23 @@ OpenBus = Callable[[], Bus]
 MakeLayer = Callable[..., Any]
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("isotp.protocol.time", clock)
-    return clock
+def polled(bus: Bus, **kwargs: Any) -> isotp.CanStack:
+    """A stack whose time moves when told to."""
+    stack = isotp.CanStack(bus, address=HERE, **kwargs)
+    stack.clock = Clock()
+    return stack
+
+
+def poll(stack: isotp.CanStack) -> int:
+    """Process, and again at each deadline, until nothing is left to do; returns the ns that passed."""
+    began = stack.clock.ns
+    stack.process()
+    while stack.transmitting() or stack.pending_flow_control_tx:
+        deadline = stack.deadline_ns()
+        assert deadline > stack.clock.ns
+        stack.clock.ns = deadline
+        stack.process()
+    return stack.clock.ns - began
 
 
 @pytest.fixture
@@ -133,29 +126,28 @@ def peer(open_bus: OpenBus, cleanup: ExitStack) -> isotp.CanStack:
 
 
 @pytest.mark.parametrize("wording", FULL)
-def test_frame_waits_for_room(open_bus: OpenBus, clock: Clock, wording: str) -> None:
+def test_frame_waits_for_room(open_bus: OpenBus, wording: str) -> None:
     other, bus = open_bus(), open_bus()
     bus.refusal, bus.refuse = FULL[wording], 5
-    stack = isotp.CanStack(bus, address=HERE)
+    stack = polled(bus)
     stack.send(b"abc")
-    stack.process()
+    poll(stack)
     assert other.recv(0).data == b"\x03abc"
     assert other.recv(0) is None
-    assert clock.pauses == 5
-    assert not stack.transmitting()
+    assert len(bus.refused) == 5
 
 
-def test_message_is_whole_and_in_order(make_layer: MakeLayer, peer: isotp.CanStack, clock: Clock) -> None:
+def test_message_is_whole_and_in_order(make_layer: MakeLayer, peer: isotp.CanStack) -> None:
     """The queue is full again and again, for the first frame, in the middle and for the last one."""
     errors: list[Exception] = []
     layer, bus = make_layer(params={"blocking_send": True}, error_handler=errors.append)
     sent = bus.send
+    tries = itertools.count()
 
     def refuse_twice_each(msg: Any, timeout: float | None = None) -> None:
-        if clock.pauses % 3 != 2:
+        if next(tries) % 3 != 2:
             raise can.CanOperationError("Transmit buffer full")
         sent(msg, timeout)
-        clock.pauses += 1
 
     bus.send = refuse_twice_each
     for size in (5, 20, 200):
@@ -163,10 +155,10 @@ def test_message_is_whole_and_in_order(make_layer: MakeLayer, peer: isotp.CanSta
         assert peer.recv(block=True, timeout=PATIENCE) == LONG[:size]
     assert errors == []
     # SF; FF and 2 CFs; FF and 28 CFs
-    assert clock.pauses == 3 * (1 + 3 + 29)
+    assert next(tries) == 3 * (1 + 3 + 29)
 
 
-def test_flow_control_waits_for_room(make_layer: MakeLayer, open_bus: OpenBus, clock: Clock) -> None:
+def test_flow_control_waits_for_room(make_layer: MakeLayer, open_bus: OpenBus) -> None:
     other = open_bus()
     errors: list[Exception] = []
     layer, bus = make_layer(error_handler=errors.append)
@@ -176,89 +168,85 @@ def test_flow_control_waits_for_room(make_layer: MakeLayer, open_bus: OpenBus, c
     other.send(can.Message(arbitration_id=0x123, data=b"\x21gh", is_extended_id=False))
     assert layer.recv(block=True, timeout=PATIENCE) == b"abcdefgh"
     assert errors == []
-    assert clock.pauses == 20
+    assert len(bus.refused) == 20
 
 
-def test_room_just_in_time(open_bus: OpenBus, clock: Clock) -> None:
+@pytest.mark.parametrize(("early_ns", "arrives"), [(1, True), (0, False)])
+def test_room_at_the_edge_of_n_as(open_bus: OpenBus, early_ns: int, arrives: bool) -> None:
+    errors: list[Exception] = []
     other, bus = open_bus(), open_bus()
     bus.refuse = FOREVER
-    began = clock.now
-
-    def free_in_time() -> None:
-        if clock.now >= began + N_AS - 0.001:
-            bus.refuse = 0
-
-    clock.after_pause = free_in_time
-    stack = isotp.CanStack(bus, address=HERE)
+    stack = polled(bus, error_handler=errors.append)
     stack.send(b"abc")
     stack.process()
-    assert other.recv(0).data == b"\x03abc"
-
-
-def test_sessions_wait_in_turn(open_bus: OpenBus, cleanup: ExitStack, clock: Clock) -> None:
-    """While one session of a hub waits for room, another one's frame does not go on the bus first."""
-    other, bus = open_bus(), open_bus()
-    hub = cleanup.enter_context(isotp.Hub(bus))
-    first, second = (hub.session(isotp.Address(txid=0x456 + k, rxid=0x123 + k)) for k in range(2))
-    first.start()
-    second.start()
-    waiting, room = threading.Event(), threading.Event()
-
-    def wait_for_room() -> None:
-        waiting.set()
-        assert room.wait(PATIENCE)
-
-    clock.after_pause = wait_for_room
-    bus.refuse = 1
-    senders = [threading.Thread(target=layer.send, args=(b"abc",)) for layer in (first, second)]
-    senders[0].start()
-    assert waiting.wait(PATIENCE)
-    senders[1].start()
-    assert other.recv(0) is None
-    room.set()
-    for sender in senders:
-        sender.join(PATIENCE)
-    assert [other.recv(PATIENCE).arbitration_id for _ in range(2)] == [0x456, 0x457]
+    stack.clock.ns += SECOND - early_ns
+    if arrives:
+        bus.refuse = 0
+    stack.process()
+    assert (other.recv(0) is not None) is arrives
+    assert [type(error) for error in errors] == ([] if arrives else [isotp.TransmitTimeoutError])
 
 
 # --- There is none ------------------------------------------------------------------------------------------
 
 
-def test_gives_up_after_n_as(open_bus: OpenBus, clock: Clock) -> None:
-    """Polled: the bus's own exception reaches who polls, and the message fails with it."""
+def test_gives_up_after_n_as(open_bus: OpenBus) -> None:
+    """The error handler is told, with what the driver said last, and the message fails with that."""
     requests: list[Any] = []
+    errors: list[Exception] = []
     other, bus = open_bus(), open_bus()
     bus.refuse = FOREVER
-    stack = isotp.CanStack(bus, address=HERE, post_send_callback=requests.append)
+    stack = polled(bus, error_handler=errors.append, post_send_callback=requests.append)
     stack.send(b"lost")
-    began = clock.now
-    with pytest.raises(can.CanOperationError) as raised:
-        stack.process()
-    assert raised.value is bus.refused[-1]
-    assert clock.now - began == pytest.approx(N_AS, abs=0.01)
+    assert poll(stack) == SECOND
+    assert [type(error) for error in errors] == [isotp.TransmitTimeoutError]
+    assert errors[0].__cause__ is bus.refused[-1]
     assert requests[0].success is False
-    assert requests[0].failure is raised.value
-    assert not stack.transmitting()
+    assert requests[0].failure is errors[0]
 
     bus.refuse = 0
     stack.send(b"kept")
-    stack.process()
+    poll(stack)
     assert other.recv(0).data == b"\x04kept"
     assert other.recv(0) is None
 
 
+@pytest.mark.parametrize("limit_ms", [0, 1, 100])
+def test_the_limit_is_a_parameter(open_bus: OpenBus, limit_ms: int) -> None:
+    errors: list[Exception] = []
+    bus = open_bus()
+    bus.refuse = FOREVER
+    stack = polled(bus, error_handler=errors.append, params={"tx_frame_timeout": limit_ms})
+    stack.send(b"lost")
+    assert poll(stack) == limit_ms * MS
+    assert [type(error) for error in errors] == [isotp.TransmitTimeoutError]
+
+
+def test_flow_control_that_finds_no_room_ends_the_reception(open_bus: OpenBus) -> None:
+    """N_Ar."""
+    errors: list[Exception] = []
+    other, bus = open_bus(), open_bus()
+    stack = polled(bus, error_handler=errors.append)
+    bus.refuse = FOREVER
+    other.send(can.Message(arbitration_id=0x123, data=b"\x10\x08abcdef", is_extended_id=False))
+    assert poll(stack) == SECOND
+    assert [type(error) for error in errors] == [isotp.TransmitTimeoutError]
+    assert not stack.is_rx_active()
+    assert stack.recv() is None
+
+
 @pytest.mark.parametrize("payload", [b"short", LONG], ids=["single_frame", "multi_frame"])
 def test_blocking_send_gives_up_with_that_cause(
-    make_layer: MakeLayer, peer: isotp.CanStack, clock: Clock, payload: bytes
+    make_layer: MakeLayer, peer: isotp.CanStack, payload: bytes
 ) -> None:
-    layer, bus = make_layer(params={"blocking_send": True})
+    layer, bus = make_layer(params={"blocking_send": True, "tx_frame_timeout": SHORT_N_AS})
     bus.refuse = FOREVER
-    began = clock.now
     with pytest.raises(isotp.BlockingSendFailure) as failed:
         layer.send(payload, send_timeout=PATIENCE)
     assert not isinstance(failed.value, isotp.BlockingSendTimeout)
-    assert failed.value.__cause__ is bus.refused[-1]
-    assert clock.now - began == pytest.approx(N_AS, abs=0.01)
+    assert isinstance(failed.value.__cause__, isotp.TransmitTimeoutError)
+    assert failed.value.__cause__.__cause__ is bus.refused[-1]
+    assert layer.last_error is failed.value.__cause__
     assert layer.started
 
     bus.refuse = 0
@@ -266,7 +254,7 @@ def test_blocking_send_gives_up_with_that_cause(
     assert peer.recv(block=True, timeout=PATIENCE) == payload
 
 
-def test_error_handler_is_told(make_layer: MakeLayer, peer: isotp.CanStack, clock: Clock) -> None:
+def test_error_handler_is_told(make_layer: MakeLayer, peer: isotp.CanStack) -> None:
     told = threading.Event()
     errors: list[Exception] = []
 
@@ -274,7 +262,7 @@ def test_error_handler_is_told(make_layer: MakeLayer, peer: isotp.CanStack, cloc
         errors.append(error)
         told.set()
 
-    layer, bus = make_layer(error_handler=note)
+    layer, bus = make_layer(error_handler=note, params={"tx_frame_timeout": SHORT_N_AS})
     bus.refuse = FOREVER
     layer.send(LONG)
     assert told.wait(PATIENCE)
@@ -294,31 +282,27 @@ def test_error_handler_is_told(make_layer: MakeLayer, peer: isotp.CanStack, cloc
     ],
     ids=["bus_off", "no_whole_word", "foreign"],
 )
-def test_other_failures_are_not_waited_for(open_bus: OpenBus, clock: Clock, failure: Exception) -> None:
+def test_other_failures_are_not_waited_for(open_bus: OpenBus, failure: Exception) -> None:
     bus = open_bus()
     bus.refusal, bus.refuse = lambda: failure, FOREVER
-    stack = isotp.CanStack(bus, address=HERE)
+    stack = polled(bus)
     stack.send(b"abc")
     with pytest.raises(type(failure)) as raised:
-        stack.process()
+        poll(stack)
     assert raised.value is failure
-    assert clock.pauses == 0
+    assert len(bus.refused) == 1
 
 
-def test_bus_that_fails_while_its_queue_is_full(open_bus: OpenBus, clock: Clock) -> None:
+def test_bus_that_fails_while_its_queue_is_full(open_bus: OpenBus) -> None:
     """The wait is over as soon as the bus says that something else is wrong."""
     bus = open_bus()
     bus.refuse = FOREVER
     failure = can.CanOperationError("Bus off")
-
-    def go_bus_off() -> None:
-        if clock.pauses == 3:
-            bus.refusal = lambda: failure
-
-    clock.after_pause = go_bus_off
-    stack = isotp.CanStack(bus, address=HERE)
+    bus.refusal = lambda: FULL["text"]() if len(bus.refused) < 3 else failure
+    stack = polled(bus)
     stack.send(b"abc")
     with pytest.raises(can.CanOperationError) as raised:
-        stack.process()
+        poll(stack)
     assert raised.value is failure
-    assert clock.pauses == 3
+    assert len(bus.refused) == 4
+    assert not stack.transmitting()

@@ -13,12 +13,20 @@ import pytest
 
 import isotp
 from isotp import Address, AddressingMode
+from tests.hub_stories import (
+    PATIENCE,
+    AnyOfABlock,
+    a_hundred_sessions,
+    at_ecu,
+    at_tester,
+    comings_and_goings,
+    one_identifier_for_many,
+    udsoncan_reads_vins,
+)
 
 can = pytest.importorskip("can")
 virtual = pytest.importorskip("can.interfaces.virtual")
 
-# No time-out is part of what is tested here: this one only ends a test that has failed.
-PATIENCE = 20.0
 LONG = bytes(range(256)) * 2
 
 
@@ -84,14 +92,6 @@ def make_hub(request: pytest.FixtureRequest, make_bus_hub: MakeHub, make_notifie
     return make_bus_hub if request.param == "bus" else make_notifier_hub
 
 
-def at_tester(number: int) -> Address:
-    return Address(txid=0x100 + number, rxid=0x300 + number)
-
-
-def at_ecu(number: int) -> Address:
-    return Address(txid=0x300 + number, rxid=0x100 + number)
-
-
 def single_frame(payload: bytes, arbitration_id: int, prefix: bytes = b"") -> Any:
     data = prefix + bytes((len(payload),)) + payload
     return can.Message(arbitration_id=arbitration_id, data=data, is_extended_id=arbitration_id > 0x7FF)
@@ -102,40 +102,12 @@ def readers() -> int:
     return sum(thread.name == "isotp hub" for thread in threading.enumerate())
 
 
-def payload_of(session: int, turn: int, size: int) -> bytes:
-    """Bytes that no other session and no other turn has."""
-    return bytes((session, turn, *((session * 7 + turn * 31 + k) & 0xFF for k in range(size - 2))))
-
-
 # --- Many sessions ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("params", [{"blocksize": 0}, {"blocksize": 3}], ids=["bs0", "bs3"])
 def test_a_hundred_sessions_at_once(make_hub: MakeHub, params: dict[str, Any]) -> None:
-    """All busy in both directions: every payload is whole and in order, and no error is reported."""
-    errors: list[Exception] = []
-    options = {"params": params, "error_handler": errors.append}
-    testers, ecus = make_hub(), make_hub()
-    pairs = [
-        (testers.session(at_tester(k), **options), ecus.session(at_ecu(k), **options)) for k in range(100)
-    ]
-    for tester, ecu in pairs:
-        tester.start()
-        ecu.start()
-    turns = range(4)
-    sizes = (7, 8, 100, 333)
-    for turn in turns:
-        for k, (tester, ecu) in enumerate(pairs):
-            tester.send(payload_of(k, turn, sizes[turn]))
-            ecu.send(payload_of(k, turn + 100, sizes[-turn]))
-    for k, (tester, ecu) in enumerate(pairs):
-        for turn in turns:
-            assert ecu.recv(block=True, timeout=PATIENCE) == payload_of(k, turn, sizes[turn])
-            assert tester.recv(block=True, timeout=PATIENCE) == payload_of(k, turn + 100, sizes[-turn])
-    assert errors == []
-    for tester, ecu in pairs:
-        assert not tester.available()
-        assert not ecu.available()
+    a_hundred_sessions(make_hub(), make_hub(), params, (7, 8, 100, 333))
 
 
 @pytest.mark.parametrize(("kind", "own_threads"), [("bus", 1), ("notifier", 0)])
@@ -186,26 +158,7 @@ def test_a_frame_is_given_to_its_session_only(make_hub: MakeHub, open_bus: OpenB
 
 
 def test_same_identifier_different_extension_bytes(make_hub: MakeHub) -> None:
-    """Mixed addressing: a gateway reaches many ECUs under one identifier."""
-
-    def address(extension: int, txid: int, rxid: int) -> Address:
-        return Address(AddressingMode.Mixed_11bits, txid=txid, rxid=rxid, address_extension=extension)
-
-    testers, ecus = make_hub(), make_hub()
-    pairs = [
-        (testers.session(address(k, 0x600, 0x680)), ecus.session(address(k, 0x680, 0x600))) for k in range(10)
-    ]
-    for tester, ecu in pairs:
-        tester.start()
-        ecu.start()
-    for k, (tester, ecu) in enumerate(pairs):
-        tester.send(payload_of(k, 1, 60))
-        ecu.send(payload_of(k, 2, 60))
-    for k, (tester, ecu) in enumerate(pairs):
-        assert ecu.recv(block=True, timeout=PATIENCE) == payload_of(k, 1, 60)
-        assert tester.recv(block=True, timeout=PATIENCE) == payload_of(k, 2, 60)
-        assert not ecu.available()
-        assert not tester.available()
+    one_identifier_for_many(make_hub(), make_hub())
 
 
 def test_same_address_twice(make_hub: MakeHub, open_bus: OpenBus) -> None:
@@ -239,10 +192,6 @@ def test_eleven_and_twenty_nine_bits_with_the_same_number(make_hub: MakeHub, ope
 
 def test_address_with_rules_of_its_own(make_hub: MakeHub, open_bus: OpenBus) -> None:
     """A user's is_for_me() is asked about every frame; the others are still found by identifier."""
-
-    class AnyOfABlock(Address):
-        def is_for_me(self, msg: isotp.CanMessage) -> bool:
-            return msg.arbitration_id & 0x7F0 == 0x520
 
     hub, other = make_hub(), open_bus()
     block = hub.session(AnyOfABlock(txid=0x100, rxid=0x101))
@@ -316,38 +265,7 @@ def test_bad_addresses(make_hub: MakeHub) -> None:
 
 
 def test_start_and_stop_while_others_are_busy(make_hub: MakeHub) -> None:
-    """One pair exchanges messages the whole time; forty others are started, used and stopped meanwhile."""
-    testers, ecus = make_hub(), make_hub()
-    steady = testers.session(at_tester(0)), ecus.session(at_ecu(0))
-    for session in steady:
-        session.start()
-    done = threading.Event()
-    echoed: list[bool] = []
-
-    def exchange() -> None:
-        turn = 0
-        while not done.is_set() or turn < 10:
-            payload = payload_of(0, turn & 0xFF, 200)
-            steady[0].send(payload)
-            echoed.append(steady[1].recv(block=True, timeout=PATIENCE) == payload)
-            turn += 1
-
-    exchanging = threading.Thread(target=exchange)
-    exchanging.start()
-    try:
-        for k in range(1, 41):
-            tester, ecu = testers.session(at_tester(k)), ecus.session(at_ecu(k))
-            tester.start()
-            ecu.start()
-            tester.send(payload_of(k, 0, 50))
-            assert ecu.recv(block=True, timeout=PATIENCE) == payload_of(k, 0, 50)
-            tester.stop()
-            ecu.stop()
-    finally:
-        done.set()
-        exchanging.join(PATIENCE)
-    assert len(echoed) >= 10
-    assert all(echoed)
+    comings_and_goings(make_hub(), make_hub(), visitors=40)
 
 
 def test_stopped_session_forgets_and_hears_nothing(make_hub: MakeHub, open_bus: OpenBus) -> None:
@@ -651,46 +569,4 @@ def test_two_hubs_that_talk(make_hub: MakeHub) -> None:
 
 def test_udsoncan_over_a_session(make_hub: MakeHub) -> None:
     pytest.importorskip("udsoncan")
-    from udsoncan.client import Client
-    from udsoncan.connections import PythonIsoTpConnection
-
-    testers, ecus = make_hub(), make_hub()
-    sessions = [testers.session(at_tester(k)) for k in range(2)]
-    servers = [ecus.session(at_ecu(k)) for k in range(2)]
-    for server in servers:
-        server.start()
-
-    def serve(server: isotp.HubSession, vin: bytes) -> None:
-        for _ in range(2):
-            request = server.recv(block=True, timeout=PATIENCE)
-            server.send(b"\x62" + bytes(request[1:3]) + vin)
-
-    import udsoncan
-
-    config = {
-        "data_identifiers": {0xF190: udsoncan.AsciiCodec(17)},
-        "request_timeout": PATIENCE,
-        "p2_timeout": PATIENCE,
-        "exception_on_negative_response": True,
-        "exception_on_invalid_response": True,
-        "exception_on_unexpected_response": True,
-    }
-    vins = ["WVWZZZ1JZXW000001", "WVWZZZ1JZXW000002"]
-    serving = [
-        threading.Thread(target=serve, args=(server, vin.encode()))
-        for server, vin in zip(servers, vins, strict=True)
-    ]
-    for thread in serving:
-        thread.start()
-    with ExitStack() as clients:
-        both = [
-            clients.enter_context(Client(PythonIsoTpConnection(session), config=config))
-            for session in sessions
-        ]
-        for _ in range(2):
-            for client, vin in zip(both, vins, strict=True):
-                values = client.read_data_by_identifier(0xF190).service_data.values
-                assert values[0xF190] == vin
-    for thread in serving:
-        thread.join(PATIENCE)
-    assert not any(session.started for session in sessions)
+    udsoncan_reads_vins(make_hub(), make_hub())

@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -196,6 +197,53 @@ def test_time_counts_from_the_arrival(native: Callable[..., tuple[Native, Wire]]
     ]
 
 
+def test_frames_behind_a_batch_are_in_time(native: Callable[..., tuple[Native, Wire]]) -> None:
+    """A callback holds the reader up beyond N_Cr: what was not read meanwhile is not missing yet."""
+    held_up = 0
+
+    def hold_up(error: isotp.IsoTpError) -> None:
+        nonlocal held_up
+        layer.errors.append(error)
+        held_up = 3600 * 10**9
+
+    layer, wire = native(params={"rx_consecutive_frame_timeout": 60_000}, error_handler=hold_up)
+    layer.clock = lambda: time.monotonic_ns() + held_up
+    wire.put("10 0A 00 01 02 03 04 05")
+    layer.read()
+    wire.put(CTS)
+    layer.read()
+    wire.put("21 06 07 08 09")
+    layer.drive()
+    layer.read()
+    assert layer.recv() == counted(10)
+    assert [type(error) for error in layer.errors] == [isotp.UnexpectedFlowControlError]
+
+
+def test_silence_is_judged_when_the_socket_was_found_empty(
+    native: Callable[..., tuple[Native, Wire]],
+) -> None:
+    layer, wire = native(params={"rx_consecutive_frame_timeout": 1})
+    wire.put("10 0A 00 01 02 03 04 05")
+    layer.read()
+    assert wire.take_data() == "30 08 00"
+    while not layer.errors:
+        assert layer.can.receive_for(layer, layer._plan_wait(10.0)) == 0
+        layer.drive()
+    assert [type(error) for error in layer.errors] == [isotp.ConsecutiveFrameTimeoutError]
+
+
+def test_last_read_of_a_stopped_layer_does_not_hold_time_up(
+    native: Callable[..., tuple[Native, Wire]],
+) -> None:
+    layer, wire = native(params={"rx_consecutive_frame_timeout": 1})
+    layer.stop()
+    layer.can.receive_for(layer, 0.0)
+    wire.put("10 0A 00 01 02 03 04 05")
+    while not layer.errors:
+        layer.process()
+    assert [type(error) for error in layer.errors] == [isotp.ConsecutiveFrameTimeoutError]
+
+
 def test_a_busy_layer_is_fed_by_its_inbox(native: Callable[..., tuple[Native, Wire]]) -> None:
     """Frames that come while another thread runs the machines are handled by that thread."""
     layer, wire = native()
@@ -259,14 +307,16 @@ def send_until_full(layer: Native) -> None:
 
 def test_a_full_queue_is_waited_for_n_as(bus: tuple[CanSocket, Wire]) -> None:
     """The socket takes no more: the message fails after N_As, and says why."""
-    layer = Native(bus[0], params={"blocking_send": True, "rx_flowcontrol_timeout": 60_000})
-    layer.port = SocketPort(bus[0], n_as=0.02)
+    params = {"blocking_send": True, "rx_flowcontrol_timeout": 60_000, "tx_frame_timeout": 20}
+    layer = Native(bus[0], params=params)
+    layer.port = SocketPort(bus[0])
     layer.start()
     try:
         with pytest.raises(isotp.BlockingSendFailure) as failed:
             send_until_full(layer)
-        assert isinstance(failed.value.__cause__, OSError)
-        assert "stayed full for N_As (0.02 s)" in str(failed.value.__cause__)
+        assert isinstance(failed.value.__cause__, isotp.TransmitTimeoutError)
+        assert "stayed full for 0.02 s" in str(failed.value.__cause__)
+        assert isinstance(failed.value.__cause__.__cause__, OSError)
     finally:
         layer.stop()
 

@@ -3,11 +3,14 @@
 import copy
 import functools
 import inspect
+import math
 import pickle
+import re
 import time
 
 import pytest
 
+import isotp
 from isotp.address import TargetAddressType
 from isotp.params import Params, UnknownParameterError
 
@@ -19,6 +22,8 @@ DEFAULTS = {
     "rx_flowcontrol_timeout": 1000,
     "rx_consecutive_frame_timeout": 1000,
     "tx_padding": None,
+    "tx_flow_control": True,
+    "tx_frame_timeout": 1000,
     "wftmax": 0,
     "tx_data_length": 8,
     "tx_data_min_length": None,
@@ -33,9 +38,16 @@ DEFAULTS = {
     "blocking_send": False,
     "logger_name": "isotp",
     "wait_func": time.sleep,
+    "busy_wait": 0.0002,
 }
 BYTES = ["stmin", "blocksize"]
-COUNTS = ["rx_flowcontrol_timeout", "rx_consecutive_frame_timeout", "wftmax", "max_frame_size"]
+COUNTS = [
+    "tx_frame_timeout",
+    "rx_flowcontrol_timeout",
+    "rx_consecutive_frame_timeout",
+    "wftmax",
+    "max_frame_size",
+]
 BOOLEANS = [
     "squash_stmin_requirement",
     "can_fd",
@@ -596,3 +608,40 @@ def test_a_subclass_may_have_attributes_of_its_own():
     params.set("stmin", 5)
     assert (params.note, params.stmin) == ("mine", 5)
     assert repr(params).endswith("Mine(stmin=5)")
+
+
+# --- STmin in seconds ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stmin"),
+    [
+        *((k / 10_000, 0xF0 + k) for k in range(1, 10)),
+        *((k / 1000, k) for k in range(0x80)),
+        (1e-9, 0xF1),
+        (0.00011, 0xF2),
+        (0.00091, 1),
+        (0.0011, 2),
+        (0.1, 100),
+    ],
+)
+def test_stmin_is_never_shorter_than_asked(seconds, stmin):
+    assert isotp.stmin_from_seconds(seconds) == stmin
+    assert isotp.stmin_to_seconds(stmin) >= seconds - 1e-12
+
+
+@pytest.mark.parametrize("stmin", [*range(0x80), *range(0xF1, 0xFA)])
+def test_stmin_there_and_back(stmin):
+    assert isotp.stmin_from_seconds(isotp.stmin_to_seconds(stmin)) == stmin
+
+
+@pytest.mark.parametrize("seconds", [-0.001, 0.128, math.nan, math.inf, "1", None, True])
+def test_seconds_that_are_no_stmin(seconds):
+    with pytest.raises(ValueError, match=re.escape(repr(seconds))):
+        isotp.stmin_from_seconds(seconds)
+
+
+@pytest.mark.parametrize("stmin", [0x80, 0xF0, 0xFA, 0xFF, -1, 256, 1.0, None])
+def test_bytes_that_are_no_stmin(stmin):
+    with pytest.raises(ValueError, match=re.escape(repr(stmin))):
+        isotp.stmin_to_seconds(stmin)

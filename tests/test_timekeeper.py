@@ -70,6 +70,24 @@ def test_far_future_keeps_nobody_waiting() -> None:
     assert done.wait(PATIENCE)
 
 
+def test_only_who_asks_for_it_keeps_the_processor_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread sleeps to shortly before; the rest is up to the sleeper, which is told the busy share."""
+    done = threading.Event()
+    waits: list[tuple[int, int]] = []
+
+    class FakeSleeper:
+        def wait(self, delay_ns: int, busy_ns: int) -> None:
+            waits.append((delay_ns, busy_ns))
+
+    monkeypatch.setattr(_timekeeper._timekeeper, "_sleeper", FakeSleeper())
+    when = monotonic_ns() + 5 * MS
+    _timekeeper.call_at(when, lambda: None, 7)
+    _timekeeper.call_at(when, done.set)
+    assert done.wait(PATIENCE)
+    assert [busy for _, busy in waits] == [7, 0]
+    assert all(delay <= _timekeeper._ASLEEP_NS for delay, _ in waits)
+
+
 def test_action_that_asks_for_another() -> None:
     done: queue.Queue[int] = queue.Queue()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from isotp import address, can_message, errors, protocol, tools, tpsock
 from isotp._bulk import Reassembler
+from isotp._encode import encode
 from isotp._installation import warn_of_shared_folder
 from isotp._messages import Messages
 from isotp._records import Record, Records, record_dtype
@@ -17,6 +18,7 @@ from isotp.discovery import Discovery, FoundSession, LineEvidence, discover
 from isotp.errors import *
 from isotp.hub import Hub, HubSession
 from isotp.message import Direction, Message, MessageStatus
+from isotp.params import stmin_from_seconds, stmin_to_seconds
 from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, TransportLayerLogic
 from isotp.socketcan import SocketCanStack
 from isotp.tpsock import socket
@@ -54,7 +56,10 @@ __all__ = [
     "TransportLayer",
     "TransportLayerLogic",
     "discover",
+    "encode",
     "record_dtype",
     "socket",
+    "stmin_from_seconds",
+    "stmin_to_seconds",
     *errors.__all__,
 ]

@@ -306,21 +306,31 @@ cdef bint add_data(Machine *machine, const uint8_t *data, uint64_t size) noexcep
     return True
 
 
+cdef RowChunk *next_chunk(Machine *machine) noexcept nogil:
+    """The chunk behind the last one, kept from an earlier table or new. NULL: no memory."""
+    cdef RowChunk *chunk = machine.first_chunk if machine.last_chunk == NULL else machine.last_chunk.next
+    if chunk == NULL:
+        chunk = <RowChunk *>malloc(sizeof(RowChunk))
+        if chunk == NULL:
+            return NULL
+        chunk.next = NULL
+        chunk.count = 0
+        if machine.last_chunk == NULL:
+            machine.first_chunk = chunk
+        else:
+            machine.last_chunk.next = chunk
+    machine.last_chunk = chunk
+    return chunk
+
+
 cdef Row *add_row(Machine *machine, Lane *lane, StatusCode status, int64_t start, int64_t end) noexcept nogil:
     """A row whose payload was just added; its length, frames and target type are the caller's. NULL: no memory."""
     cdef RowChunk *chunk = machine.last_chunk
     cdef Row *row
     if chunk == NULL or chunk.count == ROWS_IN_CHUNK:
-        chunk = <RowChunk *>malloc(sizeof(RowChunk))
+        chunk = next_chunk(machine)
         if chunk == NULL:
             return NULL
-        chunk.count = 0
-        chunk.next = NULL
-        if machine.last_chunk == NULL:
-            machine.first_chunk = chunk
-        else:
-            machine.last_chunk.next = chunk
-        machine.last_chunk = chunk
     row = &chunk.rows[chunk.count]
     chunk.count += 1
     row.start = start
@@ -527,6 +537,7 @@ cdef inline Py_ssize_t receive_run(
     rx.rx_dl = lane.rx.rx_dl
     rx.size = lane.rx.size
     rx.got = lane.rx.got
+    rx.taken = 0
     rx.buffer = lane.rx.buffer
     rx.capacity = lane.rx.capacity
     rx.deadline = lane.rx.deadline
@@ -697,8 +708,12 @@ cdef class Reassembler:
 
     def __dealloc__(self):
         cdef Py_ssize_t k
-        self._drop_rows()
-        free(self.machine.first_chunk)
+        cdef RowChunk *chunk
+        while self.machine.first_chunk != NULL:
+            chunk = self.machine.first_chunk
+            self.machine.first_chunk = chunk.next
+            free(chunk)
+        free(self.machine.data)
         for k in range(self.machine.lane_count):
             receiver_free(&self.machine.lanes[k].rx)
         free(self.machine.lanes)
@@ -706,15 +721,12 @@ cdef class Reassembler:
         free(self.machine.filters)
 
     cdef void _drop_rows(self) noexcept:
-        """Forget rows that did not become a table; one chunk is kept."""
-        cdef RowChunk *chunk
-        while self.machine.first_chunk != NULL and self.machine.first_chunk.next != NULL:
-            chunk = self.machine.first_chunk.next
-            self.machine.first_chunk.next = chunk.next
-            free(chunk)
-        if self.machine.first_chunk != NULL:
-            self.machine.first_chunk.count = 0
-        self.machine.last_chunk = self.machine.first_chunk
+        """Forget rows that did not become a table."""
+        cdef RowChunk *chunk = self.machine.first_chunk
+        while chunk != NULL:
+            chunk.count = 0
+            chunk = chunk.next
+        self.machine.last_chunk = NULL
         free(self.machine.data)
         self.machine.data = NULL
         self.machine.data_size = 0

@@ -1,4 +1,4 @@
-/* The monotonic clock of the drivers, in nanoseconds. The protocol itself never reads it. */
+/* The monotonic clock of the drivers, in nanoseconds, and how to sleep by it. The protocol itself never reads it. */
 #ifndef ISOTP_CLOCK_H
 #define ISOTP_CLOCK_H
 #include <stdint.h>
@@ -16,6 +16,25 @@ static int64_t isotp_monotonic_ns(void) {
     return (ticks.QuadPart / frequency.QuadPart) * 1000000000LL
          + (ticks.QuadPart % frequency.QuadPart) * 1000000000LL / frequency.QuadPart;
 }
+#ifndef CREATE_WAITABLE_TIMER_HIGH_RESOLUTION /* older SDKs do not name it */
+#define CREATE_WAITABLE_TIMER_HIGH_RESOLUTION 0x00000002
+#endif
+/* Sleep to about `when`; may end early, and late by what the system takes to wake a thread. */
+static inline void isotp_sleep_until(int64_t when) {
+    /* Since Windows 10 1803. The timers before it, as Sleep(), tick with the system: up to 16 ms late. */
+    HANDLE timer = CreateWaitableTimerExW(NULL, NULL, CREATE_WAITABLE_TIMER_HIGH_RESOLUTION, TIMER_ALL_ACCESS);
+    int64_t remaining = when - isotp_monotonic_ns();
+    LARGE_INTEGER due;
+    if (timer == NULL) timer = CreateWaitableTimerExW(NULL, NULL, 0, TIMER_ALL_ACCESS);
+    due.QuadPart = -(remaining / 100); /* negative: from now on, in units of 100 ns */
+    if (timer != NULL && due.QuadPart < 0 && SetWaitableTimer(timer, &due, 0, NULL, NULL, FALSE))
+        WaitForSingleObject(timer, INFINITE);
+    else if (remaining > 0)
+        Sleep((DWORD)(remaining / 1000000)); /* for less than a millisecond: gives way to other threads */
+    if (timer != NULL) CloseHandle(timer);
+}
+/* Wake the calling thread as close to its time-outs as the system can. */
+static inline void isotp_sharpen_timers(void) {}
 #else
 #include <time.h>
 static inline int64_t isotp_monotonic_ns(void) {
@@ -23,5 +42,66 @@ static inline int64_t isotp_monotonic_ns(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000LL + now.tv_nsec;
 }
+#if defined(__APPLE__)
+#include <mach/mach_time.h>
+static inline void isotp_sleep_until(int64_t when) {
+    static mach_timebase_info_data_t base; /* ticks * numer / denom = nanoseconds */
+    int64_t remaining = when - isotp_monotonic_ns();
+    if (base.denom == 0) mach_timebase_info(&base);
+    /* CLOCK_MONOTONIC counts on while the machine sleeps, mach_absolute_time() does not: only their rates agree. */
+    if (remaining > 0) mach_wait_until(mach_absolute_time() + (uint64_t)remaining * base.denom / base.numer);
+}
+static inline void isotp_sharpen_timers(void) {}
+#elif defined(__linux__)
+#include <sys/prctl.h>
+static inline void isotp_sleep_until(int64_t when) {
+    struct timespec until = {(time_t)(when / 1000000000LL), (long)(when % 1000000000LL)};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL); /* a signal ends it early */
+}
+static inline void isotp_sharpen_timers(void) {
+    /* The kernel delays the time-outs of a thread by up to 50 us, to wake several at once; 1 is the least. */
+    prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+}
+#else
+static inline void isotp_sleep_until(int64_t when) {
+    int64_t remaining = when - isotp_monotonic_ns();
+    struct timespec pause = {(time_t)(remaining / 1000000000LL), (long)(remaining % 1000000000LL)};
+    if (remaining > 0) nanosleep(&pause, NULL);
+}
+static inline void isotp_sharpen_timers(void) {}
 #endif
+#endif
+
+#if defined(__x86_64__) || defined(_M_X64) || defined(__i386__) || defined(_M_IX86)
+#include <emmintrin.h>
+#define isotp_relax() _mm_pause()
+#elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+#define isotp_relax() __asm__ __volatile__("yield")
+#else
+#define isotp_relax() ((void)0)
+#endif
+
+/* Wait until `when`, not less: asleep first, then busily for as long as sleeping has been late, but `busy` at the most.
+   `late` is the estimate of that lateness, kept from call to call. Without `busy` the wait ends with the sleep.
+   All in ns. */
+static inline void isotp_wait_until(int64_t when, int64_t busy, int64_t *late) {
+    int64_t now = isotp_monotonic_ns();
+    while (now < when) {
+        int64_t share = *late < busy ? *late : busy;
+        if (when - now > share) {
+            int64_t waking = when - share;
+            int64_t missed;
+            isotp_sleep_until(waking);
+            now = isotp_monotonic_ns();
+            if (now < waking) continue;
+            if (busy == 0) break;
+            /* Up by half of what it lacks, down by little: about one sleep in ten is later than the estimate. */
+            missed = now - waking < busy ? now - waking : busy;
+            *late += missed > *late ? (missed - *late + 1) / 2 : (missed - *late) / 16;
+        } else {
+            isotp_relax();
+            now = isotp_monotonic_ns();
+        }
+    }
+}
 #endif

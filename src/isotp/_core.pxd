@@ -30,27 +30,41 @@ cdef class RateLimiter:
     cdef readonly object mean_bitrate
     cdef readonly object window_size_sec
 
+    @cython.final
+    cdef uint64_t _allowed(self, int64_t now) noexcept
+
+    @cython.final
+    cdef void _count(self, int64_t now, double sent_bytes) noexcept
+
+    @cython.final
+    cdef int64_t _not_before(self, uint64_t size) noexcept
+
 
 @cython.final
 cdef class MessageQueue:
     cdef object items              # collections.deque
     cdef object append             # its methods, looked up once
     cdef object take
-    cdef int waiting               # threads, counted while they hold `arrival`
+    cdef public object on_arrival  # called without arguments after an item came in, or None
+    cdef int waiting               # threads
     cdef object arrival            # threading.Condition of those who wait
 
     cdef int push(self, object item) except -1
     cdef object pop(self)
+    cdef int _count_waiting(self, int more) except -1
 
 
 cdef class SendRequest:
     cdef object source             # bytes, or an iterator
-    cdef bint streams              # source is an iterator
+    cdef bint streams              # source is no bytes: an iterator, or read() of a file
+    cdef bint reads
+    cdef bytes block               # of a file: what is being sent
     cdef uint64_t size
     cdef uint64_t taken            # bytes that went out
     cdef bint functional
     cdef bint done
     cdef object event
+    cdef object on_done            # called with the request when it is done, or None
     cdef readonly object success   # None until done
     cdef readonly object failure   # exception that ended the request, or None
 
@@ -70,8 +84,10 @@ cdef class ProcessStats:
 
 # Where an engine sends frames in C.
 cdef class FramePort:
+    cdef int waiting               # frames that were put and not sent
     cdef int put(self, const Frame *frame) except -1
     cdef int flush(self) except -1
+    cdef object refusal(self)
 
 
 cdef class Engine:
@@ -86,10 +102,15 @@ cdef class Engine:
     cdef public object txfn
     cdef public object error_handler
     cdef public object post_send_callback
+    cdef public object on_message
+    cdef public object receive_into
+    cdef public object courier     # callable(function, *arguments) that calls on_message and error_handler, or None
     cdef object _logger
     cdef dict logger_levels        # the logger's own cache of isEnabledFor()
     cdef object _params
     cdef bint stale                # the flattened parameters are older than the Params
+    cdef uint64_t flattenings      # begun so far ...
+    cdef uint64_t flattened        # ... and the one that is in force
     cdef bint default_functional
     cdef bint blocking_send
     cdef object _address
@@ -97,6 +118,10 @@ cdef class Engine:
     cdef object is_for_me          # by this method, else None
     cdef AddressFilter[MAX_FURTHER_ADDRESSES] further      # received as well
     cdef int further_count
+    cdef tuple further_addresses
+    cdef int matched               # which of them the frame at hand came in on; -1: the layer's own
+    cdef object target             # of receive_into, for the message being received
+    cdef object write              # callable(bytes) that fills it
     cdef readonly MessageQueue rx_queue
     cdef readonly MessageQueue tx_queue
     cdef readonly RateLimiter rate_limiter
@@ -107,6 +132,10 @@ cdef class Engine:
     cdef int64_t now
     cdef bint logs_frames
     cdef int burst_limit           # frames sent before reception has a turn
+    cdef public bint shares_thread  # the driver's thread has other work: it is left after each burst
+    cdef int64_t no_room_since     # the bus refuses frames since then, else NEVER
+    cdef int64_t retry_ns          # nothing is sent before, or NEVER
+    cdef uint32_t refused_epoch    # the message that was active when this was planned
     cdef int received
     cdef int processed
     cdef int sent
@@ -115,12 +144,14 @@ cdef class Engine:
     cdef bint again
     cdef unsigned long owner       # the thread that runs the machines while busy
     cdef unsigned long reader      # the thread that calls rxfn, if the layer was started
+    cdef bint has_read             # the reader has looked for a frame, and need not do so at once
     cdef bint driven               # frames come by feed(), process() is not for the user
     cdef readonly MessageQueue inbox
     cdef public FramePort port     # where frames go without becoming CanMessages, or None
     cdef const Frame *batch        # frames of a native driver, read before the inbox
     cdef const int64_t *arrivals   # when they arrived
     cdef int batch_left
+    cdef int64_t heard_ns          # until when all frames were given by a native driver; NEVER: no limit
     cdef int64_t wake_ns           # when the driver will look at the deadline again
     cdef object waker              # callable(deadline_ns) of the driver, for an earlier one
     cdef object guard              # callable(deadline_ns) of the driver, for one that it may miss
@@ -142,7 +173,16 @@ cdef class Engine:
     cdef bint _leave(self) noexcept
 
     @cython.final
-    cdef void _exit(self) noexcept
+    cdef bint _exit(self) noexcept
+
+    @cython.final
+    cdef int _exit_polled(self) except -1
+
+    @cython.final
+    cdef bint _is_mine(self) noexcept
+
+    @cython.final
+    cdef int _tell_deadline(self) except -1
 
     cpdef drive(self)
 
@@ -153,13 +193,22 @@ cdef class Engine:
     cdef int64_t _earliest_frame(self) noexcept
 
     @cython.final
+    cdef SendRequest _request(self, object data, object target_address_type)
+
+    @cython.final
+    cdef int _enqueue(self, SendRequest request) except -1
+
+    @cython.final
     cdef ProcessStats _run(self, object rx_timeout, bint do_rx, bint do_tx)
 
     @cython.final
     cdef int _begin_pass(self) except -1
 
     @cython.final
-    cdef int _expire(self, bint do_rx, bint do_tx) except -1
+    cdef int _expire(self, int64_t until, bint do_rx, bint do_tx) except -1
+
+    @cython.final
+    cdef int _run_out(self, int64_t until, bint do_rx, bint do_tx) except -1
 
     @cython.final
     cdef int _receive_pass(self, object rx_timeout, bint do_tx) except -1
@@ -177,7 +226,8 @@ cdef class Engine:
     cdef int _prefix_if_further(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -2
 
     @cython.final
-    cdef int feed_frames(self, const Frame *frames, const int64_t *arrivals, int count) except -1
+    cdef int feed_frames(
+        self, const Frame *frames, const int64_t *arrivals, int count, int64_t heard_ns) except -1
 
     @cython.final
     cdef int _drive_entered(self) except -1
@@ -186,13 +236,37 @@ cdef class Engine:
     cdef int _save_batch(self) except -1
 
     @cython.final
-    cdef int _report_reception(self, bint gave_up) except -1
+    cdef int _open_target(self) except -1
+
+    @cython.final
+    cdef int _fill_target(self) except -1
+
+    @cython.final
+    cdef object _finish_target(self, object rest)
+
+    @cython.final
+    cdef int _hand_over(self, object payload) except -1
+
+    @cython.final
+    cdef int _report_reception(self, bint gave_up, object broken) except -1
 
     @cython.final
     cdef int _transmit_pass(self, bint do_rx) except -1
 
     @cython.final
     cdef int _send_flow_control(self) except -1
+
+    @cython.final
+    cdef bint _has_room_again(self) except -1
+
+    @cython.final
+    cdef bint _flush_or_fail(self) except -1
+
+    @cython.final
+    cdef bint _flush_port(self) except -1
+
+    @cython.final
+    cdef int _wait_for_room(self, object refusal) except -1
 
     @cython.final
     cdef int _transmit_frames(self, bint do_rx) except -1
@@ -205,10 +279,16 @@ cdef class Engine:
     cdef int _put(self, CanMessage message) except -1
 
     @cython.final
-    cdef int _put_natively(self, const Frame *frame, bint flush) except -1
+    cdef bint _put_natively(self, const Frame *frame, bint flush) except -1
 
     @cython.final
-    cdef int _fail_with_current_exception(self, SendRequest request, uint32_t epoch) except -1
+    cdef int _put_again(self) except -1
+
+    @cython.final
+    cdef int _retry_or_fail(self, SendRequest request, uint32_t epoch) except -1
+
+    @cython.final
+    cdef bint _fail_with(self, SendRequest request, uint32_t epoch, object error) except -1
 
     @cython.final
     cdef bint _begin_next(self) except -1
@@ -217,10 +297,13 @@ cdef class Engine:
     cdef bint _fill_stage(self, SendRequest request) except -1
 
     @cython.final
+    cdef bint _fill_block(self, SendRequest request, uint64_t have, uint64_t wanted) except -1
+
+    @cython.final
     cdef int _stop_active(self, SendRequest request, uint32_t epoch, object error) except -1
 
     @cython.final
-    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error, object cause) except -1
+    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error) except -1
 
     @cython.final
     cdef int _fail_active(self) except -1

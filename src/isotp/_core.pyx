@@ -32,6 +32,8 @@ include "_protocol.pxi"
 
 cdef extern from "_clock.h":
     int64_t isotp_monotonic_ns() noexcept nogil
+    void isotp_sharpen_timers() noexcept nogil
+    void isotp_wait_until(int64_t when, int64_t busy, int64_t *late) noexcept nogil
 
 
 cdef extern from *:
@@ -60,8 +62,10 @@ cdef enum:
     INLINE = 1                     # Frame.res0 of a CanMessage: its data is in the frame itself
     NO_CAN_ID = 0x7FFFFFFF         # never the identifier of a frame
     FRAMES_PER_CLOCK_READ = 64     # also the longest burst before reception gets its turn
+    READ_AT_ONCE = 65536           # bytes of a file that is sent
 
 cdef int64_t LONGEST_WAIT_NS = <int64_t>1 << 61    # sums of two such times still fit
+cdef int64_t PAUSE_WITHOUT_ROOM_NS = 500_000       # before a refused frame is given again
 
 cdef object LOG_DEBUG = logging.DEBUG
 cdef object NO_TIMEOUT = 0.0
@@ -142,6 +146,29 @@ cdef object make_error(OutcomeCode code, const Outcome *outcome):
 cpdef int64_t monotonic_ns() noexcept:
     """The clock of every layer: monotonic, in nanoseconds."""
     return isotp_monotonic_ns()
+
+
+def sharpen_timers():
+    """Wake the calling thread as close to its time-outs as the system can (Linux)."""
+    isotp_sharpen_timers()
+
+
+@cython.final
+cdef class Sleeper:
+    """Sleeper()\n--\n\n
+    Waits without the GIL, and never less than asked; learns how late the system wakes a thread that sleeps."""
+
+    cdef int64_t late_ns
+
+    def __cinit__(self):
+        self.late_ns = 100_000
+
+    def wait(self, int64_t delay_ns, int64_t busy_ns):
+        """Wait for `delay_ns`, at the most the last `busy_ns` of it not asleep. Less than 0: no time at all."""
+        cdef int64_t late_ns = self.late_ns
+        with nogil:
+            isotp_wait_until(isotp_monotonic_ns() + delay_ns, busy_ns, &late_ns)
+        self.late_ns = late_ns
 
 
 def nearest_can_fd_size(size):
@@ -234,10 +261,12 @@ cdef class CanMessage:
     @property
     def data(self):
         """Payload; `bytes` on frames that a layer sends."""
-        if self.frame.res0 & INLINE:
-            self.held = PyBytes_FromStringAndSize(<char *>self.frame.data, self.frame.len)
-            self.frame.res0 = 0
-        return self.held
+        with cython.critical_section(self):
+            if self.frame.res0 & INLINE:
+                self.held = PyBytes_FromStringAndSize(<char *>self.frame.data, self.frame.len)
+                self.frame.res0 = 0
+            data = self.held
+        return data
 
     @data.setter
     def data(self, value):
@@ -477,21 +506,54 @@ cdef class RateLimiter:
 
     def reset(self):
         """Forget what was sent."""
+        cdef double mean_bitrate
+        cdef double window_size_sec
         if self.can_be_enabled():
-            rate_window_init(&self.window, self.mean_bitrate, self.window_size_sec)
+            mean_bitrate = self.mean_bitrate
+            window_size_sec = self.window_size_sec
+            with cython.critical_section(self):
+                rate_window_init(&self.window, mean_bitrate, window_size_sec)
 
     def update(self):
         """Forget what left the window by now."""
-        rate_forget(&self.window, isotp_monotonic_ns())
+        self._allowed(isotp_monotonic_ns())
 
     def allowed_bytes(self):
         """Bytes that may be sent now; 0xFFFFFFFF while disabled."""
-        return rate_allowed_bytes(&self.window) if self.is_enabled else 0xFFFFFFFF
+        cdef uint64_t allowed
+        if not self.is_enabled:
+            return 0xFFFFFFFF
+        with cython.critical_section(self):
+            allowed = rate_allowed_bytes(&self.window)
+        return allowed
 
     def inform_byte_sent(self, double datalen):
         """Count `datalen` bytes as sent now."""
         if self.is_enabled:
-            rate_count(&self.window, isotp_monotonic_ns(), datalen)
+            self._count(isotp_monotonic_ns(), datalen)
+
+    @cython.final
+    cdef uint64_t _allowed(self, int64_t now) noexcept:
+        """Bytes that may be sent at `now`."""
+        cdef uint64_t allowed
+        with cython.critical_section(self):
+            rate_forget(&self.window, now)
+            allowed = rate_allowed_bytes(&self.window)
+        return allowed
+
+    @cython.final
+    cdef void _count(self, int64_t now, double sent_bytes) noexcept:
+        with cython.critical_section(self):
+            rate_count(&self.window, now, sent_bytes)
+
+    @cython.final
+    cdef int64_t _not_before(self, uint64_t size) noexcept:
+        """When `size` bytes may be sent, as far as known now; 0 if they may be sent already."""
+        cdef int64_t when = 0
+        with cython.critical_section(self):
+            if self.window.count > 0 and size > rate_allowed_bytes(&self.window):
+                when = rate_next_change(&self.window)
+        return when
 
 
 # ---------------------------------------------------------------- queues
@@ -508,10 +570,21 @@ cdef class MessageQueue:
         self.arrival = threading.Condition()
 
     cdef int push(self, object item) except -1:
+        cdef bint is_awaited
         self.append(item)
-        if self.waiting > 0:
+        if self.on_arrival is not None:
+            self.on_arrival()
+        # After the item is there: whoever counts itself later sees it.
+        with cython.critical_section(self):
+            is_awaited = self.waiting > 0
+        if is_awaited:
             with self.arrival:
                 self.arrival.notify()
+        return 0
+
+    cdef int _count_waiting(self, int more) except -1:
+        with cython.critical_section(self):
+            self.waiting += more
         return 0
 
     cdef object pop(self):
@@ -548,7 +621,7 @@ cdef class MessageQueue:
             raise ValueError(f"timeout must not be negative: {timeout!r}")
         deadline = None if timeout is None else time.monotonic() + timeout
         with self.arrival:
-            self.waiting += 1
+            self._count_waiting(1)
             try:
                 while True:
                     item = self.pop()
@@ -559,7 +632,7 @@ cdef class MessageQueue:
                         raise queue.Empty
                     self.arrival.wait(remaining)
             finally:
-                self.waiting -= 1
+                self._count_waiting(-1)
 
     def get_nowait(self):
         """Take the oldest item.
@@ -619,12 +692,25 @@ cdef object as_payload(object data):
     return bytes(payload)
 
 
+cdef uint64_t rest_of_file(object file) except? 0xFFFFFFFFFFFFFFFF:
+    """Bytes from the position of a binary file to its end."""
+    try:
+        position = file.tell()
+        size = file.seek(0, 2) - position
+        file.seek(position)
+    except OSError as error:
+        raise ValueError(f"size of {file!r} is not known: give (file, size)") from error
+    if not 0 <= size <= 0xFFFFFFFF:
+        raise ValueError(f"{size} bytes to send from {file!r}: must be 0 to 2^32-1")
+    return size
+
+
 @cython.freelist(16)
 cdef class SendRequest:
     """SendRequest(data, target_address_type=0)\n--\n\n
     A message on its way out: what it is, and how it ended.
 
-    :param data: payload, or `(generator, size)`.
+    :param data: payload, a binary file, `(generator, size)` or `(file, size)`.
     :param target_address_type: physical or functional.
     :raises ValueError: if this can not be sent.
     """
@@ -635,22 +721,31 @@ cdef class SendRequest:
     @cython.final
     cdef int _set(self, object data, bint functional) except -1:
         self.functional = functional
-        if isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "__next__"):
-            self.source, size = data
+        size = None
+        if (isinstance(data, tuple) and len(data) == 2
+                and (hasattr(data[0], "__next__") or hasattr(data[0], "readinto"))):
+            data, size = data
             if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= 0xFFFFFFFF:
                 raise ValueError(f"size of a generated payload must be an int of 0 to 2^32-1, not {size!r}")
+        if hasattr(data, "readinto"):
+            self.reads = True
+            self.size = rest_of_file(data) if size is None else size
+            self.source = data.read
+        elif size is not None:
             self.size = size
-            self.streams = True
+            self.source = data
+        else:
+            self.source = as_payload(data)
+            self.size = <uint64_t>PyBytes_GET_SIZE(self.source)
+            if self.size > 0xFFFFFFFF:
+                raise ValueError(f"payload of {self.size} bytes: FF_DL ends at 2^32-1")
             return 0
-        self.source = as_payload(data)
-        self.size = <uint64_t>PyBytes_GET_SIZE(self.source)
-        if self.size > 0xFFFFFFFF:
-            raise ValueError(f"payload of {self.size} bytes: FF_DL ends at 2^32-1")
+        self.streams = True
         return 0
 
     @property
     def generator(self):
-        """The iterator that the payload comes from."""
+        """The iterator that the payload comes from; of a file, its read method."""
         return self.source if self.streams else iter(self.source)
 
     @property
@@ -690,10 +785,12 @@ cdef class SendRequest:
         with cython.critical_section(self):
             self.done = True
             self.success = success
-            self.failure = failure
             event = self.event
+            self.failure = failure     # last: the end of the one before may run Python code
         if event is not None:
             event.set()
+        if self.on_done is not None:
+            self.on_done(self)
         return 0
 
     def __repr__(self):
@@ -736,16 +833,27 @@ cdef class ProcessStats:
 # ---------------------------------------------------------------- the engine
 
 
+class TryAgain(Exception):
+    """What txfn raises if the bus has no room for the frame just now: the layer gives it again a little later.
+
+    After N_As (ISO 15765-2, 9.8.1) it gives up: TransmitTimeoutError, from the `__cause__` of this one.
+    """
+
+
 cdef class FramePort:
-    """Sends frames for an engine in C: see _socketcan.pyx. Both methods raise OSError."""
+    """Sends frames for an engine in C: see _socketcan.pyx. put() and flush() raise OSError."""
 
     cdef int put(self, const Frame *frame) except -1:
         """Take one frame, which may wait for flush()."""
         raise NotImplementedError(f"{type(self).__name__}.put")
 
     cdef int flush(self) except -1:
-        """Send the frames that wait. After an error they are dropped."""
+        """Send the frames that wait, as far as there is room; the others wait on. After an error they are dropped."""
         raise NotImplementedError(f"{type(self).__name__}.flush")
+
+    cdef object refusal(self):
+        """What the bus said to the frames that wait."""
+        raise NotImplementedError(f"{type(self).__name__}.refusal")
 
 
 cdef inline uint32_t flagged_id(uint32_t arbitration_id, bint is_extended_id) noexcept:
@@ -773,14 +881,27 @@ cdef class Watchers:
     """The engines that use some Params: told when they change, so that each can flatten them anew."""
 
     cdef readonly object engines
+    cdef object changing           # threading.RLock: a set must not grow while it is gone through
 
     def __cinit__(self):
         self.engines = weakref.WeakSet()
+        self.changing = threading.RLock()
+
+    def add(self, engine):
+        """Tell this engine too."""
+        with self.changing:
+            self.engines.add(engine)
+
+    def discard(self, engine):
+        """Tell this engine no more."""
+        with self.changing:
+            self.engines.discard(engine)
 
     def __call__(self):
         cdef Engine engine
-        for engine in self.engines:
-            engine.stale = True
+        with self.changing:
+            for engine in self.engines:
+                engine.stale = True
 
 
 cdef int require_both_directions(object address) except -1:
@@ -825,6 +946,31 @@ cdef bint takes_frames_by_filter(object address):
     return type(address).is_for_me is Address.is_for_me
 
 
+@cython.final
+cdef class BufferWriter:
+    """Called with bytes: puts them into a writable buffer, one after the other."""
+
+    cdef object view
+    cdef Py_ssize_t filled
+
+    def __call__(self, bytes chunk):
+        self.view[self.filled:self.filled + len(chunk)] = chunk
+        self.filled += len(chunk)
+
+
+cdef object writer_to(object target, uint64_t size):
+    """What fills a target of receive_into: itself, if it can be called with bytes."""
+    cdef BufferWriter writer
+    if callable(target):
+        return target
+    view = memoryview(target).cast("B")
+    if view.readonly or <uint64_t>view.nbytes < size:
+        raise ValueError(f"a message of {size} bytes needs a writable buffer of that size, not {target!r}")
+    writer = BufferWriter.__new__(BufferWriter)
+    writer.view = view
+    return writer
+
+
 cdef class Engine:
     """Runs the two state machines of one session: frames from rxfn, frames to txfn, messages in queues.
 
@@ -843,7 +989,12 @@ cdef class Engine:
         self.rate_limiter = RateLimiter.__new__(RateLimiter)
         self.logger = logging.getLogger("isotp")
         self.wake_ns = NEVER
+        self.heard_ns = NEVER
+        self.no_room_since = NEVER
+        self.retry_ns = NEVER
         self.burst_limit = FRAMES_PER_CLOCK_READ
+        self.further_addresses = ()
+        self.matched = -1
         self.stale = True
 
     def __dealloc__(self):
@@ -894,10 +1045,10 @@ cdef class Engine:
     @params.setter
     def params(self, params):
         if self._params is not None:
-            self._params._on_change.engines.discard(self)
+            self._params._on_change.discard(self)
         if not isinstance(params._on_change, Watchers):
             params._on_change = Watchers()
-        params._on_change.engines.add(self)
+        params._on_change.add(self)
         self._params = params
         self.stale = True
 
@@ -905,10 +1056,16 @@ cdef class Engine:
     cdef int _flatten(self) except -1:
         """Read the Params into the C struct that the protocol works with."""
         cdef Config config
+        cdef bint default_functional
+        cdef bint blocking_send
+        cdef uint64_t turn
         params = self._params
         if params is None:
             raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called")
-        self.stale = False
+        with cython.critical_section(self):
+            self.stale = False
+            self.flattenings += 1
+            turn = self.flattenings
         memset(&config, 0, sizeof(Config))
         try:
             config.tx_dl = params.tx_data_length
@@ -919,17 +1076,19 @@ cdef class Engine:
             config.blocksize = params.blocksize
             config.stmin = params.stmin
             config.listen = params.listen_mode
+            config.awaits_fc = params.tx_flow_control
             override = params.effective_override_stmin
             config.overrides_stmin = override is not None
             if override is not None:
                 config.override_stmin_ns = math.ceil(min(override * 1e9, <double>LONGEST_WAIT_NS))
             config.wftmax = min(params.wftmax, 0xFFFFFFFF)
             config.max_frame_size = min(params.max_frame_size, 0xFFFFFFFF)
+            config.n_as_ns = min(int(params.tx_frame_timeout * 1_000_000), LONGEST_WAIT_NS)
             config.n_bs_ns = min(int(params.rx_flowcontrol_timeout * 1_000_000), LONGEST_WAIT_NS)
             config.n_cr_ns = min(int(params.rx_consecutive_frame_timeout * 1_000_000), LONGEST_WAIT_NS)
-            self.default_functional = (
+            default_functional = (
                 TargetAddressType(params.default_target_address_type) == TargetAddressType.Functional)
-            self.blocking_send = params.blocking_send
+            blocking_send = params.blocking_send
             if (config.tx_dl < CAN_DLEN_CLASSIC or config.tx_dl > CAN_DLEN_MAX
                     or FD_LENGTH[config.tx_dl] != config.tx_dl or config.min_length > config.tx_dl):
                 raise ValueError("tx_data_length and tx_data_min_length must be CAN frame lengths that fit")
@@ -937,7 +1096,13 @@ cdef class Engine:
             self.stale = True
             raise ValueError(f"parameters were assigned values that they can not have: {params!r}: {error}") from error
         with cython.critical_section(self):
+            # Reading Params lets other threads in: what one of them read later is not to be undone.
+            if turn < self.flattened:
+                return 0
+            self.flattened = turn
             self.config = config
+            self.default_functional = default_functional
+            self.blocking_send = blocking_send
             if config.listen and self.rx.due != FS_NONE:
                 flow_control_sent(&self.rx, &self.config, self.now)
             choose_first_frame(&self.tx, &self.config, &self.filter)
@@ -975,12 +1140,14 @@ cdef class Engine:
         new = flatten_address(address)
         asks_address = not takes_frames_by_filter(address)
         is_for_me = address.is_for_me if asks_address else None
+        before = self._address, self.is_for_me     # die after the step: their end may run Python code
         with cython.critical_section(self):
             self.filter = new
             choose_first_frame(&self.tx, &self.config, &self.filter)
             self._address = address
             self.asks_address = asks_address
             self.is_for_me = is_for_me
+        del before
 
     def receive_also(self, addresses):
         """Receive on these addresses too, as an ECU does on its functional one; answers go by the layer's own.
@@ -988,6 +1155,7 @@ cdef class Engine:
         :param addresses: up to 8 `isotp.Address`; their receiving side counts. They replace those of earlier calls.
         :raises ValueError: if there are too many, or one is no address, or one with rules of its own.
         """
+        cdef AddressFilter[MAX_FURTHER_ADDRESSES] further
         cdef int count = 0
         addresses = tuple(addresses)
         if len(addresses) > MAX_FURTHER_ADDRESSES:
@@ -996,12 +1164,12 @@ cdef class Engine:
         for address in addresses:
             if not isinstance(address, AbstractAddress) or not takes_frames_by_filter(address):
                 raise ValueError(f"further addresses must be plain isotp.Address objects, not {address!r}")
-        with cython.critical_section(self):
-            self.further_count = 0
         for address in addresses:
-            self.further[count] = flatten_receiving(address)
+            further[count] = flatten_receiving(address)
             count += 1
         with cython.critical_section(self):
+            memcpy(self.further, further, <size_t>count * sizeof(AddressFilter))
+            self.further_addresses = addresses
             self.further_count = count
 
     # ------------------------------------------------ sending and receiving messages
@@ -1009,8 +1177,9 @@ cdef class Engine:
     def send(self, data, target_address_type=None, send_timeout=None):
         """Queue a message.
 
-        :param data: bytes, bytearray, memoryview, an iterable of byte values, or `(generator, size)`, which is
-            consumed frame by frame. 1 to 2^32-1 bytes; an empty message is done at once, with nothing sent.
+        :param data: bytes, bytearray, memoryview, an iterable of byte values; `(generator, size)`, which is
+            consumed frame by frame; a binary file, read from its position on in blocks as it is sent, or
+            `(file, size)`. 1 to 2^32-1 bytes; an empty message is done at once, with nothing sent.
         :param target_address_type: Physical (0, 1-to-1) or Functional (1, 1-to-n; must fit a single frame).
             None: parameter `default_target_address_type`.
         :param send_timeout: seconds to wait for the end of the transmission if the parameter `blocking_send` is
@@ -1020,6 +1189,28 @@ cdef class Engine:
         :raises isotp.BlockingSendTimeout: if a blocking send is not done in time.
         :raises isotp.BlockingSendFailure: if it failed; the reason is its `__cause__`.
         """
+        cdef SendRequest request = self._request(data, target_address_type)
+        cdef bint waits = self.blocking_send      # once: it may change meanwhile
+        if waits:
+            if self._is_mine():
+                raise RuntimeError("a callback of the layer can not wait for that same layer to send")
+            request.event = threading.Event()
+        self._enqueue(request)
+        if waits:
+            self._await(request, send_timeout)
+
+    def _submit(self, data, target_address_type, on_done):
+        """Queue a message as send() does, but never wait; `on_done(request)` is called when it was sent or given up.
+
+        :returns: :class:`SendRequest`
+        """
+        cdef SendRequest request = self._request(data, target_address_type)
+        request.on_done = on_done
+        self._enqueue(request)
+        return request
+
+    @cython.final
+    cdef SendRequest _request(self, object data, object target_address_type):
         cdef SendRequest request
         cdef bint functional
         if self.stale:
@@ -1034,10 +1225,10 @@ cdef class Engine:
         request._set(data, functional)
         if functional and request.size > <uint64_t>sf_capacity(&self.config, &self.filter):
             raise self._functional_limit(request.size)
-        if self.blocking_send:
-            if self.busy and self.owner == PyThread_get_thread_ident():
-                raise RuntimeError("a callback of the layer can not wait for that same layer to send")
-            request.event = threading.Event()
+        return request
+
+    @cython.final
+    cdef int _enqueue(self, SendRequest request) except -1:
         if self._is_logging_frames():
             self._logger.debug("Enqueuing a message of %d bytes", request.size)
         self.tx_queue.push(request)
@@ -1045,8 +1236,7 @@ cdef class Engine:
             self.post_send_callback(request)
         if self.driven:
             self.drive()
-        if self.blocking_send:
-            self._await(request, send_timeout)
+        return 0
 
     def _functional_limit(self, size):
         return ValueError(
@@ -1057,6 +1247,10 @@ cdef class Engine:
         if not request.event.wait(timeout):
             raise errors.BlockingSendTimeout(
                 f"message of {request.size} bytes not sent within {timeout} s ({request.taken} bytes are)")
+        self._require_sent(request)
+
+    def _require_sent(self, SendRequest request):
+        """Raise BlockingSendFailure if the message, which is done, was not sent."""
         if not request.success:
             reason = f": {request.failure}" if request.failure is not None else ": it was stopped"
             raise errors.BlockingSendFailure(
@@ -1111,10 +1305,28 @@ cdef class Engine:
         return left
 
     @cython.final
-    cdef void _exit(self) noexcept:
-        """Let others in, whatever work there is."""
+    cdef bint _exit(self) noexcept:
+        """Let others in, whatever work there is. True: they left some."""
+        cdef bint again
         with cython.critical_section(self):
+            again = self.again
             self.busy = False
+        return again
+
+    @cython.final
+    cdef int _exit_polled(self) except -1:
+        """Let others in; what they left is done now, if the layer was started meanwhile."""
+        if self._exit() and self.driven:
+            self.drive()
+        return 0
+
+    @cython.final
+    cdef bint _is_mine(self) noexcept:
+        """True if this thread runs the machines: it is a callback that asks."""
+        cdef bint mine
+        with cython.critical_section(self):
+            mine = self.busy and self.owner == PyThread_get_thread_ident()
+        return mine
 
     def process(self, rx_timeout=0.0, bint do_rx=True, bint do_tx=True):
         """Take frames from rxfn, handle them, give frames to txfn; does not wait unless rxfn does.
@@ -1132,7 +1344,7 @@ cdef class Engine:
         try:
             return self._run(NO_TIMEOUT if rx_timeout is None else rx_timeout, do_rx, do_tx)
         finally:
-            self._exit()
+            self._exit_polled()
 
     def feed(self, message):
         """Give one received frame to a started layer, from any thread."""
@@ -1144,25 +1356,37 @@ cdef class Engine:
         if self._enter():
             self._drive_entered()
 
+    def _drive_unread(self):
+        """drive(), by a reader that found no frame just now: the first frame that is due goes without another look."""
+        self.has_read = True
+        self.drive()
+
     @cython.final
-    cdef int feed_frames(self, const Frame *frames, const int64_t *arrivals, int count) except -1:
-        """Give received frames, with the times of their arrival, to a started layer, from a native driver."""
+    cdef int feed_frames(
+            self, const Frame *frames, const int64_t *arrivals, int count, int64_t heard_ns) except -1:
+        """Give received frames, with the times of their arrival, to a started layer, from a native driver.
+
+        What came until `heard_ns` is given by now; no later time can tell that a frame did not come. NEVER: no limit.
+        """
         cdef int k
         if not self._enter():
             for k in range(count):
                 self.inbox.push(message_of_frame(&frames[k]))
+            self.heard_ns = heard_ns
             self.drive()
             return 0
         self.batch = frames
         self.arrivals = arrivals
         self.batch_left = count
+        self.heard_ns = heard_ns
+        if len(self.inbox.items) > 0:
+            self._save_batch()     # behind those that could not be handled when they came
         self._drive_entered()
         return 0
 
     @cython.final
     cdef int _drive_entered(self) except -1:
         """What drive() does once this thread is in charge."""
-        cdef int64_t deadline
         while True:
             try:
                 if self.stale:
@@ -1171,8 +1395,9 @@ cdef class Engine:
                 # Nothing can be done until they are mended; the frames wait.
                 self._save_batch()
                 self._report_callback_error(error)
-                self._exit()
-                return 0
+                if self._leave():
+                    return 0
+                continue           # perhaps they were mended meanwhile
             try:
                 if self.driven:
                     self._run(None, True, True)
@@ -1183,17 +1408,30 @@ cdef class Engine:
             except BaseException:
                 self.batch_left = 0
                 self._exit()
+                # Such as KeyboardInterrupt: this thread does no more, but deadlines and others' work remain.
+                waker = self.waker
+                if waker is not None:
+                    waker(isotp_monotonic_ns())
                 raise
             if self._leave():
                 break
-        deadline = self._deadline()
-        if deadline == NEVER or self.waker is None:
-            return 0
-        if deadline < self.wake_ns:
-            self.waker(deadline)
-        elif self.guard is not None and deadline < self.guard_ns:
-            self.guard_ns = deadline
-            self.guard(deadline)
+        return self._tell_deadline()
+
+    @cython.final
+    cdef int _tell_deadline(self) except -1:
+        """Have the driver wake, or guard, the next deadline, if it does not look early enough by itself."""
+        cdef int64_t deadline
+        cdef object tell = None
+        with cython.critical_section(self):
+            deadline = self._deadline()
+            if deadline < self.wake_ns:
+                tell = self.waker
+            elif deadline < self.guard_ns:
+                tell = self.guard
+                if tell is not None:
+                    self.guard_ns = deadline
+        if tell is not None:
+            tell(deadline)
         return 0
 
     @cython.final
@@ -1210,7 +1448,8 @@ cdef class Engine:
         self._logger.error("a callback of the layer raised %s", type(error).__name__, exc_info=error)
         report = errors.CallbackError(f"a callback of the layer raised {error!r}")
         report.__cause__ = error
-        self.last_error = report
+        with cython.critical_section(self):
+            self.last_error = report
         if callable(self.error_handler):
             try:
                 self.error_handler(report)
@@ -1230,8 +1469,24 @@ cdef class Engine:
         self.guard = guard
         self.guard_ns = NEVER
         self.wake_ns = NEVER
+        self.heard_ns = NEVER
         self.reader = 0
         self.inbox.clear()
+
+    def _forget_threads(self):
+        """After a fork, in the child: whoever ran the machines, or waited for a message, is not there any more."""
+        self.busy = False
+        self.again = False
+        self.rx_queue = MessageQueue.__new__(MessageQueue)
+        self.tx_queue = MessageQueue.__new__(MessageQueue)
+        self.inbox = MessageQueue.__new__(MessageQueue)
+        self.batch_left = 0
+        # Not completed: nobody waits for it, and the lock of its event may have been held.
+        self.active_send_request = None
+        transmitter_stop(&self.tx)
+        receiver_stop(&self.rx)
+        self._set_driven(False, None, None)
+        (<Watchers?>self._params._on_change).changing = threading.RLock()
 
     def _set_wake(self, deadline_ns):
         """When the driver will look at the deadline again; None: not by itself."""
@@ -1258,11 +1513,10 @@ cdef class Engine:
     def _plan_wait(self, double longest):
         """Seconds that the driver may wait for a frame before it must call drive(); at most `longest`."""
         cdef int64_t now = self._read_clock()
-        cdef int64_t deadline
+        cdef int64_t wake_ns
         with cython.critical_section(self):
-            deadline = self._deadline()
-            self.wake_ns = min(deadline, now + <int64_t>(longest * 1e9))
-        return max(0, self.wake_ns - now) / 1e9
+            wake_ns = self.wake_ns = min(self._deadline(), now + <int64_t>(longest * 1e9))
+        return max(0, wake_ns - now) / 1e9
 
     @cython.final
     cdef int64_t _deadline(self) noexcept:
@@ -1271,17 +1525,15 @@ cdef class Engine:
             deadline = min(deadline, self.tx.fc_deadline)
         elif self.tx.state != TX_IDLE:
             deadline = min(deadline, self._earliest_frame())
-        return deadline
+        return min(deadline, self.retry_ns)
 
     @cython.final
     cdef int64_t _earliest_frame(self) noexcept:
         """When STmin and the rate limiter let the next frame go, as far as known now."""
         cdef int64_t due = self.tx.cf_due if self.tx.state == TX_TRANSMIT_CF else 0
-        cdef RateWindow *window = &self.rate_limiter.window
-        if (self.rate_limiter.is_enabled and window.count > 0
-                and next_rate_size(&self.tx, &self.config, &self.filter) > rate_allowed_bytes(window)):
-            due = max(due, rate_next_change(window))
-        return due
+        if self.rate_limiter.is_enabled:
+            due = max(due, self.rate_limiter._not_before(next_rate_size(&self.tx, &self.config, &self.filter)))
+        return due if self.retry_ns == NEVER else max(due, self.retry_ns)
 
     def deadline_ns(self):
         """Time (of the layer's clock, ns) at which the layer wants to run again without a frame, or None."""
@@ -1298,8 +1550,8 @@ cdef class Engine:
         self._begin_pass()
         self.received = self.processed = self.sent = self.messages = 0
         tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and len(self.tx_queue.items) > 0
-        if self.batch_left == 0 and (self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline):
-            self._expire(do_rx, do_tx)
+        if self.batch_left == 0:
+            self._expire(self.now if rx_timeout is not None else min(self.now, self.heard_ns), do_rx, do_tx)
         while True:
             rx_again = tx_first
             if do_rx and not tx_first:
@@ -1320,18 +1572,24 @@ cdef class Engine:
         return 0
 
     @cython.final
-    cdef int _expire(self, bint do_rx, bint do_tx) except -1:
+    cdef inline int _expire(self, int64_t until, bint do_rx, bint do_tx) except -1:
         """Give up what waited too long. A frame that is read after that comes too late."""
+        if until >= self.rx.deadline or until >= self.tx.fc_deadline:
+            self._run_out(until, do_rx, do_tx)
+        return 0
+
+    @cython.final
+    cdef int _run_out(self, int64_t until, bint do_rx, bint do_tx) except -1:
         cdef bint expired = False
         with cython.critical_section(self):
             if do_rx:
-                expired = receiver_expired(&self.rx, self.now, &self.outcome)
+                expired = receiver_expired(&self.rx, until, &self.outcome)
         if expired:
             self._report()
             expired = False
         with cython.critical_section(self):
             if do_tx:
-                expired = transmitter_expired(&self.tx, self.now, &self.outcome)
+                expired = transmitter_expired(&self.tx, until, &self.outcome)
         if expired:
             self._fail_active()
         return 0
@@ -1349,36 +1607,35 @@ cdef class Engine:
             if self.batch_left > 0:
                 self.received += 1
                 self._take_from_batch()
-                if self.rx.due != FS_NONE:
+                if self.rx.due != FS_NONE and self.retry_ns == NEVER:
                     return 0
                 if self.batch_left == 0:
                     # Its frames came in time; what did not come is judged by the time that it is now.
                     self.now = self._read_clock()
-                    if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
-                        self._expire(True, do_tx)
+                    self._expire(min(self.now, self.heard_ns), True, do_tx)
                 continue
             if is_driven:
                 message = self.inbox.pop()
                 if (message is None and self.tx.state == TX_TRANSMIT_CF and self.takes_timeout
-                        and self.owner == self.reader):
+                        and self.owner == self.reader and not self.has_read):
                     # This thread is the one that reads: while it sends a long message nobody else does.
                     # (A rxfn without a parameter might wait, and keep the message from going on.)
                     message = call_with(self._rxfn, NO_TIMEOUT)
+                self.has_read = False
             elif self.takes_timeout:
                 message = call_with(self._rxfn, rx_timeout)
             else:
                 message = call_without(self._rxfn)
             if waits:
                 self.now = self._read_clock()
-                if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
-                    self._expire(True, do_tx)
+                self._expire(self.now, True, do_tx)
             if message is None:
                 return 0
             self.received += 1
             if self.received % FRAMES_PER_CLOCK_READ == 0:
                 self.now = self._read_clock()
             self._take(message)
-            if self.rx.due != FS_NONE:
+            if self.rx.due != FS_NONE and self.retry_ns == NEVER:
                 return 0
 
     @cython.final
@@ -1402,8 +1659,7 @@ cdef class Engine:
         self.batch += 1
         self.arrivals += 1
         self.batch_left -= 1
-        if self.now >= self.rx.deadline or self.now >= self.tx.fc_deadline:
-            self._expire(True, True)
+        self._expire(self.now, True, True)
         return self._take_bytes(None, frame.can_id, frame.data, frame.len)
 
     @cython.final
@@ -1419,6 +1675,7 @@ cdef class Engine:
                 return self.filter.rx_prefix_size
         for k in range(self.further_count):
             if is_for_us(&self.further[k], can_id, data, size):
+                self.matched = k
                 return self.further[k].rx_prefix_size
         return -1
 
@@ -1427,6 +1684,7 @@ cdef class Engine:
         cdef RxEvent event
         cdef bint gave_up = False
         cdef int prefix = self.filter.rx_prefix_size
+        self.matched = -1
         if self.asks_address or not is_for_us(&self.filter, can_id, data, size):
             prefix = self._prefix_if_further(message, can_id, data, size)
         if self.logs_frames:
@@ -1442,18 +1700,88 @@ cdef class Engine:
                 gave_up = on_flow_control(&self.tx, &self.config, &self.rx.flow_control, self.now, &self.outcome)
             elif event == RX_MESSAGE:
                 payload = PyByteArray_FromStringAndSize(<char *>self.rx.message, <Py_ssize_t>self.rx.message_size)
-        if event == RX_MESSAGE:
-            self.messages += 1
-            self.rx_queue.push(payload)
-        # Last, so that an error handler that raises costs no message
-        if self.outcome.code != OK or self.outcome.interruption != OK:
-            self._report_reception(gave_up)
+        if (event == RX_NOTHING and self.write is None
+                and self.outcome.code == OK and self.outcome.interruption == OK):
+            return 0
+        broken = None
+        try:
+            if self.write is not None:
+                if self.outcome.interruption != OK:
+                    broken = self.target
+                    self.target = self.write = None
+                elif event == RX_MESSAGE:
+                    payload = self._finish_target(payload)
+                elif self.rx.state == RX_WAIT_CF:
+                    self._fill_target()
+            if event == RX_STARTED and self.receive_into is not None:
+                self._open_target()
+            elif event == RX_MESSAGE:
+                self.messages += 1
+                self._hand_over(payload)
+        finally:
+            # Last, so that an error handler that raises costs no message
+            if self.outcome.code != OK or self.outcome.interruption != OK:
+                self._report_reception(gave_up, broken)
         return 0
 
     @cython.final
-    cdef int _report_reception(self, bint gave_up) except -1:
+    cdef int _open_target(self) except -1:
+        """Ask the user where the message that begins is to go."""
+        try:
+            self.target = self.receive_into(self.rx.size)
+            if self.target is not None:
+                self.write = writer_to(self.target, self.rx.size)
+        except BaseException:
+            with cython.critical_section(self):
+                receiver_stop(&self.rx)
+                if not self.config.listen:
+                    self.rx.due = FS_OVFLW
+            raise
+        return 0
+
+    @cython.final
+    cdef int _fill_target(self) except -1:
+        """Hand out what arrived, before the buffer has to grow."""
+        cdef bytes chunk
+        if self.rx.got - self.rx.taken <= <uint64_t>(BUFFER_FIRST - CAN_DLEN_MAX):
+            return 0
+        with cython.critical_section(self):
+            chunk = PyBytes_FromStringAndSize(<char *>self.rx.buffer, <Py_ssize_t>(self.rx.got - self.rx.taken))
+            self.rx.taken = self.rx.got
+        try:
+            self.write(chunk)
+        except BaseException:
+            self.stop_receiving()
+            raise
+        return 0
+
+    @cython.final
+    cdef object _finish_target(self, object rest):
+        """The target, with the last bytes of its message in it."""
+        target, write = self.target, self.write
+        self.target = self.write = None
+        write(bytes(rest))
+        return target
+
+    @cython.final
+    cdef inline int _hand_over(self, object payload) except -1:
+        """A message is complete."""
+        if self.on_message is None:
+            self.rx_queue.push(payload)
+            return 0
+        address = self._address if self.matched < 0 else self.further_addresses[self.matched]
+        if self.courier is None:
+            self.on_message(payload, address, self.now)
+        else:
+            self.courier(self.on_message, payload, address, self.now)
+        return 0
+
+    @cython.final
+    cdef int _report_reception(self, bint gave_up, object broken) except -1:
         if self.outcome.interruption != OK:
-            self._hand_to_handler(make_error(self.outcome.interruption, &self.outcome))
+            error = make_error(self.outcome.interruption, &self.outcome)
+            error.target = broken
+            self._hand_to_handler(error)
         if gave_up:
             self._fail_active()
         elif self.outcome.code != OK:
@@ -1463,15 +1791,65 @@ cdef class Engine:
     @cython.final
     cdef int _transmit_pass(self, bint do_rx) except -1:
         """Send what may be sent now. 1: reception is to have a turn before more is sent."""
-        cdef int again = self._transmit_frames(do_rx)
-        if self.port is not None:
+        cdef int again
+        if self.retry_ns != NEVER and not self._has_room_again():
+            return 0
+        again = self._transmit_frames(do_rx)
+        if self.port is not None and self.retry_ns == NEVER:
             # What still waits are frames of a message whose next one can not go yet.
-            try:
-                self.port.flush()
-            except Exception as error:
-                self._stop_active(self.active_send_request, self.tx.epoch, error)
-                raise
+            self._flush_or_fail()
         return again
+
+    @cython.final
+    cdef bint _has_room_again(self) except -1:
+        """Whether frames can go again after a pause; those that the port kept go first."""
+        if self._read_clock() < self.retry_ns:
+            return False
+        self.retry_ns = NEVER
+        if self.port is None:
+            return True
+        if self.tx.epoch != self.refused_epoch:
+            self.port.waiting = 0      # their message was given up meanwhile
+        return self._flush_or_fail()
+
+    @cython.final
+    cdef bint _flush_or_fail(self) except -1:
+        """As _flush_port(); an error ends the message."""
+        try:
+            return self._flush_port()
+        except Exception as error:
+            if not self._fail_with(self.active_send_request, self.tx.epoch, error):
+                raise
+            return False
+
+    @cython.final
+    cdef bint _flush_port(self) except -1:
+        """Have the port send what waits; OSError. False: there is no room for all of it."""
+        cdef int before = self.port.waiting
+        self.port.flush()
+        if self.port.waiting < before:
+            self.no_room_since = NEVER     # N_As is the time of one frame
+        if self.port.waiting == 0:
+            return True
+        self._wait_for_room(None)
+        return False
+
+    @cython.final
+    cdef int _wait_for_room(self, object refusal) except -1:
+        """The bus has no room for a frame: try again after a pause. TransmitTimeoutError after N_As."""
+        cdef int64_t now = self._read_clock()
+        if self.no_room_since == NEVER or self.refused_epoch != self.tx.epoch:
+            self.no_room_since = now
+        if now - self.no_room_since >= self.config.n_as_ns:
+            self.no_room_since = NEVER
+            if self.port is not None:
+                refusal = self.port.refusal()
+                self.port.waiting = 0
+            raise errors.TransmitTimeoutError(
+                f"the transmit queue of the bus stayed full for {self.config.n_as_ns / 1e9} s") from refusal
+        self.refused_epoch = self.tx.epoch
+        self.retry_ns = now + PAUSE_WITHOUT_ROOM_NS
+        return 0
 
     @cython.final
     cdef int _transmit_frames(self, bint do_rx) except -1:
@@ -1505,69 +1883,99 @@ cdef class Engine:
                 continue
             allowed = 0xFFFFFFFF
             if self.rate_limiter.is_enabled:
-                rate_forget(&self.rate_limiter.window, self.now)
-                allowed = rate_allowed_bytes(&self.rate_limiter.window)
+                allowed = self.rate_limiter._allowed(self.now)
             message = None
             if self.port is None:
                 message = new_frame_message()
                 out = &message.frame
             with cython.critical_section(self):
                 ready = transmit(&self.tx, &self.config, &self.filter, self.now, allowed, out)
-                request = self.active_send_request
                 epoch = self.tx.epoch
+                # Last: should another thread have stopped it, the request seen above ends here.
+                request = self.active_send_request
             if not ready:
                 return 0
             burst += 1
-            self._send_frame(message, out, request, epoch, burst >= self.burst_limit)
+            if not self._send_frame(message, out, request, epoch, burst >= self.burst_limit):
+                return 0
             if self.tx.state == TX_WAIT_FC:
                 return 1
             if burst >= self.burst_limit:
                 self.now = self._read_clock()
                 burst = 0
+                if self.shares_thread:
+                    self.retry_ns = self.now
+                    self.refused_epoch = self.tx.epoch
+                    return 0
                 if do_rx:
                     return 1
 
     @cython.final
     cdef int _send_flow_control(self) except -1:
         cdef CanMessage message = None
+        cdef FlowStatus due
         cdef Frame native
         cdef Frame *out = &native
+        cdef RxStateCode state
+        cdef bint went
         if self.port is None:
             message = new_frame_message()
             out = &message.frame
         with cython.critical_section(self):
-            encode_flow_control(self.rx.due, &self.config, &self.filter, out)
-            # A txfn that raises leaves a reception that ends by N_Cr.
-            flow_control_sent(&self.rx, &self.config, self.now)
-        if message is None:
-            self._put_natively(out, True)
-        elif not self._put(message):
-            raise_current()
+            due = self.rx.due
+            state = self.rx.state
+            if due != FS_NONE:
+                encode_flow_control(due, &self.config, &self.filter, out)
+                # A txfn that raises leaves a reception that ends by N_Cr.
+                flow_control_sent(&self.rx, &self.config, self.now)
+        if due == FS_NONE:
+            return 0               # another thread stopped the reception
+        try:
+            if message is None:
+                went = self._put_natively(out, True)
+            else:
+                went = self._put(message)
+                if not went:
+                    self._put_again()
+        except errors.IsoTpError as error:
+            # N_Ar: the sender waits in vain, and so would the receiver.
+            self.stop_receiving()
+            self._hand_to_handler(error)
+            return 0
         self.now = self._read_clock()
         with cython.critical_section(self):
-            # N_Cr runs from the moment at which the frame was sent.
-            flow_control_sent(&self.rx, &self.config, self.now)
+            if went:
+                # N_Cr runs from the moment at which the frame was sent.
+                flow_control_sent(&self.rx, &self.config, self.now)
+            elif self.rx.state == state and self.rx.due == FS_NONE:
+                self.rx.due = due
         return 0
 
     @cython.final
     cdef inline int _send_frame(
             self, CanMessage message, Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst) except -1:
-        """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile."""
+        """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile.
+
+        0: there is no room for it now.
+        """
         cdef bint last = False
         cdef bint needs_time = self.rate_limiter.is_enabled or starts_timer(&self.tx)
         if message is None:
             try:
-                self._put_natively(
-                    frame, needs_time or ends_burst or self.tx.sent + self.tx.in_frame >= self.tx.size)
+                if not self._put_natively(
+                        frame, needs_time or ends_burst or self.tx.sent + self.tx.in_frame >= self.tx.size):
+                    return 0
             except BaseException as error:
-                self._stop_active(request, epoch, error)
-                raise
+                if not self._fail_with(request, epoch, error):
+                    raise
+                return 0
         elif not self._put(message):
-            self._fail_with_current_exception(request, epoch)
+            self._retry_or_fail(request, epoch)
+            return 0
         if needs_time:
             self.now = self._read_clock()
         if self.rate_limiter.is_enabled:
-            rate_count(&self.rate_limiter.window, self.now, frame.len)
+            self.rate_limiter._count(self.now, frame.len)
         with cython.critical_section(self):
             if self.tx.epoch == epoch:
                 request.taken += self.tx.in_frame
@@ -1576,18 +1984,20 @@ cdef class Engine:
                     self.active_send_request = None
         if last:
             request._complete(True, None)
-        return 0
+        return 1
 
     @cython.final
-    cdef int _put_natively(self, const Frame *frame, bint flush) except -1:
-        """Give a frame to the port; OSError."""
+    cdef bint _put_natively(self, const Frame *frame, bint flush) except -1:
+        """Give a frame to the port; OSError. False: there is no room, and it does not have the frame."""
         if self.logs_frames:
             self._log_frame("Tx", frame.can_id, frame.data[:frame.len], "p")
         self.sent += 1
         self.port.put(frame)
-        if flush:
-            self.port.flush()
-        return 0
+        if flush and not self._flush_port():
+            self.port.waiting -= 1     # the last one of those that still wait
+            self.sent -= 1
+            return False
+        return True
 
     @cython.final
     cdef inline int _put(self, CanMessage message) except -1:
@@ -1597,20 +2007,43 @@ cdef class Engine:
         if self.logs_frames:
             self._log_frame("Tx", message.frame.can_id, message.frame.data[:message.frame.len], "p")
         self.sent += 1
-        returned = try_call_with(self.txfn, message)
+        with cython.critical_section(self):
+            txfn = self.txfn
+        returned = try_call_with(txfn, message)
         if returned == NULL:
             return 0
         Py_XDECREF(returned)
+        self.no_room_since = NEVER
         return 1
 
     @cython.final
-    cdef int _fail_with_current_exception(self, SendRequest request, uint32_t epoch) except -1:
-        """txfn raised: the message fails with that exception, which goes on to the caller."""
+    cdef int _put_again(self) except -1:
+        """txfn raised: plan another try if it said TryAgain; any other exception goes on to the caller."""
         try:
             raise_current()
+        except TryAgain as refusal:
+            self.sent -= 1
+            self._wait_for_room(refusal.__cause__ or refusal)
+        return 0
+
+    @cython.final
+    cdef int _retry_or_fail(self, SendRequest request, uint32_t epoch) except -1:
+        """txfn raised: the message fails with that exception, unless the frame is to be given again."""
+        try:
+            self._put_again()
         except BaseException as error:
-            self._stop_active(request, epoch, error)
-            raise
+            if not self._fail_with(request, epoch, error):
+                raise
+        return 0
+
+    @cython.final
+    cdef bint _fail_with(self, SendRequest request, uint32_t epoch, object error) except -1:
+        """Sending a frame raised. True: an error of the bus, reported now. False: it is the caller's to raise."""
+        if isinstance(error, errors.IsoTpError):
+            self._give_up(request, epoch, error)
+            return True
+        self._stop_active(request, epoch, error)
+        return False
 
     @cython.final
     cdef bint _begin_next(self) except -1:
@@ -1637,15 +2070,21 @@ cdef class Engine:
     @cython.final
     cdef bint _fill_stage(self, SendRequest request) except -1:
         """Take the bytes of the next frame from the generator. False: the message was given up."""
-        cdef uint64_t wanted = next_payload_size(&self.tx, &self.config, &self.filter)
-        cdef uint64_t have = self.tx.chunk_size - self.tx.chunk_used
-        cdef uint32_t epoch = self.tx.epoch
+        cdef uint64_t wanted
+        cdef uint64_t have
+        cdef uint32_t epoch
         cdef uint64_t k
+        with cython.critical_section(self):
+            epoch = self.tx.epoch
+            wanted = next_payload_size(&self.tx, &self.config, &self.filter)
+            have = self.tx.chunk_size - self.tx.chunk_used
+            # Bytes that were left when the frames became larger move to the front.
+            if 0 < have < wanted:
+                memmove(self.stage, &self.tx.chunk[self.tx.chunk_used], <size_t>have)
         if have >= wanted:
             return True            # left over from a frame that the rate limiter held back
-        # Bytes that were left when the frames became larger move to the front.
-        if have > 0:
-            memmove(self.stage, &self.tx.chunk[self.tx.chunk_used], <size_t>have)
+        if request.reads:
+            return self._fill_block(request, have, wanted)
         k = have
         while k < wanted:
             try:
@@ -1660,9 +2099,11 @@ cdef class Engine:
             try:
                 self.stage[k] = operator.index(item)
             except (TypeError, OverflowError) as error:
-                self._give_up(request, epoch, errors.BadGeneratorError(
+                report = errors.BadGeneratorError(
                     f"generator gave {item!r}, which is no byte value, at {request.taken + k} of"
-                    f" {request.size} bytes"), error)
+                    f" {request.size} bytes")
+                report.__cause__ = error
+                self._give_up(request, epoch, report)
                 return False
             except BaseException as error:
                 self._stop_active(request, epoch, error)
@@ -1672,11 +2113,34 @@ cdef class Engine:
             return False
         if k == 0 or (k < wanted and self.tx.state != TX_TRANSMIT_CF):
             self._give_up(request, epoch, errors.BadGeneratorError(
-                f"generator ended after {request.taken + k} of {request.size} bytes"), None)
+                f"generator ended after {request.taken + k} of {request.size} bytes"))
             return False
         with cython.critical_section(self):
             if self.tx.epoch == epoch:
                 supply(&self.tx, self.stage, k)
+        return self.tx.epoch == epoch
+
+    @cython.final
+    cdef bint _fill_block(self, SendRequest request, uint64_t have, uint64_t wanted) except -1:
+        """Read the next block of a file. False: the message was given up."""
+        cdef uint32_t epoch = self.tx.epoch
+        cdef bytes block = (<const char *>&self.tx.chunk[self.tx.chunk_used])[:have] if have else b""
+        try:
+            while <uint64_t>len(block) < wanted:
+                more = request.source(min(<uint64_t>READ_AT_ONCE, request.size - request.taken - <uint64_t>len(block)))
+                if not more:
+                    break
+                block += more
+        except BaseException as error:
+            self._stop_active(request, epoch, error)
+            raise
+        if <uint64_t>len(block) < wanted and self.tx.epoch == epoch:
+            self._give_up(request, epoch, errors.BadGeneratorError(
+                f"file ended after {request.taken + len(block)} of {request.size} bytes"))
+        with cython.critical_section(self):
+            if self.tx.epoch == epoch:
+                request.block = block
+                supply(&self.tx, <const uint8_t *>PyBytes_AS_STRING(block), len(block))
         return self.tx.epoch == epoch
 
     # ------------------------------------------------ the end of a message, errors
@@ -1692,8 +2156,7 @@ cdef class Engine:
         return 0
 
     @cython.final
-    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error, object cause) except -1:
-        error.__cause__ = cause
+    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error) except -1:
         self._stop_active(request, epoch, error)
         self._hand_to_handler(error)
         return 0
@@ -1702,10 +2165,11 @@ cdef class Engine:
     cdef int _fail_active(self) except -1:
         """The transmitter gave the active message up; self.outcome says why."""
         cdef SendRequest request
-        error = make_error(self.outcome.code, &self.outcome)
+        # First: to make the error lets other threads in.
         with cython.critical_section(self):
             request = self.active_send_request
             self.active_send_request = None
+        error = make_error(self.outcome.code, &self.outcome)
         try:
             self._hand_to_handler(error)
         finally:
@@ -1720,14 +2184,22 @@ cdef class Engine:
 
     @cython.final
     cdef int _hand_to_handler(self, object error) except -1:
-        self.last_error = error
+        if self.write is not None and self.rx.state == RX_IDLE:
+            # The message that went there broke off.
+            error.target = self.target
+            self.target = self.write = None
+        with cython.critical_section(self):
+            self.last_error = error
         self._logger.warning("%s: %s", type(error).__name__, error)
         if self.error_handler is None:
             return 0
         if not callable(self.error_handler):
             self._logger.warning("error_handler is not callable: %r", self.error_handler)
             return 0
-        self.error_handler(error)
+        if self.courier is None:
+            self.error_handler(error)
+        else:
+            self.courier(self.error_handler, error)
         return 0
 
     def trigger_error(self, error):
@@ -1752,10 +2224,26 @@ cdef class Engine:
         if self.driven and len(self.tx_queue.items) > 0:
             self.drive()
 
+    def _withdraw(self, SendRequest request):
+        """Give up this message, and no other, if it waits or is being sent. False: it has ended already."""
+        cdef bint active
+        with cython.critical_section(self):
+            active = self.active_send_request is request
+        if active:
+            self.stop_sending()
+            return True
+        try:
+            self.tx_queue.items.remove(request)
+        except ValueError:
+            return False
+        request._complete(False, None)
+        return True
+
     def stop_receiving(self):
         """Give up the message that is being received. Acts at once, from any thread."""
         with cython.critical_section(self):
             receiver_stop(&self.rx)
+            self.write = None
 
     def clear_rx_queue(self):
         """Drop the messages that were received and not taken."""
@@ -1800,10 +2288,12 @@ cdef class Engine:
 
     @property
     def rx_buffer(self):
-        """Copy of what was received so far of the current message."""
-        if self.rx.state == RX_IDLE:
-            return bytearray()
-        return PyByteArray_FromStringAndSize(<char *>self.rx.buffer, <Py_ssize_t>self.rx.got)
+        """Copy of what was received so far of the current message and is not in the target of receive_into yet."""
+        cdef Py_ssize_t size
+        with cython.critical_section(self):
+            size = 0 if self.rx.state == RX_IDLE else <Py_ssize_t>(self.rx.got - self.rx.taken)
+            received = PyByteArray_FromStringAndSize(<char *>self.rx.buffer, size)
+        return received
 
     @property
     def last_seqnum(self):
@@ -1859,10 +2349,14 @@ cdef class Engine:
     def tx_standby_msg(self):
         """Frame that the rate limiter holds back, or None. (Payload of a generator: as far as taken.)"""
         cdef Frame frame
-        if not self.is_tx_throttled():
-            return None
-        encode_next(&self.tx, &self.config, &self.filter, 0xFFFFFFFF, &frame)
-        return message_of_frame(&frame)
+        cdef Transmitter tx
+        cdef bint is_there
+        with cython.critical_section(self):
+            is_there = self.tx.state == TX_SF_STANDBY or self.tx.state == TX_FF_STANDBY
+            if is_there:
+                tx = self.tx           # the layer's own takes note of the frame that it made last
+                encode_next(&tx, &self.config, &self.filter, 0xFFFFFFFF, &frame)
+        return message_of_frame(&frame) if is_there else None
 
     def is_tx_throttled(self):
         """True while the rate limiter holds the first frame of a message back."""
@@ -1882,11 +2376,11 @@ cdef class Engine:
             return None
         return max(0, self.tx.cf_due - self._read_clock()) / 1e9
 
-    def _frame_delay(self):
-        """Seconds until STmin and the rate limiter let the next consecutive frame go; None if none is to be sent."""
+    def _frame_delay_ns(self):
+        """Time (ns) until STmin and the rate limiter let the next consecutive frame go; None if none is to be sent."""
         if self.tx.state != TX_TRANSMIT_CF:
             return None
-        return max(0, self._earliest_frame() - self._read_clock()) / 1e9
+        return max(0, self._earliest_frame() - self._read_clock())
 
     def _timer_state(self, which):
         """(start, length) in ns of the timer "fc", "cf" or "stmin"; None if it does not run."""
@@ -1900,40 +2394,38 @@ cdef class Engine:
 
     # ------------------------------------------------ single steps, as the first generation had them
 
-    def process_rx(self, msg):
-        """Handle one received frame."""
+    def _one_step(self, step):
+        """Run `step()` unless another thread runs the machines."""
         if self._enter():
             try:
                 self._begin_pass()
-                self._take(msg)
+                step()
             finally:
-                self._exit()
+                self._exit_polled()
+
+    def process_rx(self, msg):
+        """Handle one received frame."""
+        self._one_step(lambda: self._take(msg))
 
     def process_tx(self):
         """The next frame to send, which counts as sent; None if there is none now."""
-        if not self._enter():
-            return None
         frames = []
+        self._one_step(lambda: self._transmit_one(frames))
+        return frames[0] if frames else None
+
+    def _transmit_one(self, frames):
         txfn, self.txfn = self.txfn, frames.append
         self.burst_limit = 1
         try:
-            self._begin_pass()
-            self._expire(False, True)
+            self._expire(self.now, False, True)
             self._transmit_pass(True)
         finally:
             self.txfn = txfn
             self.burst_limit = FRAMES_PER_CLOCK_READ
-            self._exit()
-        return frames[0] if frames else None
 
     def check_timeouts_rx(self):
         """Report a reception that waited longer than N_Cr."""
-        if self._enter():
-            try:
-                self._begin_pass()
-                self._expire(True, False)
-            finally:
-                self._exit()
+        self._one_step(lambda: self._expire(self.now, True, False))
 
     def start_rx_fc_timer(self):
         """Start N_Bs anew, if a flow control frame is awaited."""

@@ -573,6 +573,8 @@ cdef Sight look(Machine *machine, int32_t index, const uint8_t *data, int size, 
         opening.number = line.first
         opening.time = now
         hear_start(machine, index, &data[pci.offset], size - pci.offset, now)
+    # What was counted is not kept.
+    line.rx.taken = line.rx.got
     if line.rx.state == RX_IDLE:
         receiver_free(&line.rx)
     return sight

@@ -25,6 +25,7 @@ cdef enum DirectionCode:
 
 cdef enum:
     ROWS_IN_CHUNK = 1024
+    CHUNKS_KEPT = 32               # less than 2 MB
     NO_FLOW_CONTROL = -1           # in stmin_us and blocksize
 
 
@@ -84,5 +85,5 @@ cdef class Messages:
     cdef object message(self, Py_ssize_t row)
 
 
-# Takes over chunks (all but the first, which stays the caller's) and data.
+# Takes over the data, and empties the chunks; those that are left in the chain stay the caller's.
 cdef Messages messages_of_rows(tuple sessions, RowChunk *chunks, uint8_t *data)

@@ -106,13 +106,15 @@ cdef void fill_from_chunk(Columns *columns, Py_ssize_t first, const RowChunk *ch
 cdef Messages messages_of_rows(tuple sessions, RowChunk *chunks, uint8_t *data):
     """A table of the rows in a chain of chunks, which takes over `data`.
 
-    Each chunk but the first, which stays the caller's, is freed once it is copied: so rows and columns together
-    never need more than one chunk beyond the columns.
+    Some chunks are kept for the next rows, since fresh memory is dear; the others are freed as soon as they are
+    copied, so that rows and columns together need little more than the columns.
     """
     cdef Block block = Block.__new__(Block)
     cdef RowChunk *chunk = chunks
+    cdef RowChunk *last_kept = NULL
     cdef RowChunk *next_chunk
     cdef Py_ssize_t count = 0
+    cdef int kept = 0
     block.columns.data = data
     while chunk != NULL:
         count += chunk.count
@@ -124,11 +126,15 @@ cdef Messages messages_of_rows(tuple sessions, RowChunk *chunks, uint8_t *data):
         next_chunk = chunk.next
         fill_from_chunk(&block.columns, count, chunk)
         count += chunk.count
-        if chunk != chunks:
+        chunk.count = 0
+        if kept < CHUNKS_KEPT:
+            last_kept = chunk
+        else:
             free(chunk)
+        kept += 1
         chunk = next_chunk
-    if chunks != NULL:
-        chunks.next = NULL
+    if last_kept != NULL:
+        last_kept.next = NULL
     return new_messages(block, 0, count, sessions)
 
 

@@ -127,10 +127,12 @@ cdef struct Config:
     uint8_t blocksize
     uint8_t stmin
     bint listen
+    bint awaits_fc                 # False: the receiver never sends flow control
     bint overrides_stmin
     int64_t override_stmin_ns
     uint32_t wftmax
     uint64_t max_frame_size
+    int64_t n_as_ns
     int64_t n_bs_ns
     int64_t n_cr_ns
 
@@ -156,7 +158,8 @@ cdef struct Receiver:
     uint32_t in_block              # CFs since the last FC
     uint64_t size                  # FF_DL
     uint64_t got
-    uint8_t *buffer
+    uint64_t taken                 # bytes of `got` that left the buffer before the end of the message
+    uint8_t *buffer                # the bytes from `taken` on
     uint64_t capacity
     int64_t deadline               # N_Cr
     const uint8_t *message         # of the step that returned RX_MESSAGE
@@ -166,6 +169,7 @@ cdef struct Receiver:
 
 cdef enum RxEvent:
     RX_NOTHING = 0
+    RX_STARTED                     # an FF was accepted
     RX_MESSAGE
     RX_FLOW_CONTROL
 

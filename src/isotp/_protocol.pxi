@@ -199,11 +199,12 @@ cdef inline bint receiver_reserve(Receiver *rx, uint64_t needed) noexcept nogil:
 
 
 cdef inline bint receiver_append(Receiver *rx, const uint8_t *data, uint64_t size) noexcept nogil:
+    cdef uint64_t kept = rx.got - rx.taken
     if size > rx.size - rx.got:
         size = rx.size - rx.got
-    if not receiver_reserve(rx, rx.got + size):
+    if not receiver_reserve(rx, kept + size):
         return False
-    copy_payload(&rx.buffer[rx.got], data, size)
+    copy_payload(&rx.buffer[kept], data, size)
     rx.got += size
     return True
 
@@ -231,6 +232,7 @@ cdef inline RxEvent receive_ff(
         return RX_NOTHING
     rx.size = pci.length
     rx.got = 0
+    rx.taken = 0
     if not receiver_append(rx, &data[pci.offset], <uint64_t>(size - pci.offset)):
         outcome.code = OUT_OF_MEMORY
         outcome.given = pci.length
@@ -242,7 +244,7 @@ cdef inline RxEvent receive_ff(
     rx.deadline = now + config.n_cr_ns
     if not config.listen:
         rx.due = FS_CTS
-    return RX_NOTHING
+    return RX_STARTED
 
 
 cdef inline RxEvent receive_cf(
@@ -276,7 +278,7 @@ cdef inline RxEvent receive_cf(
     if rx.got == rx.size:
         receiver_stop(rx)
         rx.message = rx.buffer
-        rx.message_size = rx.size
+        rx.message_size = rx.size - rx.taken
         return RX_MESSAGE
     rx.deadline = now + config.n_cr_ns
     if config.blocksize != 0 and not config.listen:
@@ -296,12 +298,13 @@ cdef inline bint receive_next_cf(
     False: it is something else, and nothing was done. Decides nothing that receive_cf() would not decide alike.
     """
     cdef uint64_t payload = <uint64_t>(rx.rx_dl - prefix - 1)
-    cdef uint64_t got = rx.got + payload
+    cdef uint64_t kept = rx.got - rx.taken
     if (rx.state != RX_WAIT_CF or size != rx.rx_dl or data[prefix] != (N_PCI_CF << 4 | ((rx.sn + 1) & 0x0F))
-            or got >= rx.size or got > rx.capacity or not (config.listen or config.blocksize == 0)):
+            or rx.got + payload >= rx.size or kept + payload > rx.capacity
+            or not (config.listen or config.blocksize == 0)):
         return False
-    copy_payload(&rx.buffer[rx.got], &data[prefix + 1], payload)
-    rx.got = got
+    copy_payload(&rx.buffer[kept], &data[prefix + 1], payload)
+    rx.got += payload
     rx.sn = data[prefix] & 0x0F
     rx.deadline = now + config.n_cr_ns
     return True
@@ -390,18 +393,27 @@ cdef inline bint sf_needs_escape(uint64_t size, const Config *config, const Addr
     return size + address.tx_prefix_size > 7 or config.min_length > CAN_DLEN_CLASSIC
 
 
+cdef inline int next_n_pci_size(
+    const Transmitter *tx, const Config *config, const AddressFilter *address,
+) noexcept nogil:
+    """Bytes of the N_PCI of the next frame (table 9)."""
+    if tx.state == TX_SF_STANDBY:
+        return 2 if sf_needs_escape(tx.size, config, address) else 1
+    if tx.state == TX_FF_STANDBY:
+        return 2 if tx.size <= 4095 else 6
+    return 1
+
+
 cdef inline uint64_t next_payload_size(
     const Transmitter *tx, const Config *config, const AddressFilter *address,
 ) noexcept nogil:
     """Payload bytes that the next frame takes."""
-    cdef uint64_t room
+    cdef int room
     if tx.state == TX_SF_STANDBY:
-        room = <uint64_t>sf_capacity(config, address)
-    elif tx.state == TX_FF_STANDBY:
-        room = <uint64_t>(config.tx_dl - address.tx_prefix_size - (2 if tx.size <= 4095 else 6))
+        room = sf_capacity(config, address)
     else:
-        room = <uint64_t>(config.tx_dl - 1 - address.tx_prefix_size)
-    return min(room, tx.size - tx.sent)
+        room = config.tx_dl - address.tx_prefix_size - next_n_pci_size(tx, config, address)
+    return min(<uint64_t>room, tx.size - tx.sent)
 
 
 cdef inline void transmitter_init(Transmitter *tx) noexcept nogil:
@@ -443,11 +455,9 @@ cdef inline uint64_t next_rate_size(
 ) noexcept nogil:
     """Bytes that the rate limiter must allow for the next frame: an SF or FF without padding, the payload of a CF."""
     cdef uint64_t payload = next_payload_size(tx, config, address)
-    if tx.state == TX_SF_STANDBY:
-        return payload + address.tx_prefix_size + (2 if sf_needs_escape(tx.size, config, address) else 1)
-    if tx.state == TX_FF_STANDBY:
-        return payload + address.tx_prefix_size + (2 if tx.size <= 4095 else 6)
-    return payload
+    if tx.state == TX_TRANSMIT_CF:
+        return payload
+    return payload + <uint64_t>(address.tx_prefix_size + next_n_pci_size(tx, config, address))
 
 
 cdef inline void supply(Transmitter *tx, const uint8_t *chunk, uint64_t size) noexcept nogil:
@@ -462,41 +472,27 @@ cdef inline bint encode_next(
 ) noexcept nogil:
     """Build the SF, FF or CF that is next, if the rate limiter allows its bytes."""
     cdef uint8_t *pci
-    cdef int header
-    cdef uint64_t payload = next_payload_size(tx, config, address)
+    cdef int header = next_n_pci_size(tx, config, address)
     # A payload source that ran dry makes a short last frame.
-    payload = min(payload, tx.chunk_size - tx.chunk_used)
+    cdef uint64_t payload = min(next_payload_size(tx, config, address), tx.chunk_size - tx.chunk_used)
+    if (payload if tx.state == TX_TRANSMIT_CF else payload + <uint64_t>(header + address.tx_prefix_size)) > allowed:
+        return False
+    pci = open_frame(out, address, tx.functional and tx.state == TX_SF_STANDBY)
     if tx.state == TX_TRANSMIT_CF:
-        if payload > allowed:
-            return False
-        pci = open_frame(out, address, False)
         pci[0] = 0x20 | tx.sn
-        header = 1
     elif tx.state == TX_SF_STANDBY:
-        header = 2 if sf_needs_escape(tx.size, config, address) else 1
-        if payload + header + address.tx_prefix_size > allowed:
-            return False
-        pci = open_frame(out, address, tx.functional)
-        if header == 1:
-            pci[0] = <uint8_t>tx.size
-        else:
-            pci[0] = 0
-            pci[1] = <uint8_t>tx.size
+        pci[0] = <uint8_t>tx.size if header == 1 else 0
+        pci[header - 1] = <uint8_t>tx.size
+    elif header == 2:
+        pci[0] = 0x10 | <uint8_t>(tx.size >> 8)
+        pci[1] = <uint8_t>(tx.size & 0xFF)
     else:
-        header = 2 if tx.size <= 4095 else 6
-        if payload + header + address.tx_prefix_size > allowed:
-            return False
-        pci = open_frame(out, address, False)
-        if header == 2:
-            pci[0] = 0x10 | <uint8_t>(tx.size >> 8)
-            pci[1] = <uint8_t>(tx.size & 0xFF)
-        else:
-            pci[0] = 0x10
-            pci[1] = 0
-            pci[2] = <uint8_t>((tx.size >> 24) & 0xFF)
-            pci[3] = <uint8_t>((tx.size >> 16) & 0xFF)
-            pci[4] = <uint8_t>((tx.size >> 8) & 0xFF)
-            pci[5] = <uint8_t>(tx.size & 0xFF)
+        pci[0] = 0x10
+        pci[1] = 0
+        pci[2] = <uint8_t>((tx.size >> 24) & 0xFF)
+        pci[3] = <uint8_t>((tx.size >> 16) & 0xFF)
+        pci[4] = <uint8_t>((tx.size >> 8) & 0xFF)
+        pci[5] = <uint8_t>(tx.size & 0xFF)
     copy_payload(&pci[header], &tx.chunk[tx.chunk_used], payload)
     tx.in_frame = <uint8_t>payload
     close_frame(out, config, address.tx_prefix_size + header + <int>payload)
@@ -531,6 +527,14 @@ cdef inline void await_flow_control(Transmitter *tx, const Config *config, int64
     tx.fc_deadline = now + config.n_bs_ns
 
 
+cdef inline void go_on_unasked(Transmitter *tx, const Config *config, int64_t now) noexcept nogil:
+    """CFs follow the FF without flow control, in one block."""
+    tx.state = TX_TRANSMIT_CF
+    tx.blocksize = 0
+    tx.stmin_ns = config.override_stmin_ns if config.overrides_stmin else 0
+    tx.cf_due = now + tx.stmin_ns
+
+
 cdef inline bint starts_timer(const Transmitter *tx) noexcept nogil:
     """True if N_Bs or STmin run from the moment at which the frame of transmit() is sent."""
     if tx.state == TX_TRANSMIT_CF:
@@ -547,7 +551,10 @@ cdef inline bint transmitted(Transmitter *tx, const Config *config, int64_t now)
         return True
     if tx.state == TX_FF_STANDBY:
         tx.sn = 1
-        await_flow_control(tx, config, now)
+        if config.awaits_fc:
+            await_flow_control(tx, config, now)
+        else:
+            go_on_unasked(tx, config, now)
         return False
     tx.sn = (tx.sn + 1) & 0x0F
     tx.cf_due = now + tx.stmin_ns
@@ -572,6 +579,8 @@ cdef inline bint on_flow_control(
             return False
         transmitter_stop(tx)
         return True
+    if not config.awaits_fc and tx.state != TX_WAIT_FC:
+        return False
     if not sending:
         if not config.listen:
             outcome.code = UNEXPECTED_FC

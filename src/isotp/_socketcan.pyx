@@ -7,10 +7,10 @@ Frames go straight to and from the engine's C structs.
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove
 
 from isotp._core cimport CanMessage, Engine, FramePort, frame_of_message, message_of_frame
-from isotp._protocol cimport CAN_EFF_FLAG, Frame
+from isotp._protocol cimport CAN_EFF_FLAG, NEVER, Frame
 
 import errno as errno_names
 import os
@@ -44,6 +44,7 @@ cdef extern from "_socketcan.h":
 
 
 cdef enum:
+    N_AS_NS = 1_000_000_000        # of a frame that no layer sends
     PAUSE_NS = 100_000             # between two tries while the queue of the interface is full
     RECEIVE_BUFFER = 8_388_608     # bytes of kernel memory, which counts about 1 KiB a frame
 
@@ -98,6 +99,7 @@ cdef class CanSocket:
     cdef int64_t[ISOTP_BATCH] times
     cdef int batch_count           # frames in `batch` ...
     cdef int batch_next            # ... and the next of them for receive()
+    cdef int64_t read_until        # all frames that came before are in `batch` or were
     cdef int fd
     cdef int wake_fd
     cdef bint takes_all            # the kernel filters nothing
@@ -141,7 +143,8 @@ cdef class CanSocket:
         """
         filters = []
         if identifiers is not None:
-            identifiers = set(identifiers)
+            if not isinstance(identifiers, dict):
+                identifiers = set(identifiers)
             if len(identifiers) <= CAN_RAW_FILTER_MAX:
                 for identifier in identifiers:
                     mask = CAN_EFF_MASK if identifier & <uint32_t>CAN_EFF_FLAG else CAN_SFF_MASK
@@ -160,6 +163,8 @@ cdef class CanSocket:
         if number == errno_names.EINVAL:
             return OSError(
                 number, f"{os.strerror(number)}: {self.interface} takes no such frame (CAN FD on a classic bus?)")
+        if number == errno_names.ENOBUFS:
+            return OSError(number, f"{os.strerror(number)}: the transmit queue of {self.interface} is full")
         if number == errno_names.ENETDOWN:
             return OSError(number, f"{os.strerror(number)}: {self.interface} (ip link set {self.interface} up)")
         return OSError(number, f"{os.strerror(number)}: CAN interface {self.interface}")
@@ -168,13 +173,18 @@ cdef class CanSocket:
         """Read what is there, without waiting; the number of frames."""
         cdef int count
         cdef int number
+        cdef int64_t now = isotp_monotonic_ns()
         with nogil:
             count = isotp_read_batch(self.fd, self.batch, self.times)
             number = errno
         if count < 0:
-            if number == EAGAIN or number == EINTR:
+            if number == EINTR:
                 return 0
-            raise self._error(number)
+            if number != EAGAIN:
+                raise self._error(number)
+            count = 0
+        # With a full batch there may be more.
+        self.read_until = now if count < ISOTP_BATCH else self.times[ISOTP_BATCH - 1]
         return count
 
     cdef bint _wait(self, int64_t timeout_ns) except -1:
@@ -223,7 +233,9 @@ cdef class CanSocket:
         cdef int first = self.batch_next
         self.batch_next = end
         if end > first:
-            engine.feed_frames(frames + first, &self.times[first], end - first)
+            engine.feed_frames(frames + first, &self.times[first], end - first, self.read_until)
+        else:
+            engine.heard_ns = self.read_until
         return end - first
 
     def wait(self, double timeout):
@@ -247,35 +259,39 @@ cdef class CanSocket:
             while end < count and frames[end].can_id == frames[first].can_id:
                 end += 1
             for engine in layers.get(frames[first].can_id, others):
-                engine.feed_frames(&frames[first], &self.times[first], end - first)
+                engine.feed_frames(&frames[first], &self.times[first], end - first, NEVER)
             first = end
 
     def send(self, CanMessage message):
-        """Send one frame.
+        """Send one frame; waits up to N_As (ISO 15765-2, 9.8.1) while the queue of the interface is full.
 
-        :raises OSError: if that is not possible, or not within N_As.
+        :raises OSError: if that is not possible.
         """
         cdef SocketPort port = SocketPort(self)
         cdef Frame frame
+        cdef int64_t deadline = isotp_monotonic_ns() + N_AS_NS
         frame_of_message(message, &frame)
         port.put(&frame)
         port.flush()
+        while port.waiting > 0:
+            if isotp_monotonic_ns() >= deadline:
+                raise port.refusal()
+            with nogil:
+                isotp_sleep_ns(PAUSE_NS)
+            port.flush()
 
 
 cdef class SocketPort(FramePort):
-    """SocketPort(can_socket, n_as=1.0)\n--\n\n
+    """SocketPort(can_socket)\n--\n\n
     Sends the frames of one engine on a CanSocket, up to 64 of them with one system call.
 
-    A full queue of the interface (ENOBUFS) is waited for, without the GIL.
+    Frames that a full queue of the interface refuses (ENOBUFS) wait here until the engine tries again.
 
     :param can_socket: :class:`CanSocket`
-    :param n_as: N_As (ISO 15765-2, 9.8.1): seconds to wait for room at the most.
     """
 
     cdef isotp_batch *batch
-    cdef int waiting               # frames in `batch`
     cdef CanSocket socket
-    cdef int64_t n_as_ns
 
     def __cinit__(self, *args, **kwargs):
         self.batch = new_batch()
@@ -283,50 +299,45 @@ cdef class SocketPort(FramePort):
     def __dealloc__(self):
         free(self.batch)
 
-    def __init__(self, CanSocket can_socket not None, double n_as=1.0):
+    def __init__(self, CanSocket can_socket not None):
         self.socket = can_socket
-        self.n_as_ns = <int64_t>(n_as * 1e9)
 
     cdef int put(self, const Frame *frame) except -1:
         cdef Frame *frames = isotp_batch_frames(self.batch)
         if self.waiting == ISOTP_BATCH:
-            self.flush()
+            raise self.refusal()
         memcpy(frames + self.waiting, frame, sizeof(Frame))
         self.waiting += 1
         return 0
 
     cdef int flush(self) except -1:
+        cdef Frame *frames = isotp_batch_frames(self.batch)
         cdef int count = self.waiting
+        cdef int sent = 0
         cdef int number
         if count == 0:
             return 0
         self.waiting = 0
         with nogil:
-            number = self._write(count)
-        if number in (ENOBUFS, EAGAIN):
-            raise OSError(
-                number, f"the transmit queue of {self.socket.interface} stayed full for N_As ({self.n_as_ns / 1e9} s)")
-        if number != 0:
+            number = self._write(count, &sent)
+        # ENOBUFS: the queue of the interface is full, which no poll() tells about
+        if number not in (0, ENOBUFS, EAGAIN):
             raise self.socket._error(number)
+        if sent < count:
+            memmove(frames, frames + sent, (count - sent) * sizeof(Frame))
+            self.waiting = count - sent
         return 0
 
-    cdef int _write(self, int count) noexcept nogil:
-        """Send `count` frames; 0 or an errno."""
-        cdef int first = 0
-        cdef int sent
-        cdef int number
-        cdef int64_t since = isotp_monotonic_ns()
-        while first < count:
-            sent = isotp_write_batch(self.socket.fd, self.batch, first, count)
-            if sent > 0:
-                first += sent
-                since = isotp_monotonic_ns()
-                continue
-            number = errno
-            if number == EINTR:
-                continue
-            # ENOBUFS: the queue of the interface is full, which no poll() tells about
-            if (number != ENOBUFS and number != EAGAIN) or isotp_monotonic_ns() - since > self.n_as_ns:
-                return number
-            isotp_sleep_ns(PAUSE_NS)
+    cdef object refusal(self):
+        return self.socket._error(ENOBUFS)
+
+    cdef int _write(self, int count, int *sent) noexcept nogil:
+        """Send `count` frames; 0 or an errno, after the first `sent` ones."""
+        cdef int written
+        while sent[0] < count:
+            written = isotp_write_batch(self.socket.fd, self.batch, sent[0], count)
+            if written > 0:
+                sent[0] += written
+            elif errno != EINTR:
+                return errno
         return 0

@@ -12,20 +12,25 @@ import os
 import threading
 from collections.abc import Callable
 
-from isotp._core import monotonic_ns
+from isotp._core import Sleeper, monotonic_ns, sharpen_timers
 
 __all__ = ["call_at"]
 
 
+# So long before an action is due, nothing can wake the thread any more: what comes then waits at the most so long.
+_ASLEEP_NS = 200_000
+
+
 class _Timekeeper:
     def __init__(self) -> None:
-        self._entries: list[tuple[int, int, Callable[[], object]]] = []
+        self._entries: list[tuple[int, int, int, Callable[[], object]]] = []
+        self._sleeper = Sleeper()
         self._order = itertools.count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def call_at(self, when_ns: int, action: Callable[[], object]) -> None:
-        entry = (when_ns, next(self._order), action)
+    def call_at(self, when_ns: int, action: Callable[[], object], busy_ns: int) -> None:
+        entry = (when_ns, next(self._order), busy_ns, action)
         with self._changed:
             heapq.heappush(self._entries, entry)
             if self._thread is None:
@@ -35,6 +40,7 @@ class _Timekeeper:
                 self._changed.notify()
 
     def _run(self) -> None:
+        sharpen_timers()
         try:
             self._keep_time()
         finally:
@@ -47,11 +53,13 @@ class _Timekeeper:
             with self._changed:
                 while not self._entries:
                     self._changed.wait()
-                remaining = self._entries[0][0] - monotonic_ns()
-                if remaining > 0:
-                    self._changed.wait(min(remaining / 1e9, threading.TIMEOUT_MAX))
+                when_ns, _, busy_ns, action = self._entries[0]
+                remaining = when_ns - monotonic_ns()
+                if remaining > _ASLEEP_NS:
+                    self._changed.wait(min((remaining - _ASLEEP_NS) / 1e9, threading.TIMEOUT_MAX))
                     continue
-                _, _, action = heapq.heappop(self._entries)
+                heapq.heappop(self._entries)
+            self._sleeper.wait(when_ns - monotonic_ns(), busy_ns)
             action()
 
 
@@ -68,9 +76,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
 
 
-def call_at(when_ns: int, action: Callable[[], object]) -> None:
+def call_at(when_ns: int, action: Callable[[], object], busy_ns: int = 0) -> None:
     """Call `action` on the timekeeper's thread once `isotp._core.monotonic_ns()` reaches `when_ns`.
 
-    `action` must not raise nor wait.
+    The thread may spend the last `busy_ns` until then awake, to be on time. `action` must not raise nor wait.
     """
-    _timekeeper.call_at(when_ns, action)
+    _timekeeper.call_at(when_ns, action, busy_ns)

@@ -21,11 +21,13 @@ __all__ = [
     "InvalidCanFdFirstFrameRXDL",
     "IsoTpError",
     "IsotpError",
+    "LayerClosedError",
     "MaximumWaitFrameReachedError",
     "MissingEscapeSequenceError",
     "OverflowError",
     "ReceptionInterruptedWithFirstFrameError",
     "ReceptionInterruptedWithSingleFrameError",
+    "TransmitTimeoutError",
     "UnexpectedConsecutiveFrameError",
     "UnexpectedFlowControlError",
     "UnsuportedWaitFrameError",
@@ -38,7 +40,12 @@ class IsoTpError(Exception):
     """Base of every error of this package.
 
     Catch this one, or test with ``isinstance`` in an ``error_handler``, to treat all of them alike.
+
+    ``target`` is what the layer's ``receive_into`` gave for the message whose reception this error ended, now
+    filled in part; None otherwise.
     """
+
+    target: object = None
 
 
 class CallbackError(IsoTpError):
@@ -61,6 +68,13 @@ class BlockingSendFailure(IsoTpError):
     """
 
 
+class LayerClosedError(IsoTpError):
+    """A layer of ``isotp.aio`` was closed: while a task waited to send or to receive, or before it asked to.
+
+    A message that was still being sent did not leave. Close a layer after the tasks that use it have ended.
+    """
+
+
 class BlockingSendTimeout(BlockingSendFailure):
     """A blocking ``send()`` was not done within its ``send_timeout``.
 
@@ -74,6 +88,15 @@ class BadGeneratorError(IsoTpError):
 
     The size is announced in the Single Frame or First Frame (SF_DL, FF_DL; 9.6.2.1, 9.6.3.1) and cannot be
     taken back, so the transmission stops. Give the number of bytes that the generator really yields.
+    """
+
+
+class TransmitTimeoutError(IsoTpError):
+    """A frame found no room in the transmit queue of the bus in time.
+
+    N_As elapsed, or N_Ar if the frame was our Flow Control (N_TIMEOUT_A, 9.8.2): the message is given up. What the
+    driver said last is ``__cause__``. Nobody acknowledges frames on the bus, it is overloaded, or it is off; the
+    parameter ``tx_frame_timeout`` allows more time.
     """
 
 

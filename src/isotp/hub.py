@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Protocol
 
+from isotp._callbacks import Courier
 from isotp._core import CanMessage
 from isotp.address import Address, AsymmetricAddress
-from isotp.protocol import TransportLayer, check_bus, check_notifier, frame_from_python_can, send_on_bus
+from isotp.protocol import (
+    TransportLayer,
+    check_bus,
+    check_notifier,
+    frame_from_python_can,
+    remove_listener,
+    send_on_bus,
+)
 from isotp.socketcan import open_can_socket, port_on, receive_identifiers
 
 if TYPE_CHECKING:
@@ -25,31 +34,49 @@ class _Table:
     """Which sessions a frame is for, by its identifier. Its entries are replaced, never changed: no lock to read."""
 
     def __init__(self) -> None:
-        self.sessions: dict[HubSession, tuple[int, ...]] = {}
+        self.sessions: dict[HubSession, frozenset[int]] = {}
         self.by_identifier: dict[int, tuple[HubSession, ...]] = {}
         # A user's class of address may take frames with any identifier.
         self.asked: tuple[HubSession, ...] = ()
 
     def add(self, session: HubSession) -> None:
         if session.asks_address:
-            self.sessions[session] = ()
+            self.sessions[session] = frozenset()
             self._set_asked((*self.asked, session))
             return
-        identifiers = tuple(set(receive_identifiers(session.receive_addresses)))
-        self.sessions[session] = identifiers
+        self.sessions[session] = frozenset(receive_identifiers(session.receive_addresses))
+        self._begin(session, self.sessions[session])
+
+    def remove(self, session: HubSession) -> None:
+        self._end(session, self.sessions.pop(session))
+        if session in self.asked:
+            self._set_asked(tuple(other for other in self.asked if other is not session))
+
+    def readdress(self, session: HubSession) -> None:
+        """The session has another address: of the identifiers that it keeps, it misses no frame."""
+        if session.asks_address and session in self.asked:
+            return
+        if session.asks_address or session in self.asked:
+            self.remove(session)
+            self.add(session)
+            return
+        before = self.sessions[session]
+        self.sessions[session] = after = frozenset(receive_identifiers(session.receive_addresses))
+        self._begin(session, after - before)
+        self._end(session, before - after)
+
+    def _begin(self, session: HubSession, identifiers: Iterable[int]) -> None:
         for identifier in identifiers:
             takers = self.by_identifier.get(identifier, self.asked)
             self.by_identifier[identifier] = (*takers, session)
 
-    def remove(self, session: HubSession) -> None:
-        for identifier in self.sessions.pop(session):
+    def _end(self, session: HubSession, identifiers: Iterable[int]) -> None:
+        for identifier in identifiers:
             takers = tuple(taker for taker in self.by_identifier[identifier] if taker is not session)
             if len(takers) > len(self.asked):
                 self.by_identifier[identifier] = takers
             else:
                 del self.by_identifier[identifier]
-        if session in self.asked:
-            self._set_asked(tuple(other for other in self.asked if other is not session))
 
     def _set_asked(self, asked: tuple[HubSession, ...]) -> None:
         before, self.asked = self.asked, asked
@@ -75,6 +102,7 @@ class _Port(Protocol):
     def start(self, hub: Hub) -> None: ...
     def stop(self) -> Callable[[], object]: ...
     def close(self) -> None: ...
+    def end_in_child(self) -> None: ...
     def listen_for(self, table: _Table) -> None: ...
     def connect(self, session: HubSession) -> None: ...
 
@@ -104,6 +132,10 @@ class _ThreadedPort:
             return lambda: None
         return thread.join
 
+    def end_in_child(self) -> None:
+        """After a fork: the thread is not there."""
+        self._thread = None
+
     def _run(self, hub: Hub, stop_requested: threading.Event, predecessor: threading.Thread | None) -> None:
         if predecessor is not None and predecessor is not threading.current_thread():
             predecessor.join()
@@ -113,11 +145,13 @@ class _ThreadedPort:
                 self._read(hub)
                 pause = 0.0
             except Exception as error:
-                for session in hub.sessions:
-                    session._report_callback_error(error)
+                self._report(hub, error)
                 # A bus that is gone raises at each read: do not fill the log at full speed.
                 pause = min(max(2 * pause, 0.01), 1.0)
                 stop_requested.wait(pause)
+
+    def _report(self, hub: Hub, error: Exception) -> None:
+        hub._report(error)
 
     def _wake(self) -> None:
         raise NotImplementedError
@@ -172,6 +206,10 @@ class _BusPort(_ThreadedPort):
         check_bus(bus)
         self._sender = _Sender(bus)
 
+    def end_in_child(self) -> None:
+        super().end_in_child()
+        self._sender = _Sender(self._sender.bus)
+
     def close(self) -> None:
         """The bus is its owner's to shut down."""
 
@@ -205,9 +243,14 @@ class _NotifierPort:
         self._notifier.add_listener(self._on_message)
 
     def stop(self) -> Callable[[], object]:
-        self._notifier.remove_listener(self._on_message)
+        remove_listener(self._notifier, self._on_message)
         self._hub = None
         return lambda: None
+
+    def end_in_child(self) -> None:
+        """After a fork: neither is the notifier's thread there, nor who was amid sending."""
+        self._hub = None
+        self._sender = _Sender(self._sender.bus)
 
     def close(self) -> None:
         """Bus and notifier are their owner's to shut down."""
@@ -232,7 +275,11 @@ class HubSession(TransportLayer):
         self.hub = hub
         self.receive_addresses: tuple[Address | AsymmetricAddress, ...] = ()
         super().__init__(rxfn=self._no_frame, txfn=self._no_bus, address=address, **kwargs)
+        self._courier = self._new_courier()
         self.receive_also(also)
+
+    def _new_courier(self) -> Courier | None:
+        return Courier(self._report_callback_error, self.hub.executor)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A session that was not started hears nothing."""
@@ -245,9 +292,10 @@ class HubSession(TransportLayer):
 
         :raises ValueError: if it is no address, or an address for one direction only.
         """
-        super().set_address(address)
-        self.receive_addresses = (address, *self.receive_addresses[1:])
-        self.hub._address_changed(self)
+        with self.hub._changing:
+            super().set_address(address)
+            self.receive_addresses = (address, *self.receive_addresses[1:])
+            self.hub._address_changed(self)
 
     def receive_also(self, addresses: Iterable[Address]) -> None:
         """Receive on these addresses too, as an ECU does on its functional one; answers go by the session's own.
@@ -255,15 +303,28 @@ class HubSession(TransportLayer):
         :raises ValueError: if there are too many, or one is no address.
         """
         addresses = tuple(addresses)
-        super().receive_also(addresses)
-        self.receive_addresses = (self.receive_addresses[0], *addresses)
-        self.hub._address_changed(self)
+        with self.hub._changing:
+            super().receive_also(addresses)
+            self.receive_addresses = (self.receive_addresses[0], *addresses)
+            self.hub._address_changed(self)
+
+    def _end_in_child(self) -> None:
+        super()._end_in_child()
+        self.courier = None
+        self._courier = self._new_courier()
+        self.hub._end_in_child()
+        self.hub._port.connect(self)
 
     def _start_reading(self) -> None:
+        self.courier = self._courier
         self.hub._enlist(self)
 
-    def _stop_reading(self) -> None:
-        self.hub._dismiss(self)
+    def _stop_reading(self) -> Callable[[], object] | None:
+        wait = self.hub._dismiss(self)
+        self.courier = None
+        if self._courier is not None:
+            self._courier.clear()
+        return wait
 
 
 class Hub:
@@ -271,6 +332,8 @@ class Hub:
 
     :param bus: a python-can bus, or the name of a CAN interface of Linux (`can0`) for a raw socket.
     :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
+    :param executor: runs `on_message` and `error_handler` of the sessions, each session's one after the other, so that
+        a slow one holds nobody else up. None: up to four threads of the package, which start as they are needed.
 
     Each frame is found its sessions by its identifier, so the cost of a frame does not grow with their number. Reading
     begins with the first session that is started. Close the hub after use, or use it as a context manager.
@@ -281,24 +344,28 @@ class Hub:
     :raises NotImplementedError: for the name of an interface, on other systems than Linux.
     """
 
-    def __init__(self, bus: can.BusABC | str, notifier: can.Notifier | None = None) -> None:
-        self._port: _Port
-        if notifier is not None:
-            if isinstance(bus, str):
-                raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
-            self._port = _NotifierPort(bus, notifier)
-        elif isinstance(bus, str):
-            self._port = _SocketPort(bus)
-        else:
-            self._port = _BusPort(bus)
+    def __init__(
+        self, bus: can.BusABC | str, notifier: can.Notifier | None = None, executor: Executor | None = None
+    ) -> None:
+        if notifier is not None and isinstance(bus, str):
+            raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
+        self.executor = executor
+        self._port = self._open_port(bus, notifier)
         self.bus = bus
         self.table = _Table()
-        self._changing = threading.Lock()
+        # Reentrant: the class of an address is a user's, and its methods may look at the hub.
+        self._changing = threading.RLock()
+
+    def _open_port(self, bus: can.BusABC | str, notifier: can.Notifier | None) -> _Port:
+        if isinstance(bus, str):
+            return _SocketPort(bus)
+        return _BusPort(bus) if notifier is None else _NotifierPort(bus, notifier)
 
     @property
     def sessions(self) -> tuple[HubSession, ...]:
         """The sessions that are started."""
-        return tuple(self.table.sessions)
+        with self._changing:
+            return tuple(self.table.sessions)
 
     def session(
         self, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any
@@ -329,6 +396,17 @@ class Hub:
     def __repr__(self) -> str:
         return f"<Hub with {len(self.sessions)} sessions on {self.bus!r}>"
 
+    def _end_in_child(self) -> None:
+        self.table = _Table()
+        self._changing = threading.RLock()
+        self._own_executor = None
+        self._port.end_in_child()
+
+    def _report(self, error: Exception) -> None:
+        """The bus can not be read: all sessions are concerned."""
+        for session in self.sessions:
+            session._report_callback_error(error)
+
     def _enlist(self, session: HubSession) -> None:
         with self._changing:
             self.table.add(session)
@@ -340,21 +418,17 @@ class Hub:
                 self.table.remove(session)
                 raise
 
-    def _dismiss(self, session: HubSession) -> None:
-        wait: Callable[[], object] | None = None
+    def _dismiss(self, session: HubSession) -> Callable[[], object] | None:
+        """Let the session hear no more; what this returns waits until the thread of the last one has ended."""
         with self._changing:
             if session not in self.table.sessions:
-                return
+                return None
             self.table.remove(session)
             self._port.listen_for(self.table)
-            if not self.table.sessions:
-                wait = self._port.stop()
-        if wait is not None:
-            wait()
+            return None if self.table.sessions else self._port.stop()
 
     def _address_changed(self, session: HubSession) -> None:
-        with self._changing:
-            if session in self.table.sessions:
-                self.table.remove(session)
-                self.table.add(session)
-                self._port.listen_for(self.table)
+        """Called with `_changing` held: the session's address and the table go together."""
+        if session in self.table.sessions:
+            self.table.readdress(session)
+            self._port.listen_for(self.table)

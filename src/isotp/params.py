@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 from isotp.address import TargetAddressType
 
-__all__ = ["Params", "UnknownParameterError"]
+__all__ = ["Params", "UnknownParameterError", "stmin_from_seconds", "stmin_to_seconds"]
 
 _CAN_FD_LENGTHS = (8, 12, 16, 20, 24, 32, 48, 64)
 
@@ -23,6 +24,32 @@ class UnknownParameterError(AttributeError, ValueError):
 
     An AttributeError, as can-isotp has it, and a ValueError, like every other refusal of a parameter.
     """
+
+
+def stmin_from_seconds(seconds: float) -> int:
+    """The byte for the parameter `stmin`: the shortest STmin that is no shorter than `seconds` (9.6.5.4).
+
+    :raises ValueError: if `seconds` is not within 0 to 0.127.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds <= 0.127:
+        raise ValueError(f"STmin must be 0 to 0.127 seconds, not {seconds!r}")
+    # A float such as 0.0003 may be a trifle above the number that was meant.
+    hundreds_of_us = math.ceil(seconds * 10_000 - 1e-6)
+    if 1 <= hundreds_of_us <= 9:
+        return 0xF0 + hundreds_of_us
+    return math.ceil(seconds * 1000 - 1e-6)
+
+
+def stmin_to_seconds(stmin: int) -> float:
+    """What an STmin byte means, in seconds.
+
+    :raises ValueError: if it is reserved (0x80..0xF0, 0xFA..0xFF) or no byte.
+    """
+    if isinstance(stmin, int) and 0 <= stmin <= 0x7F:
+        return stmin / 1000
+    if isinstance(stmin, int) and 0xF1 <= stmin <= 0xF9:
+        return (stmin - 0xF0) / 10_000
+    raise ValueError(f"STmin must be 0x00..0x7F or 0xF1..0xF9, not {stmin!r}")
 
 
 class _Check(NamedTuple):
@@ -67,6 +94,11 @@ _SECONDS = _Check(
 _POSITIVE_SECONDS = _Check(
     "a finite number of seconds above 0",
     lambda value: isinstance(value, (int, float)) and 0 < value <= sys.float_info.max,
+)
+_BUSY_SECONDS = _Check(
+    "a number of seconds from 0 to 0.001",
+    lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 0.001,
+    float,
 )
 _ADDRESS_TYPE = _Check(
     "TargetAddressType.Physical (0) or TargetAddressType.Functional (1)",
@@ -120,6 +152,17 @@ _RULES: dict[str, _Rule] = {
         "Byte to fill up the frames we send with (10.4.2). None: only frames whose length CAN FD does not"
         " have are filled up, with 0xCC.",
     ),
+    "tx_flow_control": _Rule(
+        True,
+        _BOOLEAN,
+        "Wait for the receiver's Flow Control. False: for receivers that never send one; all Consecutive Frames"
+        " follow the First Frame, override_receiver_stmin apart (or at once).",
+    ),
+    "tx_frame_timeout": _Rule(
+        1000,
+        _integer(0),
+        "N_As and N_Ar in ms: the longest wait for room for one frame in a full transmit queue (9.8.1).",
+    ),
     "wftmax": _Rule(
         0, _integer(0), "N_WFTmax: Flow Controls with FlowStatus Wait to accept in a row (9.7). 0: none."
     ),
@@ -156,8 +199,14 @@ _RULES: dict[str, _Rule] = {
     "wait_func": _Rule(
         time.sleep,
         _CALLABLE,
-        "Called with a number of seconds to wait between Consecutive Frames. A new one is tried with 0.001"
-        " when it is validated, and must not raise.",
+        "Called with a number of seconds to wait between Consecutive Frames; time.sleep stands for a more"
+        " precise wait than its own. A new one is tried with 0.001 when it is validated, and must not raise.",
+    ),
+    "busy_wait": _Rule(
+        0.0002,
+        _BUSY_SECONDS,
+        "Seconds, up to 0.001, that a started layer may keep a processor busy before each Consecutive Frame"
+        " to send it on time. As little as the system's timers need is used. 0: sleep only.",
     ),
 }
 
@@ -202,6 +251,8 @@ class Params:
     rx_flowcontrol_timeout: int
     rx_consecutive_frame_timeout: int
     tx_padding: int | None
+    tx_flow_control: bool
+    tx_frame_timeout: int
     wftmax: int
     tx_data_length: int
     tx_data_min_length: int | None
@@ -216,6 +267,7 @@ class Params:
     blocking_send: bool
     logger_name: str
     wait_func: Callable[[float], object]
+    busy_wait: float
     _on_change: Callable[[], object] | None
     _tried_wait_func: Callable[[float], object]
 

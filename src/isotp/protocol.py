@@ -9,7 +9,9 @@ import enum
 import errno
 import importlib
 import inspect
+import os
 import re
+import sys
 import threading
 import time
 import weakref
@@ -20,7 +22,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from isotp import _core, _timekeeper, tools
-from isotp._core import CanMessage, Engine, MessageQueue, RateLimiter, dlc_of, nearest_can_fd_size
+from isotp._callbacks import Courier
+from isotp._core import (
+    CanMessage,
+    Engine,
+    MessageQueue,
+    RateLimiter,
+    Sleeper,
+    TryAgain,
+    dlc_of,
+    monotonic_ns,
+    nearest_can_fd_size,
+    sharpen_timers,
+)
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.errors import IsotpError as IsotpError
@@ -35,15 +49,14 @@ __all__ = ["PDU", "CanStack", "NotifierBasedCanStack", "RateLimiter", "Transport
 
 _Documented = TypeVar("_Documented", bound=Callable[..., Any])
 
-# N_As (ISO 15765-2, 9.8.1), in seconds: how long a frame may take to get on the bus.
-_N_AS = 1.0
-_PAUSE_WHILE_FULL = 0.0005
 _FULL = re.compile(r"(?<![a-z])full(?![a-z])", re.IGNORECASE)
 
-# Seconds before a consecutive frame is due that are left to wait_func; until then a layer waits for frames as well.
-_WAITED_PRECISELY = 0.002
-# How far a reader may be behind a deadline before the timekeeper steps in.
-_GUARD_NS = 20_000_000
+# How late (s) a rxfn may be when its time-out is over; what it is found to be is kept within these limits. A layer
+# waits in rxfn until so long before a consecutive frame is due, and precisely from then on.
+_LEAST_LATENESS = 0.0005
+_MOST_LATENESS = 0.02
+# The longest precise wait at a time, in ns: how long a frame that arrives meanwhile may wait.
+_PRECISE_PIECE_NS = 2_000_000
 
 _INTERNAL_TIMEOUT_IDS = range(0x7F5, 0x7FC)
 
@@ -138,6 +151,13 @@ class TransportLayerLogic(Engine):
     :param error_handler: called with each :class:`isotp.IsoTpError` that happens on the bus.
     :param params: parameters by name, see :class:`Params`.
     :param post_send_callback: called with the :class:`SendRequest` that a call of :meth:`send` queued.
+    :param on_message: called as `on_message(payload, address, timestamp)` with each message received, which then
+        does not go to :meth:`recv`: the address that it came in on, and the time of its last frame in ns as
+        `time.monotonic_ns()` has it.
+    :param receive_into: called with the length of each segmented message that begins; gives what to put it into
+        as it comes: a writable buffer, or a callable that is given `bytes` piece by piece. The message is then
+        that object, for :meth:`recv` and `on_message`. None: a bytearray, as ever. A message that breaks off
+        is told by the attribute `target` of the error. Mind the parameter `max_frame_size`.
     :raises ValueError: if the address is missing or partial, or a parameter has a value that it can not have.
     """
 
@@ -154,6 +174,8 @@ class TransportLayerLogic(Engine):
     ErrorHandler: TypeAlias = Callable[[IsoTpError], Any]
     SendGenerator: TypeAlias = tuple[Generator[int, None, None], int]
     PostSendCallback: TypeAlias = Callable[[_core.SendRequest], Any]
+    OnMessage: TypeAlias = Callable[[Any, Address | AsymmetricAddress, int], Any]
+    ReceiveInto: TypeAlias = Callable[[int], Any]
 
     class RxState(enum.Enum):
         """What reception waits for."""
@@ -192,6 +214,8 @@ class TransportLayerLogic(Engine):
         error_handler: ErrorHandler | None = None,
         params: Mapping[str, Any] | None = None,
         post_send_callback: PostSendCallback | None = None,
+        on_message: OnMessage | None = None,
+        receive_into: ReceiveInto | None = None,
     ) -> None:
         self.params = self.Params()
         if params is not None:
@@ -201,6 +225,8 @@ class TransportLayerLogic(Engine):
         self.txfn = txfn
         self.error_handler = error_handler
         self.post_send_callback = post_send_callback
+        self.on_message = on_message
+        self.receive_into = receive_into
         self.timings = {
             (self.RxState.IDLE, self.TxState.IDLE): 0.02,
             (self.RxState.IDLE, self.TxState.WAIT_FC): 0.005,
@@ -276,7 +302,7 @@ class TransportLayerLogic(Engine):
             return Timer(0)
         start_ns, length_ns = running
         timer = Timer(length_ns / 1e9)
-        timer.start_time = time.perf_counter_ns() - (_core.monotonic_ns() - start_ns)
+        timer.start_time = time.perf_counter_ns() - (monotonic_ns() - start_ns)
         return timer
 
     def __repr__(self) -> str:
@@ -315,6 +341,8 @@ RxFn = TransportLayerLogic.RxFn
 TxFn = TransportLayerLogic.TxFn
 ErrorHandler = TransportLayerLogic.ErrorHandler
 PostSendCallback = TransportLayerLogic.PostSendCallback
+OnMessage = TransportLayerLogic.OnMessage
+ReceiveInto = TransportLayerLogic.ReceiveInto
 
 
 class TransportLayer(TransportLayerLogic):
@@ -344,12 +372,20 @@ class TransportLayer(TransportLayerLogic):
         params: Mapping[str, Any] | None = None,
         read_timeout: float = 0.05,
         post_send_callback: PostSendCallback | None = None,
+        on_message: OnMessage | None = None,
+        receive_into: ReceiveInto | None = None,
     ) -> None:
         self.started = False
+        # Held while the layer starts or stops, but not while stop() waits: a callback may be the one that stops.
+        self._life = threading.RLock()
         self.main_thread: threading.Thread | None = None
         self.default_read_timeout = read_timeout
         self.events = self.Events()
-        super().__init__(rxfn, txfn, address, error_handler, params, post_send_callback)
+        self._sleeper = Sleeper()
+        self._rxfn_lateness = _LEAST_LATENESS
+        super().__init__(
+            rxfn, txfn, address, error_handler, params, post_send_callback, on_message, receive_into
+        )
 
     @property
     def relay_thread(self) -> threading.Thread | None:
@@ -371,32 +407,49 @@ class TransportLayer(TransportLayerLogic):
 
         :raises RuntimeError: if it was started already.
         """
-        if self.started:
-            raise RuntimeError("the transport layer was started already")
-        self.started = True
-        # New ones each time: a thread of an earlier start may still be on its way out.
-        self.events = self.Events()
-        self._drive_from_now_on()
-        try:
-            self._start_reading()
-        except BaseException:
-            self.stop()
-            raise
+        with self._life:
+            if self.started:
+                raise RuntimeError("the transport layer was started already")
+            self.started = True
+            # New ones each time: a thread of an earlier start may still be on its way out.
+            self.events = self.Events()
+            _started.add(self)
+            self._drive_from_now_on()
+            try:
+                self._start_reading()
+            except BaseException:
+                self.stop()
+                raise
         self.drive()
 
     def stop(self) -> None:
         """Stop working and forget everything: messages being sent or received, and those in the queues.
 
-        Does nothing if the layer was not started.
+        Does nothing if the layer was not started. May be called from any thread, and by callbacks of the layer.
         """
-        if not self.started:
-            return
-        self.events.stop_requested.set()
-        self._set_driven(False, None, None)
-        self._reset()  # a thread amid a long message has nothing more to send
-        self._stop_reading()
-        self._reset()
+        with self._life:
+            if not self.started:
+                return
+            self.events.stop_requested.set()
+            self._set_driven(False, None, None)
+            self._reset()  # a thread amid a long message has nothing more to send
+            wait = self._stop_reading()
+            self.started = False
+            _started.discard(self)
+        if wait is not None:
+            wait()
+        with self._life:
+            # What the thread still did; unless another one started the layer meanwhile.
+            if not self.started:
+                self._reset()
+
+    def _end_in_child(self) -> None:
+        """After a fork, in the child: the threads are gone, and with them what they were amid; so are locks' owners."""
         self.started = False
+        self.main_thread = None
+        self._life = threading.RLock()
+        self.events = self.Events()
+        self._forget_threads()
 
     def _drive_from_now_on(self) -> None:
         self._set_driven(True, self._wake_at, self._guard_deadline)
@@ -415,19 +468,28 @@ class TransportLayer(TransportLayerLogic):
         if not self.events.main_thread_ready.wait(0.5):
             raise RuntimeError("the thread of the transport layer did not start in time")
 
-    def _stop_reading(self) -> None:
+    def _stop_reading(self) -> Callable[[], object] | None:
+        """Let the thread end; what this returns waits until it has."""
         thread, self.main_thread = self.main_thread, None
         # A callback may stop its own layer: the thread then ends by itself.
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(max(self.default_read_timeout + 0.5, 1))
-            if thread.is_alive():
-                self.logger.error("rxfn does not return: the thread of the transport layer is left behind")
+        if thread is None or thread is threading.current_thread():
+            return None
+        return lambda: self._wait_for_end(thread)
+
+    def _wait_for_end(self, thread: threading.Thread) -> None:
+        thread.join(max(self.default_read_timeout + 0.5, 1))
+        if thread.is_alive():
+            self.logger.error("rxfn does not return: the thread of the transport layer is left behind")
 
     def _wake_at(self, deadline_ns: int) -> None:
         self._set_wake(deadline_ns)
-        self._call_later(deadline_ns, lambda layer: layer._wake(deadline_ns))
+        self._call_later(deadline_ns, lambda layer: layer._wake(deadline_ns), self._busy_ns_now())
 
-    def _call_later(self, when_ns: int, method: Callable[[TransportLayer], object]) -> None:
+    def _busy_ns_now(self) -> int:
+        """How much of the wait for the next deadline may be busy (ns): only frames are that urgent."""
+        return int(self.params.busy_wait * 1e9) if self.is_tx_transmitting_cf() else 0
+
+    def _call_later(self, when_ns: int, method: Callable[[TransportLayer], object], busy_ns: int = 0) -> None:
         # By a weak reference: a deadline keeps no dropped layer alive.
         reference = weakref.ref(self)
 
@@ -436,12 +498,13 @@ class TransportLayer(TransportLayerLogic):
             if layer is not None:
                 method(layer)
 
-        _timekeeper.call_at(when_ns, call)
+        _timekeeper.call_at(when_ns, call, busy_ns)
 
     def _read_frames(self, events: Events) -> None:
         """The thread: waits in rxfn, or for STmin, up to the next deadline."""
         stop_requested = events.stop_requested
         self._set_reader()
+        sharpen_timers()
         events.main_thread_ready.set()
         events.relay_thread_ready.set()
         pause = 0.0
@@ -459,39 +522,85 @@ class TransportLayer(TransportLayerLogic):
 
     def _read_once(self, stop_requested: threading.Event) -> None:
         longest = self.default_read_timeout
-        delay = self._frame_delay()
-        if delay is not None:
-            if not self.blocking_rxfn and not self.is_rx_active():
-                # A rxfn without a parameter might wait, and keep the message from going on.
-                if delay > 0:
-                    self.params.wait_func(delay)
-                self.drive()
+        delay_ns = self._frame_delay_ns()
+        if delay_ns is not None:
+            if not self.blocking_rxfn:
+                if not self.is_rx_active():
+                    # A rxfn without a parameter might wait, and keep the message from going on.
+                    self._wait_for_frame_time(delay_ns)
+                    self.drive()
+                    return
+            elif delay_ns <= self._rxfn_lateness * 1e9:
+                message = self._rxfn(0.0)
+                if stop_requested.is_set():
+                    return
+                if message is not None:
+                    self.feed(message)
+                    return
+                self._wait_for_frame_time(self._frame_delay_ns())  # the read took time too
+                self._drive_unread()
                 return
-            if delay <= _WAITED_PRECISELY:
-                if delay > 0:
-                    self.params.wait_func(delay)
-                longest = 0.0
             else:
-                longest = min(longest, delay - _WAITED_PRECISELY / 2)
-        timeout = self._plan_wait(longest)
-        began = time.monotonic()
+                longest = min(longest, delay_ns / 1e9 - self._rxfn_lateness)
+        self._read_for(self._plan_wait(longest), stop_requested)
+
+    def _read_for(self, timeout: float, stop_requested: threading.Event) -> None:
+        """Read one frame, if it comes within `timeout` seconds."""
+        clock = monotonic_ns if self.clock is None else self.clock
+        began = clock()
         message = self._rxfn(timeout) if self.blocking_rxfn else self._rxfn()
+        remaining = timeout - (clock() - began) / 1e9
         self._set_wake(0)  # this thread looks at the deadline itself, right after
         if stop_requested.is_set():
             return
         if message is not None:
+            if -remaining > _MOST_LATENESS:
+                self._rxfn_lateness = _MOST_LATENESS
             self.feed(message)
             return
         self.drive()
-        remaining = timeout - (time.monotonic() - began)
         if remaining > timeout / 2:
             # rxfn does not wait: do it for it, in short pieces since frames can not wake this thread
             stop_requested.wait(min(self.sleep_time(), remaining))
+        elif remaining <= 0:
+            # The longest of late, which fades.
+            lateness = max(-remaining, self._rxfn_lateness * 0.95)
+            self._rxfn_lateness = min(max(lateness, _LEAST_LATENESS), _MOST_LATENESS)
+
+    def _wait_for_frame_time(self, delay_ns: int | None) -> None:
+        """Wait for the time of the next consecutive frame, or for a part of it."""
+        if not delay_ns:
+            return
+        if self.params.wait_func is not time.sleep:
+            self.params.wait_func(delay_ns / 1e9)
+            return
+        self._sleeper.wait(min(delay_ns, _PRECISE_PIECE_NS), self._busy_ns_now())
 
     def _guard_deadline(self, deadline_ns: int) -> None:
         """Have the timekeeper look whether a deadline was missed: rxfn may wait longer than it was asked to."""
-        when_ns = max(deadline_ns, _core.monotonic_ns()) + _GUARD_NS
-        self._call_later(when_ns, lambda layer: layer._look_after(deadline_ns))
+        # It always does so if it has done so: then nobody but the timekeeper can be in time.
+        overstays = self._rxfn_lateness >= _MOST_LATENESS
+        patience_ns = 0 if overstays else int(_MOST_LATENESS * 1e9)
+        when_ns = max(deadline_ns, monotonic_ns()) + patience_ns
+        self._call_later(
+            when_ns, lambda layer: layer._look_after(deadline_ns), self._busy_ns_now() if overstays else 0
+        )
+
+
+# Layers that were started.
+_started: weakref.WeakSet[TransportLayer] = weakref.WeakSet()
+
+
+def _end_all_in_child() -> None:
+    global _removing
+    _removing = threading.Lock()
+    for layer in list(_started):
+        layer._end_in_child()
+    _started.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_end_all_in_child)
 
 
 class BusOwner(Protocol):
@@ -512,39 +621,34 @@ _python_can_to_isotp_message = frame_from_python_can
 
 
 def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
-    """Send a frame on a python-can bus; waits for room while the transmit queue of its driver is full (N_As).
+    """Send a frame on a python-can bus; does not wait.
 
-    :raises can.CanError: if the bus refuses the frame, or the queue stays full.
+    :raises can.CanError: if the bus refuses the frame.
+    :raises isotp._core.TryAgain: if the transmit queue of its driver is full; a layer then does.
     """
-    message = _python_can().Message(
+    try:
+        bus.send(_frame_for_python_can(msg))
+    except _python_can().CanError as error:
+        if not _says_queue_is_full(error):
+            raise
+        raise TryAgain(str(error)) from error
+
+
+def _frame_for_python_can(msg: CanMessage) -> can.Message:
+    # Whoever has a bus has imported it: no import for each frame.
+    message: can.Message = sys.modules["can"].Message(
         arbitration_id=msg.arbitration_id,
         data=msg.data,
         is_extended_id=msg.is_extended_id,
         is_fd=msg.is_fd,
         bitrate_switch=msg.bitrate_switch,
     )
-    try:
-        bus.send(message)
-    except _python_can().CanError as error:
-        if not _says_queue_is_full(error):
-            raise
-        _send_when_there_is_room(bus, message)
+    return message
 
 
 def _says_queue_is_full(error: can.CanError) -> bool:
     # SocketCAN reports ENOBUFS; other drivers only have a text, as "Transmit buffer full", "XL_ERR_QUEUE_IS_FULL".
     return error.error_code == errno.ENOBUFS or _FULL.search(str(error)) is not None
-
-
-def _send_when_there_is_room(bus: can.BusABC, message: can.Message) -> None:
-    deadline = time.monotonic() + _N_AS
-    while True:
-        time.sleep(_PAUSE_WHILE_FULL)
-        try:
-            return bus.send(message)
-        except _python_can().CanError as error:
-            if not _says_queue_is_full(error) or time.monotonic() >= deadline:
-                raise
 
 
 def python_can_tx_canbus_3plus(owner: BusOwner, msg: CanMessage) -> None:
@@ -589,6 +693,24 @@ def check_notifier(notifier: can.Notifier) -> None:
     """ValueError if it is none, RuntimeError if there is no python-can."""
     if not isinstance(notifier, _python_can().Notifier):
         raise ValueError(f"notifier must be a can.Notifier, not {notifier!r}")
+
+
+_removing = threading.Lock()
+
+
+def remove_listener(notifier: can.Notifier, listener: Callable[[can.Message], None]) -> None:
+    """Remove a listener of a notifier that may be amid a frame.
+
+    The notifier's own method shortens the list that its thread goes through: the next listener would miss the frame.
+    """
+    with _removing:
+        listeners = notifier.listeners
+        kept = listeners.copy()
+        kept.remove(listener)
+        seen = len(listeners)
+        notifier.listeners = kept
+        # Others that were added meanwhile
+        kept.extend(listeners[seen:])
 
 
 class CanStack(TransportLayer):
@@ -646,6 +768,9 @@ class CanStack(TransportLayer):
 class NotifierBasedCanStack(TransportLayer):
     """The transport layer on a python-can bus that a `can.Notifier` reads; needs no thread of its own.
 
+    Started, it calls `on_message` and `error_handler` on threads that the package has for that, so that neither the
+    notifier nor another stack has to wait for them.
+
     :param bus: `can.BusABC` to send on.
     :param notifier: `can.Notifier` that reads the bus.
 
@@ -665,19 +790,27 @@ class NotifierBasedCanStack(TransportLayer):
         check_notifier(notifier)
         self.notifier = notifier
         self.buffered_reader: Callable[[can.Message], None] | None = None
+        self._courier = Courier(self._report_callback_error)
         super().__init__(rxfn=self._no_frame, txfn=_make_python_can_tx_func(self), **kwargs)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A layer that was not started hears nothing: the notifier does not know it."""
 
+    def _end_in_child(self) -> None:
+        super()._end_in_child()
+        self.buffered_reader = None  # the notifier's thread is gone as well
+
     def _start_reading(self) -> None:
+        self.courier = self._courier
         self.buffered_reader = self._on_message_received
         self.notifier.add_listener(self.buffered_reader)
 
     def _stop_reading(self) -> None:
         reader, self.buffered_reader = self.buffered_reader, None
         if reader is not None:
-            self.notifier.remove_listener(reader)
+            remove_listener(self.notifier, reader)
+        self.courier = None
+        self._courier.clear()
 
     def _on_message_received(self, msg: can.Message) -> None:
         message = _python_can_to_isotp_message(msg)

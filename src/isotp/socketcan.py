@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from isotp._core import FramePort
@@ -19,6 +19,8 @@ __all__ = ["SocketCanStack", "open_can_socket", "port_on", "receive_identifiers"
 
 # Nothing but a frame, a deadline or a wake-up ends the wait: there is no polling.
 _LONGEST_WAIT = 3600.0
+# How long before a consecutive frame is due the layer stops waiting for frames, in seconds.
+_WAITED_PRECISELY = 0.0002
 
 
 def open_can_socket(interface: str) -> CanSocket:
@@ -65,6 +67,7 @@ class SocketCanStack(TransportLayer):
     def __init__(self, interface: str, **kwargs: Any) -> None:
         self.interface = interface
         self._further: tuple[Address, ...] = ()
+        self._addressing = threading.Lock()
         self._can = open_can_socket(interface)
         try:
             super().__init__(rxfn=self._can.receive, txfn=self._can.send, **kwargs)
@@ -78,17 +81,20 @@ class SocketCanStack(TransportLayer):
 
         :raises ValueError: if it is no address, or an address for one direction only.
         """
-        super().set_address(address)
-        self._set_filters()
+        with self._addressing:
+            super().set_address(address)
+            self._set_filters()
 
     def receive_also(self, addresses: Iterable[Address]) -> None:
         """Receive on these addresses too; answers go by the layer's own.
 
         :raises ValueError: if there are too many, or one is no address.
         """
-        self._further = tuple(addresses)
-        super().receive_also(self._further)
-        self._set_filters()
+        further = tuple(addresses)
+        with self._addressing:
+            super().receive_also(further)
+            self._further = further
+            self._set_filters()
 
     def _set_filters(self) -> None:
         # A user's class of address may take frames with any identifier.
@@ -128,11 +134,16 @@ class SocketCanStack(TransportLayer):
         self._set_wake(deadline_ns)
         self._can.wake()
 
-    def _stop_reading(self) -> None:
+    def _stop_reading(self) -> Callable[[], object] | None:
         self._can.wake()
-        super()._stop_reading()
+        return super()._stop_reading()
 
     def _read_once(self, stop_requested: threading.Event) -> None:
         timeout = self._plan_wait(_LONGEST_WAIT)
+        if self.is_tx_transmitting_cf():
+            timeout = max(0.0, timeout - _WAITED_PRECISELY)
         if self._can.receive_for(self, timeout) == 0:
+            delay_ns = self._frame_delay_ns()
+            if delay_ns is not None and delay_ns <= _WAITED_PRECISELY * 1e9:
+                self._wait_for_frame_time(delay_ns)
             self.drive()

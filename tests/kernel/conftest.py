@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import isotp
+from tests.kernel.ends import run
 
 CLASSIC, FD = struct.Struct("=IB3x8s"), struct.Struct("=IBB2x64s")
 EFF_FLAG, EFF_MASK = 0x8000_0000, 0x1FFF_FFFF
@@ -122,3 +123,23 @@ def sockets() -> Iterator[Sockets]:
     yield factory
     for made in factory.made:
         made.close()
+
+
+class FullQueue:
+    """vcan1 with a queue of no length: every frame is refused with ENOBUFS until there is room."""
+
+    def __init__(self) -> None:
+        run("tc", "qdisc", "replace", "dev", "vcan1", "root", "pfifo", "limit", "0")
+
+    def make_room(self) -> None:
+        run("tc", "qdisc", "del", "dev", "vcan1", "root")
+
+
+@pytest.fixture
+def full_queue() -> Iterator[FullQueue]:
+    if os.getuid() != 0:
+        pytest.skip("only root may change the queue of an interface")
+    queue = FullQueue()
+    yield queue
+    run("tc", "qdisc", "replace", "dev", "vcan1", "root", "pfifo", "limit", "1000")
+    queue.make_room()

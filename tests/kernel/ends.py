@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
+import shutil
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -39,6 +42,14 @@ def payload(size: int) -> bytes:
 def make_room(raw: socket.socket) -> None:
     """Let a raw CAN socket hold all frames of the longest messages of these tests."""
     raw.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, ROOM)
+
+
+def run(*command: str) -> None:
+    """Run a command that must succeed."""
+    program = shutil.which(command[0], path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    assert program is not None, f"{command[0]} is missing: apt-get install iproute2"
+    done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
 
 
 _NORMAL_11, _NORMAL_29, _FIXED_29, _EXTENDED_11, _EXTENDED_29, _MIXED_11, _MIXED_29 = AddressingMode

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -17,20 +16,27 @@ from typing import TYPE_CHECKING, Any
 
 import can
 import pytest
-import udsoncan
-from udsoncan.client import Client
-from udsoncan.connections import PythonIsoTpConnection
 
 import isotp
 from isotp import Address, AddressingMode
+from tests.hub_stories import (
+    PATIENCE,
+    AnyOfABlock,
+    a_hundred_sessions,
+    at_ecu,
+    at_tester,
+    comings_and_goings,
+    exchange,
+    one_identifier_for_many,
+    payload_of,
+    udsoncan_reads_vins,
+)
 
 if TYPE_CHECKING:
     from conftest import RawBus, Sockets
 
 pytestmark = pytest.mark.kernel
 
-# No time-out is part of what is tested here: this one only ends a test that has failed.
-PATIENCE = 60.0
 # linux/socket.h; Python has no name for it.
 SO_RCVBUFFORCE = 33
 
@@ -83,20 +89,6 @@ def make_raw(cleanup: ExitStack) -> MakeHub:
     return lambda: raw_hub(cleanup)
 
 
-def at_tester(number: int) -> Address:
-    return Address(txid=0x100 + number, rxid=0x300 + number)
-
-
-def at_ecu(number: int) -> Address:
-    return Address(txid=0x300 + number, rxid=0x100 + number)
-
-
-def payload_of(session: int, turn: int, size: int) -> bytes:
-    """Bytes that no other session and no other turn has."""
-    head = struct.pack("=HB", session, turn)
-    return head[:size] + bytes((session * 7 + turn * 31 + k) & 0xFF for k in range(size - len(head)))
-
-
 def reader() -> threading.Thread:
     """The thread of the only hub that has one."""
     (found,) = (thread for thread in threading.enumerate() if thread.name == "isotp hub")
@@ -113,19 +105,6 @@ def settle() -> int:
     return int(found[1])
 
 
-def exchange(testers: list[Any], ecus: list[Any], sizes: tuple[int, ...]) -> None:
-    """All sessions send at once, in both directions; check that all payloads arrive, whole and in order."""
-    for turn, size in enumerate(sizes):
-        for k, (tester, ecu) in enumerate(zip(testers, ecus, strict=True)):
-            tester.send(payload_of(k, turn, size))
-            ecu.send(payload_of(k, turn + 100, size))
-    for k, (tester, ecu) in enumerate(zip(testers, ecus, strict=True)):
-        for turn, size in enumerate(sizes):
-            assert ecu.recv(block=True, timeout=PATIENCE) == payload_of(k, turn, size)
-            assert tester.recv(block=True, timeout=PATIENCE) == payload_of(k, turn + 100, size)
-    assert not any(session.available() for session in (*testers, *ecus))
-
-
 # --- Many sessions ------------------------------------------------------------------------------------------
 
 
@@ -135,18 +114,10 @@ def exchange(testers: list[Any], ecus: list[Any], sizes: tuple[int, ...]) -> Non
     ids=["bs0", "bs4", "fd"],
 )
 def test_a_hundred_sessions_at_once(make_hub: MakeHub, make_raw: MakeHub, params: dict[str, Any]) -> None:
-    errors: list[Exception] = []
-    # Emulated CPUs are slow, and nobody's time-out is tested here.
-    slow = {"rx_flowcontrol_timeout": 60_000, "rx_consecutive_frame_timeout": 60_000}
-    options = {"params": {**params, **slow}, "error_handler": errors.append}
-    here, there = make_hub(), make_raw()
-    testers = [here.session(at_tester(k), **options) for k in range(100)]
-    ecus = [there.session(at_ecu(k), **options) for k in range(100)]
-    for session in (*testers, *ecus):
-        session.start()
+    here = make_hub()
     # 93 frames a session and direction; python-can takes a good part of a minute for so many under emulation.
-    exchange(testers, ecus, (7, 8, 100, 500) if isinstance(here.bus, str) else (7, 8, 30))
-    assert errors == []
+    sizes = (7, 8, 100, 500) if isinstance(here.bus, str) else (7, 8, 30)
+    a_hundred_sessions(here, make_raw(), params, sizes)
 
 
 def test_with_the_kernels_own_sockets(make_hub: MakeHub, sockets: Sockets) -> None:
@@ -256,23 +227,11 @@ def test_idle_hub_sleeps(make_raw: MakeHub) -> None:
 
 
 def test_same_identifier_different_extension_bytes(make_hub: MakeHub, make_raw: MakeHub) -> None:
-    def address(extension: int, txid: int, rxid: int) -> Address:
-        return Address(AddressingMode.Mixed_11bits, txid=txid, rxid=rxid, address_extension=extension)
-
-    here, there = make_hub(), make_raw()
-    testers = [here.session(address(k, 0x600, 0x680)) for k in range(20)]
-    ecus = [there.session(address(k, 0x680, 0x600)) for k in range(20)]
-    for session in (*testers, *ecus):
-        session.start()
-    exchange(testers, ecus, (5, 60))
+    one_identifier_for_many(make_hub(), make_raw())
 
 
 def test_address_with_rules_of_its_own(make_hub: MakeHub, bus: RawBus) -> None:
     """It is asked about every frame, others are found by identifier; once it is gone, filters are back."""
-
-    class AnyOfABlock(Address):
-        def is_for_me(self, msg: isotp.CanMessage) -> bool:
-            return msg.arbitration_id & 0x7F0 == 0x520
 
     hub = make_hub()
     block = hub.session(AnyOfABlock(txid=0x100, rxid=0x101))
@@ -308,34 +267,7 @@ def test_functional_and_physical(make_hub: MakeHub, bus: RawBus) -> None:
 
 
 def test_start_and_stop_while_others_are_busy(make_hub: MakeHub, make_raw: MakeHub) -> None:
-    here, there = make_hub(), make_raw()
-    steady = here.session(at_tester(0)), there.session(at_ecu(0))
-    for session in steady:
-        session.start()
-    done = threading.Event()
-    echoed: list[bool] = []
-
-    def keep_busy() -> None:
-        while not done.is_set() or len(echoed) < 10:
-            payload = payload_of(0, len(echoed) & 0xFF, 200)
-            steady[0].send(payload)
-            echoed.append(steady[1].recv(block=True, timeout=PATIENCE) == payload)
-
-    busy = threading.Thread(target=keep_busy)
-    busy.start()
-    try:
-        for k in range(1, 21):
-            tester, ecu = here.session(at_tester(k)), there.session(at_ecu(k))
-            tester.start()
-            ecu.start()
-            exchange([tester], [ecu], (50,))
-            tester.stop()
-            ecu.stop()
-    finally:
-        done.set()
-        busy.join(PATIENCE)
-    assert len(echoed) >= 10
-    assert all(echoed)
+    comings_and_goings(make_hub(), make_raw(), visitors=20)
 
 
 def test_session_that_another_ones_callback_stops(make_hub: MakeHub, bus: RawBus) -> None:
@@ -505,25 +437,4 @@ def test_sessions_of_one_hub_talk_to_each_other(make_raw: MakeHub) -> None:
 
 
 def test_udsoncan_over_a_session(make_hub: MakeHub, make_raw: MakeHub) -> None:
-    ecus = make_raw()
-    server = ecus.session(at_ecu(0))
-    server.start()
-    vin = b"WVWZZZ1JZXW000001"
-
-    def serve() -> None:
-        request = server.recv(block=True, timeout=PATIENCE)
-        server.send(b"\x62" + bytes(request[1:3]) + vin)
-
-    serving = threading.Thread(target=serve)
-    serving.start()
-    config = {
-        "data_identifiers": {0xF190: udsoncan.AsciiCodec(17)},
-        "request_timeout": PATIENCE,
-        "p2_timeout": PATIENCE,
-        "exception_on_negative_response": True,
-        "exception_on_invalid_response": True,
-        "exception_on_unexpected_response": True,
-    }
-    with Client(PythonIsoTpConnection(make_hub().session(at_tester(0))), config=config) as client:
-        assert client.read_data_by_identifier(0xF190).service_data.values[0xF190] == vin.decode()
-    serving.join(PATIENCE)
+    udsoncan_reads_vins(make_hub(), make_raw())

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Expected:
-    """The one acceptable outcome of a run; `failures` maps `file::Class::test` to why that test fails."""
+    """The one acceptable outcome of a run.
+
+    `failures` maps `file::Class::test` to why that test fails; those in `by_speed`, which are not counted in
+    `passed`, fail or pass with the speed of the machine.
+    """
 
     passed: int
     skipped: int
     failures: dict[str, str] = field(default_factory=dict)
+    by_speed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,18 @@ _CONTRADICTED_BY_2 = {
     f"{_ADDRESSING}::test_single_frame_only_function_tatype": _EXTENDED_NEEDS_SOURCE,
     "test_transport_layer::TestTransportLayer::test_receive_multiframe_bad_seqnum": _FC_FOLLOWS_FF,
 }
-# Met only where the kernel's sockets are tested; release 1.9 itself fails these there too.
-_CONTRADICTED_BY_KERNEL = {
+# Met only where the kernel's sockets are tested; release 1.9 itself fails these there too. Both ends of the
+# second test are sockets of the kernel: nothing of this package takes part in its timing.
+_REFUSED_BY_KERNEL = {
     "test_socket::TestSocket::test_read_write_opts": (
         "sets all 16 option flags, but newer kernels refuse SF_BROADCAST (0x800) together with CF_BROADCAST "
         "(0x1000): EINVAL"
     ),
+}
+_FASTER_IN_KERNEL = {
     "test_socket::TestSocket::test_receive_transmit_fc_opts": (
-        "wants STmin before every Consecutive Frame, but the kernel sends the first one after a Flow Control "
-        "at once"
+        "wants at least 2.52 s for a message, counting STmin before every Consecutive Frame, but the kernel "
+        "sends the first one after a Flow Control at once, and is done in 2.2 s unless the machine is slow"
     ),
 }
 
@@ -73,6 +81,11 @@ EXPECTED_WITH_KERNEL: dict[str, tuple[Run, ...]] = {
         _CAN_STACK_OVER_VIRTUAL,
     ),
     "1.9": (
-        Run("whole suite", "socketcan", (), Expected(127, 0, _CONTRADICTED_BY_2 | _CONTRADICTED_BY_KERNEL)),
+        Run(
+            "whole suite",
+            "socketcan",
+            (),
+            Expected(127, 0, _CONTRADICTED_BY_2 | _REFUSED_BY_KERNEL, by_speed=_FASTER_IN_KERNEL),
+        ),
     ),
 }

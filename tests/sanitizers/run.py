@@ -9,35 +9,20 @@ Needs gcc or clang (CC) with the runtime libraries of the sanitizers.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.instrumented import CHECKOUT, environment, instrumented_copy, pytest_arguments
-
-LIBRARIES = ("libasan.so", "libubsan.so")
-SIGNS = ("runtime error:", "AddressSanitizer:")
-
-
-def runtime_libraries() -> list[str]:
-    """Paths of the sanitizers' libraries, which must be there before Python, itself not instrumented, starts.
-
-    :raises FileNotFoundError: if the compiler has none.
-    """
-    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC").split()[0]
-    paths = []
-    for library in LIBRARIES:
-        answer = subprocess.run(
-            [compiler, f"-print-file-name={library}"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        if not Path(answer).is_absolute():
-            raise FileNotFoundError(f"{compiler} has no {library}")
-        paths.append(answer)
-    return paths
+from tests.instrumented import (
+    CHECKOUT,
+    SIGNS,
+    environment,
+    instrumented_copy,
+    pytest_arguments,
+    sanitizers,
+)
 
 
 def main() -> int:
@@ -46,16 +31,9 @@ def main() -> int:
         for path in (CHECKOUT / "tests").glob("test_*.py")
         if is_about_the_core(path)
     )
-    libraries = runtime_libraries()
-    with instrumented_copy({"ISOTP_SANITIZE": "address,undefined", "ISOTP_DEBUG": "1"}) as copy:
-        sanitized = {
-            "LD_PRELOAD": " ".join(libraries),
-            # Python keeps memory to its end on purpose; leaks are no finding.
-            "ASAN_OPTIONS": "detect_leaks=0",
-            "UBSAN_OPTIONS": "print_stacktrace=1",
-            # Each object in a block of its own, where AddressSanitizer sees it
-            "PYTHONMALLOC": "malloc",
-        }
+    names = "address,undefined"
+    sanitized = sanitizers(names)
+    with instrumented_copy({"ISOTP_SANITIZE": names, "ISOTP_DEBUG": "1"}) as copy:
         # Reports go to file descriptor 2, which pytest would otherwise keep for itself and take down with it.
         run = subprocess.run(
             [sys.executable, *pytest_arguments(tests), "--capture=sys"],

@@ -24,6 +24,7 @@ from isotp.tpsock.errors import (
     SocketInvalidCanDataError,
     SocketOverflowError,
     SocketWrongSequenceNumberError,
+    bind_error,
     bus_error,
     is_plain_timeout,
 )
@@ -361,7 +362,7 @@ class socket:
         try:
             self._socket.bind((interface, rx_id, tx_id))
         except OSError as error:
-            explained = _bind_error(error, interface, rx_id, tx_id)
+            explained = bind_error(error, interface, rx_id, tx_id)
             if explained is None:
                 raise
             raise explained from error
@@ -441,8 +442,9 @@ class socket:
                 raise OSError(
                     errno.EINVAL,
                     f"{interface}: the kernel refuses a message of {memoryview(data).nbytes} bytes. It must "
-                    "not be empty, nor exceed the limit of the kernel (parameter max_pdu_size of the module "
-                    "can-isotp, normally 8300 bytes), nor a Single Frame if the flag SF_BROADCAST is set",
+                    f"not be empty, nor exceed the limit of the kernel (here {self._longest_message} bytes at the "
+                    "most; newer ones have it as parameter max_pdu_size of the module can-isotp), nor a Single "
+                    "Frame if the flag SF_BROADCAST is set",
                 ) from error
             explained = bus_error(error, interface, of_earlier_send=not self._waits_for_tx_done)
             if explained is None:
@@ -498,16 +500,3 @@ class socket:
 def _kernel_id(can_id: int, is_29bits: bool) -> int:
     """The kernel's form of a CAN ID: bit 31 marks one of 29 bits."""
     return can_id | 0x8000_0000 if is_29bits else can_id
-
-
-def _bind_error(error: OSError, interface: str, rx_id: int, tx_id: int) -> OSError | None:
-    """The exception that explains an ``error`` of bind(), or None if it speaks for itself."""
-    if error.errno == errno.ENODEV:
-        text = "no such CAN interface ('ip link show' lists them)"
-    elif error.errno == errno.EINVAL:
-        text = "it cannot carry the frames of set_ll_opts() ('ip link set INTERFACE mtu 72' for CAN FD)"
-    elif error.errno == errno.EADDRNOTAVAIL:
-        text = f"the CAN IDs to receive (0x{rx_id:X}) and to send (0x{tx_id:X}) must differ"
-    else:
-        return None
-    return OSError(error.errno, f"{interface}: {text}")

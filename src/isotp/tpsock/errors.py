@@ -28,6 +28,7 @@ __all__ = [
     "SocketInvalidCanDataError",
     "SocketOverflowError",
     "SocketWrongSequenceNumberError",
+    "bind_error",
     "bus_error",
     "is_plain_timeout",
 ]
@@ -131,3 +132,16 @@ def bus_error(error: OSError, interface: str, *, of_earlier_send: bool = False) 
     if name in _INTERFACE_ERRORS:
         return OSError(error.errno, f"{interface}: {_INTERFACE_ERRORS[name]}")
     return None
+
+
+def bind_error(error: OSError, interface: str, rx_id: int, tx_id: int) -> OSError | None:
+    """The exception that explains an ``error`` of bind(), or None if it speaks for itself."""
+    if error.errno == errno.ENODEV:
+        text = "no such CAN interface ('ip link show' lists them)"
+    elif error.errno == errno.EINVAL:
+        text = "it cannot carry the frames of set_ll_opts() ('ip link set INTERFACE mtu 72' for CAN FD)"
+    elif error.errno == errno.EADDRNOTAVAIL:
+        text = f"the CAN IDs to receive (0x{rx_id:X}) and to send (0x{tx_id:X}) must differ"
+    else:
+        return None
+    return OSError(error.errno, f"{interface}: {text}")

@@ -1,0 +1,460 @@
+"""How fast do started layers answer, how well do they keep STmin, and what do they cost while nothing happens?
+
+Both packages, on python-can's virtual bus, by turns, every turn a process of its own:
+
+.. code-block:: sh
+
+    python -m benchmarks.started
+    python -m benchmarks.started 'stmin-*' --rounds 3
+
+Every figure is a time or a cost: less is better. Threads run on all cores, as those of users do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import itertools
+import json
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from statistics import fmean, median
+
+import can
+
+import isotp
+from benchmarks import machine, peer_env
+from benchmarks.cases import payloads, raise_error
+from benchmarks.rounds import Side, report_of
+from benchmarks.worker import OURS, PEER, identify, positive
+
+# Only a failing run waits so long.
+PATIENCE_S = 20.0
+
+TESTER = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8)
+ECU = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E8, rxid=0x7E0)
+
+Figures = dict[str, float]
+MakeLayer = Callable[[can.BusABC, isotp.Address, ExitStack], isotp.TransportLayer]
+
+
+@dataclass(frozen=True)
+class StartedCase:
+    """One thing to measure; `measure` takes about as many seconds as it is given, and returns figures by name."""
+
+    name: str
+    meaning: str
+    """What the figures say to a user, in one sentence."""
+    measure: Callable[[float], Figures]
+
+
+def microseconds(durations_ns: Sequence[int], names: Sequence[str] = ("p50", "p99")) -> Figures:
+    """Return the figures of these names, of min, mean, p50 and p99, in microseconds."""
+    ordered = sorted(durations_ns)
+    figures = {
+        "min": ordered[0],
+        "mean": fmean(ordered),
+        "p50": median(ordered),
+        "p99": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
+    }
+    return {f"{name} us": figures[name] / 1000 for name in names}
+
+
+# --- layers and their company ---
+
+
+def open_bus(channel: str, cleanup: ExitStack) -> can.BusABC:
+    bus = can.Bus(channel, interface="virtual")
+    cleanup.callback(bus.shutdown)
+    return bus
+
+
+def can_stack(bus: can.BusABC, address: isotp.Address, cleanup: ExitStack) -> isotp.TransportLayer:
+    """Return a CanStack on this bus."""
+    return isotp.CanStack(bus, address=address, error_handler=raise_error, params={"blocksize": 8})
+
+
+def notifier_stack(bus: can.BusABC, address: isotp.Address, cleanup: ExitStack) -> isotp.TransportLayer:
+    """Return a NotifierBasedCanStack on this bus, with a notifier of its own."""
+    notifier = can.Notifier(bus, [])
+    cleanup.callback(notifier.stop)
+    return isotp.NotifierBasedCanStack(
+        bus, notifier, address=address, error_handler=raise_error, params={"blocksize": 8}
+    )
+
+
+MAKERS: dict[str, MakeLayer] = {"CanStack": can_stack, "NotifierBasedCanStack": notifier_stack}
+
+
+def running(layer: isotp.TransportLayer, cleanup: ExitStack) -> isotp.TransportLayer:
+    layer.start()
+    cleanup.callback(layer.stop)
+    return layer
+
+
+def thread(target: Callable[[threading.Event], None], cleanup: ExitStack) -> None:
+    """Run a function in a thread until the end of the measurement, which sets the event that it is given."""
+    over = threading.Event()
+    worker = threading.Thread(target=target, args=(over,))
+    worker.start()
+    cleanup.callback(worker.join)
+    cleanup.callback(over.set)
+
+
+def answering(
+    layer: isotp.TransportLayer, answer: Callable[[bytes], bytes]
+) -> Callable[[threading.Event], None]:
+    """Return what a thread runs to answer the requests that a layer receives."""
+
+    def serve(over: threading.Event) -> None:
+        while not over.is_set():
+            request = layer.recv(block=True, timeout=0.1)
+            if request is not None:
+                layer.send(answer(bytes(request)))
+
+    return serve
+
+
+def compute(over: threading.Event) -> None:
+    """Keep the interpreter's lock as busy as a thread that computes in Python does."""
+    while not over.is_set():
+        sum(range(1000))
+
+
+@contextmanager
+def tester_and_ecu(make: MakeLayer) -> Iterator[tuple[isotp.TransportLayer, isotp.TransportLayer, ExitStack]]:
+    """Two started layers on one bus."""
+    with ExitStack() as cleanup:
+        buses = [open_bus("timing", cleanup) for _ in range(2)]
+        tester, ecu = (
+            running(make(bus, address, cleanup), cleanup)
+            for bus, address in zip(buses, (TESTER, ECU), strict=True)
+        )
+        yield tester, ecu, cleanup
+
+
+# --- what is measured ---
+
+
+def exchange(make: MakeLayer, length: int, busy: bool, seconds: float) -> Figures:
+    """Send requests of `length` bytes one by one, get each back; time from send() to the end of recv()."""
+    durations = []
+    with tester_and_ecu(make) as (tester, ecu, cleanup):
+        thread(answering(ecu, lambda request: request[::-1]), cleanup)
+        if busy:
+            thread(compute, cleanup)
+        end = time.perf_counter() + seconds
+        for request in itertools.cycle(payloads(length)):
+            start = time.perf_counter_ns()
+            tester.send(request)
+            answer = tester.recv(block=True, timeout=PATIENCE_S)
+            durations.append(time.perf_counter_ns() - start)
+            if answer != request[::-1]:
+                raise RuntimeError(f"the answer is not the one that was sent: {answer!r:.80}")
+            if time.perf_counter() >= end and len(durations) >= 20:
+                break
+    # The first ones meet cold caches, and threads that begin.
+    return microseconds(durations[len(durations) // 10 :])
+
+
+def stream(make: MakeLayer, seconds: float) -> Figures:
+    """Send messages of 4095 bytes without a pause; time a message."""
+    messages = 0
+    with tester_and_ecu(make) as (tester, ecu, _):
+        start = time.perf_counter_ns()
+        while time.perf_counter_ns() < start + seconds * 1e9:
+            for payload in payloads(4095):
+                tester.send(payload)
+            for payload in payloads(4095):
+                if ecu.recv(block=True, timeout=PATIENCE_S) != payload:
+                    raise RuntimeError("a message did not arrive as it was sent")
+                messages += 1
+        return {"a message, us": (time.perf_counter_ns() - start) / messages / 1000}
+
+
+def gaps(make: MakeLayer, stmin: int, gap: float, seconds: float) -> Figures:
+    """Time between Consecutive Frames of one message by python-can's time stamps on the other end of the bus."""
+    count = frames_to_send(gap, seconds)
+    with ExitStack() as cleanup:
+        ours, theirs = (open_bus("timing", cleanup) for _ in range(2))
+        layer = running(make(ours, TESTER, cleanup), cleanup)
+        layer.send(bytes(6 + 7 * count))
+        next_frame(theirs)
+        theirs.send(can.Message(arbitration_id=0x7E8, data=[0x30, 0, stmin], is_extended_id=False))
+        times = [round(next_frame(theirs).timestamp * 1e9) for _ in range(count)]
+    return microseconds(differences(times), ("min", "mean", "p99"))
+
+
+def gaps_without_bus(stmin: int, gap: float, seconds: float) -> Figures:
+    """The same with a txfn that notes the time, and nothing else: the layer's own share of a gap."""
+    count = frames_to_send(gap, seconds)
+    times: list[int] = []
+    all_sent = threading.Event()
+    to_layer: queue.Queue[isotp.CanMessage] = queue.Queue()
+
+    def rxfn(timeout: float) -> isotp.CanMessage | None:
+        try:
+            return to_layer.get(timeout=max(timeout, 0.0))
+        except queue.Empty:
+            return None
+
+    def txfn(message: isotp.CanMessage) -> None:
+        if message.data[0] >> 4 == 1:
+            to_layer.put(isotp.CanMessage(0x7E8, 3, bytes([0x30, 0, stmin])))
+            return
+        times.append(time.perf_counter_ns())
+        if len(times) == count:
+            all_sent.set()
+
+    with ExitStack() as cleanup:
+        layer = running(isotp.TransportLayer(rxfn, txfn, TESTER, raise_error), cleanup)
+        layer.send(bytes(6 + 7 * count))
+        if not all_sent.wait(PATIENCE_S + 2 * count * gap):
+            raise RuntimeError(f"only {len(times)} of {count} frames were sent")
+    return microseconds(differences(times), ("min", "mean", "p99"))
+
+
+def frames_to_send(gap: float, seconds: float) -> int:
+    return max(20, min(round(seconds / gap), 2000))
+
+
+def next_frame(bus: can.BusABC) -> can.Message:
+    message = bus.recv(PATIENCE_S)
+    if message is None:
+        raise RuntimeError("the layer sent no frame")
+    return message
+
+
+def differences(times: Sequence[int]) -> list[int]:
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+IDLE_STACKS = 100
+
+
+def own_buses(cleanup: ExitStack) -> None:
+    """Start a CanStack for each of many pairs of identifiers, each on a bus of its own, on one channel."""
+    for k in range(IDLE_STACKS):
+        running(can_stack(open_bus("timing", cleanup), pair_of_identifiers(k), cleanup), cleanup)
+
+
+def one_notifier(cleanup: ExitStack) -> None:
+    """Start as many NotifierBasedCanStacks, all on one bus and one notifier."""
+    bus = open_bus("timing", cleanup)
+    notifier = can.Notifier(bus, [])
+    cleanup.callback(notifier.stop)
+    for k in range(IDLE_STACKS):
+        running(isotp.NotifierBasedCanStack(bus, notifier, address=pair_of_identifiers(k)), cleanup)
+
+
+def one_hub(cleanup: ExitStack) -> None:
+    """Start as many sessions of a Hub; for can-isotp, which has none, its NotifierBasedCanStacks."""
+    if not hasattr(isotp, "Hub"):
+        one_notifier(cleanup)
+        return
+    hub = isotp.Hub(open_bus("timing", cleanup))
+    cleanup.callback(hub.close)
+    for k in range(IDLE_STACKS):
+        hub.session(address=pair_of_identifiers(k)).start()
+
+
+def pair_of_identifiers(k: int) -> isotp.Address:
+    return isotp.Address(isotp.AddressingMode.Normal_29bits, txid=0x1000 + k, rxid=0x2000 + k)
+
+
+def idle(start_all: Callable[[ExitStack], None], seconds: float) -> Figures:
+    """Percent of a core, and threads, of started layers that nobody talks to."""
+    with ExitStack() as cleanup:
+        start_all(cleanup)
+        time.sleep(min(seconds, 1.0))
+        cpu, start = time.process_time_ns(), time.perf_counter_ns()
+        time.sleep(2 * seconds)
+        share = (time.process_time_ns() - cpu) / (time.perf_counter_ns() - start)
+        return {"% of a core": 100 * share, "threads": threading.active_count() - 1}
+
+
+DATA_IDENTIFIER = 0xF190
+VIN = "WVWZZZ1JZXW000001"
+
+
+def read_data_by_identifier(make: MakeLayer, seconds: float) -> Figures:
+    """udsoncan's client reads a VIN from an ECU again and again; time a read."""
+    # Only this case needs udsoncan.
+    import udsoncan
+    from udsoncan.client import Client
+    from udsoncan.connections import PythonIsoTpConnection
+
+    config = {"data_identifiers": {DATA_IDENTIFIER: udsoncan.AsciiCodec(len(VIN))}}
+    durations = []
+    with ExitStack() as cleanup:
+        buses = [open_bus("timing", cleanup) for _ in range(2)]
+        ecu = running(make(buses[0], ECU, cleanup), cleanup)
+        thread(answering(ecu, lambda request: bytes([0x62, *request[1:]]) + VIN.encode()), cleanup)
+        # The connection starts and stops its layer itself.
+        connection = PythonIsoTpConnection(make(buses[1], TESTER, cleanup))
+        client = cleanup.enter_context(Client(connection, config=config))
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end or len(durations) < 20:
+            start = time.perf_counter_ns()
+            response = client.read_data_by_identifier(DATA_IDENTIFIER)
+            durations.append(time.perf_counter_ns() - start)
+            if response.service_data.values[DATA_IDENTIFIER] != VIN:
+                raise RuntimeError(f"the ECU's answer is not its VIN: {response!r}")
+    return microseconds(durations[len(durations) // 10 :], ("mean", "p50", "p99"))
+
+
+def cases() -> Iterator[StartedCase]:
+    """Yield every case."""
+    for layer, make in MAKERS.items():
+        for length in (8, 4095):
+            yield StartedCase(
+                f"exchange-{length}-{layer}",
+                f"A request of {length} bytes and its answer, BS 8: how long does a user wait for an ECU's answer?",
+                partial(exchange, make, length, False),
+            )
+        yield StartedCase(
+            f"exchange-8-busy-{layer}",
+            "The same with 8 bytes, while another thread of the program computes in Python.",
+            partial(exchange, make, 8, True),
+        )
+        yield StartedCase(
+            f"stream-4095-{layer}",
+            "Messages of 4095 bytes one after the other, BS 8: how fast can an ECU be flashed?",
+            partial(stream, make),
+        )
+        yield StartedCase(
+            f"udsoncan-{layer}",
+            "udsoncan reads a VIN in a loop: what of it all does a tester feel?",
+            partial(read_data_by_identifier, make),
+        )
+    for stmin, gap in ((5, 0.005), (1, 0.001), (0xF5, 0.0005), (0xF1, 0.0001)):
+        text = f"STmin {gap * 1e6:g} us"
+        for layer, make in MAKERS.items():
+            yield StartedCase(
+                f"stmin-{gap * 1e6:g}-{layer}",
+                f"{text}: no gap may be shorter for the receiver, each microsecond more is lost.",
+                partial(gaps, make, stmin, gap),
+            )
+        yield StartedCase(
+            f"stmin-{gap * 1e6:g}-txfn",
+            f"{text}, with a txfn that costs nothing: the layer's own share.",
+            partial(gaps_without_bus, stmin, gap),
+        )
+    for name, start_all in (
+        ("CanStack", own_buses),
+        ("NotifierBasedCanStack", one_notifier),
+        ("Hub", one_hub),
+    ):
+        yield StartedCase(
+            f"idle-{name}",
+            f"{IDLE_STACKS} started layers on one bus, and nothing to do: what do they cost?",
+            partial(idle, start_all),
+        )
+
+
+CASES = {case.name: case for case in cases()}
+
+
+# --- by turns ---
+
+
+def turn(side: Side, case: StartedCase, seconds: float) -> Figures:
+    """Have a case measured on a side, in a process of its own; RuntimeError with its error output if it fails."""
+    command = [str(side.python), "-m", "benchmarks.started", case.name, "--seconds", str(seconds)]
+    command += ["--turn", side.distribution, "--version", side.version]
+    return {name: float(value) for name, value in report_of(side, command, case.name).items()}
+
+
+Turns = Sequence[tuple[Mapping[str, float], Mapping[str, float]]]
+
+
+def rows(case: StartedCase, turns: Turns) -> list[list[str]]:
+    """Return the table's rows for a case: the least of ours and of the peer's, and the ratio of neighbours."""
+    result = []
+    for figure in turns[0][0]:
+        ours, peers = ([pair[side][figure] for pair in turns] for side in range(2))
+        ratios = [peer / mine for mine, peer in zip(ours, peers, strict=True) if mine > 0]
+        spread = f"{median(ratios):.2f}x ({min(ratios):.2f}..{max(ratios):.2f})" if ratios else "-"
+        result.append([case.name, figure, f"{min(ours):.4g}", f"{min(peers):.4g}", spread])
+    return result
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = argparse.ArgumentParser(prog="python -m benchmarks.started", description=__doc__.split("\n")[0])
+    result.add_argument(
+        "cases", nargs="*", metavar="CASE", help="cases to run, such as stmin-* (default: all)"
+    )
+    result.add_argument("--list", action="store_true", help="say what the cases mean and stop")
+    result.add_argument("--rounds", type=int, default=5, help="rounds to run (default: 5)")
+    result.add_argument("--seconds", type=positive, default=1.0, help="time of a measurement (default: 1)")
+    result.add_argument("--peer-version", default=peer_env.DEFAULT_VERSION, help="release of can-isotp")
+    result.add_argument("--peer-dir", type=Path, help="where can-isotp is kept (default: ~/.cache)")
+    result.add_argument("--json", type=Path, metavar="FILE", help="write everything measured into a file")
+    # What the command runs itself with, for each turn.
+    result.add_argument("--turn", help=argparse.SUPPRESS)
+    result.add_argument("--version", help=argparse.SUPPRESS)
+    return result
+
+
+def choose(patterns: Sequence[str]) -> list[StartedCase]:
+    """Return the cases that match any pattern, or all; ValueError for a pattern that matches none."""
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in CASES):
+            raise ValueError(f"no case matches {pattern!r}; there are: {', '.join(CASES)}")
+    return [
+        case
+        for case in CASES.values()
+        if not patterns or any(fnmatchcase(case.name, each) for each in patterns)
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    command_line = parser()
+    options = command_line.parse_args(arguments)
+    try:
+        chosen = choose(options.cases)
+        if options.rounds < 1:
+            raise ValueError(f"rounds must be at least 1, not {options.rounds}")
+    except ValueError as error:
+        command_line.error(str(error))
+    if options.list:
+        for case in chosen:
+            print(f"{case.name:34} {case.meaning}")
+        return
+    if options.turn is not None:
+        identify(options.turn, options.version)
+        print(json.dumps(chosen[0].measure(options.seconds)))
+        return
+    ours = Side(OURS, importlib.metadata.version(OURS), Path(sys.executable))
+    peer = Side(PEER, options.peer_version, peer_env.make(options.peer_version, options.peer_dir))
+    measured: dict[str, list[tuple[Figures, Figures]]] = {case.name: [] for case in chosen}
+    for _ in range(options.rounds):
+        for case in chosen:
+            measured[case.name].append((turn(ours, case, options.seconds), turn(peer, case, options.seconds)))
+    print(f"| case | figure | {ours} | {peer} | ratio |\n| --- | --- | ---: | ---: | ---: |")
+    for case in chosen:
+        for row in rows(case, measured[case.name]):
+            print("| " + " | ".join(row) + " |")
+    facts = machine.facts()
+    print(f"\n- {', '.join(f'{key}: {value}' for key, value in facts.items())}")
+    print(
+        f"- the least of {options.rounds} rounds by turns, every turn a process of its own, {options.seconds:g} s"
+        " each; ratio: median of the rounds' own ratios, and their spread"
+    )
+    if options.json is not None:
+        raw = {"machine": facts, "turns": measured}
+        options.json.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

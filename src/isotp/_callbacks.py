@@ -1,0 +1,104 @@
+"""Calls a layer's callbacks on other threads, one after the other, in the order of what happened.
+
+The threads are the package's own, a few for all layers, or those of an executor of the user.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+__all__ = ["Courier"]
+
+_MOST_THREADS = 4
+
+
+class _Workers:
+    """A few threads, started as they are needed. Not those of an executor: a callback that never returns must not
+    hold up the end of the program."""
+
+    def __init__(self) -> None:
+        self._work: deque[Callable[[], object]] = deque()
+        self._changed = threading.Condition()
+        self._threads = 0
+        self._idle = 0
+
+    def submit(self, work: Callable[[], object]) -> None:
+        with self._changed:
+            self._work.append(work)
+            if self._idle >= len(self._work):
+                self._changed.notify()
+            elif self._threads < _MOST_THREADS:
+                threading.Thread(target=self._run, name="isotp callbacks", daemon=True).start()
+                self._threads += 1
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._idle += 1
+                while not self._work:
+                    self._changed.wait()
+                self._idle -= 1
+                work = self._work.popleft()
+            work()
+
+
+_workers = _Workers()
+
+
+def _start_anew() -> None:
+    # Threads do not survive a fork.
+    global _workers
+    _workers = _Workers()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
+
+
+class Courier:
+    """Takes the place of the thread that brings an event: that one goes on at once, however slow a callback is.
+
+    :param report: called with the exception of a callback that raises.
+    :param executor: where to call; None: on threads of the package.
+    """
+
+    def __init__(self, report: Callable[[Exception], object], executor: Executor | None = None) -> None:
+        self._report = report
+        self._executor = executor
+        self._waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._changing = threading.Lock()
+        self._at_work = False
+
+    def __call__(self, function: Callable[..., object], *arguments: object) -> None:
+        with self._changing:
+            self._waiting.append((function, arguments))
+            if self._at_work:
+                return
+            self._at_work = True
+        try:
+            (self._executor or _workers).submit(self._run)
+        except BaseException:
+            with self._changing:
+                self._at_work = False
+            raise
+
+    def clear(self) -> None:
+        """Forget what was not called yet."""
+        self._waiting.clear()
+
+    def _run(self) -> None:
+        while True:
+            with self._changing:
+                if not self._waiting:
+                    self._at_work = False
+                    return
+                function, arguments = self._waiting.popleft()
+            try:
+                function(*arguments)
+            except Exception as error:
+                self._report(error)

@@ -1,0 +1,607 @@
+"""The layers for asyncio: any number of sessions in one event loop, on python-can or a raw CAN socket of Linux.
+
+All of the protocol runs on the loop's thread, so nothing here needs a lock; the loop's timers keep the deadlines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from isotp import hub as _hub
+from isotp._core import monotonic_ns
+from isotp.address import Address, AsymmetricAddress
+from isotp.errors import IsoTpError, LayerClosedError
+from isotp.params import Params
+from isotp.protocol import TransportLayerLogic
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import can
+    from typing_extensions import Self
+
+__all__ = ["Hub", "Layer"]
+
+# Reads in a row before the loop does something else; one of a raw socket brings up to 64 frames.
+_READS_AT_ONCE = 64
+# Messages sent in a row, each of which went at once, before the loop has its turn.
+_SENDS_AT_ONCE = 16
+
+
+class _FramesFromThread:
+    """Frames on their way from another thread to the loop: one wake-up of the loop for all that come meanwhile."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, give: Callable[[can.Message], object]) -> None:
+        self._loop = loop
+        self._give = give
+        self._frames: deque[can.Message] = deque()
+        self._scheduled = False
+
+    def put(self, received: can.Message) -> None:
+        """From the other thread."""
+        self._frames.append(received)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        # Before looking: a frame that comes from here on schedules anew.
+        self._scheduled = False
+        self.deliver()
+        if self._frames and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._deliver)
+
+    def deliver(self) -> None:
+        """Give the frames that are there, but not without end."""
+        for _ in range(min(len(self._frames), _READS_AT_ONCE)):
+            self._give(self._frames.popleft())
+
+
+class _DescriptorReader:
+    """Reads on the loop whenever a descriptor is readable.
+
+    :param read: reads without waiting; True if there may be more.
+    """
+
+    def __init__(
+        self, descriptor: int, read: Callable[[], bool], report: Callable[[Exception], object]
+    ) -> None:
+        self._descriptor = descriptor
+        self._read = read
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._again: asyncio.Handle | None = None
+        self._pause = 0.0
+        self._loop.add_reader(descriptor, self.deliver)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._descriptor)
+        if self._again is not None:
+            self._again.cancel()
+
+    def deliver(self) -> None:
+        """Read what is there, but not without end."""
+        try:
+            for _ in range(_READS_AT_ONCE):
+                if not self._read():
+                    break
+            else:
+                # What a driver has read ahead does not make its descriptor readable.
+                self._read_again_after(0)
+            self._pause = 0.0
+        except Exception as error:
+            # A bus that is gone stays readable, and raises at each read: do not fill the log at full speed.
+            self._loop.remove_reader(self._descriptor)
+            self._pause = min(max(2 * self._pause, 0.01), 1.0)
+            self._read_again_after(self._pause)
+            self._report(error)
+
+    def _read_again_after(self, seconds: float) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        self._again = self._loop.call_later(seconds, self._resume)
+
+    def _resume(self) -> None:
+        self._again = None
+        self._loop.add_reader(self._descriptor, self.deliver)
+        self.deliver()
+
+
+class _Port:
+    """A bus as the loop sees it; what a hub needs of its port, see :mod:`isotp.hub`."""
+
+    def deliver(self) -> None:
+        """Give the sessions the frames that are there."""
+        raise NotImplementedError
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing reads the bus any more."""
+
+
+class _SocketPort(_Port, _hub._SocketPort):
+    """A CAN interface of Linux, by a raw socket."""
+
+    _reader: _DescriptorReader | None = None
+
+    def start(self, hub: _hub.Hub) -> None:
+        def read() -> bool:
+            found = self._can.wait(0)
+            if found:
+                self._can.dispatch(hub.table.by_identifier, hub.table.asked)
+            return found
+
+        self._reader = _DescriptorReader(self._can.fileno(), read, hub._report)
+
+    def stop(self) -> Callable[[], object]:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+        return _nothing_to_wait_for
+
+    def deliver(self) -> None:
+        if self._reader is not None:
+            self._reader.deliver()
+
+
+class _BusPort(_Port, _hub._BusPort):
+    """A python-can bus that only the hub reads: by its descriptor if it has one, else with a thread."""
+
+    _reader: _DescriptorReader | None = None
+    _frames: _FramesFromThread | None = None
+    _loop: asyncio.AbstractEventLoop
+
+    def start(self, hub: _hub.Hub) -> None:
+        self._loop = asyncio.get_running_loop()
+
+        def read() -> bool:
+            received = self._sender.bus.recv(0)
+            if received is not None:
+                hub.table.dispatch(received)
+            return received is not None
+
+        descriptor = _descriptor_of(self._sender.bus)
+        if descriptor >= 0:
+            try:
+                self._reader = _DescriptorReader(descriptor, read, hub._report)
+                return
+            except NotImplementedError:
+                pass  # the loop of Windows watches no descriptors
+        self._frames = _FramesFromThread(self._loop, hub.table.dispatch)
+        super().start(hub)
+
+    def stop(self) -> Callable[[], object]:
+        if self._reader is not None:
+            self._reader.close()
+        elif self._frames is not None:
+            super().stop()
+        self._reader = self._frames = None
+        return _nothing_to_wait_for
+
+    def deliver(self) -> None:
+        source = self._reader or self._frames
+        if source is not None:
+            source.deliver()
+
+    async def wait_closed(self) -> None:
+        if self._thread is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    # On the thread:
+
+    def _read(self, hub: _hub.Hub) -> None:
+        frames = self._frames
+        received = self._sender.bus.recv(_hub._BUS_READ_TIMEOUT)
+        if received is not None and frames is not None:
+            frames.put(received)
+
+    def _report(self, hub: _hub.Hub, error: Exception) -> None:
+        if not self._stop_requested.is_set() and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(hub._report, error)
+
+
+class _NotifierPort(_Port, _hub._NotifierPort):
+    """A python-can bus that a notifier reads, on a thread of its own or on the loop."""
+
+    _frames: _FramesFromThread | None = None
+    _loop_thread = 0
+
+    def start(self, hub: _hub.Hub) -> None:
+        self._loop_thread = threading.get_ident()
+        self._frames = _FramesFromThread(asyncio.get_running_loop(), hub.table.dispatch)
+        super().start(hub)
+
+    def stop(self) -> Callable[[], object]:
+        self._frames = None
+        return super().stop()
+
+    def deliver(self) -> None:
+        if self._frames is not None:
+            self._frames.deliver()
+
+    def _on_message(self, received: can.Message) -> None:
+        frames = self._frames
+        if threading.get_ident() == self._loop_thread:
+            super()._on_message(received)
+        elif frames is not None:
+            frames.put(received)
+
+
+def _nothing_to_wait_for() -> None:
+    """What the loop's ports have a hub wait for when they stop."""
+
+
+def _descriptor_of(bus: can.BusABC) -> int:
+    """File descriptor that tells of received frames; -1 if the bus has none."""
+    try:
+        return int(bus.fileno())
+    except NotImplementedError:
+        return -1
+
+
+class _Session(_hub.HubSession):
+    """A session whose deadlines are a timer of the loop."""
+
+    hub: _LoopHub
+    _loop: asyncio.AbstractEventLoop
+    _alarm: asyncio.TimerHandle | None = None
+
+    def _new_courier(self) -> None:
+        """Callbacks run on the loop's thread."""
+
+    def _drive_from_now_on(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.shares_thread = True
+        self._set_driven(True, self._wake_at)
+
+    def _wake_at(self, deadline_ns: int) -> None:
+        # Called for an earlier deadline only: one that moves on is found when the timer fires.
+        self._set_wake(deadline_ns)
+        self._cancel_alarm()
+        delay = max(0, deadline_ns - monotonic_ns()) / 1e9
+        self._alarm = self._loop.call_later(delay, self._on_deadline, deadline_ns)
+
+    def _on_deadline(self, deadline_ns: int) -> None:
+        self._alarm = None
+        # Frames that came while the loop was busy came in time.
+        self.hub.port.deliver()
+        self._wake(deadline_ns)
+
+    def _cancel_alarm(self) -> None:
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None:
+            alarm.cancel()
+
+    def _stop_reading(self) -> Callable[[], object] | None:
+        self._cancel_alarm()
+        return super()._stop_reading()
+
+
+class _LoopHub(_hub.Hub):
+    """The hub behind a :class:`Hub`: finds each frame its sessions, on the loop."""
+
+    def _open_port(self, bus: can.BusABC | str, notifier: can.Notifier | None) -> _hub._Port:
+        if isinstance(bus, str):
+            return _SocketPort(bus)
+        return _BusPort(bus) if notifier is None else _NotifierPort(bus, notifier)
+
+    @property
+    def port(self) -> _Port:
+        return cast(_Port, self._port)
+
+    def session(
+        self, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any
+    ) -> _Session:
+        session = _Session(self, address, also, **kwargs)
+        self._port.connect(session)
+        return session
+
+
+class Layer:
+    """One session of ISO-TP for asyncio.
+
+    ``async with isotp.aio.Layer("can0", address) as layer: ...``
+
+    :param bus: name of a CAN interface of Linux (`can0`), read by a raw socket; or a python-can bus; or a :class:`Hub`.
+    :param address: :class:`isotp.Address` or :class:`isotp.AsymmetricAddress`.
+    :param notifier: `can.Notifier` that reads the bus. Without one, the layer reads the bus itself, alone.
+    :param also: further addresses to receive on; answers go by the layer's own.
+    :param kwargs: `params`, `error_handler`, `post_send_callback`, as of :class:`isotp.TransportLayer`. They are called
+        on the loop's thread, and must not wait. The parameter `blocking_send` has no meaning here.
+
+    A layer belongs to the loop that runs when it is started, and is used from that loop's thread only, by any number
+    of tasks. It works from :meth:`start`, or the beginning of ``async with``, until it is closed, for good.
+
+    :raises ValueError: if `bus` is no bus, or `notifier` no notifier, and as :class:`isotp.TransportLayer` does.
+    :raises RuntimeError: if python-can is needed and not installed.
+    :raises OSError: if there is no such interface, or no CAN in this kernel.
+    :raises NotImplementedError: for the name of an interface, on other systems than Linux.
+    """
+
+    def __init__(
+        self,
+        bus: can.BusABC | str | Hub,
+        address: Address | AsymmetricAddress,
+        *,
+        notifier: can.Notifier | None = None,
+        also: Iterable[Address] = (),
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(bus, Hub):
+            if notifier is not None:
+                raise ValueError(f"a notifier goes with a python-can bus, not with a hub: {bus!r}")
+            self._hub, self._own_hub = bus, None
+        else:
+            self._hub = self._own_hub = Hub(bus, notifier)
+        try:
+            self._session = self._hub._hub.session(address, also, **kwargs)
+        except BaseException:
+            if self._own_hub is not None:
+                self._own_hub._close_now()
+            raise
+        self._session.rx_queue.on_arrival = self._wake_receivers
+        self._receivers: deque[asyncio.Future[None]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "not started" if self._loop is None else "started"
+        return f"<Layer {self.address.get_content_str()} on {self._hub.bus!r}, {state}>"
+
+    # ------------------------------------------------ beginning and end
+
+    def start(self) -> None:
+        """Begin to work, on the running loop.
+
+        :raises RuntimeError: if it was started already, or no loop runs.
+        :raises isotp.LayerClosedError: if it was closed.
+        :raises OSError: if the bus can not be read.
+        """
+        if self._closed:
+            raise self._closed_error()
+        if self._loop is not None:
+            raise RuntimeError(f"the layer was started already: {self!r}")
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._session.start()
+        except BaseException:
+            self._loop = None
+            raise
+        self._hub._layers.add(self)
+
+    async def close(self) -> None:
+        """Stop, give up all messages, and leave the bus. Tasks that wait get :class:`isotp.LayerClosedError`.
+
+        A python-can bus stays open. Closing again does nothing.
+        """
+        self._close_now()
+        if self._own_hub is not None:
+            await self._own_hub.close()
+
+    def _close_now(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._session.stop()
+        self._hub._layers.discard(self)
+        for receiver in self._receivers:
+            if not receiver.done():
+                receiver.set_result(None)
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _closed_error(self) -> LayerClosedError:
+        return LayerClosedError(f"the layer was closed: {self.address.get_content_str()}")
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            raise self._closed_error()
+        if self._loop is not loop:
+            raise RuntimeError(
+                f"the layer was not started: {self!r}"
+                if self._loop is None
+                else f"the layer belongs to another loop: {self!r}"
+            )
+        return loop
+
+    # ------------------------------------------------ messages
+
+    async def send(
+        self, data: TransportLayerLogic.SendGenerator | Iterable[int], target_address_type: int | None = None
+    ) -> None:
+        """Send a message; returns when its last frame is on the bus.
+
+        Messages of several tasks go one after the other. If the task is cancelled, say by a time-out, its message is
+        given up, whether it waits or is half sent, and no other.
+
+        :param data: bytes, or `(generator, size)`, see :meth:`isotp.TransportLayer.send`.
+        :param target_address_type: Physical, Functional, or None for the parameter `default_target_address_type`.
+        :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing.
+        :raises RuntimeError: in listen mode; or if the layer was not started, or belongs to another loop.
+        :raises isotp.BlockingSendFailure: if it failed; what happened on the bus is its `__cause__`.
+        :raises isotp.LayerClosedError: if the layer is closed.
+        """
+        ended: asyncio.Future[None] = self._running_loop().create_future()
+
+        def end(_: object) -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        request = self._session._submit(data, target_address_type, end)
+        if ended.done():
+            await self._hub._give_others_a_turn()
+        else:
+            try:
+                await ended
+            except BaseException:
+                self._session._withdraw(request)
+                raise
+        if self._closed and not request.success:
+            raise self._closed_error()
+        self._session._require_sent(request)
+
+    async def recv(self) -> bytearray:
+        """Wait for a message and take it; those who wait are served in turn.
+
+        A task that is cancelled, say by a time-out, takes no message away.
+
+        :raises RuntimeError: if the layer was not started, or belongs to another loop.
+        :raises isotp.LayerClosedError: if the layer is closed.
+        """
+        loop = self._running_loop()
+        messages = self._session.rx_queue
+        if self._receivers or not messages:
+            receiver: asyncio.Future[None] = loop.create_future()
+            self._receivers.append(receiver)
+            # Not at once: those before this one, who were woken and did not run yet, take their messages first.
+            if len(messages) >= len(self._receivers):
+                loop.call_soon(self._wake_receivers)
+            try:
+                await receiver
+                if self._closed:
+                    raise self._closed_error()
+                return messages.get_nowait()
+            finally:
+                self._receivers.remove(receiver)
+                self._wake_receivers()
+        return messages.get_nowait()
+
+    def _wake_receivers(self) -> None:
+        """As many as there are messages, the first of them first: each takes its own when its task runs."""
+        if self._receivers:
+            for receiver in itertools.islice(self._receivers, len(self._session.rx_queue)):
+                if not receiver.done():
+                    receiver.set_result(None)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytearray:
+        """The next message; the loop ends when the layer is closed."""
+        try:
+            return await self.recv()
+        except LayerClosedError:
+            raise StopAsyncIteration from None
+
+    def available(self) -> bool:
+        """True if there is a message that nobody waits for."""
+        return len(self._session.rx_queue) > len(self._receivers)
+
+    def transmitting(self) -> bool:
+        """True while a message is being sent or waits for that."""
+        return self._session.transmitting()
+
+    def stop_sending(self) -> None:
+        """Give up the message that is being sent; its sender gets :class:`isotp.BlockingSendFailure`."""
+        self._session.stop_sending()
+
+    # ------------------------------------------------ settings
+
+    @property
+    def address(self) -> Address | AsymmetricAddress:
+        """N_AI of the layer."""
+        return self._session.address
+
+    def set_address(self, address: Address | AsymmetricAddress) -> None:
+        """Use this address from the next frame on.
+
+        :raises ValueError: if it is no address, or an address for one direction only.
+        """
+        self._session.set_address(address)
+
+    @property
+    def params(self) -> Params:
+        """Parameters of the layer; changes take effect with the next frame."""
+        return self._session.params
+
+    @property
+    def last_error(self) -> IsoTpError | None:
+        """The last error that was reported."""
+        return self._session.last_error
+
+
+class Hub:
+    """Any number of layers on one bus, in one event loop.
+
+    :param bus: name of a CAN interface of Linux (`can0`), read by a raw socket; or a python-can bus.
+    :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
+
+    Each frame is found its layers by its identifier, so the cost of a frame does not grow with their number. Reading
+    begins with the first layer that is started.
+
+    :raises ValueError: if `bus` is no bus, or `notifier` no notifier.
+    :raises RuntimeError: if python-can is needed and not installed.
+    :raises OSError: if there is no such interface, or no CAN in this kernel.
+    :raises NotImplementedError: for the name of an interface, on other systems than Linux.
+    """
+
+    def __init__(self, bus: can.BusABC | str, notifier: can.Notifier | None = None) -> None:
+        self._hub = _LoopHub(bus, notifier)
+        self._layers: set[Layer] = set()
+        self._sent_at_once = 0
+
+    @property
+    def bus(self) -> can.BusABC | str:
+        """The bus, or the name of the interface."""
+        return self._hub.bus
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that are started."""
+        return tuple(self._layers)
+
+    def layer(
+        self, address: Address | AsymmetricAddress, *, also: Iterable[Address] = (), **kwargs: Any
+    ) -> Layer:
+        """A new layer, not started yet; see :class:`Layer` for the parameters.
+
+        :raises ValueError: as :class:`isotp.TransportLayer` does.
+        """
+        return Layer(self, address, also=also, **kwargs)
+
+    async def close(self) -> None:
+        """Close all layers and leave the bus; a python-can bus stays open."""
+        self._close_now()
+        await self._hub.port.wait_closed()
+
+    def _close_now(self) -> None:
+        for layer in self.layers:
+            layer._close_now()
+        self._hub.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<Hub with {len(self._layers)} layers on {self.bus!r}>"
+
+    async def _give_others_a_turn(self) -> None:
+        # A task that sends short messages only never has to wait: the loop would hear no frame.
+        self._sent_at_once += 1
+        if self._sent_at_once >= _SENDS_AT_ONCE:
+            self._sent_at_once = 0
+            await asyncio.sleep(0)
