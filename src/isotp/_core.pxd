@@ -46,12 +46,12 @@ cdef class MessageQueue:
     cdef object append             # its methods, looked up once
     cdef object take
     cdef public object on_arrival  # called without arguments after an item came in, or None
-    cdef int waiting               # threads
-    cdef object arrival            # threading.Condition of those who wait
+    cdef object waiting            # collections.deque of locks: who waits is behind one, until it is released
 
     cdef int push(self, object item) except -1
     cdef object pop(self)
-    cdef int _count_waiting(self, int more) except -1
+    cdef int _wake_one(self) except -1
+    cdef int _wait_no_more(self, object gate) except -1
 
 
 cdef class SendRequest:

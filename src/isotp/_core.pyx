@@ -567,24 +567,22 @@ cdef class MessageQueue:
         self.items = collections.deque()
         self.append = self.items.append
         self.take = self.items.popleft
-        self.arrival = threading.Condition()
+        self.waiting = collections.deque()
 
     cdef int push(self, object item) except -1:
-        cdef bint is_awaited
         self.append(item)
         if self.on_arrival is not None:
             self.on_arrival()
-        # After the item is there: whoever counts itself later sees it.
-        with cython.critical_section(self):
-            is_awaited = self.waiting > 0
-        if is_awaited:
-            with self.arrival:
-                self.arrival.notify()
+        # After the item is there: who begins to wait later sees it.
+        if len(self.waiting) > 0:
+            self._wake_one()
         return 0
 
-    cdef int _count_waiting(self, int more) except -1:
-        with cython.critical_section(self):
-            self.waiting += more
+    cdef int _wake_one(self) except -1:
+        try:
+            self.waiting.popleft().release()
+        except IndexError:
+            pass                       # another thread did
         return 0
 
     cdef object pop(self):
@@ -619,20 +617,35 @@ cdef class MessageQueue:
             raise queue.Empty
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout must not be negative: {timeout!r}")
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self.arrival:
-            self._count_waiting(1)
-            try:
-                while True:
-                    item = self.pop()
-                    if item is not None:
-                        return item
-                    remaining = None if deadline is None else deadline - time.monotonic()
-                    if remaining is not None and remaining <= 0:
-                        raise queue.Empty
-                    self.arrival.wait(remaining)
-            finally:
-                self._count_waiting(-1)
+        return self._wait(None if timeout is None else time.monotonic() + timeout)
+
+    def _wait(self, deadline):
+        # Locks, and no Condition: that is Python code, which costs as much as the change of threads.
+        gate = threading.Lock()
+        gate.acquire()
+        try:
+            while True:
+                self.waiting.append(gate)
+                item = self.pop()
+                if item is not None:
+                    return item
+                remaining = -1 if deadline is None else min(deadline - time.monotonic(), threading.TIMEOUT_MAX)
+                if deadline is not None and remaining <= 0:
+                    raise queue.Empty
+                gate.acquire(True, remaining)
+                self._wait_no_more(gate)
+        finally:
+            self._wait_no_more(gate)
+            # Who was woken and took another item, or none, lets the next one look.
+            if len(self.items) > 0:
+                self._wake_one()
+
+    cdef int _wait_no_more(self, object gate) except -1:
+        try:
+            self.waiting.remove(gate)
+        except ValueError:
+            pass                       # it was woken
+        return 0
 
     def get_nowait(self):
         """Take the oldest item.

@@ -116,6 +116,8 @@ cdef Messages messages_of_rows(tuple sessions, RowChunk *chunks, uint8_t *data):
     cdef Py_ssize_t count = 0
     cdef int kept = 0
     block.columns.data = data
+    if data == NULL:
+        data_allocate(&block.columns, 0)
     while chunk != NULL:
         count += chunk.count
         chunk = chunk.next

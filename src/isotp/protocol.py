@@ -55,6 +55,8 @@ _FULL = re.compile(r"(?<![a-z])full(?![a-z])", re.IGNORECASE)
 # waits in rxfn until so long before a consecutive frame is due, and precisely from then on.
 _LEAST_LATENESS = 0.0005
 _MOST_LATENESS = 0.02
+# Seconds that a new thread may take to run.
+_PATIENCE = 10.0
 # The longest precise wait at a time, in ns: how long a frame that arrives meanwhile may wait.
 _PRECISE_PIECE_NS = 2_000_000
 
@@ -465,7 +467,7 @@ class TransportLayer(TransportLayerLogic):
         except BaseException:
             self.main_thread = None
             raise
-        if not self.events.main_thread_ready.wait(0.5):
+        if not self.events.main_thread_ready.wait(_PATIENCE):
             raise RuntimeError("the thread of the transport layer did not start in time")
 
     def _stop_reading(self) -> Callable[[], object] | None:
