@@ -65,6 +65,7 @@ extensions = [
         "src/isotp/_records.pxd",
         *(f"src/isotp/_logs_{name}.pxi" for name in ("candump", "asc", "blf", "pcap")),
     ),
+    extension("_discovery", "src/isotp/_protocol.pxi", "src/isotp/_slots.pxi", "src/isotp/_records.pxd"),
 ]
 if sys.platform == "linux":
     extensions.append(extension("_socketcan", "src/isotp/_clock.h"))

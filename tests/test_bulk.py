@@ -277,3 +277,8 @@ def test_two_threads_may_not_feed_one_reassembler() -> None:
     assert set(refused) <= {"another thread feeds this Reassembler at this moment"}
     assert len(fed) + len(refused) == 15
     assert sum(each["messages"] for each in reassembler.statistics()) == len(records) * len(fed)
+
+
+def test_reassembler_that_was_not_initialised_says_so() -> None:
+    with pytest.raises(RuntimeError, match=r"Reassembler\.__init__\(\) of the base class was not called"):
+        Reassembler.__new__(Reassembler).feed(log("7E0#01 02"))

@@ -168,3 +168,27 @@ def test_all_at_once(layer_class: type, name: str) -> None:
     assert len(received) == 96
     assert by_session(received) == by_session(expected_messages(name))
     assert_silent_and_content(listeners)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("piece", [1, 50, 1_000_000])
+def test_reassembler(name: str, piece: int) -> None:
+    """Both directions of all pairs at once, whatever the pieces of the log; the flow control is seen as well."""
+    records = isotp.Records("fd")
+    for number, frame in enumerate(frames(name)):
+        wide = 0x80000000 if frame.is_extended_id else 0
+        records.append(number, frame.arbitration_id | wide, frame.data)
+    pairs = truth(name)["pairs"]
+    # An address that receives the forward direction.
+    reassembler = isotp.Reassembler([address_of(pair, forward=True) for pair in pairs])
+    tables = [reassembler.feed(records[k : k + piece]) for k in range(0, len(records), piece)]
+    found = isotp.Messages.concat([*tables, reassembler.flush()])
+
+    assert {message.status for message in found} == {isotp.MessageStatus.OK}
+    received = [Message(m.session, m.direction == isotp.Direction.RX, m.payload) for m in found]
+    assert by_session(received) == by_session(expected_messages(name))
+    assert all(each["errors"] == {} for each in reassembler.statistics())
+    known = [address_of(pair, forward) for pair in pairs for forward in (True, False)]
+    heard = sum(any(address.is_for_me(frame) for address in known) for frame in frames(name))
+    assert sum(each["frames"] for each in reassembler.statistics()) == heard
+    assert all(m.flow_controls > 0 for m in found if m.frames > 1)

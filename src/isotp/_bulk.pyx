@@ -143,6 +143,7 @@ cdef bint slots_double(Machine *machine) noexcept nogil:
     machine.slots_bits = bits
     for k in range(<Py_ssize_t>1 << bits):
         slots[k].key = KEY_EMPTY
+        slots[k].code = NO_LANE
     for k in range(old_count):
         if old[k].key != KEY_EMPTY:
             slot_of(machine, old[k].key)[0] = old[k]
@@ -537,6 +538,7 @@ cdef inline Py_ssize_t receive_run(
     rx.rx_dl = lane.rx.rx_dl
     rx.size = lane.rx.size
     rx.got = lane.rx.got
+    rx.taken = 0
     rx.buffer = lane.rx.buffer
     rx.capacity = lane.rx.capacity
     rx.deadline = lane.rx.deadline
@@ -559,6 +561,7 @@ cdef inline bint feed_records(
 ) noexcept nogil:
     """All records of a buffer. False: no memory. Inlined once for each layout, where itemsize and room are known."""
     cdef const FdRecord *record
+    cdef const Slot *slot
     cdef Lane *lane
     cdef Py_ssize_t k = 0
     cdef int64_t now
@@ -577,9 +580,15 @@ cdef inline bint feed_records(
         if key == machine.last_key:
             code = machine.last_code
         else:
-            code = find_lane(machine, key, record.data, size, &done)
-            if not done:
-                break
+            slot = slot_of(machine, key)
+            code = slot.code
+            if slot.key == key and code >= 0:
+                machine.last_key = key
+                machine.last_code = code
+            else:
+                code = find_lane(machine, key, record.data, size, &done)
+                if not done:
+                    break
         if code < 0:
             continue
         lane = &machine.lanes[code >> 1]
@@ -733,6 +742,8 @@ cdef class Reassembler:
 
     cdef int _enter(self) except -1:
         cdef bint entered
+        if self.machine.slots == NULL:
+            raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called")
         with cython.critical_section(self):
             entered = not self.busy
             self.busy = True

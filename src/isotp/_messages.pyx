@@ -106,8 +106,8 @@ cdef void fill_from_chunk(Columns *columns, Py_ssize_t first, const RowChunk *ch
 cdef Messages messages_of_rows(tuple sessions, RowChunk *chunks, uint8_t *data):
     """A table of the rows in a chain of chunks, which takes over `data`.
 
-    Some chunks are kept for the next rows, since fresh memory is dear; the others are freed as soon as they are copied, so that
-    rows and columns together need little more than the columns.
+    Some chunks are kept for the next rows, since fresh memory is dear; the others are freed as soon as they are
+    copied, so that rows and columns together need little more than the columns.
     """
     cdef Block block = Block.__new__(Block)
     cdef RowChunk *chunk = chunks
@@ -116,6 +116,8 @@ cdef Messages messages_of_rows(tuple sessions, RowChunk *chunks, uint8_t *data):
     cdef Py_ssize_t count = 0
     cdef int kept = 0
     block.columns.data = data
+    if data == NULL:
+        data_allocate(&block.columns, 0)
     while chunk != NULL:
         count += chunk.count
         chunk = chunk.next

@@ -298,12 +298,13 @@ cdef inline bint receive_next_cf(
     False: it is something else, and nothing was done. Decides nothing that receive_cf() would not decide alike.
     """
     cdef uint64_t payload = <uint64_t>(rx.rx_dl - prefix - 1)
-    cdef uint64_t got = rx.got + payload
+    cdef uint64_t kept = rx.got - rx.taken
     if (rx.state != RX_WAIT_CF or size != rx.rx_dl or data[prefix] != (N_PCI_CF << 4 | ((rx.sn + 1) & 0x0F))
-            or got >= rx.size or got > rx.capacity or not (config.listen or config.blocksize == 0)):
+            or rx.got + payload >= rx.size or kept + payload > rx.capacity
+            or not (config.listen or config.blocksize == 0)):
         return False
-    copy_payload(&rx.buffer[rx.got], &data[prefix + 1], payload)
-    rx.got = got
+    copy_payload(&rx.buffer[kept], &data[prefix + 1], payload)
+    rx.got += payload
     rx.sn = data[prefix] & 0x0F
     rx.deadline = now + config.n_cr_ns
     return True
