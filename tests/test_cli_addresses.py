@@ -36,6 +36,8 @@ WRITTEN = {
         physical_id=0x18EA0000,
         functional_id=0x18EB0000,
     ),
+    "7DF:": Address(AddressingMode.Normal_11bits, txid=0x7DF, tx_only=True),
+    ":18DAF110": Address(AddressingMode.Normal_29bits, rxid=0x18DAF110, rx_only=True),
     "7E0:18DAF110": isotp.AsymmetricAddress(
         Address(AddressingMode.Normal_11bits, txid=0x7E0, tx_only=True),
         Address(AddressingMode.Normal_29bits, rxid=0x18DAF110, rx_only=True),
@@ -72,10 +74,10 @@ def test_channel() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "needs two CAN IDs"),
-        ("7DF", "needs two CAN IDs"),
+        ("", "no colon"),
+        ("7DF", "no colon"),
+        (":", "there is no CAN ID"),
         ("7E0:7E0", "must differ"),
-        ("7E0:", "'' is no CAN ID"),
         ("1234:5678", "'1234' is no CAN ID"),
         ("800:801", "'800'|0x800"),
         ("20000000:1", "0x20000000"),
@@ -107,6 +109,9 @@ def test_anything_else_is_refused_with_the_reason_and_the_syntax(text: str, reas
         ("6F1:640,ext=40:F1", 1, 0, "640/F1"),
         ("ta=10,sa=F1", 0, 1, "18DB10F1"),
         ("ta=10,sa=F1", 1, 0, "18DAF110"),
+        ("7DF:", 0, 0, "7DF"),
+        ("7DF:", 1, 0, ""),
+        (":640,ext=40:F1", 1, 0, "640/F1"),
     ],
 )
 def test_can_id_of_a_message(text: str, direction: int, target_type: int, shown: str) -> None:

@@ -460,7 +460,7 @@ def test_quiet_still_tells_what_could_not_be_read(talk: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--address", "7E0"), "'7E0' is no address: it needs two CAN IDs"),
+        (("--address", "7E0"), "'7E0' is no address: there is no colon"),
         (("-s", "7E0"), "-s and -d need each other"),
         (("-d", "7E0"), "-s and -d need each other"),
         (("-s", "7E0", "-d", "7E8", "-X", "11"), "it goes with -x"),

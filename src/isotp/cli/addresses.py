@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from isotp.address import AbstractAddress, Address, AddressingMode, AsymmetricAddress, TargetAddressType
 
-__all__ = ["ChannelAddress", "address_text", "can_id_text", "parse_address"]
+__all__ = ["ChannelAddress", "address_text", "can_id_text", "parse_address", "sides_of"]
 
 SYNTAX = (
-    "TX:RX, two CAN IDs in hex, 11 bits with up to 3 digits and 29 bits with 8; then, after commas, ext=N_TA[:N_SA] or"
-    " ae=N_AE; or ta=N_TA,sa=N_SA for normal fixed and, with ae=N_AE, mixed 29 bit addressing;"
-    " @CHANNEL at the end for one channel only"
+    "TX:RX, two CAN IDs in hex, 11 bits with up to 3 digits and 29 bits with 8, or TX: or :RX for one direction alone;"
+    " then, after commas, ext=N_TA[:N_SA] or ae=N_AE; or ta=N_TA,sa=N_SA for normal fixed and, with ae=N_AE, mixed"
+    " 29 bit addressing; @CHANNEL at the end for one channel only"
 )
 
 # What may stand beside what, and the addressing mode it means; the first is for 11 bits, the second for 29.
@@ -23,6 +23,7 @@ MODES = {
     frozenset({"ta", "sa"}): (None, AddressingMode.NormalFixed_29bits),
     frozenset({"ta", "sa", "ae"}): (None, AddressingMode.Mixed_29bits),
 }
+CAN_EFF_FLAG = 0x80000000  # linux/can.h
 BASES = frozenset({"physical", "functional"})
 
 
@@ -78,24 +79,29 @@ def _fixed_address(fields: dict[str, str], mode: AddressingMode | None) -> Addre
 def _address_of_ids(
     fields: dict[str, str], modes: tuple[AddressingMode | None, AddressingMode | None]
 ) -> AbstractAddress:
-    tx, colon, rx = fields["ids"].partition(":")
+    tx, colon, rx = (part.strip() for part in fields["ids"].partition(":"))
     if not colon:
-        raise ValueError("it needs two CAN IDs with a colon between them")
-    (txid, tx_is_wide), (rxid, rx_is_wide) = _can_id(tx), _can_id(rx)
+        raise ValueError("there is no colon between two CAN IDs, or beside one")
+    if not tx and not rx:
+        raise ValueError("there is no CAN ID")
     # As can-utils has it: the same byte both ways if only one is given.
     sent, _, heard = fields.get("ext", "").partition(":")
     rest: dict[str, Any] = {
-        "target_address": _byte(sent) if sent else None,
-        "source_address": _byte(heard or sent) if sent else None,
+        "target_address": _byte(sent) if sent and tx else None,
+        "source_address": _byte(heard or sent) if sent and rx else None,
         "address_extension": _byte(fields["ae"]) if "ae" in fields else None,
     }
-    tx_mode, rx_mode = modes[tx_is_wide], modes[rx_is_wide]
-    if tx_mode is None or rx_mode is None:
+    sides = {name: _can_id(text) for name, text in (("txid", tx), ("rxid", rx)) if text}
+    kinds = {modes[is_wide] for _, is_wide in sides.values()}
+    if None in kinds:
         raise ValueError("mixed addressing with 29 bits is written ta=N_TA,sa=N_SA,ae=N_AE")
-    if tx_mode is rx_mode:
-        return Address(tx_mode, txid=txid, rxid=rxid, **rest)
+    if len(kinds) == 1:
+        ids: dict[str, Any] = {name: can_id for name, (can_id, _) in sides.items()}
+        return Address(kinds.pop() or 0, **ids, **rest, tx_only=not rx, rx_only=not tx)
+    (txid, tx_is_wide), (rxid, rx_is_wide) = sides["txid"], sides["rxid"]
     return AsymmetricAddress(
-        Address(tx_mode, txid=txid, tx_only=True, **rest), Address(rx_mode, rxid=rxid, rx_only=True, **rest)
+        Address(modes[tx_is_wide] or 0, txid=txid, tx_only=True, **rest),
+        Address(modes[rx_is_wide] or 0, rxid=rxid, rx_only=True, **rest),
     )
 
 
@@ -129,29 +135,56 @@ def address_text(address: AbstractAddress) -> str:
 
 
 def _ids_text(address: AbstractAddress) -> str:
-    text = ":".join(
-        f"{can_id:08X}" if is_wide else f"{can_id:03X}"
-        for can_id, is_wide in (
-            (address.get_tx_arbitration_id(), address.is_tx_29bits()),
-            (address.get_rx_arbitration_id(), address.is_rx_29bits()),
-        )
-    )
-    sent, heard = address.get_tx_extension_byte(), address.get_rx_extension_byte()
-    if sent is None or heard is None:
+    sent, heard = sides_of(address)
+    text = ":".join("" if side is None else _hex_id(side.can_id()) for side in (sent, heard))
+    present = [side.extension for side in (sent, heard) if side is not None]
+    if set(present) == {None}:
         return text
     if isinstance(address, Address) and address.address_extension is not None:
-        return f"{text},ae={sent:02X}"
-    return f"{text},ext={sent:02X}" + ("" if heard == sent else f":{heard:02X}")
+        return f"{text},ae={address.address_extension:02X}"
+    return f"{text},ext=" + ":".join("" if byte is None else f"{byte:02X}" for byte in dict.fromkeys(present))
+
+
+class Side(NamedTuple):
+    """One direction of an address: what its frames look like."""
+
+    address: AbstractAddress
+    sends: bool
+
+    def can_id(self, target_type: int = TargetAddressType.Physical) -> int:
+        """With CAN_EFF_FLAG, as frame records have it."""
+        if self.sends:
+            is_wide, can_id = self.address.is_tx_29bits(), self.address.get_tx_arbitration_id(target_type)
+        else:
+            is_wide, can_id = self.address.is_rx_29bits(), self.address.get_rx_arbitration_id(target_type)
+        return can_id | CAN_EFF_FLAG if is_wide else can_id
+
+    @property
+    def extension(self) -> int | None:
+        """The byte before the N_PCI."""
+        return self.address.get_tx_extension_byte() if self.sends else self.address.get_rx_extension_byte()
+
+
+def sides_of(address: AbstractAddress) -> tuple[Side | None, Side | None]:
+    """What goes as the address sends and as it receives; None for what a partial address does not have."""
+    partial = address if isinstance(address, Address) else None
+    return (
+        None if partial is not None and partial.is_rx_only() else Side(address, True),
+        None if partial is not None and partial.is_tx_only() else Side(address, False),
+    )
 
 
 def can_id_text(address: AbstractAddress, direction: int, target_type: int) -> str:
-    """CAN ID of the frames of one direction (0: as the address sends, 1: as it receives), with the byte in front."""
-    asked = TargetAddressType(target_type)
-    if direction == 0:
-        can_id, is_wide = address.get_tx_arbitration_id(asked), address.is_tx_29bits()
-        extension = address.get_tx_extension_byte()
-    else:
-        can_id, is_wide = address.get_rx_arbitration_id(asked), address.is_rx_29bits()
-        extension = address.get_rx_extension_byte()
-    text = f"{can_id:08X}" if is_wide else f"{can_id:03X}"
-    return text if extension is None else f"{text}/{extension:02X}"
+    """CAN ID of the frames of one direction (0: as the address sends, 1: as it receives), with the byte in front.
+
+    Nothing for a direction that a partial address does not have.
+    """
+    side = sides_of(address)[direction]
+    if side is None:
+        return ""
+    text = _hex_id(side.can_id(target_type))
+    return text if side.extension is None else f"{text}/{side.extension:02X}"
+
+
+def _hex_id(can_id: int) -> str:
+    return f"{can_id & ~CAN_EFF_FLAG:08X}" if can_id & CAN_EFF_FLAG else f"{can_id:03X}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isotp._messages import Messages
 from isotp._records import Records
 from isotp.address import AbstractAddress, TargetAddressType
+from isotp.cli.addresses import CAN_EFF_FLAG, sides_of
 from isotp.message import MessageStatus
 
 __all__ = ["CandumpWriter", "FrameFilter", "FrameWriter", "PcapngWriter", "Spans"]
@@ -21,8 +22,7 @@ Numbers = NDArray[numpy.int64]
 # Records as a structured array: see isotp.record_dtype.
 FrameArray = Any
 
-CAN_EFF_FLAG = 0x80000000  # linux/can.h
-CAN_EFF_MASK = 0x1FFFFFFF
+CAN_EFF_MASK = 0x1FFFFFFF  # linux/can.h
 CANFD_FLAGS = 0x03  # CANFD_BRS and CANFD_ESI, linux/can.h
 CANFD_FDF = 0x04
 NO_PREFIX = 0x100  # in the place of the byte before the N_PCI
@@ -43,12 +43,11 @@ class Lane(NamedTuple):
 
 def lanes_of(address: AbstractAddress, channel: int | None) -> Iterator[Lane]:
     where = ANY_CHANNEL if channel is None else channel
-    tx_prefix, rx_prefix = address.get_tx_extension_byte(), address.get_rx_extension_byte()
-    for kind in TargetAddressType:
-        tx_id = address.get_tx_arbitration_id(kind) | (CAN_EFF_FLAG if address.is_tx_29bits() else 0)
-        rx_id = address.get_rx_arbitration_id(kind) | (CAN_EFF_FLAG if address.is_rx_29bits() else 0)
-        yield Lane(where, tx_id, NO_PREFIX if tx_prefix is None else tx_prefix)
-        yield Lane(where, rx_id, NO_PREFIX if rx_prefix is None else rx_prefix)
+    for side in sides_of(address):
+        if side is None:
+            continue
+        for kind in TargetAddressType:
+            yield Lane(where, side.can_id(kind), NO_PREFIX if side.extension is None else side.extension)
 
 
 class Spans:

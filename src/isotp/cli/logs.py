@@ -24,8 +24,10 @@ from isotp import capture
 from isotp._bulk import Reassembler
 from isotp._messages import Messages
 from isotp._records import Records
-from isotp.address import AbstractAddress
+from isotp.address import AbstractAddress, TargetAddressType
+from isotp.cli.addresses import Side, sides_of
 from isotp.cli.options import STDIN, Question
+from isotp.discovery import Discovery, FoundSession
 
 __all__ = [
     "LogFiles",
@@ -40,7 +42,7 @@ __all__ = [
 # Addresses, each with the number of the one channel that it is used on; None: all.
 Sessions: TypeAlias = "list[tuple[AbstractAddress, int | None]]"
 
-MOST_SHOWN = 20  # problems of one log that are shown
+MOST_SHOWN = 20  # problems of one log, and discovered sessions
 
 
 class LogFiles:
@@ -56,6 +58,7 @@ class LogFiles:
         self.frames = 0
         self.problem_count = 0
         self.problems: list[str] = []
+        self.found: list[FoundSession] = []
 
     def records(self) -> Iterator[Records]:
         """The frames of all logs; problems are counted anew each time."""
@@ -103,12 +106,43 @@ def standard_input() -> BinaryIO:
 
 
 def sessions_of(question: Question, files: LogFiles) -> Sessions:
-    """The addresses given, then those that are discovered, with the numbers of their channels."""
+    """The addresses given, with the numbers of their channels, and those discovered in a reading of its own."""
     sessions: Sessions = [
         (address, None if channel is None else channel_number(files, channel))
         for address, channel in question.addresses
     ]
+    if question.discover:
+        question.need_files("the search for sessions")
+        files.found = [
+            each for each in discovered(files) if not any(overlap(each, given) for given in sessions)
+        ]
+        sessions += [(each.address, each.channel) for each in files.found]
     return sessions
+
+
+def discovered(files: LogFiles) -> list[FoundSession]:
+    discovery = Discovery()
+    for records in files.records():
+        discovery.feed(records)
+    return discovery.sessions()
+
+
+def overlap(found: FoundSession, given: tuple[AbstractAddress, int | None]) -> bool:
+    """True if a CAN ID of the one is one of the other too, unless another byte before the N_PCI tells them apart."""
+    address, channel = given
+    if channel not in (None, found.channel):
+        return False
+    used = {(side.can_id(kind), side.extension) for side in both(address) for kind in TargetAddressType}
+    return any(
+        can_id == side.can_id(kind) and (None in (extension, side.extension) or extension == side.extension)
+        for side in both(found.address)
+        for kind in TargetAddressType
+        for can_id, extension in used
+    )
+
+
+def both(address: AbstractAddress) -> list[Side]:
+    return [side for side in sides_of(address) if side is not None]
 
 
 def channel_number(files: LogFiles, channel: str) -> int:

@@ -79,8 +79,7 @@ Discover = Annotated[
     bool,
     typer.Option(
         "--discover",
-        help="Find the sessions by how their frames behave, beside the addresses given; without any, this is the"
-        " default.",
+        help="Find sessions by what their frames do, beside those given; if none is given, this is the default.",
         rich_help_panel=WHERE,
     ),
 ]

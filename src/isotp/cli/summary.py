@@ -11,7 +11,7 @@ from rich.text import Text
 from isotp._messages import Messages
 from isotp.address import AbstractAddress
 from isotp.cli.addresses import address_text
-from isotp.cli.logs import LogFiles
+from isotp.cli.logs import MOST_SHOWN, LogFiles
 from isotp.cli.options import BROKEN_STATUSES
 from isotp.cli.words import count_text, size_text
 from isotp.message import MessageStatus
@@ -66,6 +66,11 @@ class Summary:
                 "bold",
             )
         ]
+        for found in files.found:
+            where = files.channel_name(found.channel)
+            lines.append(
+                Text(f"found: {address_text(found.address)} on channel {where}, score {found.score:.3f}")
+            )
         if self._messages:
             (address, channel), count = self._messages.most_common(1)[0]
             where = files.channel_name(channel)
@@ -87,6 +92,19 @@ class Summary:
             lines.append(Text(f"open at the end: {self.statuses[MessageStatus.OPEN]}", "yellow"))
         for line in lines:
             console.print(line, soft_wrap=True, highlight=False)
+
+
+def found_lines(files: LogFiles) -> list[Text]:
+    """The sessions that were discovered, the surest first, with how sure they are."""
+    found = sorted(files.found, key=lambda each: -each.score)
+    lines = [
+        Text(
+            f"found: {address_text(each.address)} on channel {files.channel_name(each.channel)},"
+            f" score {each.score:.3f}"
+        )
+        for each in found[:MOST_SHOWN]
+    ]
+    return lines + [Text(f"found: {len(found) - MOST_SHOWN} more")] * (len(found) > MOST_SHOWN)
 
 
 def show_problems(console: Console, files: LogFiles) -> None:
