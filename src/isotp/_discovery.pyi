@@ -38,6 +38,7 @@ class PairCounts(NamedTuple):
     hits: int
     blocks: int
     misses: int
+    late: int
     replies: int
     services: int
 

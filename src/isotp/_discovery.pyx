@@ -76,6 +76,7 @@ cdef struct Line:
     int filler                     # padding byte, or NO_FILLER
     bint astray                    # the last frame was a CF that belongs to nothing
     bint done                      # the last frame completed a message
+    bint ended_well                # the last segmented message is complete
     # Of the message that goes on or was just completed:
     int64_t start
     int64_t latest                 # time of the last frame
@@ -99,6 +100,7 @@ cdef struct Pair:
     uint64_t hits                  # first frames that were answered by flow control
     uint64_t blocks                # flow control that came when a block was over, or after a wait
     uint64_t misses                # flow control that came in the middle of a block
+    uint64_t late                  # flow control for a message that broke off: a frame of it is not in the log
     uint64_t replies               # requests that were answered
     uint64_t services              # bit SID modulo 64 of these
     uint64_t opening               # the FF of the other line that was answered last
@@ -420,6 +422,7 @@ cdef Sight count_frame(
         line.digest = digest_of(line.digest, data, size)
         if event == RX_MESSAGE:
             line.done = True
+            line.ended_well = True
             used = pci.offset + <int>missing
             neat = is_padding(line, data, used, size)
             line.end = END_FULL if used >= size else END_NEAT if neat else END_UNTIDY
@@ -434,6 +437,7 @@ cdef Sight count_frame(
         line.first += 1
         line.cfs = 0
         line.start = now
+        line.ended_well = False
         return SEEN_FF
     line.single += 1
     line.untidy += not is_padding(line, data, pci.offset + <int>pci.length, size)
@@ -460,7 +464,10 @@ cdef bint go_on_with_pairs(Machine *machine, int32_t answering, const NPci *pci,
         pair = &machine.pairs[k]
         k = pair.next
         asking = &machine.lines[pair.asking]
-        if pair.opening != asking.first or asking.rx.state != RX_WAIT_CF:
+        if pair.opening != asking.first:
+            continue
+        if asking.rx.state != RX_WAIT_CF:
+            pair.late += not asking.ended_well
             continue
         due = pair.waits or (pair.blocksize > 0 and asking.cfs - pair.cfs == pair.blocksize)
         pair.blocks += due
@@ -529,7 +536,7 @@ cdef void hear_response(Machine *machine, int32_t answering, uint8_t service, in
                 or machine.lines[request.line].station == line.station):
             continue
         pair = find_pair(machine, answering, request.line)
-        if pair != NULL and pair.request != request.number:
+        if pair != NULL and pair.request < request.number:
             pair.replies += 1
             pair.services |= <uint64_t>1 << (service & 63)
             pair.request = request.number
@@ -693,6 +700,7 @@ class PairCounts(NamedTuple):
     hits: int
     blocks: int
     misses: int
+    late: int
     replies: int
     services: int
 
@@ -810,4 +818,4 @@ cdef object counts_of_line(const Machine *machine, const Line *line):
 
 cdef object counts_of_pair(const Pair *pair):
     return PairCounts(
-        pair.answering, pair.asking, pair.hits, pair.blocks, pair.misses, pair.replies, pair.services)
+        pair.answering, pair.asking, pair.hits, pair.blocks, pair.misses, pair.late, pair.replies, pair.services)

@@ -58,6 +58,7 @@ _OTHER_ADDRESSES = -3.0
 _OTHER_FORMAT = -1.5
 _ONE_ROLE = -1.5
 _LEAST_BOND = 0.5
+_MOST_IN_RANK = 2.0
 
 
 class LineEvidence(NamedTuple):
@@ -79,11 +80,14 @@ class LineEvidence(NamedTuple):
 class FoundSession(NamedTuple):
     """A session that a log has.
 
-    ``address`` sees it from the side that asks first. Where only one direction is in the log it is a partial one:
-    ``tx_only`` for requests to all (``target_type`` Functional), ``rx_only`` otherwise. ``score`` is the
-    probability, 0 to 1, that it is ISO-TP. ``tx`` and ``rx`` are what was counted, None for a direction that was not
-    heard; ``paired_flow_controls`` are those that were due when they came, ``answered_requests`` diagnostic requests
-    with a response of the same service.
+    ``address`` sees it from the side that asks. Where only one direction is in the log, it is a partial address
+    unless the mode has both in each CAN ID: ``tx_only`` for requests to all (``target_type`` Functional), ``rx_only``
+    otherwise. An extension byte of 11-bit IDs then passes for the target of Extended, though it may be Mixed.
+    ``score`` is the probability, 0 to 1, that it is ISO-TP. ``tx`` and ``rx`` are what was counted, None for a
+    direction that was not heard; ``paired_flow_controls`` are those that were due when they came,
+    ``answered_requests`` diagnostic requests with a response of the same service.
+
+    ``Reassembler((found.address, found.channel) for found in sessions)`` decodes them.
     """
 
     address: AbstractAddress
@@ -97,9 +101,10 @@ class FoundSession(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """Lines that may be a session; ``there`` is None for a single one."""
+    """Lines that may be a session; ``there`` is None for a single one. The highest rank has its lines first."""
 
     weight: float
+    rank: float
     here: int
     there: int | None
     flow_controls: int = 0
@@ -141,8 +146,9 @@ def _bond(answered: PairCounts, answering: LineCounts, asking: LineCounts) -> fl
     weight = 0.0
     due = answered.hits + answered.blocks
     if due:
-        share = min(due / answering.flow_control, 1.0) * min(answered.hits / asking.first, 1.0)
-        share *= min(asking.complete / asking.first, 1.0)
+        share = min(due / max(answering.flow_control - answered.late, 1), 1.0) * answered.hits / asking.first
+        # What was answered goes on, to its end unless a frame is lost.
+        share *= (asking.complete + (asking.broken - asking.dead) / 2) / asking.first
         weight += share * (_FLOW_CONTROL * min(answered.hits, 4) + _BLOCK * min(answered.blocks, 4))
     if answered.replies:
         share = min(answered.replies / asking.requests, 1.0) * min(answered.replies / answering.answers, 1.0)
@@ -304,14 +310,18 @@ class _Judgement:
             )
             if bond < _LEAST_BOND:
                 continue
+            standing = self.standing[here], self.standing[there]
             yield _Candidate(
-                _PRIOR + self.standing[here] + self.standing[there] + bond,
+                _PRIOR + sum(standing) + bond,
+                # However good lines are in themselves, it is the bond that makes them a pair.
+                bond + sum(min(each, _MOST_IN_RANK) for each in standing),
                 *self._in_order(here, there, answers),
                 sum(pair.hits + pair.blocks for pair in answers),
                 sum(pair.replies for pair in answers),
             )
         for number, standing in self.standing.items():
-            yield _Candidate(_PRIOR + standing, number, None, functional=_is_functional(self.lines[number]))
+            functional = _is_functional(self.lines[number])
+            yield _Candidate(_PRIOR + standing, min(standing, _MOST_IN_RANK), number, None, functional=functional)
 
     def _in_order(self, here: int, there: int, answers: Iterable[PairCounts]) -> tuple[int, int]:
         """Who asks comes first: by requests that were answered, or by who spoke first."""
@@ -339,7 +349,16 @@ class _Judgement:
             best = max(_replies_weight(pair) * min(pair.replies / line.requests, 1.0) for pair in heard)
             weight = _PRIOR + self.standing[number] + best
             replies = sum(pair.replies for pair in heard)
-            yield _Candidate(weight, number, None, replies=replies, functional=True)
+            yield _Candidate(weight, weight, number, None, replies=replies, functional=True)
+
+    def further_responders(self) -> Iterator[_Candidate]:
+        """Lines that answer the same requests as a line of a session does: those requests go to all."""
+        for pair in self.pairs:
+            if pair.replies and pair.asking in self.taken and pair.answering not in self.taken:
+                asking, answering = self.lines[pair.asking], self.lines[pair.answering]
+                weight = _PRIOR + self.standing[pair.answering] + _bond(pair, answering, asking)
+                weight += _relation(asking, answering)
+                yield _Candidate(weight, weight, pair.asking, pair.answering, replies=pair.replies, functional=True)
 
     def _fits(self, number: int) -> bool:
         """An ID is used either with an extension byte or without, and a line belongs to one session."""
@@ -347,28 +366,42 @@ class _Judgement:
         used = self.prefixed.get((line.channel, line.can_id))
         return number not in self.taken and (used is None or used == (line.prefix is not None))
 
-    def take(self, candidates: Iterable[_Candidate], least: float) -> Iterator[FoundSession]:
-        for candidate in sorted(candidates, key=lambda each: (-each.weight, each.here)):
+    def take(self, candidates: Iterable[_Candidate], least: float) -> Iterator[_Candidate]:
+        for candidate in sorted(candidates, key=lambda each: (-each.rank, each.here)):
             members = [n for n in (candidate.here, candidate.there) if n is not None]
-            score = _score(candidate.weight)
-            if score < least or not all(map(self._fits, members)):
+            if candidate.functional and candidate.there is not None:
+                members.remove(candidate.here)
+            if _score(candidate.weight) < least or not all(map(self._fits, members)):
                 continue
             for number in members:
                 line = self.lines[number]
                 self.taken.add(number)
                 self.prefixed[line.channel, line.can_id] = line.prefix is not None
-            yield self._session(candidate, score)
+            yield candidate
 
-    def _session(self, candidate: _Candidate, score: float) -> FoundSession:
+    def _asks_several(self, number: int) -> bool:
+        """True if lines of several sessions answer the requests of this one, which alone no message needs."""
+        line = self.lines[number]
+        answering = [
+            pair.answering
+            for pair in self.pairs
+            if pair.asking == number
+            and pair.answering in self.taken
+            and pair.replies * 4 >= self.lines[pair.answering].answers
+        ]
+        return line.first == 0 and line.flow_control == 0 and len(answering) > 1
+
+    def session(self, candidate: _Candidate) -> FoundSession:
         here = self.lines[candidate.here]
         there = None if candidate.there is None else self.lines[candidate.there]
-        alone_and_heard = there is None and not candidate.functional
+        functional = candidate.functional or self._asks_several(candidate.here)
+        alone_and_heard = there is None and not functional
         tx, rx = (None, here) if alone_and_heard else (here, there)
         return FoundSession(
             _address(tx, rx),
             here.channel,
-            TargetAddressType.Functional if candidate.functional else TargetAddressType.Physical,
-            score,
+            TargetAddressType.Functional if functional else TargetAddressType.Physical,
+            _score(candidate.weight),
             None if tx is None else _evidence(tx),
             None if rx is None else _evidence(rx),
             candidate.flow_controls,
@@ -377,7 +410,7 @@ class _Judgement:
 
 
 def _score(weight: float) -> float:
-    return round(1 / (1 + 10 ** -max(min(weight, 9.0), -9.0)), 6)
+    return round(1 / (1 + 10 ** -max(min(weight, 6.0), -6.0)), 6)
 
 
 def _evidence(line: LineCounts) -> LineEvidence:
@@ -391,6 +424,10 @@ def _evidence(line: LineCounts) -> LineEvidence:
         line.broken,
         line.bad,
     )
+
+
+def _place(session: FoundSession) -> tuple[int, str]:
+    return session.channel, session.address.get_content_str()
 
 
 class Discovery:
@@ -410,7 +447,7 @@ class Discovery:
         self._observer.feed(frames, layout)
 
     def sessions(self, min_score: float = 0.5) -> list[FoundSession]:
-        """The sessions found so far, by channel and the time of their first message.
+        """The sessions found so far, by channel and address; no two have both of these alike.
 
         :param min_score: leave out what is less sure, 0 to 1.
         :raises ValueError: if `min_score` is no probability.
@@ -418,9 +455,13 @@ class Discovery:
         if not 0 <= min_score <= 1:
             raise ValueError(f"min_score must be from 0 to 1, not {min_score!r}")
         judgement = _Judgement(*self._observer.counts())
-        found = list(judgement.take(judgement.candidates(), min_score))
-        found += judgement.take(judgement.functional_candidates(), min_score)
-        return sorted(found, key=lambda session: (session.channel, -session.score, str(session.address)))
+        taken = list(judgement.take(judgement.candidates(), min_score))
+        taken += judgement.take(judgement.functional_candidates(), min_score)
+        taken += judgement.take(judgement.further_responders(), min_score)
+        found = list(map(judgement.session, taken))
+        # In the modes with fixed IDs, one address may be of a session and of requests to all.
+        distinct = {(session.channel, session.address): session for session in reversed(found)}
+        return sorted(distinct.values(), key=_place)
 
 
 def discover(
