@@ -13,10 +13,10 @@ import pytest
 
 import isotp
 from benchmarks import discovery as buses
-from benchmarks.discovery import SECOND, SIGNALS, VARIANTS, Frame, Pair, Result
-from isotp import Address, AddressingMode, Discovery, FoundSession, Reassembler, Records, TargetAddressType
+from benchmarks.discovery import SECOND, SIGNALS, VARIANTS, Result
+from isotp import Address, AddressingMode, Discovery, Reassembler, Records, TargetAddressType
 from tests.frames import MS, octets
-from tests.test_captures import NAMES, address_of, expected_messages, by_session, Message, truth
+from tests.test_captures import NAMES, Message, address_of, by_session, expected_messages, truth
 
 can = pytest.importorskip("can", reason="the captures are read with python-can")
 
@@ -136,7 +136,12 @@ def test_requests_to_all_and_who_answers() -> None:
     """OBD: the requests have an ID of their own, flow control goes to the ECU alone."""
     frames = []
     for k in range(1, 7):
-        frames += [f"7DF#02 01 {k:02X} 00*5", f"7E8#04 41 {k:02X} 11 22 00*3", f"7E9#03 41 {k:02X} 33 00*4", "@0.05"]
+        frames += [
+            f"7DF#02 01 {k:02X} 00*5",
+            f"7E8#04 41 {k:02X} 11 22 00*3",
+            f"7E9#03 41 {k:02X} 33 00*4",
+            "@0.05",
+        ]
         frames += [f"7DF#02 09 {k:02X} 00*5", f"7E8#10 14 49 {k:02X} 01 41*3", "7E0#30 00 00 00*5"]
         frames += [f"7E8#21 {k:02X}*7", f"7E8#22 {k:02X}*7", "@0.07"]
     found = {buses.lines_of(session): session for session in isotp.discover(log(*frames))}
@@ -167,7 +172,10 @@ def test_channels_are_apart() -> None:
     for frame in sorted(frames):
         records.append(frame.time, frame.can_id, frame.data, channel=frame.can_id & 1)
     found = isotp.discover(records)
-    assert [(session.channel, session.address.is_partial_address()) for session in found] == [(0, True), (1, True)]
+    assert [(session.channel, session.address.is_partial_address()) for session in found] == [
+        (0, True),
+        (1, True),
+    ]
 
 
 def test_pieces_of_a_log_give_the_same() -> None:

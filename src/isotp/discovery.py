@@ -22,6 +22,8 @@ _BASE = 0x1FFF0000
 # 10.3.3 and 10.3.5: PDU formats of J1939 that are reserved for ISO 15765, whatever the priority.
 _FIXED_FORMATS = {0xDA: False, 0xDB: True}
 _MIXED_FORMATS = {0xCE: False, 0xCD: True}
+# ISO 15765-4: requests to all ECUs, with 11 bits.
+_OBD_REQUESTS = 0x7DF
 
 # -- Weights ---------------------------------------------------------------------------------------------------
 
@@ -183,7 +185,8 @@ def _is_reserved(line: LineCounts) -> bool:
 
 
 def _is_functional(line: LineCounts) -> bool:
-    return _formats_with_addresses(line).get(_format_of(line), False)
+    """True for CAN IDs that are for requests to all."""
+    return line.can_id == _OBD_REQUESTS or _formats_with_addresses(line).get(_format_of(line), False)
 
 
 def _are_swapped(here: LineCounts, there: LineCounts) -> bool:
@@ -219,7 +222,7 @@ def _address(tx: LineCounts | None, rx: LineCounts | None) -> AbstractAddress:
     both = tx is not None and rx is not None
     line = tx or rx
     assert line is not None
-    if _has_addresses(line) and (tx is None or rx is None or _are_swapped(tx, rx) and tx.prefix == rx.prefix):
+    if _has_addresses(line) and (tx is None or rx is None or (_are_swapped(tx, rx) and tx.prefix == rx.prefix)):
         return _fixed_address(line, line is tx)
     if tx is not None and rx is not None and _kind(tx) == _kind(rx):
         return _address_by_ids(tx, rx)
@@ -287,6 +290,7 @@ class _Judgement:
             self.bonds.setdefault((lower, higher), []).append(pair)
         self._add_swapped()
         self.taken: set[int] = set()
+        self.functional: set[int] = set()
         self.prefixed: dict[tuple[int, int], bool] = {}
 
     def _add_swapped(self) -> None:
@@ -321,7 +325,9 @@ class _Judgement:
             )
         for number, standing in self.standing.items():
             functional = _is_functional(self.lines[number])
-            yield _Candidate(_PRIOR + standing, min(standing, _MOST_IN_RANK), number, None, functional=functional)
+            yield _Candidate(
+                _PRIOR + standing, min(standing, _MOST_IN_RANK), number, None, functional=functional
+            )
 
     def _in_order(self, here: int, there: int, answers: Iterable[PairCounts]) -> tuple[int, int]:
         """Who asks comes first: by requests that were answered, or by who spoke first."""
@@ -358,7 +364,9 @@ class _Judgement:
                 asking, answering = self.lines[pair.asking], self.lines[pair.answering]
                 weight = _PRIOR + self.standing[pair.answering] + _bond(pair, answering, asking)
                 weight += _relation(asking, answering)
-                yield _Candidate(weight, weight, pair.asking, pair.answering, replies=pair.replies, functional=True)
+                yield _Candidate(
+                    weight, weight, pair.asking, pair.answering, replies=pair.replies, functional=True
+                )
 
     def _fits(self, number: int) -> bool:
         """An ID is used either with an extension byte or without, and a line belongs to one session."""
@@ -377,24 +385,14 @@ class _Judgement:
                 line = self.lines[number]
                 self.taken.add(number)
                 self.prefixed[line.channel, line.can_id] = line.prefix is not None
+            if candidate.functional:
+                self.functional.add(candidate.here)
             yield candidate
-
-    def _asks_several(self, number: int) -> bool:
-        """True if lines of several sessions answer the requests of this one, which alone no message needs."""
-        line = self.lines[number]
-        answering = [
-            pair.answering
-            for pair in self.pairs
-            if pair.asking == number
-            and pair.answering in self.taken
-            and pair.replies * 4 >= self.lines[pair.answering].answers
-        ]
-        return line.first == 0 and line.flow_control == 0 and len(answering) > 1
 
     def session(self, candidate: _Candidate) -> FoundSession:
         here = self.lines[candidate.here]
         there = None if candidate.there is None else self.lines[candidate.there]
-        functional = candidate.functional or self._asks_several(candidate.here)
+        functional = candidate.here in self.functional or _is_functional(here)
         alone_and_heard = there is None and not functional
         tx, rx = (None, here) if alone_and_heard else (here, there)
         return FoundSession(
