@@ -125,8 +125,8 @@ def _standing(line: LineCounts) -> float:
             + _NEAT_END * line.neat_ends
             + _UNTIDY_END * line.untidy_ends
         ) / line.fresh
-        # What comes round as evenly as its parts is no message: multiplexed signals do.
-        uneven = 1 - line.even / line.followed if line.followed else 1.0
+        # Multiplexed signals come round evenly, with the same number of frames each time.
+        uneven = 1 - line.even / line.followed if line.followed and line.sizes == 1 else 1.0
         support += max(each, 0.0) * (line.fresh_lengths + known / 2) * uneven
     support += min(_SINGLE * max(line.single_fresh - line.untidy, 0), _MOST_SINGLE)
     if _is_reserved(line):
@@ -222,7 +222,9 @@ def _address(tx: LineCounts | None, rx: LineCounts | None) -> AbstractAddress:
     both = tx is not None and rx is not None
     line = tx or rx
     assert line is not None
-    if _has_addresses(line) and (tx is None or rx is None or (_are_swapped(tx, rx) and tx.prefix == rx.prefix)):
+    if _has_addresses(line) and (
+        tx is None or rx is None or (_are_swapped(tx, rx) and tx.prefix == rx.prefix)
+    ):
         return _fixed_address(line, line is tx)
     if tx is not None and rx is not None and _kind(tx) == _kind(rx):
         return _address_by_ids(tx, rx)
@@ -256,21 +258,24 @@ def _address_by_ids(tx: LineCounts | None, rx: LineCounts | None) -> Address:
     line = tx or rx
     assert line is not None
     is_wide, is_normal = _kind(line)
-    ids = {
-        "txid": None if tx is None else tx.can_id & ~_WIDE,
-        "rxid": None if rx is None else rx.can_id & ~_WIDE,
-        "tx_only": rx is None,
-        "rx_only": tx is None,
-    }
+    extension = target = source = None
     if is_normal:
-        return Address(AddressingMode.Normal_29bits if is_wide else AddressingMode.Normal_11bits, **ids)
-    if not is_wide and tx is not None and rx is not None and tx.prefix == rx.prefix:
-        return Address(AddressingMode.Mixed_11bits, address_extension=tx.prefix, **ids)
+        mode = AddressingMode.Normal_29bits if is_wide else AddressingMode.Normal_11bits
+    elif not is_wide and tx is not None and rx is not None and tx.prefix == rx.prefix:
+        mode = AddressingMode.Mixed_11bits
+        extension = tx.prefix
+    else:
+        mode = AddressingMode.Extended_29bits if is_wide else AddressingMode.Extended_11bits
+        target, source = tx and tx.prefix, rx and rx.prefix
     return Address(
-        AddressingMode.Extended_29bits if is_wide else AddressingMode.Extended_11bits,
-        target_address=None if tx is None else tx.prefix,
-        source_address=None if rx is None else rx.prefix,
-        **ids,
+        mode,
+        txid=tx and tx.can_id & ~_WIDE,
+        rxid=rx and rx.can_id & ~_WIDE,
+        target_address=target,
+        source_address=source,
+        address_extension=extension,
+        tx_only=rx is None,
+        rx_only=tx is None,
     )
 
 
@@ -314,11 +319,11 @@ class _Judgement:
             )
             if bond < _LEAST_BOND:
                 continue
-            standing = self.standing[here], self.standing[there]
+            both = self.standing[here], self.standing[there]
             yield _Candidate(
-                _PRIOR + sum(standing) + bond,
+                _PRIOR + sum(both) + bond,
                 # However good lines are in themselves, it is the bond that makes them a pair.
-                bond + sum(min(each, _MOST_IN_RANK) for each in standing),
+                bond + sum(min(each, _MOST_IN_RANK) for each in both),
                 *self._in_order(here, there, answers),
                 sum(pair.hits + pair.blocks for pair in answers),
                 sum(pair.replies for pair in answers),
