@@ -84,7 +84,9 @@ def constant(rng: random.Random) -> Callable[[int], bytes]:
 @signal
 def constant_like_n_pci(rng: random.Random) -> Callable[[int], bytes]:
     """A frame that might be of a session, again and again."""
-    held = rng.choice(("0210030000000000", "023E800000000000", "30000000", "300000AAAAAAAAAA", "0650030032", "103F", "21"))
+    held = rng.choice(
+        ("0210030000000000", "023E800000000000", "30000000", "300000AAAAAAAAAA", "0650030032", "103F", "21")
+    )
     return lambda number: bytes.fromhex(held).ljust(8, b"\0")
 
 
@@ -169,8 +171,10 @@ def multiplexed_in_turn(rng: random.Random) -> Callable[[int], bytes]:
 def multiplexed_at_random(rng: random.Random) -> Callable[[int], bytes]:
     values = rng.sample(range(0x10, 0x40), rng.choice((2, 3, 4, 8, 16, 48)))
     constant_rest = rng.random() < 0.3
-    rests = {value: (lambda held: lambda number: held)(rng.randbytes(7)) if constant_rest else drift(rng, 7)
-             for value in values}
+    rests = {
+        value: (lambda held: lambda number: held)(rng.randbytes(7)) if constant_rest else drift(rng, 7)
+        for value in values
+    }
 
     def data(number: int) -> bytes:
         value = rng.choice(values)
@@ -292,7 +296,9 @@ def addresses(mode: AddressingMode, number: int) -> tuple[Address, Address]:
         return Address(mode, txid=low, rxid=high), Address(mode, txid=high, rxid=low)
     tester, ecu = 0xF1, number % 0xF0
     if mode in (AddressingMode.NormalFixed_29bits, AddressingMode.Mixed_29bits):
-        extension = {} if mode == AddressingMode.NormalFixed_29bits else {"address_extension": number * 37 % 256}
+        extension = (
+            {} if mode == AddressingMode.NormalFixed_29bits else {"address_extension": number * 37 % 256}
+        )
         return (
             Address(mode, target_address=ecu, source_address=tester, **extension),
             Address(mode, target_address=tester, source_address=ecu, **extension),
@@ -403,7 +409,9 @@ def lines_of(found: FoundSession) -> Lines:
     lines = set()
     if found.tx is not None:
         can_id = address.get_tx_arbitration_id(found.target_type)
-        lines.add((can_id | (EXTENDED if address.is_tx_29bits() else 0), bytes(address.get_tx_payload_prefix())))
+        lines.add(
+            (can_id | (EXTENDED if address.is_tx_29bits() else 0), bytes(address.get_tx_payload_prefix()))
+        )
     if found.rx is not None:
         extension = address.get_rx_extension_byte() if address.get_rx_prefix_size() else None
         can_id = address.get_rx_arbitration_id(isotp.TargetAddressType.Physical)
@@ -449,13 +457,22 @@ def signal_bus(seed: int, kinds: Iterable[str], count: int, duration: int = 10 *
         frame
         for k, can_id in enumerate(ids)
         for frame in signal_frames(
-            names[k % len(names)], EXTENDED | 0x0CF00000 | can_id << 4 if k % 3 == 0 else can_id, rng, duration
+            names[k % len(names)],
+            EXTENDED | 0x0CF00000 | can_id << 4 if k % 3 == 0 else can_id,
+            rng,
+            duration,
         )
     ]
 
 
 def session_bus(
-    seed: int, mode: AddressingMode, count: int, exchanges: int, *, fd: bool = False, one_sided: bool = False,
+    seed: int,
+    mode: AddressingMode,
+    count: int,
+    exchanges: int,
+    *,
+    fd: bool = False,
+    one_sided: bool = False,
     single_only: bool = False,
 ) -> tuple[list[Frame], list[Pair]]:
     """`count` sessions of one mode at the same time."""

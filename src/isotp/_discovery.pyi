@@ -1,8 +1,12 @@
 # Stubs of the compiled module _discovery.pyx, which has the documentation.
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from typing_extensions import Buffer, Self, disjoint_base
+
+# What Cython makes for pickling.
+def __reduce_cython__(self: object) -> tuple[Any, ...]: ...
+def __setstate_cython__(self: object, __pyx_state: Any) -> None: ...
 
 class LineCounts(NamedTuple):
     channel: int
@@ -20,6 +24,7 @@ class LineCounts(NamedTuple):
     complete: int
     fresh: int
     fresh_lengths: int
+    sizes: int
     fresh_frames: int
     neat_ends: int
     untidy_ends: int

@@ -59,6 +59,7 @@ cdef struct Line:
     uint64_t complete              # segmented messages
     uint64_t fresh                 # ... with content that was not seen before
     uint64_t fresh_lengths         # ... and with a length that was not seen before
+    uint64_t sizes                 # different numbers of CFs of complete messages
     uint64_t fresh_frames          # CFs of the fresh ones, at most 6 each
     uint64_t neat_ends             # fresh ones whose last CF has unused bytes, and these are padding
     uint64_t untidy_ends           # ... and these are none
@@ -73,6 +74,7 @@ cdef struct Line:
     uint64_t seen_single           # Bloom filters of what was seen
     uint64_t[BLOOM_WORDS] seen
     uint64_t lengths
+    uint64_t counts
     int filler                     # padding byte, or NO_FILLER
     bint astray                    # the last frame was a CF that belongs to nothing
     bint done                      # the last frame completed a message
@@ -311,6 +313,7 @@ cdef void settle(Line *line) noexcept nogil:
     """Count the message that was completed; nothing went on after it."""
     line.done = False
     line.complete += 1
+    line.sizes += is_fresh(&line.counts, 1, line.cfs)
     if not is_fresh(line.seen, BLOOM_WORDS, line.digest):
         return
     line.fresh += 1
@@ -679,6 +682,7 @@ class LineCounts(NamedTuple):
     complete: int
     fresh: int
     fresh_lengths: int
+    sizes: int
     fresh_frames: int
     neat_ends: int
     untidy_ends: int
@@ -812,7 +816,7 @@ cdef object counts_of_line(const Machine *machine, const Line *line):
         # A frame that fits no extension byte speaks against all of them.
         now.bad if now.prefix == NO_PREFIX else station.prefixed_bad,
         now.single, now.first, now.consecutive, now.flow_control, now.single_fresh, now.untidy,
-        now.complete, now.fresh, now.fresh_lengths, now.fresh_frames, now.neat_ends, now.untidy_ends,
+        now.complete, now.fresh, now.fresh_lengths, now.sizes, now.fresh_frames, now.neat_ends, now.untidy_ends,
         now.broken, now.dead, now.followed, now.even, now.overruns, now.strays, now.requests, now.answers)
 
 

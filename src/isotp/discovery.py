@@ -22,6 +22,8 @@ _BASE = 0x1FFF0000
 # 10.3.3 and 10.3.5: PDU formats of J1939 that are reserved for ISO 15765, whatever the priority.
 _FIXED_FORMATS = {0xDA: False, 0xDB: True}
 _MIXED_FORMATS = {0xCE: False, 0xCD: True}
+# ISO 15765-4: requests to all ECUs, with 11 bits.
+_OBD_REQUESTS = 0x7DF
 
 # -- Weights ---------------------------------------------------------------------------------------------------
 
@@ -123,8 +125,8 @@ def _standing(line: LineCounts) -> float:
             + _NEAT_END * line.neat_ends
             + _UNTIDY_END * line.untidy_ends
         ) / line.fresh
-        # What comes round as evenly as its parts is no message: multiplexed signals do.
-        uneven = 1 - line.even / line.followed if line.followed else 1.0
+        # Multiplexed signals come round evenly, with the same number of frames each time.
+        uneven = 1 - line.even / line.followed if line.followed and line.sizes == 1 else 1.0
         support += max(each, 0.0) * (line.fresh_lengths + known / 2) * uneven
     support += min(_SINGLE * max(line.single_fresh - line.untidy, 0), _MOST_SINGLE)
     if _is_reserved(line):
@@ -183,7 +185,8 @@ def _is_reserved(line: LineCounts) -> bool:
 
 
 def _is_functional(line: LineCounts) -> bool:
-    return _formats_with_addresses(line).get(_format_of(line), False)
+    """True for CAN IDs that are for requests to all."""
+    return line.can_id == _OBD_REQUESTS or _formats_with_addresses(line).get(_format_of(line), False)
 
 
 def _are_swapped(here: LineCounts, there: LineCounts) -> bool:
@@ -219,7 +222,9 @@ def _address(tx: LineCounts | None, rx: LineCounts | None) -> AbstractAddress:
     both = tx is not None and rx is not None
     line = tx or rx
     assert line is not None
-    if _has_addresses(line) and (tx is None or rx is None or _are_swapped(tx, rx) and tx.prefix == rx.prefix):
+    if _has_addresses(line) and (
+        tx is None or rx is None or (_are_swapped(tx, rx) and tx.prefix == rx.prefix)
+    ):
         return _fixed_address(line, line is tx)
     if tx is not None and rx is not None and _kind(tx) == _kind(rx):
         return _address_by_ids(tx, rx)
@@ -253,21 +258,24 @@ def _address_by_ids(tx: LineCounts | None, rx: LineCounts | None) -> Address:
     line = tx or rx
     assert line is not None
     is_wide, is_normal = _kind(line)
-    ids = {
-        "txid": None if tx is None else tx.can_id & ~_WIDE,
-        "rxid": None if rx is None else rx.can_id & ~_WIDE,
-        "tx_only": rx is None,
-        "rx_only": tx is None,
-    }
+    extension = target = source = None
     if is_normal:
-        return Address(AddressingMode.Normal_29bits if is_wide else AddressingMode.Normal_11bits, **ids)
-    if not is_wide and tx is not None and rx is not None and tx.prefix == rx.prefix:
-        return Address(AddressingMode.Mixed_11bits, address_extension=tx.prefix, **ids)
+        mode = AddressingMode.Normal_29bits if is_wide else AddressingMode.Normal_11bits
+    elif not is_wide and tx is not None and rx is not None and tx.prefix == rx.prefix:
+        mode = AddressingMode.Mixed_11bits
+        extension = tx.prefix
+    else:
+        mode = AddressingMode.Extended_29bits if is_wide else AddressingMode.Extended_11bits
+        target, source = tx and tx.prefix, rx and rx.prefix
     return Address(
-        AddressingMode.Extended_29bits if is_wide else AddressingMode.Extended_11bits,
-        target_address=None if tx is None else tx.prefix,
-        source_address=None if rx is None else rx.prefix,
-        **ids,
+        mode,
+        txid=tx and tx.can_id & ~_WIDE,
+        rxid=rx and rx.can_id & ~_WIDE,
+        target_address=target,
+        source_address=source,
+        address_extension=extension,
+        tx_only=rx is None,
+        rx_only=tx is None,
     )
 
 
@@ -287,6 +295,7 @@ class _Judgement:
             self.bonds.setdefault((lower, higher), []).append(pair)
         self._add_swapped()
         self.taken: set[int] = set()
+        self.functional: set[int] = set()
         self.prefixed: dict[tuple[int, int], bool] = {}
 
     def _add_swapped(self) -> None:
@@ -310,18 +319,20 @@ class _Judgement:
             )
             if bond < _LEAST_BOND:
                 continue
-            standing = self.standing[here], self.standing[there]
+            both = self.standing[here], self.standing[there]
             yield _Candidate(
-                _PRIOR + sum(standing) + bond,
+                _PRIOR + sum(both) + bond,
                 # However good lines are in themselves, it is the bond that makes them a pair.
-                bond + sum(min(each, _MOST_IN_RANK) for each in standing),
+                bond + sum(min(each, _MOST_IN_RANK) for each in both),
                 *self._in_order(here, there, answers),
                 sum(pair.hits + pair.blocks for pair in answers),
                 sum(pair.replies for pair in answers),
             )
         for number, standing in self.standing.items():
             functional = _is_functional(self.lines[number])
-            yield _Candidate(_PRIOR + standing, min(standing, _MOST_IN_RANK), number, None, functional=functional)
+            yield _Candidate(
+                _PRIOR + standing, min(standing, _MOST_IN_RANK), number, None, functional=functional
+            )
 
     def _in_order(self, here: int, there: int, answers: Iterable[PairCounts]) -> tuple[int, int]:
         """Who asks comes first: by requests that were answered, or by who spoke first."""
@@ -358,7 +369,9 @@ class _Judgement:
                 asking, answering = self.lines[pair.asking], self.lines[pair.answering]
                 weight = _PRIOR + self.standing[pair.answering] + _bond(pair, answering, asking)
                 weight += _relation(asking, answering)
-                yield _Candidate(weight, weight, pair.asking, pair.answering, replies=pair.replies, functional=True)
+                yield _Candidate(
+                    weight, weight, pair.asking, pair.answering, replies=pair.replies, functional=True
+                )
 
     def _fits(self, number: int) -> bool:
         """An ID is used either with an extension byte or without, and a line belongs to one session."""
@@ -377,24 +390,14 @@ class _Judgement:
                 line = self.lines[number]
                 self.taken.add(number)
                 self.prefixed[line.channel, line.can_id] = line.prefix is not None
+            if candidate.functional:
+                self.functional.add(candidate.here)
             yield candidate
-
-    def _asks_several(self, number: int) -> bool:
-        """True if lines of several sessions answer the requests of this one, which alone no message needs."""
-        line = self.lines[number]
-        answering = [
-            pair.answering
-            for pair in self.pairs
-            if pair.asking == number
-            and pair.answering in self.taken
-            and pair.replies * 4 >= self.lines[pair.answering].answers
-        ]
-        return line.first == 0 and line.flow_control == 0 and len(answering) > 1
 
     def session(self, candidate: _Candidate) -> FoundSession:
         here = self.lines[candidate.here]
         there = None if candidate.there is None else self.lines[candidate.there]
-        functional = candidate.functional or self._asks_several(candidate.here)
+        functional = candidate.here in self.functional or _is_functional(here)
         alone_and_heard = there is None and not functional
         tx, rx = (None, here) if alone_and_heard else (here, there)
         return FoundSession(
