@@ -139,6 +139,44 @@ def test_functional_target_type_in_29_bits(tmp_path: Path) -> None:
     assert [line["target_type"] for line in run.json] == ["functional", "physical"]
 
 
+# ---------------------------------------------------------------- discovery
+
+
+@pytest.mark.parametrize("options", [(), ("--discover",)])
+def test_sessions_are_discovered_if_none_is_named(options: tuple[str, ...]) -> None:
+    run = isotp_command("decode", "--json", *options, CAPTURES / f"{NAMES[0]}.log")
+    # Which side asks is not to be seen in this traffic.
+    assert sorted(line["payload"] for line in run.json) == sorted(
+        m["data"] for m in truth(NAMES[0])["messages"]
+    )
+    assert run.complaint.count("found: ") == 8
+    assert run.status == 0
+
+
+def test_discovery_beside_named_sessions(tmp_path: Path) -> None:
+    source = CAPTURES / f"{NAMES[0]}.log"
+    run = isotp_command("decode", "--json", "-a", "61F:61E@vcan0", "--discover", source)
+    assert len(run.json) == 96
+    assert {line["session"] for line in run.json if line["can_id"] in ("61E", "61F")} == {"61F:61E"}
+    assert run.complaint.count("found: ") == 7
+    named_only = isotp_command("decode", "--json", "-a", "61F:61E", source)
+    assert len(named_only.json) == 12
+    assert "found" not in named_only.complaint
+
+
+def test_nothing_is_discovered_in_signals(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "signals.log", *(f"0C0#{k % 256:02X}{k * 7 % 256:02X}00FF" for k in range(2000)))
+    run = isotp_command("decode", log)
+    assert (len(run.lines), run.status) == (1, 0)
+    assert "0 messages, 0 bytes, of 0 sessions in 2,000 frames" in run.complaint
+
+
+def test_frames_of_discovered_sessions(tmp_path: Path) -> None:
+    output = tmp_path / "frames.log"
+    isotp_command("decode", "-o", output, CAPTURES / f"{NAMES[0]}.log")
+    assert frames_of(output) == frames_of_pairs(NAMES[0])
+
+
 # ---------------------------------------------------------------- which messages
 
 
@@ -491,8 +529,9 @@ def test_missing_and_wrong_files(talk: Path, tmp_path: Path) -> None:
     assert "is one of the logs" in run.complaint
     run = isotp_command("decode", *PAIR, "-", "-")
     assert (run.status, "standard input can be read only once" in run.complaint) == (2, True)
-    run = isotp_command("decode", *PAIR, "--status", "ok", "--format", "candump", "-", stdin=before)
-    assert (run.status, "reads the logs twice" in run.complaint) == (2, True)
+    for options in ((*PAIR, "--status", "ok", "--format", "candump"), (), (*PAIR, "--discover")):
+        run = isotp_command("decode", *options, "-", stdin=before)
+        assert (run.status, "reads the logs twice" in run.complaint) == (2, True)
 
 
 def test_progress_on_a_terminal_only(talk: Path) -> None:
