@@ -24,6 +24,7 @@ MODES = {
     frozenset({"ta", "sa", "ae"}): (None, AddressingMode.Mixed_29bits),
 }
 CAN_EFF_FLAG = 0x80000000  # linux/can.h
+FIXED_MODES = (AddressingMode.NormalFixed_29bits, AddressingMode.Mixed_29bits)
 BASES = frozenset({"physical", "functional"})
 
 
@@ -122,7 +123,7 @@ def _byte(text: str) -> int:
 
 def address_text(address: AbstractAddress) -> str:
     """The address as parse_address() reads it."""
-    if isinstance(address, Address) and address.txid is None and address.target_address is not None:
+    if isinstance(address, Address) and address.addressing_mode in FIXED_MODES:
         text = f"ta={address.target_address:02X},sa={address.source_address:02X}"
         if address.address_extension is not None:
             text += f",ae={address.address_extension:02X}"

@@ -32,23 +32,32 @@ __all__ = ["EXAMPLES", "Format", "command"]
 EXAMPLES = """\
 [bold]Examples[/bold]
 
-  isotp decode drive.blf                                        all sessions that can be found, as a table
+[dim]# all sessions that can be found, as a table[/dim]
+isotp decode drive.blf
 
-  isotp decode -s 7E0 -d 7E8 drive.asc.gz                       one session, as can-utils names it
+[dim]# one session, as can-utils names it[/dim]
+isotp decode -s 7E0 -d 7E8 drive.asc.gz
 
-  isotp decode -a ta=10,sa=F1 --json drive.mf4 | jq .payload    normal fixed addresses, JSON lines
+[dim]# normal fixed addresses, JSON lines[/dim]
+isotp decode -a ta=10,sa=F1 --json drive.mf4 | jq .payload
 
-  isotp decode --status broken drive_*.log                      what went wrong, in rotated files
+[dim]# what went wrong, in rotated files[/dim]
+isotp decode --status broken drive_*.log
 
-  isotp decode -a 7E0:7E8@can1 drive.pcapng -o drive.parquet    a table for pandas, Polars, DuckDB
+[dim]# one session on one channel, as a table for pandas, Polars, DuckDB[/dim]
+isotp decode -a 7E0:7E8@can1 drive.pcapng -o drive.parquet
 
-  isotp decode -a 7E0:7E8 drive.blf -o session.pcapng           the frames of one session, for Wireshark
+[dim]# the frames of one session, for Wireshark[/dim]
+isotp decode -a 7E0:7E8 drive.blf -o session.pcapng
 
-  candump -L can0 | isotp decode -a 7E0:7E8 -                   a live bus
+[dim]# a live bus[/dim]
+candump -L can0 | isotp decode -a 7E0:7E8 -
 
 [bold]Exit status[/bold]
 
-  0  all well; 1  broken messages among those asked for, or parts of a log that can not be read; 2  a wrong option
+0: all well
+1: broken messages among those asked for, or parts of a log that can not be read
+2: a wrong option
 """
 
 

@@ -191,7 +191,6 @@ def draw_stmin(axes: Axes, columns: MessageColumns, figures: list[SessionFigures
     stmin = columns["stmin_us"]
     values, counts = numpy.unique(stmin[stmin >= 0], return_counts=True)
     if not len(values):
-        axes.set_yticks([])
         say_nothing(axes, "no flow control seen")
         return
     most = numpy.sort(numpy.argsort(-counts, kind="stable")[:MOST_STMINS])
@@ -238,6 +237,8 @@ def count_axis(axes: Axes) -> None:
 
 
 def say_nothing(axes: Axes, reason: str) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
     axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", style="italic")
 
 

@@ -29,15 +29,20 @@ __all__ = ["EXAMPLES", "command"]
 EXAMPLES = """\
 [bold]Examples[/bold]
 
-  isotp stats drive.blf                                   all sessions that can be found
+[dim]# all sessions that can be found[/dim]
+isotp stats drive.blf
 
-  isotp stats -a 7E0:7E8 --plot drive.png drive.asc.gz    one session, with a picture
+[dim]# one session, with a picture[/dim]
+isotp stats -a 7E0:7E8 --plot drive.png drive.asc.gz
 
-  isotp stats --json drive_*.log | jq .response_times     JSON lines, one a session
+[dim]# JSON lines, one a session[/dim]
+isotp stats --json drive_*.log | jq .response_times
 
 [bold]Exit status[/bold]
 
-  0  all well; 1  broken messages, or parts of a log that can not be read; 2  a wrong option
+0: all well
+1: broken messages, or parts of a log that can not be read
+2: a wrong option
 """
 
 Draw = Callable[[Path, MessageColumns, "list[SessionFigures]", Callable[[int], str]], None]
@@ -74,8 +79,7 @@ def command(
 ) -> None:
     """Show what the ISO-TP sessions in logs of CAN buses were like.
 
-    A response time is that from the end of a message to the first one the other way, for those that go as the address
-    sends: with 7E0:7E8, from 7E0 to 7E8.
+    A response time is that from the end of a message to the first one the other way: with 7E0:7E8, from 7E0 to 7E8.
     """
     asked = options.question(
         logs,

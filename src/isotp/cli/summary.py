@@ -66,11 +66,7 @@ class Summary:
                 "bold",
             )
         ]
-        for found in files.found:
-            where = files.channel_name(found.channel)
-            lines.append(
-                Text(f"found: {address_text(found.address)} on channel {where}, score {found.score:.3f}")
-            )
+        lines += found_lines(files)
         if self._messages:
             (address, channel), count = self._messages.most_common(1)[0]
             where = files.channel_name(channel)

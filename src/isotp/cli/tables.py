@@ -143,7 +143,7 @@ BROKEN_STYLE = Style(color="red", bold=True)
 class TableWriter:
     """Lines for people: columns of a fixed width, colours on a terminal, and payloads cut to its width."""
 
-    HEADER = f"{'TIME':>17}  {'CHANNEL':8}  {'FROM':11}  {'TO':11}  {'STATUS':21}  {'BYTES':>7}  PAYLOAD"
+    HEADER = f"{'TIME':>17}  {'CHANNEL':8}  {'FROM':11}  {'TO':11}  {'STATUS':27}  {'BYTES':>7}  PAYLOAD"
     LEAST_BYTES = 8
 
     def __init__(self, stream: IO[str], channel_name: ChannelName, *, full: bool) -> None:
@@ -178,8 +178,7 @@ class TableWriter:
         )
 
     def _status(self, status: str) -> str:
-        # The longest name of a status needs no more than the others plus its end.
-        text = f"{status.replace('interrupted_by', 'cut_by'):21}"
+        text = f"{status:27}"
         return STATUS_STYLES.get(status, BROKEN_STYLE).render(text) if self._colours else text
 
     @staticmethod
