@@ -56,11 +56,22 @@ def extension(name: str, *headers: str) -> Extension:
 
 extensions = [
     extension("_core", "src/isotp/_protocol.pxi", "src/isotp/_clock.h"),
-    extension("_records", "src/isotp/_records.pxd"),
-    extension("_messages", "src/isotp/_messages.pxd"),
+    extension("_records", "src/isotp/_records.pxd", "src/isotp/_memory.h"),
+    extension("_messages", "src/isotp/_messages.pxd", "src/isotp/_memory.h"),
     extension("_encode", "src/isotp/_protocol.pxi", "src/isotp/_records.pxd"),
-    extension("_bulk", "src/isotp/_protocol.pxi", "src/isotp/_records.pxd", "src/isotp/_messages.pxd"),
     extension("_discovery", "src/isotp/_protocol.pxi", "src/isotp/_slots.pxi", "src/isotp/_records.pxd"),
+    extension(
+        "_bulk",
+        "src/isotp/_protocol.pxi",
+        "src/isotp/_records.pxd",
+        "src/isotp/_messages.pxd",
+        "src/isotp/_memory.h",
+    ),
+    extension(
+        "_logs",
+        "src/isotp/_records.pxd",
+        *(f"src/isotp/_logs_{name}.pxi" for name in ("candump", "asc", "blf", "pcap")),
+    ),
 ]
 if sys.platform == "linux":
     extensions.append(extension("_socketcan", "src/isotp/_clock.h"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -712,3 +715,110 @@ def test_bus_that_fails_on_reading(make_can_stack: MakeStack, open_bus: OpenBus)
             assert stack.recv(block=True, timeout=PATIENCE) == b"data"
         finally:
             stack.stop()
+
+
+# --- A bus with a file descriptor: nothing is polled ----------------------------------------------------------
+
+
+class DescriptorBus(can.BusABC):
+    """A bus on a socket of its own, as SocketCAN's; reads ahead as far as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(channel="descriptor")
+        self.here, self.there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.here.setblocking(False)
+        self.ahead: deque[bytes] = deque()
+        self.read_ahead = 1
+        self.reads = 0
+
+    def fileno(self) -> int:
+        return self.here.fileno()
+
+    def _recv_internal(self, timeout: float | None) -> tuple[can.Message | None, bool]:
+        assert timeout == 0, "waiting is not for the bus"
+        self.reads += 1
+        while len(self.ahead) < self.read_ahead:
+            try:
+                self.ahead.append(self.here.recv(100))
+            except BlockingIOError:
+                break
+        if not self.ahead:
+            return None, True
+        return can.Message(arbitration_id=0x123, data=self.ahead.popleft(), is_extended_id=False), True
+
+    def send(self, msg: can.Message, timeout: float | None = None) -> None:
+        self.here.send(bytes(msg.data))
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.here.close()
+        self.there.close()
+
+
+@pytest.fixture
+def descriptor_buses() -> Iterator[list[DescriptorBus]]:
+    buses = [DescriptorBus(), DescriptorBus()]
+    yield buses
+    for bus in buses:
+        bus.shutdown()
+
+
+needs_poll = pytest.mark.skipif(not hasattr(select, "poll"), reason="no poll() on this system")
+FOREVER = 10_000.0
+
+
+@needs_poll
+@pytest.mark.parametrize("read_ahead", [1, 100])
+def test_reader_sleeps_until_something_happens(
+    descriptor_buses: list[DescriptorBus], read_ahead: int
+) -> None:
+    bus = descriptor_buses[0]
+    bus.read_ahead = read_ahead
+    stack = isotp.CanStack(bus, address=isotp.Address(txid=0x456, rxid=0x123), read_timeout=FOREVER)
+    stack.start()
+    for k in range(3):
+        for j in range(10):
+            bus.there.send(bytes([2, k, j]))
+        for j in range(10):
+            assert stack.recv(block=True, timeout=20) == bytes([k, j])
+    stack.stop()  # would wait for read_timeout if the reader could not be woken
+    assert bus.reads < 100
+
+
+@needs_poll
+def test_deadlines_end_the_sleep(descriptor_buses: list[DescriptorBus]) -> None:
+    errors: list[Exception] = []
+    told = threading.Event()
+    bus = descriptor_buses[0]
+    params = {"rx_consecutive_frame_timeout": 20, "rx_flowcontrol_timeout": 20}
+    stack = isotp.CanStack(
+        bus,
+        address=isotp.Address(txid=0x456, rxid=0x123),
+        read_timeout=FOREVER,
+        params=params,
+        error_handler=lambda error: (errors.append(error), told.set()),
+    )
+    stack.start()
+    stack.send(bytes(20))
+    assert told.wait(20)
+    told.clear()
+    bus.there.send(b"\x10\x14abcdef")
+    assert told.wait(20)
+    stack.stop()
+    assert [type(error) for error in errors] == [
+        isotp.FlowControlTimeoutError,
+        isotp.ConsecutiveFrameTimeoutError,
+    ]
+
+
+@needs_poll
+def test_another_bus_while_the_reader_sleeps(descriptor_buses: list[DescriptorBus]) -> None:
+    first, second = descriptor_buses
+    stack = isotp.CanStack(first, address=isotp.Address(txid=0x456, rxid=0x123), read_timeout=FOREVER)
+    stack.start()
+    first.there.send(b"\x01\x01")
+    assert stack.recv(block=True, timeout=20) == b"\x01"
+    stack.set_bus(second)
+    second.there.send(b"\x01\x02")
+    assert stack.recv(block=True, timeout=20) == b"\x02"
+    stack.stop()

@@ -39,11 +39,15 @@ from isotp._messages cimport (
 from isotp._records cimport ClassicRecord, FdRecord, buffer_is_fd
 
 
+cdef extern from "_memory.h":
+    void *isotp_realloc_large(void *old, size_t size) noexcept nogil
+
+
 cdef enum:
     OUTCOME_COUNT = PEER_OVERFLOW + 1
     RECORDS_WITH_GIL = 128         # so few are done before another thread could be woken up
     FIRST_DATA = 256               # bytes of memory for payloads
-    MOST_FIRST_DATA = 1 << 22      # ... however many frames there are
+    MOST_FIRST_DATA = 1 << 26      # ... however many frames there are
     FIRST_SLOTS_BITS = 6
     KEY_CHANNEL_SHIFT = 48
     KEY_PREFIX_SHIFT = 32
@@ -299,7 +303,7 @@ cdef bint add_data(Machine *machine, const uint8_t *data, uint64_t size) noexcep
     cdef uint8_t *grown
     if machine.data_size + size > machine.data_capacity:
         capacity = max(2 * machine.data_capacity, machine.data_size + size, machine.data_first)
-        grown = <uint8_t *>realloc(machine.data, <size_t>capacity)
+        grown = <uint8_t *>isotp_realloc_large(machine.data, <size_t>capacity)
         if grown == NULL:
             return False
         machine.data = grown

@@ -5,7 +5,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE
 from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 import operator
@@ -15,6 +15,10 @@ from libc.stdint cimport INT64_MAX, INT64_MIN
 
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.message import Direction, Message, MessageStatus
+
+
+cdef extern from "_memory.h":
+    void *isotp_malloc_large(size_t size) noexcept nogil
 
 
 cdef extern from "Python.h":
@@ -55,7 +59,7 @@ cdef int columns_allocate(Columns *columns, Py_ssize_t count) except -1:
         total += SIZES[k]
     if count > (PY_SSIZE_T_MAX - 8) // total:
         raise MemoryError(f"no memory for {count} messages")
-    place = <uint8_t *>malloc(<size_t>(total * count + 8))
+    place = <uint8_t *>isotp_malloc_large(<size_t>(total * count + 8))
     if place == NULL:
         raise MemoryError(f"no memory for {count} messages")
     memset(place, 0, 8)
@@ -67,7 +71,7 @@ cdef int columns_allocate(Columns *columns, Py_ssize_t count) except -1:
 
 
 cdef int data_allocate(Columns *columns, Py_ssize_t size) except -1:
-    columns.data = <uint8_t *>malloc(<size_t>max(size, 1))
+    columns.data = <uint8_t *>isotp_malloc_large(<size_t>max(size, 1))
     if columns.data == NULL:
         raise MemoryError(f"no memory for {size} bytes of payload")
     return 0

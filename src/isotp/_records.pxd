@@ -2,8 +2,11 @@
 # _records.pyx has the documentation. Other compiled modules fill a Records by the inline functions below.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport realloc
 from libc.string cimport memset
+
+
+cdef extern from "_memory.h":
+    void *isotp_realloc_large(void *old, size_t size) noexcept nogil
 
 
 cdef extern from "Python.h":
@@ -53,7 +56,7 @@ cdef inline bint record_array_reserve(RecordArray *array, Py_ssize_t more) noexc
     if array.exports > 0 or more > PY_SSIZE_T_MAX // array.itemsize - array.count:
         return False
     capacity = max(array.count + more, min(array.capacity * 2, PY_SSIZE_T_MAX // array.itemsize), 16)
-    items = <uint8_t *>realloc(array.items, <size_t>(capacity * array.itemsize))
+    items = <uint8_t *>isotp_realloc_large(array.items, <size_t>(capacity * array.itemsize))
     if items == NULL:
         return False
     array.items = items

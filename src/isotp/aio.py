@@ -17,7 +17,7 @@ from isotp._core import monotonic_ns
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError, LayerClosedError
 from isotp.params import Params
-from isotp.protocol import TransportLayerLogic
+from isotp.protocol import TransportLayerLogic, descriptor_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -165,7 +165,7 @@ class _BusPort(_Port, _hub._BusPort):
                 hub.table.dispatch(received)
             return received is not None
 
-        descriptor = _descriptor_of(self._sender.bus)
+        descriptor = descriptor_of(self._sender.bus)
         if descriptor >= 0:
             try:
                 self._reader = _DescriptorReader(descriptor, read, hub._report)
@@ -234,14 +234,6 @@ class _NotifierPort(_Port, _hub._NotifierPort):
 
 def _nothing_to_wait_for() -> None:
     """What the loop's ports have a hub wait for when they stop."""
-
-
-def _descriptor_of(bus: can.BusABC) -> int:
-    """File descriptor that tells of received frames; -1 if the bus has none."""
-    try:
-        return int(bus.fileno())
-    except NotImplementedError:
-        return -1
 
 
 class _Session(_hub.HubSession):

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import os
 import re
+import select
 import sys
 import threading
 import time
@@ -35,6 +36,7 @@ from isotp._core import (
     nearest_can_fd_size,
     sharpen_timers,
 )
+from isotp._doorbell import Doorbell
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.errors import IsotpError as IsotpError
@@ -55,6 +57,8 @@ _FULL = re.compile(r"(?<![a-z])full(?![a-z])", re.IGNORECASE)
 # waits in rxfn until so long before a consecutive frame is due, and precisely from then on.
 _LEAST_LATENESS = 0.0005
 _MOST_LATENESS = 0.02
+# Seconds to wait for a frame where a doorbell ends the wait.
+_NO_POLLING = 3600.0
 # Seconds that a new thread may take to run.
 _PATIENCE = 10.0
 # The longest precise wait at a time, in ns: how long a frame that arrives meanwhile may wait.
@@ -350,7 +354,8 @@ ReceiveInto = TransportLayerLogic.ReceiveInto
 class TransportLayer(TransportLayerLogic):
     """The transport layer with a thread of its own, once :meth:`start` was called; polled as long as not.
 
-    :param read_timeout: seconds that rxfn is asked to wait at the most. How long :meth:`stop` may take.
+    :param read_timeout: seconds that rxfn is asked to wait at the most. How long :meth:`stop` may take. (A stack on a
+        python-can bus with a file descriptor, as SocketCAN's, waits until there is something to do.)
 
     The other parameters are those of :class:`TransportLayerLogic`. After :meth:`start`, `rxfn` is called by
     the layer's thread; `txfn` and `error_handler` by the thread that brings the event: the layer's thread for
@@ -523,7 +528,7 @@ class TransportLayer(TransportLayerLogic):
                 stop_requested.wait(pause)
 
     def _read_once(self, stop_requested: threading.Event) -> None:
-        longest = self.default_read_timeout
+        longest = self._longest_read()
         delay_ns = self._frame_delay_ns()
         if delay_ns is not None:
             if not self.blocking_rxfn:
@@ -545,6 +550,10 @@ class TransportLayer(TransportLayerLogic):
             else:
                 longest = min(longest, delay_ns / 1e9 - self._rxfn_lateness)
         self._read_for(self._plan_wait(longest), stop_requested)
+
+    def _longest_read(self) -> float:
+        """Seconds that rxfn may wait at the most: nothing else ends its wait."""
+        return self.default_read_timeout
 
     def _read_for(self, timeout: float, stop_requested: threading.Event) -> None:
         """Read one frame, if it comes within `timeout` seconds."""
@@ -691,6 +700,14 @@ def check_bus(bus: can.BusABC) -> None:
         raise ValueError(f"bus must be a python-can bus, not {bus!r}")
 
 
+def descriptor_of(bus: can.BusABC) -> int:
+    """File descriptor that tells of received frames; -1 if the bus has none."""
+    try:
+        return int(bus.fileno())
+    except NotImplementedError:
+        return -1
+
+
 def check_notifier(notifier: can.Notifier) -> None:
     """ValueError if it is none, RuntimeError if there is no python-can."""
     if not isinstance(notifier, _python_can().Notifier):
@@ -733,6 +750,7 @@ class CanStack(TransportLayer):
     _PASSED_OVER_AT_ONCE = 1000
 
     def __init__(self, bus: can.BusABC, timeout: float = 0.0, **kwargs: Any) -> None:
+        self._doorbell: Doorbell | None = None
         self.set_bus(bus)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
             raise TypeError(
@@ -748,11 +766,48 @@ class CanStack(TransportLayer):
         """
         check_bus(bus)
         self.bus = bus
+        if self._doorbell is not None:
+            self._watch(self.bus)
+
+    def _watch(self, bus: can.BusABC | None) -> None:
+        """Have the reader wait for this bus from now on."""
+        descriptor = -1 if bus is None else descriptor_of(bus)
+        # What a driver does without a descriptor can not be interrupted: it is asked for a while at a time.
+        watched = Doorbell(descriptor) if descriptor >= 0 and hasattr(select, "poll") else None
+        before, self._doorbell = self._doorbell, watched
+        if before is not None:
+            before.ring()
+
+    def _start_reading(self) -> None:
+        self._watch(self.bus)
+        super()._start_reading()
+
+    def _stop_reading(self) -> Callable[[], object] | None:
+        self._watch(None)
+        return super()._stop_reading()
+
+    def _end_in_child(self) -> None:
+        super()._end_in_child()
+        self._doorbell = None
+
+    def _longest_read(self) -> float:
+        return self.default_read_timeout if self._doorbell is None else _NO_POLLING
 
     def rx_canbus(self, timeout: float = 0.0) -> CanMessage | None:
         """The next data frame on the bus."""
         if not self.started:
             timeout = timeout or self._polling_timeout
+        doorbell = self._doorbell
+        if doorbell is None or timeout == 0:
+            return self._read_bus(timeout)
+        # What a driver has read ahead does not make its descriptor readable.
+        message = self._read_bus(0.0)
+        if message is None:
+            doorbell.wait(timeout)
+            message = self._read_bus(0.0)
+        return message
+
+    def _read_bus(self, timeout: float) -> CanMessage | None:
         for _ in range(self._PASSED_OVER_AT_ONCE):
             received = self.bus.recv(timeout)
             if received is None:

@@ -1,0 +1,367 @@
+# pcap and pcapng with SocketCAN frames: link types CAN_SOCKETCAN (227), and LINUX_SLL and LINUX_SLL2 (113, 276), which
+# capturing on all interfaces at once gives. See tcpdump.org/linktypes.html and the Internet-Drafts of both formats.
+
+
+cdef enum:
+    LINK_SLL = 113
+    LINK_CAN = 227
+    LINK_SLL2 = 276
+    ETH_P_CAN = 0x000C             # linux/if_ether.h
+    ETH_P_CANFD = 0x000D
+    SENT_BY_US = 4                 # PACKET_OUTGOING, linux/if_packet.h
+    CAN_HEAD = 8                   # bytes before the data
+    CANFD_MTU = 72
+    MOST_INTERFACES = 1024
+    PCAP_HEAD = 24
+    PACKET_HEAD = 16
+    SECTION_HEADER = 0x0A0D0D0A    # types of blocks
+    INTERFACE_DESCRIPTION = 1
+    SIMPLE_PACKET = 3
+    ENHANCED_PACKET = 6
+    OPT_IF_NAME = 2
+    OPT_EPB_FLAGS = 2
+    OPT_IF_TSRESOL = 9
+    OPT_IF_TSOFFSET = 14
+
+
+cdef struct Interface:
+    uint32_t link
+    uint16_t channel
+    uint8_t resolution             # as if_tsresol: 10^-n s, with bit 7 2^-n s
+    int64_t offset                 # ns
+
+
+cdef class PcapParser(LogParser):
+    """Parser of pcap and pcapng. Times are ns since 1970; the channel is the interface, by name if the file has it."""
+
+    cdef bint started
+    cdef bint is_ng
+    cdef bint swapped              # big-endian
+    cdef bint lost                 # looking for a packet, after a defect
+    cdef bint told_link
+    cdef int64_t last_seconds
+    cdef Interface[MOST_INTERFACES] interfaces
+    cdef int interface_count
+
+    def __init__(self, number_of, start=None, end=None, channels=None):
+        LogParser.__init__(self, number_of, start, end, channels)
+        self.line = 0
+
+    cdef inline uint32_t u32(self, const uint8_t *p) noexcept nogil:
+        return big32(p) if self.swapped else little32(p)
+
+    cdef inline uint16_t u16(self, const uint8_t *p) noexcept nogil:
+        return <uint16_t>(p[0] << 8 | p[1]) if self.swapped else little16(p)
+
+    cdef Py_ssize_t consume(self, const uint8_t *data, Py_ssize_t size, int64_t offset, bint final) noexcept nogil:
+        cdef Py_ssize_t done
+        cdef Py_ssize_t pos = 0
+        if not self.started:
+            if size < PCAP_HEAD:
+                if final and size > 0:
+                    self.defect(offset, 0, CUT_OFF)
+                return size if final else 0
+            if not self.begin_file(data):
+                self.defect(offset, 0, BAD_HEADER)
+                self.skip = INT64_MAX
+            self.started = True
+            pos = 0 if self.is_ng else PCAP_HEAD
+        while pos < size:
+            if self.skip > 0:
+                done = min(self.skip, <int64_t>(size - pos))
+                self.skip -= done
+                pos += done
+                continue
+            if self.is_ng:
+                done = self.read_block(data + pos, size - pos, offset + pos)
+            else:
+                done = self.read_packet(data + pos, size - pos, offset + pos)
+            if self.question > 0:
+                return pos
+            if done == 0:
+                if not final:
+                    return pos
+                if not self.lost:
+                    self.defect(offset + pos, 0, CUT_OFF)
+                return size
+            pos += done
+        return pos
+
+    cdef bint begin_file(self, const uint8_t *p) noexcept nogil:
+        cdef uint32_t magic = little32(p)
+        if magic == SECTION_HEADER:
+            self.is_ng = True
+            return True
+        self.swapped = magic == 0xD4C3B2A1U or magic == 0x4D3CB2A1
+        magic = self.u32(p)
+        if magic != 0xA1B2C3D4U and magic != 0xA1B23C4DU:
+            return False
+        self.interfaces[0].link = self.u32(p + 20) & 0xFFFF
+        self.interfaces[0].resolution = 6 if magic == 0xA1B2C3D4U else 9
+        self.interfaces[0].offset = 0
+        self.interfaces[0].channel = 0
+        self.interface_count = 1
+        return True
+
+    # --- pcap ---
+
+    cdef bint is_plausible(self, const uint8_t *p, Py_ssize_t size) noexcept nogil:
+        """Whether a packet with a frame may begin here; asked when the place of the next one is not known."""
+        cdef uint32_t length = self.u32(p + 8)
+        return (
+            CAN_HEAD <= length <= CANFD_MTU + 20 and length == self.u32(p + 12)
+            and self.u32(p + 4) < (1_000_000 if self.interfaces[0].resolution == 6 else NS)
+            and -86_400 < <int64_t>self.u32(p) - self.last_seconds < 86_400)
+
+    cdef Py_ssize_t read_packet(self, const uint8_t *p, Py_ssize_t size, int64_t offset) noexcept nogil:
+        """Bytes of the packet, 0: there are not enough of them."""
+        cdef uint32_t length, fraction
+        cdef Reason reason
+        if size < PACKET_HEAD:
+            return 0
+        if self.lost:
+            if not self.is_plausible(p, size):
+                return 1
+            self.lost = False
+        length = self.u32(p + 8)
+        fraction = self.u32(p + 4)
+        if length > 0x4000_0000 or fraction >= NS:
+            self.defect(offset, 0, BAD_PACKET)
+            self.lost = True
+            return 1
+        if length > LONGEST:
+            # No frame of CAN is that long: another link type, or damage.
+            self.defect(offset, 0, BAD_PACKET)
+            self.lost = self.interfaces[0].link == LINK_CAN
+            self.skip = 0 if self.lost else PACKET_HEAD + <int64_t>length
+            return 1 if self.lost else PACKET_HEAD
+        if size < PACKET_HEAD + <Py_ssize_t>length:
+            return 0
+        self.last_seconds = self.u32(p)
+        if self.interfaces[0].resolution == 6:
+            fraction *= 1000
+        reason = self.read_link(
+            &self.interfaces[0], self.last_seconds * NS + fraction, 0, p + PACKET_HEAD, length)
+        if reason != READABLE:
+            self.defect(offset, 0, reason)
+        return PACKET_HEAD + <Py_ssize_t>length
+
+    # --- pcapng ---
+
+    cdef Py_ssize_t read_block(self, const uint8_t *p, Py_ssize_t size, int64_t offset) noexcept nogil:
+        cdef uint32_t length, kind
+        cdef Reason reason = READABLE
+        if size < 12:
+            return 0
+        if little32(p) == SECTION_HEADER:
+            if little32(p + 8) == 0x4D3C2B1A:
+                self.swapped = True
+            elif little32(p + 8) == 0x1A2B3C4D:
+                self.swapped = False
+            elif not self.lost:
+                reason = BAD_SECTION
+        kind = self.u32(p)
+        length = self.u32(p + 4)
+        if reason == READABLE and (length < 12 or length % 4 != 0 or length > 0x4000_0000):
+            reason = BAD_BLOCK
+        if self.lost and (reason != READABLE or length > LONGEST or kind > ENHANCED_PACKET and kind != SECTION_HEADER):
+            return 4 if size >= 4 else 0
+        if reason != READABLE:
+            self.defect(offset, 0, reason)
+            self.lost = True
+            return 4
+        if length > LONGEST:
+            self.skip = length
+            return self.skip_now(size)
+        if size < <Py_ssize_t>length:
+            return 0 if not self.lost else 4
+        if self.u32(p + length - 4) != length:
+            if not self.lost:
+                self.defect(offset, 0, BAD_BLOCK)
+            self.lost = True
+            return 4
+        self.lost = False
+        if kind == SECTION_HEADER:
+            self.interface_count = 0
+        elif kind == INTERFACE_DESCRIPTION:
+            if length < 20:
+                self.defect(offset, 0, BAD_BLOCK)
+            else:
+                self.ask(p, p, length)
+                self.skip = length
+        elif kind == ENHANCED_PACKET or kind == SIMPLE_PACKET:
+            reason = self.read_ng_packet(p, length, kind)
+            if reason != READABLE:
+                self.defect(offset, 0, reason)
+        return length
+
+    cdef Py_ssize_t skip_now(self, Py_ssize_t size) noexcept nogil:
+        cdef Py_ssize_t now = min(self.skip, <int64_t>size)
+        self.skip -= now
+        return now
+
+    cdef int answer(self, bytes matter) except -1:
+        """Learn an interface from its description; consume() passes over the block by `skip`."""
+        cdef Interface *interface
+        cdef const uint8_t *p = <const uint8_t *>PyBytes_AS_STRING(matter)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(matter) - 4, pos = 16
+        cdef uint16_t code, length
+        name = None
+        if self.interface_count == MOST_INTERFACES:
+            return 0
+        interface = &self.interfaces[self.interface_count]
+        interface.link = self.u16(p + 8)
+        interface.resolution = 6
+        interface.offset = 0
+        while pos + 4 <= size:
+            code = self.u16(p + pos)
+            length = self.u16(p + pos + 2)
+            pos += 4
+            if code == 0 or pos + length > size:
+                break
+            if code == OPT_IF_NAME:
+                name = matter[pos:pos + length].decode("utf-8", "replace").rstrip("\0")
+            elif code == OPT_IF_TSRESOL and length == 1:
+                interface.resolution = p[pos]
+            elif code == OPT_IF_TSOFFSET and length == 8:
+                seconds = struct.unpack_from(">q" if self.swapped else "<q", matter, pos)[0]
+                # Away from here by more than 64 bits of ns: no sense in it.
+                interface.offset = seconds * NS if abs(seconds) < 1 << 32 else 0
+            pos += (length + 3) & ~3
+        number = self.interface_count if not name else self.number_of(name)
+        interface.channel = <uint16_t>channel_number(number)
+        self.interface_count += 1
+        return 0
+
+    cdef Reason read_ng_packet(self, const uint8_t *p, uint32_t length, uint32_t kind) noexcept nogil:
+        cdef uint32_t index = 0, captured
+        cdef uint64_t ticks
+        cdef int64_t time = 0
+        cdef uint8_t flags = 0
+        if kind == SIMPLE_PACKET:
+            captured = min(self.u32(p + 8), length - 16) if length >= 16 else 0
+            if self.interface_count == 0:
+                return NO_INTERFACE
+            return self.read_link(&self.interfaces[0], 0, 0, p + 12, captured)
+        if length < 32:
+            return BAD_BLOCK
+        index = self.u32(p + 8)
+        captured = self.u32(p + 20)
+        if captured > length - 32:
+            return BAD_LENGTH
+        if index >= <uint32_t>self.interface_count:
+            return NO_INTERFACE
+        ticks = <uint64_t>self.u32(p + 12) << 32 | self.u32(p + 16)
+        if not ng_time(ticks, self.interfaces[index].resolution, self.interfaces[index].offset, &time):
+            return BAD_TIME
+        if self.was_sent(p + 28 + ((captured + 3) & ~<uint32_t>3), p + length - 4):
+            flags = RECORD_SENT
+        return self.read_link(&self.interfaces[index], time, flags, p + 28, captured)
+
+    cdef bint was_sent(self, const uint8_t *p, const uint8_t *end) noexcept nogil:
+        """The option epb_flags: the two lowest bits tell the direction, 2: outbound."""
+        cdef uint16_t code, length
+        while end - p >= 8:
+            code = self.u16(p)
+            length = self.u16(p + 2)
+            if code == 0:
+                return False
+            if code == OPT_EPB_FLAGS and length == 4:
+                return self.u32(p + 4) & 3 == 2
+            if length > end - p - 4:
+                return False
+            p += 4 + ((length + 3) & ~3)
+        return False
+
+    # --- both ---
+
+    cdef Reason read_link(
+        self, const Interface *interface, int64_t time, uint8_t flags, const uint8_t *p, uint32_t size,
+    ) noexcept nogil:
+        """Strip what the link type puts before the frame."""
+        cdef uint32_t protocol
+        cdef uint16_t channel = interface.channel
+        if interface.link == LINK_CAN:
+            return self.read_frame(time, flags, channel, p, size, True)
+        if interface.link == LINK_SLL and size >= 16:
+            protocol = p[14] << 8 | p[15]
+            if (p[0] << 8 | p[1]) == SENT_BY_US:
+                flags |= RECORD_SENT
+            p += 16
+            size -= 16
+        elif interface.link == LINK_SLL2 and size >= 20:
+            protocol = p[0] << 8 | p[1]
+            channel = <uint16_t>big32(p + 4)
+            if p[10] == SENT_BY_US:
+                flags |= RECORD_SENT
+            p += 20
+            size -= 20
+        else:
+            # One defect for all packets of that kind.
+            if self.told_link:
+                return READABLE
+            self.told_link = True
+            return NOT_CAN
+        if protocol != ETH_P_CAN and protocol != ETH_P_CANFD:
+            return READABLE
+        # Here the identifier has the byte order of the machine that captured.
+        return self.read_frame(time, flags, channel, p, size, self.swapped)
+
+    cdef Reason read_frame(
+        self, int64_t time, uint8_t flags, uint16_t channel, const uint8_t *p, uint32_t size, bint big_endian,
+    ) noexcept nogil:
+        cdef uint32_t can_id
+        cdef int length
+        if size < CAN_HEAD:
+            return CUT_OFF
+        can_id = big32(p) if big_endian else little32(p)
+        length = p[4]
+        can_id &= (
+            <uint32_t>CAN_EFF_FLAG | CAN_RTR_FLAG | CAN_ERR_FLAG
+            | (CAN_EFF_MASK if can_id & (<uint32_t>CAN_EFF_FLAG | CAN_ERR_FLAG) else CAN_SFF_MASK))
+        if p[5] & CANFD_FDF or length > 8 or size == CANFD_MTU:
+            flags |= CANFD_FDF | (p[5] & (CANFD_BRS | CANFD_ESI))
+        if length > 64:
+            return BAD_LENGTH
+        if can_id & CAN_RTR_FLAG:
+            if length > 8:
+                return BAD_LENGTH
+            put(&self.sink, time, can_id, length, flags, channel, p, 0)
+            return READABLE
+        if length > <int>(size - CAN_HEAD):
+            return CUT_OFF
+        put(&self.sink, time, can_id, length, flags, channel, p + CAN_HEAD, length)
+        return READABLE
+
+
+cdef inline bint ng_time(uint64_t ticks, uint8_t resolution, int64_t offset, int64_t *ns) noexcept nogil:
+    """Time in units of 10^-n or 2^-n s to ns, rounded down. False: it does not fit."""
+    cdef uint64_t seconds, part
+    cdef int n = resolution & 0x7F, k
+    cdef uint64_t unit = 1
+    if resolution & 0x80:
+        if n > 63:
+            return False
+        seconds = ticks >> n
+        part = ticks & ((<uint64_t>1 << n) - 1)
+        if n > 33:
+            # So that the product fits 64 bits; less than 1 ns is lost.
+            part >>= n - 33
+            n = 33
+        part = part * NS >> n
+    else:
+        if n > 19:
+            return False
+        for k in range(n):
+            unit *= 10
+        seconds = ticks // unit
+        part = ticks % unit
+        for k in range(n, 9):
+            part *= 10
+        for k in range(9, n):
+            part //= 10
+    if seconds >= 4_000_000_000ULL:
+        return False
+    # Below 2^62 both.
+    ns[0] = <int64_t>(seconds * NS + part) + offset
+    return True

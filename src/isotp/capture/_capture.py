@@ -1,0 +1,147 @@
+"""One log: opened by what it holds, and read as frame records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import BinaryIO, Final
+
+from isotp._records import Records
+from isotp.capture._blf import read_blf
+from isotp.capture._channels import Channels
+from isotp.capture._compiled import read_asc, read_candump, read_pcap
+from isotp.capture._mf4 import read_mf4
+from isotp.capture._python_can import read_csv, read_trc
+from isotp.capture._reading import Problem, Reading
+from isotp.capture._recognise import FORMATS, LOOKED_AT, UnknownFormatError, recognise
+from isotp.capture._source import Source, StrPath
+
+READERS: Final[dict[str, Callable[[Source, Reading], Iterator[Records]]]] = {
+    "asc": read_asc,
+    "blf": read_blf,
+    "candump": read_candump,
+    "csv": read_csv,
+    "mf4": read_mf4,
+    "pcap": read_pcap,
+    "pcapng": read_pcap,
+    "trc": read_trc,
+}
+
+
+class Capture:
+    """A log of CAN frames: an iterator of :class:`isotp.Records`, and a context manager.
+
+    Made by :func:`isotp.capture.open`. Iterating reads on; each piece has the frames of about one block, in the order
+    of the log. It is for one thread at a time.
+    """
+
+    def __init__(self, source: Source, log_format: str, reading: Reading) -> None:
+        self._source = source
+        self._reading = reading
+        self._format = log_format
+        self._pieces = READERS[log_format](source, reading)
+
+    @property
+    def name(self) -> str:
+        """The path, or what the file object calls itself."""
+        return self._source.name
+
+    @property
+    def format(self) -> str:
+        """ "asc", "blf", "candump", "csv", "mf4", "pcap", "pcapng" or "trc"."""
+        return self._format
+
+    @property
+    def compression(self) -> str | None:
+        """ "gz", "bz2", "xz", "zstd", or None."""
+        return self._source.compression
+
+    @property
+    def channels(self) -> Channels:
+        """The names of the channel numbers in the records."""
+        return self._reading.channels
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What could not be read so far, the first 1000."""
+        return self._reading.problems
+
+    @property
+    def problem_count(self) -> int:
+        """How many problems there were so far."""
+        return self._reading.problem_count
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the file that are read so far, packed as they are: for a progress bar, beside `size`."""
+        return self._source.bytes_read
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the file, None if it has no size (a pipe)."""
+        return self._source.size
+
+    def __iter__(self) -> Iterator[Records]:
+        return self._pieces
+
+    def __enter__(self) -> Capture:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, if it was opened by its path."""
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+        self._source.close()
+
+
+def open(
+    file: StrPath | BinaryIO,
+    *,
+    format: str | None = None,
+    start: int | None = None,
+    end: int | None = None,
+    channels: Iterable[str | int] | None = None,
+    table: Channels | None = None,
+    absolute: bool = False,
+    block_size: int = 1 << 20,
+) -> Capture:
+    """Open a log of CAN frames: candump, ASC, BLF, TRC, CSV of python-can, MF4, pcap or pcapng, plain or packed by
+    gzip, bzip2, xz or zstd. What it is is told by its content.
+
+    :param file: a path, or a file that is open for reading bytes; the latter is not closed.
+    :param format: the format, where the content does not tell it.
+    :param start: ns; frames before this time are left out.
+    :param end: ns; frames at this time and after it are left out.
+    :param channels: names or numbers of the channels to keep; None: all.
+    :param table: where the channels' names get their numbers, for several logs that belong together.
+    :param absolute: add the date in the header of an ASC file (local time) to its times, which count from the start of
+        the measurement otherwise. The times of the other formats are what they are: ns since 1970 as a rule.
+    :param block_size: bytes that are parsed at once, from 4096 on.
+    :raises UnknownFormatError: if the content is no log that is known; it is a ValueError.
+    :raises ValueError: if an option makes no sense.
+    :raises OSError: if the file can not be opened.
+    :raises ImportError: if the library that reads this format is not installed.
+    """
+    if format is not None and format not in READERS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    if block_size < 4096:
+        raise ValueError(f"block_size must be 4096 or more, not {block_size!r}")
+    table = Channels() if table is None else table
+    reading = Reading("", table, start, end, table.chosen(channels), absolute, block_size)
+    source = Source(file, reading.report)
+    try:
+        reading.name = source.name
+        found = format or recognise(source.peek(LOOKED_AT))
+        if found is None:
+            why = f": {reading.problems[0].reason}" if reading.problems else ""
+            raise UnknownFormatError(f"{source.name} is no log in a known format ({', '.join(FORMATS)}){why}")
+        return Capture(source, found, reading)
+    except BaseException:
+        source.close()
+        raise

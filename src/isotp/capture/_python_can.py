@@ -1,0 +1,159 @@
+"""Readers of TRC and CSV: those of python-can, one message after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from isotp._records import Records
+from isotp.capture._reading import Reading
+from isotp.capture._source import Source
+
+if TYPE_CHECKING:
+    from can import Message
+
+    from isotp._logs import FrameCollector
+
+EFF, RTR, ERR = 0x80000000, 0x40000000, 0x20000000  # linux/can.h
+BRS, ESI, FDF, SENT = 0x01, 0x02, 0x04, 0x80  # flags of a record
+CHUNK: Final = 16_384  # frames of one Records
+LONGEST_LINE: Final = 65_536
+CSV_HEADER: Final = "timestamp,arbitration_id,extended,remote,error,dlc,data\n"
+
+
+class Lines:
+    """The lines of a log as a text file for a reader, which knows where it is."""
+
+    def __init__(self, source: Source, reading: Reading) -> None:
+        self._source = source
+        self._reading = reading
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self._next_offset = 0
+        self.offset = 0
+        self.line = 0
+        self.ended = False
+        self.before: str | None = None  # a line to give once more
+
+    def __iter__(self) -> Lines:
+        return self
+
+    def __next__(self) -> str:
+        if self.before is not None:
+            line, self.before = self.before, None
+            return line
+        while not self._lines and not self.ended:
+            self._load()
+        if not self._lines:
+            raise StopIteration
+        raw = self._lines.pop()
+        self.line += 1
+        self.offset = self._next_offset
+        self._next_offset += len(raw)
+        return raw.decode("utf-8", "replace")
+
+    def _load(self) -> None:
+        block = self._source.read(self._reading.block_size)
+        if not block:
+            self.ended = True
+            self._lines = [self._rest] if self._rest else []
+            return
+        if len(self._rest) > LONGEST_LINE:
+            self._reading.report(self._next_offset, "a line is longer than 64 KiB", self.line + 1)
+            self._next_offset += len(self._rest)
+            self._rest = b""
+        lines = (self._rest + block).splitlines(keepends=True)
+        self._rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
+        self._lines = lines[::-1]
+
+    # python-can takes what has both for an open file.
+    def read(self, size: int = -1) -> str:
+        raise OSError("a log is read by lines")
+
+    def write(self, text: str) -> int:
+        raise OSError("a log is only read")
+
+    def close(self) -> None:
+        """The source is closed by the capture."""
+
+
+def read_trc(source: Source, reading: Reading) -> Iterator[Records]:
+    return read_messages("TRCReader", source, reading, None)
+
+
+def read_csv(source: Source, reading: Reading) -> Iterator[Records]:
+    # The reader passes over the first line, and does so again when it goes on behind a bad one.
+    return read_messages("CSVReader", source, reading, CSV_HEADER)
+
+
+def read_messages(
+    reader_name: str, source: Source, reading: Reading, header: str | None
+) -> Iterator[Records]:
+    try:
+        import can
+    except ImportError as error:
+        raise ImportError(
+            f"{source.name} is read with python-can: pip install can-isotp-cython[capture]"
+        ) from error
+    lines = Lines(source, reading)
+    reader = getattr(can, reader_name)(lines)
+    collector = reading.collector()
+    messages = iter(reader)
+    count = 0
+    while True:
+        try:
+            message = next(messages, None)
+            if message is None:
+                break
+            put_message(message, collector, reading)
+        # Whatever a line of nonsense makes of the reader; it is reported, and reading goes on behind it.
+        except (ValueError, LookupError, TypeError, ArithmeticError, NotImplementedError) as error:
+            reading.report(lines.offset, f"{type(error).__name__}: {error}", lines.line)
+            lines.before = header
+            messages = iter(reader)
+            continue
+        count += 1
+        if count % CHUNK == 0 and len(records := collector.take()) > 0:
+            yield records
+    if len(records := collector.take()) > 0:
+        yield records
+
+
+def put_message(message: Message, collector: FrameCollector, reading: Reading) -> None:
+    can_id = message.arbitration_id
+    if not 0 <= can_id <= 0x1FFFFFFF:
+        raise ValueError(f"no CAN identifier: {can_id:#x}")
+    can_id |= EFF if message.is_extended_id else 0
+    can_id |= RTR if message.is_remote_frame else 0
+    can_id |= ERR if message.is_error_frame else 0
+    flags = (
+        (FDF if message.is_fd else 0)
+        | (BRS if message.bitrate_switch else 0)
+        | (ESI if message.error_state_indicator else 0)
+        | (0 if message.is_rx else SENT)
+    )
+    channel = message.channel
+    if channel is None:
+        channel = 0
+    elif not isinstance(channel, int):
+        channel = reading.channels.number_of(str(channel))
+    length = min(message.dlc, 8) if message.is_remote_frame else len(message.data)
+    collector.put(nanoseconds(message.timestamp), can_id, message.data, length, flags, channel & 0xFFFF)
+
+
+def nanoseconds(seconds: float) -> int:
+    """The decimal number that the float stands for, not the binary one that it is."""
+    # Nearly all logs have whole microseconds.
+    try:
+        microseconds = round(seconds * 1e6) * 1000
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"the time {seconds} is out of range") from error
+    if microseconds / 1_000_000_000 == seconds:
+        return microseconds
+    whole, _, fraction = (
+        f"{seconds:.9f}".partition(".") if abs(seconds) < 1e6 else repr(seconds).partition(".")
+    )
+    if not fraction.isdigit():
+        raise ValueError(f"the time {seconds} is out of range")
+    ns = int(whole.lstrip("-")) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))
+    return -ns if whole.startswith("-") else ns

@@ -1,0 +1,196 @@
+"""pcap and pcapng as libpcap, Wireshark and dumpcap write them: byte orders, units of time, link types, interfaces."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import pytest
+
+from isotp import capture
+from isotp._records import Record
+
+EFF, RTR, ERR = 0x80000000, 0x40000000, 0x20000000
+BRS, ESI, FDF, SENT = 0x01, 0x02, 0x04, 0x80
+SECONDS, NS = 1_700_000_000, 123_456_789
+CAN, SLL, SLL2, ETHERNET = 227, 113, 276, 1
+
+orders = pytest.mark.parametrize("order", ["<", ">"])
+
+
+def read(file: bytes) -> tuple[list[Record], capture.Capture]:
+    with capture.open(io.BytesIO(file)) as log:
+        return [record for records in log for record in records], log
+
+
+def frame(can_id: int, data: bytes, flags: int = 0, *, order: str = ">", room: int = 8) -> bytes:
+    """SocketCAN's struct can_frame or canfd_frame (room=64)."""
+    return struct.pack(f"{order}IBB2x", can_id, len(data), flags) + data.ljust(room, b"\0")
+
+
+def pcap(order: str, link: int, packets: list[bytes], *, nanoseconds: bool = True) -> bytes:
+    magic, part = (0xA1B23C4D, NS) if nanoseconds else (0xA1B2C3D4, NS // 1000)
+    file = struct.pack(f"{order}IHHiIII", magic, 2, 4, 0, 0, 262144, link)
+    for packet in packets:
+        file += struct.pack(f"{order}IIII", SECONDS, part, len(packet), len(packet)) + packet
+    return file
+
+
+def option(order: str, code: int, value: bytes) -> bytes:
+    return struct.pack(f"{order}HH", code, len(value)) + value + bytes(-len(value) % 4)
+
+
+def block(order: str, kind: int, body: bytes) -> bytes:
+    size = 12 + len(body)
+    return struct.pack(f"{order}II", kind, size) + body + struct.pack(f"{order}I", size)
+
+
+def section(order: str) -> bytes:
+    return block(order, 0x0A0D0D0A, struct.pack(f"{order}IHHq", 0x1A2B3C4D, 1, 0, -1))
+
+
+def interface(order: str, link: int, name: str, *options: bytes) -> bytes:
+    body = struct.pack(f"{order}HHI", link, 0, 0) + option(order, 2, name.encode())
+    return block(order, 1, body + b"".join(options) + option(order, 0, b""))
+
+
+def enhanced(order: str, number: int, ticks: int, packet: bytes, *options: bytes) -> bytes:
+    head = struct.pack(f"{order}IIIII", number, ticks >> 32, ticks & 0xFFFFFFFF, len(packet), len(packet))
+    return block(order, 6, head + packet + bytes(-len(packet) % 4) + b"".join(options))
+
+
+@orders
+@pytest.mark.parametrize("nanoseconds", [True, False])
+def test_frames_of_all_kinds(order: str, nanoseconds: bool) -> None:
+    packets = [
+        frame(0x123, b"\x01\x02"),
+        frame(EFF | 0x18DAF110, bytes(8)),
+        frame(0x7E8 | RTR, b"\0\0\0"),
+        frame(ERR | 0x88, bytes(range(8))),
+        frame(0x456, bytes(range(64)), FDF | BRS | ESI, room=64),
+        # Older libpcap does not set the flag; the size of the packet tells.
+        frame(0x457, b"\x05", BRS, room=64),
+    ]
+    found, log = read(pcap(order, CAN, packets, nanoseconds=nanoseconds))
+    time = SECONDS * 10**9 + (NS if nanoseconds else NS // 1000 * 1000)
+    assert log.format == "pcap"
+    assert log.problems == []
+    assert found == [
+        Record(time, 0x123, 0, 0, b"\x01\x02"),
+        Record(time, EFF | 0x18DAF110, 0, 0, bytes(8)),
+        Record(time, 0x7E8 | RTR, 0, 0, bytes(3)),
+        Record(time, ERR | 0x88, 0, 0, bytes(range(8))),
+        Record(time, 0x456, FDF | BRS | ESI, 0, bytes(range(64))),
+        Record(time, 0x457, FDF | BRS, 0, b"\x05"),
+    ]
+
+
+@orders
+def test_captured_on_all_interfaces(order: str) -> None:
+    """The identifier is in the byte order of the machine, other packets than CAN are passed over."""
+    sll = struct.Struct(">HHH8sH")
+    sll2 = struct.Struct(">HHIHBB8s")
+    packets = [
+        sll.pack(1, 280, 0, b"", 0x000C) + frame(0x123, b"\x01", order=order),
+        sll.pack(4, 280, 0, b"", 0x000D) + frame(0x124, bytes(12), order=order, room=64),
+        sll.pack(0, 1, 6, b"", 0x0800) + bytes(40),
+    ]
+    found, log = read(pcap(order, SLL, packets))
+    assert log.problems == []
+    assert [(each.can_id, each.flags, len(each.data)) for each in found] == [
+        (0x123, 0, 1),
+        (0x124, SENT | FDF, 12),
+    ]
+    packets = [sll2.pack(0x000C, 0, 7, 280, 4, 0, b"") + frame(0x125, b"\x02", order=order)]
+    found, log = read(pcap(order, SLL2, packets))
+    assert log.problems == []
+    assert [(each.can_id, each.flags, each.channel) for each in found] == [(0x125, SENT, 7)]
+
+
+@orders
+def test_pcapng_interfaces(order: str) -> None:
+    """Each interface has its name, its unit of time and an offset of its own; a section begins them anew."""
+    nano = option(order, 9, b"\x09")
+    binary = option(order, 9, b"\x8a")  # 2^-10 s
+    hour = option(order, 14, struct.pack(f"{order}q", 3600))
+    outbound = option(order, 2, struct.pack(f"{order}I", 2)) + option(order, 0, b"")
+    comment = option(order, 1, b"odd")
+    file = section(order) + interface(order, CAN, "can3", nano) + interface(order, CAN, "vcan3", binary, hour)
+    file += interface(order, CAN, "can1")
+    file += enhanced(order, 0, 5 * 10**9 + 1, frame(0x100, b"\x01"), comment, outbound)
+    file += enhanced(order, 1, 3 * 1024 + 512, frame(0x101, b"\x02\x03"))
+    file += block(order, 5, bytes(20))  # statistics: passed over
+    file += enhanced(order, 2, 7_000_001, frame(0x102, b""))
+    file += block(order, 3, struct.pack(f"{order}I", 16) + frame(0x103, b"\x04"))
+    file += section(order) + interface(order, CAN, "can1")
+    file += enhanced(order, 0, 1, frame(0x104, b""))
+    found, log = read(file)
+    assert log.format == "pcapng"
+    assert log.problems == []
+    assert found == [
+        Record(5_000_000_001, 0x100, SENT, 3, b"\x01"),
+        Record(3603_500_000_000, 0x101, 0, 256, b"\x02\x03"),
+        Record(7_000_001_000, 0x102, 0, 1, b""),
+        Record(0, 0x103, 0, 3, b"\x04"),
+        Record(1000, 0x104, 0, 1, b""),
+    ]
+    assert log.channels.numbers == {"can3": 3, "vcan3": 256, "can1": 1}
+
+
+def test_another_link_type_is_one_problem() -> None:
+    found, log = read(pcap("<", ETHERNET, [bytes(60)] * 5))
+    assert found == []
+    assert [(each.offset, each.reason) for each in log.problems] == [
+        (24, "packets of a link type that is not CAN")
+    ]
+
+
+@orders
+def test_goes_on_behind_damage(order: str) -> None:
+    """A packet header that can not be right, in the middle: from the next sensible one on all is read."""
+    packets = [frame(0x100 + number, bytes([number])) for number in range(10)]
+    file = bytearray(pcap(order, CAN, packets))
+    file[24 + 32 * 4 + 8 : 24 + 32 * 4 + 12] = b"\xff" * 4
+    found, log = read(bytes(file))
+    assert [each.can_id for each in found] == [0x100 + number for number in range(10) if number != 4]
+    assert [each.offset for each in log.problems] == [24 + 32 * 4]
+
+
+@orders
+def test_pcapng_goes_on_behind_damage(order: str) -> None:
+    blocks = [enhanced(order, 0, number, frame(0x100 + number, b"")) for number in range(10)]
+    start = section(order) + interface(order, CAN, "can0")
+    blocks[4] = blocks[4][:4] + b"\x01\0\0\x01" + blocks[4][8:]
+    found, log = read(start + b"".join(blocks))
+    assert [each.can_id for each in found] == [0x100 + number for number in range(10) if number != 4]
+    assert [each.offset for each in log.problems] == [len(start) + sum(map(len, blocks[:4]))]
+
+
+def test_cut_off_anywhere() -> None:
+    """What is whole is read; where the file ends in the middle is told."""
+    packets = [frame(0x100 + number, bytes([number])) for number in range(3)]
+    files = [(pcap("<", CAN, packets), 24, 32)]
+    start = section("<") + interface("<", CAN, "can0")
+    files += [(start + b"".join(enhanced("<", 0, 0, each) for each in packets), len(start), 48)]
+    for file, head, size in files:
+        for end in range(head, len(file) + 1):
+            found, log = read(file[:end])
+            whole, rest = divmod(end - head, size)
+            assert len(found) == whole
+            assert [each.offset for each in log.problems] == ([head + whole * size] if rest else [])
+
+
+@orders
+def test_scapy_reads_the_same(order: str, tmp_path: pytest.TempPathFactory) -> None:
+    """The files that these tests make are what others take for pcap."""
+    layers = pytest.importorskip("scapy.layers.can", reason="another reader of pcap")
+    from scapy.utils import rdpcap
+
+    path = tmp_path / "log.pcap"
+    path.write_bytes(pcap(order, CAN, [frame(EFF | 0x123, b"\x01\x02"), frame(0x7FF, bytes(8))]))
+    found, _ = read(path.read_bytes())
+    expected = rdpcap(str(path))
+    assert [(bytes(each[layers.CAN].data)[: each[layers.CAN].length]) for each in expected] == [
+        each.data for each in found
+    ]
+    assert [each[layers.CAN].identifier for each in expected] == [each.can_id & 0x1FFFFFFF for each in found]
