@@ -1,11 +1,12 @@
 """How well discovery tells sessions from signals: precision and recall by addressing mode and kind of traffic.
 
-``python -m benchmarks.discovery`` prints the two tables; tests/test_discovery.py asserts what they show.
+``python -m benchmarks.discovery`` prints the tables; tests/test_discovery.py asserts what they show.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -518,17 +519,39 @@ def session_results(seeds: Iterable[int], count: int, exchanges: int) -> Iterato
             yield f"{mode.name}, {variant}", Result(*total)
 
 
+EXCHANGES = (1, 2, 3, 5, 10)
+LOSSES = (0.01, 0.05, 0.2)
+
+
+def hard_results(seeds: Iterable[int], count: int) -> Iterator[tuple[str, Result]]:
+    """Sessions of all modes with little in the log, or with frames that the recorder lost."""
+    cases = [(exchanges, 0.0) for exchanges in EXCHANGES] + [(20, loss) for loss in LOSSES]
+    for (exchanges, loss), (variant, options) in itertools.product(cases, VARIANTS.items()):
+        total = [0, 0, 0]
+        for seed, mode in itertools.product(seeds, AddressingMode):
+            frames, pairs = session_bus(seed, mode, count, exchanges, **options)
+            rng = random.Random(seed)
+            noise = signal_bus(seed, SIGNALS, len(SIGNALS), 5 * SECOND)
+            kept = [frame for frame in frames + noise if rng.random() >= loss]
+            total = [a + b for a, b in zip(total, judge(records_of(kept), pairs), strict=True)]
+        losses = f", {loss:.0%} lost" if loss else ""
+        yield f"{exchanges} exchanges{losses}, {variant}", Result(*total)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="buses of each kind")
+    parser.add_argument("--first-seed", type=int, default=0, help="other buses of the same kinds")
     parser.add_argument("--signals", type=int, default=100, help="signal messages on each bus of one kind")
     parser.add_argument("--sessions", type=int, default=10, help="sessions at the same time")
     parser.add_argument("--exchanges", type=int, default=8, help="requests with a response in each session")
     options = parser.parse_args()
-    seeds = range(options.seeds)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
     print(table("signals only", signal_results(seeds, options.signals)))
     print()
     print(table("sessions among signals", session_results(seeds, options.sessions, options.exchanges)))
+    print()
+    print(table("little traffic, and losses", hard_results(seeds, options.sessions)))
 
 
 if __name__ == "__main__":
