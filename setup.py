@@ -59,6 +59,7 @@ extensions = [
     extension("_records", "src/isotp/_records.pxd", "src/isotp/_memory.h"),
     extension("_messages", "src/isotp/_messages.pxd", "src/isotp/_memory.h"),
     extension("_encode", "src/isotp/_protocol.pxi", "src/isotp/_records.pxd"),
+    extension("_discovery", "src/isotp/_protocol.pxi", "src/isotp/_slots.pxi", "src/isotp/_records.pxd"),
     extension(
         "_bulk",
         "src/isotp/_protocol.pxi",

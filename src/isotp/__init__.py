@@ -14,6 +14,7 @@ from isotp._records import Record, Records, record_dtype
 from isotp._version import __version__ as __version__
 from isotp.address import Address, AddressingMode, AsymmetricAddress, TargetAddressType
 from isotp.can_message import CanMessage
+from isotp.discovery import Discovery, FoundSession, LineEvidence, discover
 from isotp.errors import *
 from isotp.hub import Hub, HubSession
 from isotp.message import Direction, Message, MessageStatus
@@ -38,8 +39,11 @@ __all__ = [
     "CanMessage",
     "CanStack",
     "Direction",
+    "Discovery",
+    "FoundSession",
     "Hub",
     "HubSession",
+    "LineEvidence",
     "Message",
     "MessageStatus",
     "Messages",
@@ -51,6 +55,7 @@ __all__ = [
     "TargetAddressType",
     "TransportLayer",
     "TransportLayerLogic",
+    "discover",
     "encode",
     "record_dtype",
     "socket",

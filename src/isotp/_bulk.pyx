@@ -15,7 +15,7 @@ from isotp.message import Direction
 
 include "_protocol.pxi"
 
-from isotp._core cimport error_class_of, flatten_address, require_both_directions, takes_frames_by_filter
+from isotp._core cimport error_class_of, flatten_address, require_address, takes_frames_by_filter
 from isotp._messages cimport (
     DIRECTION_TX,
     NO_FLOW_CONTROL,
@@ -198,6 +198,8 @@ cdef bint template_add(Machine *machine, Py_ssize_t session, uint64_t channel_bi
     for direction in range(2):
         for functional in range(2):
             key = address_key(&machine.filters[session], direction, functional)
+            if key == CAN_NO_ID:   # the direction that a partial address does not have
+                continue
             if key & KEY_HAS_PREFIX and not slot_add(machine, <uint32_t>key | channel_bits, ASK_PREFIX):
                 return False
             if not slot_add(machine, key | channel_bits, template_code(session, direction, functional)):
@@ -646,7 +648,8 @@ cdef class Reassembler:
     Where a log has one direction only, that one is reassembled.
 
     :param addresses: `isotp.Address` or `isotp.AsymmetricAddress` objects, each for both directions of a session as one
-        of its ends sees them; or pairs of an address and the number of the one channel it is used on.
+        of its ends sees them, or partial ones for a direction without the other; or pairs of an address and the number
+        of the one channel it is used on.
         If several have the same CAN ID and extension byte, its messages belong to the first of them.
     :param rx_consecutive_frame_timeout: N_Cr in ms, by the time stamps of the frames. It runs anew with each flow
         control frame seen.
@@ -681,7 +684,7 @@ cdef class Reassembler:
         cdef Py_ssize_t k
         given = [each if isinstance(each, tuple) else (each, None) for each in addresses]
         for address, channel in given:
-            require_both_directions(address)
+            require_address(address)
             if not takes_frames_by_filter(address):
                 raise ValueError(f"addresses must be plain isotp.Address objects, not {address!r}")
             if channel is not None and not 0 <= channel <= 0xFFFF:

@@ -317,6 +317,7 @@ cdef class Engine:
 
 cdef CanMessage message_of_frame(const Frame *frame)
 cdef int frame_of_message(CanMessage message, Frame *frame) except -1
+cdef int require_address(object address) except -1
 cdef int require_both_directions(object address) except -1
 cdef AddressFilter flatten_address(object address) except *
 cdef bint takes_frames_by_filter(object address)

@@ -917,9 +917,14 @@ cdef class Watchers:
                 engine.stale = True
 
 
-cdef int require_both_directions(object address) except -1:
+cdef int require_address(object address) except -1:
     if not isinstance(address, AbstractAddress):
         raise ValueError(f"address must be an isotp.Address or isotp.AsymmetricAddress, not {address!r}")
+    return 0
+
+
+cdef int require_both_directions(object address) except -1:
+    require_address(address)
     if address.is_partial_address():
         raise ValueError(f"address is for one direction only, a layer needs both: {address!r}")
     return 0
@@ -938,8 +943,19 @@ cdef AddressFilter flatten_receiving(object address) except *:
 
 
 cdef AddressFilter flatten_address(object address) except *:
-    cdef AddressFilter new = flatten_receiving(address)
-    cdef bint wide = address.is_tx_29bits()
+    """Both directions; of a partial address the one that it has, the other one is heard by no ID."""
+    cdef AddressFilter new
+    cdef bint is_partial = address.is_partial_address()
+    cdef bint wide
+    memset(&new, 0, sizeof(AddressFilter))
+    new.rx_id_physical = new.rx_id_functional = CAN_NO_ID
+    new.tx_id_physical = new.tx_id_functional = CAN_NO_ID
+    if not (is_partial and address.is_tx_only()):
+        new = flatten_receiving(address)
+    if is_partial and address.is_rx_only():
+        new.tx_id_physical = new.tx_id_functional = CAN_NO_ID
+        return new
+    wide = address.is_tx_29bits()
     new.tx_id_physical = flagged_id(address.get_tx_arbitration_id(TargetAddressType.Physical), wide)
     new.tx_id_functional = flagged_id(address.get_tx_arbitration_id(TargetAddressType.Functional), wide)
     prefix = bytes(address.get_tx_payload_prefix())

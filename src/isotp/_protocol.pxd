@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     CAN_EFF_FLAG = 0x80000000      # linux/can.h: the identifier has 29 bits
+    CAN_NO_ID = 0xFFFFFFFF         # with all flags at once: an ID that no frame has
     CAN_DLEN_CLASSIC = 8
     CAN_DLEN_MAX = 64
     CANFD_BRS = 0x01               # linux/can.h: bit rate switch

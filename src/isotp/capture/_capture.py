@@ -100,6 +100,16 @@ class Capture:
         self._source.close()
 
 
+def format_of(source: Source) -> str | None:
+    """The format by no more bytes than it takes: a live pipe may have no others for now."""
+    beginning = b""
+    while len(longer := source.peek(LOOKED_AT)) > len(beginning):
+        beginning = longer
+        if (found := recognise(beginning)) is not None:
+            return found
+    return None
+
+
 def open(
     file: StrPath | BinaryIO,
     *,
@@ -137,7 +147,7 @@ def open(
     source = Source(file, reading.report)
     try:
         reading.name = source.name
-        found = format or recognise(source.peek(LOOKED_AT))
+        found = format or format_of(source)
         if found is None:
             why = f": {reading.problems[0].reason}" if reading.problems else ""
             raise UnknownFormatError(f"{source.name} is no log in a known format ({', '.join(FORMATS)}){why}")

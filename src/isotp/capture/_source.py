@@ -129,11 +129,11 @@ class Source:
         if self.path is not None:
             self.file.close()
 
-    def peek(self, size: int) -> bytes:
-        """Up to `size` bytes from the current place on, which the next read() gives again."""
-        while len(self._kept) < size and (block := self._next(size)):
-            self._kept += block
-        return self._kept[:size]
+    def peek(self, most: int) -> bytes:
+        """What comes next, which read() will give again: more of it with each call, up to `most` bytes or the end."""
+        if len(self._kept) < most:
+            self._kept += self._next(most)
+        return self._kept[:most]
 
     def read(self, size: int) -> bytes:
         """The next bytes, from 1 to `size`; none at the end."""

@@ -1,0 +1,73 @@
+# A hash table of 64-bit keys to small numbers, with open addressing; it only grows.
+#
+# Included by each module that looks up a key for each frame, so that the compiler can inline it.
+
+from libc.stdint cimport int32_t, uint64_t
+from libc.stdlib cimport free, malloc
+
+
+cdef enum:
+    FIRST_SLOTS_BITS = 6
+    NO_CODE = -1                   # for a key that is not there
+
+cdef uint64_t KEY_EMPTY = ~<uint64_t>0
+
+
+cdef struct Slot:
+    uint64_t key
+    int32_t code
+
+
+cdef struct Slots:
+    Slot *items
+    int bits
+    Py_ssize_t used
+
+
+cdef inline Slot *slot_of(const Slots *slots, uint64_t key) noexcept nogil:
+    """The slot of a key, or the empty one where it belongs."""
+    cdef uint64_t mask = (<uint64_t>1 << slots.bits) - 1
+    cdef uint64_t place = (key * <uint64_t>0x9E3779B97F4A7C15) >> (64 - slots.bits)
+    while slots.items[place].key != key and slots.items[place].key != KEY_EMPTY:
+        place = (place + 1) & mask
+    return &slots.items[place]
+
+
+cdef inline int32_t code_of(const Slots *slots, uint64_t key) noexcept nogil:
+    cdef const Slot *slot
+    if slots.items == NULL:
+        return NO_CODE
+    slot = slot_of(slots, key)
+    return slot.code if slot.key == key else <int32_t>NO_CODE
+
+
+cdef inline bint slots_double(Slots *slots) noexcept nogil:
+    cdef Slots old = slots[0]
+    cdef Py_ssize_t k
+    cdef Py_ssize_t old_count = <Py_ssize_t>1 << old.bits if old.items != NULL else 0
+    slots.bits = old.bits + 1 if old.items != NULL else FIRST_SLOTS_BITS
+    slots.items = <Slot *>malloc(sizeof(Slot) << slots.bits)
+    if slots.items == NULL:
+        slots[0] = old
+        return False
+    for k in range(<Py_ssize_t>1 << slots.bits):
+        slots.items[k].key = KEY_EMPTY
+    for k in range(old_count):
+        if old.items[k].key != KEY_EMPTY:
+            slot_of(slots, old.items[k].key)[0] = old.items[k]
+    free(old.items)
+    return True
+
+
+cdef inline bint slot_add(Slots *slots, uint64_t key, int32_t code) noexcept nogil:
+    """Let `key` stand for `code`, unless it stands for something already. False: no memory."""
+    cdef Slot *slot
+    if slots.items == NULL or slots.used * 2 >= <Py_ssize_t>1 << slots.bits:
+        if not slots_double(slots):
+            return False
+    slot = slot_of(slots, key)
+    if slot.key == KEY_EMPTY:
+        slot.key = key
+        slot.code = code
+        slots.used += 1
+    return True

@@ -1,0 +1,216 @@
+"""The logs of one command, read one after the other as if they were one, with a progress bar on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from isotp import capture
+from isotp._bulk import Reassembler
+from isotp._messages import Messages
+from isotp._records import Records
+from isotp.address import AbstractAddress, TargetAddressType
+from isotp.cli.addresses import Side, sides_of
+from isotp.cli.options import STDIN, Question
+from isotp.discovery import Discovery, FoundSession
+
+__all__ = [
+    "LogFiles",
+    "Sessions",
+    "chosen_of",
+    "messages_of",
+    "progress_of",
+    "reassembler_for",
+    "sessions_of",
+]
+
+# Addresses, each with the number of the one channel that it is used on; None: all.
+Sessions: TypeAlias = "list[tuple[AbstractAddress, int | None]]"
+
+MOST_SHOWN = 20  # problems of one log, and discovered sessions
+
+
+class LogFiles:
+    """Frames of several logs, and what could not be read of them.
+
+    :param progress: called with the file that is read, and the bytes of it that are done so far.
+    """
+
+    def __init__(self, question: Question, progress: Callable[[Path, int], None] | None = None) -> None:
+        self._question = question
+        self._progress = progress
+        self.channels = capture.Channels()
+        self.frames = 0
+        self.problem_count = 0
+        self.problems: list[str] = []
+        self.found: list[FoundSession] = []
+
+    def records(self) -> Iterator[Records]:
+        """The frames of all logs; problems are counted anew each time."""
+        self.frames = self.problem_count = 0
+        self.problems = []
+        for path in self._question.logs:
+            yield from self._records_of(path)
+
+    def channel_name(self, number: int) -> str:
+        return str(self.channels[number])
+
+    def _records_of(self, path: Path) -> Iterator[Records]:
+        try:
+            log = self._open(path)
+        except (OSError, ValueError) as error:
+            self.problem_count += 1
+            self.problems.append(str(error))
+            return
+        except ImportError as error:
+            raise typer.BadParameter(str(error), param_hint="LOG") from None
+        with log:
+            for records in log:
+                self.frames += len(records)
+                yield records
+                if self._progress is not None:
+                    self._progress(path, log.bytes_read)
+        self.problem_count += log.problem_count
+        self.problems += [str(problem) for problem in log.problems[:MOST_SHOWN]]
+        if log.problem_count > MOST_SHOWN:
+            self.problems.append(f"{log.name}: {log.problem_count - MOST_SHOWN} more problems")
+
+    def _open(self, path: Path) -> capture.Capture:
+        return capture.open(
+            standard_input() if path == STDIN else path,
+            channels=self._question.channels,
+            table=self.channels,
+            absolute=self._question.absolute,
+        )
+
+
+def standard_input() -> BinaryIO:
+    """Unbuffered, if there is a file behind it: frames of a live pipe are not held back until a block is full."""
+    raw: BinaryIO = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
+    return raw
+
+
+def sessions_of(question: Question, files: LogFiles) -> Sessions:
+    """The addresses given, with the numbers of their channels, and those discovered in a reading of its own."""
+    sessions: Sessions = [
+        (address, None if channel is None else channel_number(files, channel))
+        for address, channel in question.addresses
+    ]
+    if question.discover:
+        question.need_files("the search for sessions")
+        files.found = [
+            each for each in discovered(files) if not any(overlap(each, given) for given in sessions)
+        ]
+        sessions += [(each.address, each.channel) for each in files.found]
+    return sessions
+
+
+def discovered(files: LogFiles) -> list[FoundSession]:
+    discovery = Discovery()
+    for records in files.records():
+        discovery.feed(records)
+    return discovery.sessions()
+
+
+def overlap(found: FoundSession, given: tuple[AbstractAddress, int | None]) -> bool:
+    """True if a CAN ID of the one is one of the other too, unless another byte before the N_PCI tells them apart."""
+    address, channel = given
+    if channel not in (None, found.channel):
+        return False
+    used = {(side.can_id(kind), side.extension) for side in both(address) for kind in TargetAddressType}
+    return any(
+        can_id == side.can_id(kind) and (None in (extension, side.extension) or extension == side.extension)
+        for side in both(found.address)
+        for kind in TargetAddressType
+        for can_id, extension in used
+    )
+
+
+def both(address: AbstractAddress) -> list[Side]:
+    return [side for side in sides_of(address) if side is not None]
+
+
+def channel_number(files: LogFiles, channel: str) -> int:
+    return int(channel) if channel.isdecimal() else files.channels.number_of(channel)
+
+
+def messages_of(
+    files: LogFiles, reassembler: Reassembler, beside: Callable[[Records], None] | None = None
+) -> Iterator[Messages]:
+    """All messages, in tables of those that ended in one piece of a log; empty ones are left out.
+
+    :param beside: is given the frames too.
+    """
+    for records in files.records():
+        if beside is not None:
+            beside(records)
+        messages = reassembler.feed(records)
+        if len(messages) > 0:
+            yield messages
+    messages = reassembler.flush()
+    if len(messages) > 0:
+        yield messages
+
+
+def chosen_of(question: Question, tables: Iterable[Messages]) -> Iterator[Messages]:
+    """The messages asked for, table by table."""
+    for messages in tables:
+        if question.picks_messages:
+            messages = messages.filter(status=question.statuses, since=question.since, until=question.until)
+        if len(messages) > 0:
+            yield messages
+
+
+def reassembler_for(question: Question, sessions: Sessions) -> Reassembler:
+    try:
+        return Reassembler(
+            [address if channel is None else (address, channel) for address, channel in sessions],
+            rx_consecutive_frame_timeout=question.n_cr,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--address") from None
+
+
+@contextmanager
+def progress_of(
+    question: Question, console: Console, *, hidden: bool
+) -> Iterator[Callable[[Path, int], None] | None]:
+    """A bar on a terminal, and what to call with a log and the bytes of it that are read."""
+    if hidden or not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    # Standard output is somewhere else: what goes there must not be shown above the bar.
+    with Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as bar:
+        tasks: dict[Path, TaskID] = {}
+
+        def show(path: Path, done: int) -> None:
+            if path not in tasks:
+                total = None if path == STDIN else path.stat().st_size
+                tasks[path] = bar.add_task(path.name, total=total)
+            bar.update(tasks[path], completed=done)
+
+        yield show
