@@ -723,6 +723,8 @@ cdef class Observer:
         self.machine.config.max_frame_size = 0xFFFFFFFF
         self.machine.config.n_cr_ns = SECOND_NS
         self.machine.last_key = KEY_EMPTY
+        if not slots_double(&self.machine.slots):
+            raise MemoryError("no memory for a table of CAN IDs")
 
     def __dealloc__(self):
         cdef Py_ssize_t k
