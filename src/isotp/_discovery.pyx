@@ -469,7 +469,7 @@ cdef bint go_on_with_pairs(Machine *machine, int32_t answering, const NPci *pci,
         pair = &machine.pairs[k]
         k = pair.next
         asking = &machine.lines[pair.asking]
-        if pair.opening != asking.first:
+        if pair.opening == 0 or pair.opening != asking.first:
             continue
         if asking.rx.state != RX_WAIT_CF:
             pair.late += not asking.ended_well

@@ -149,6 +149,7 @@ def _bond(answered: PairCounts, answering: LineCounts, asking: LineCounts) -> fl
     due = answered.hits + answered.blocks
     if due:
         share = min(due / max(answering.flow_control - answered.late, 1), 1.0) * answered.hits / asking.first
+        share *= due / (due + answered.misses)
         # What was answered goes on, to its end unless a frame is lost.
         share *= (asking.complete + (asking.broken - asking.dead) / 2) / asking.first
         weight += share * (_FLOW_CONTROL * min(answered.hits, 4) + _BLOCK * min(answered.blocks, 4))
