@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.instrumented import environment, instrumented_copy, pytest_arguments
+from tests.instrumented import TESTS, environment, instrumented_copy, pytest_arguments
 
 # "ctrace": the other cores of coverage.py are not told of lines by Cython.
 # The head of a cdef function is counted as code, but nothing ever runs it.
@@ -30,13 +30,24 @@ source = src/isotp
 data_file = coverage.data
 [report]
 include =
-    */_core.pyx
+    */_*.pyx
     */_protocol.pxi
 exclude_lines =
     ^\\s*cp?def [^=]*\\($
     ^\\s*cp?def .*:$
 """
-MEASURED = ("_core.pyx", "_protocol.pxi")
+MEASURED = ("_core.pyx", "_protocol.pxi", "_bulk.pyx", "_encode.pyx", "_messages.pyx", "_records.pyx")
+# What of the engine only its drivers use.
+TESTS_OF_LAYERS = (
+    "test_callbacks.py",
+    "test_can_stack.py",
+    "test_compat_names.py",
+    "test_full_queue.py",
+    "test_native_driver.py",
+    "test_params.py",
+    "test_stmin.py",
+    "test_subclassing.py",
+)
 
 
 def ranges(lines: list[int]) -> str:
@@ -62,7 +73,11 @@ def main() -> int:
         run = subprocess.run(
             [
                 *(*coverage, "run", "--rcfile=coverage.ini"),
-                *(*pytest_arguments(options.tests), "-p", "tests.coverage.whole_steps"),
+                *(
+                    *pytest_arguments(options.tests, (*TESTS, *TESTS_OF_LAYERS)),
+                    "-p",
+                    "tests.coverage.whole_steps",
+                ),
             ],
             cwd=copy,
             env=environment(copy),

@@ -16,8 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.instrumented import (
-    CHECKOUT,
     SIGNS,
+    TESTS,
     environment,
     instrumented_copy,
     pytest_arguments,
@@ -26,17 +26,12 @@ from tests.instrumented import (
 
 
 def main() -> int:
-    tests = sys.argv[1:] or sorted(
-        str(path.relative_to(CHECKOUT))
-        for path in (CHECKOUT / "tests").glob("test_*.py")
-        if is_about_the_core(path)
-    )
     names = "address,undefined"
     sanitized = sanitizers(names)
     with instrumented_copy({"ISOTP_SANITIZE": names, "ISOTP_DEBUG": "1"}) as copy:
         # Reports go to file descriptor 2, which pytest would otherwise keep for itself and take down with it.
         run = subprocess.run(
-            [sys.executable, *pytest_arguments(tests), "--capture=sys"],
+            [sys.executable, *pytest_arguments(sys.argv[1:], TESTS), "--capture=sys"],
             cwd=copy,
             env=environment(copy) | sanitized,
             stderr=subprocess.PIPE,
@@ -53,10 +48,6 @@ def main() -> int:
         else f"NOT GOOD: {len(findings)} reports of sanitizers, pytest ended with {run.returncode}"
     )
     return 0 if passed else 1
-
-
-def is_about_the_core(path: Path) -> bool:
-    return path.name.startswith("test_core_") or path.name == "test_captures.py"
 
 
 if __name__ == "__main__":
