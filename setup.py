@@ -63,6 +63,7 @@ extensions = [
     extension(
         "_bulk",
         "src/isotp/_protocol.pxi",
+        "src/isotp/_slots.pxi",
         "src/isotp/_records.pxd",
         "src/isotp/_messages.pxd",
         "src/isotp/_memory.h",

@@ -134,6 +134,22 @@ def test_channels_are_told_apart() -> None:
     assert both.sessions == (TESTER,)
 
 
+def test_partial_addresses_have_one_direction() -> None:
+    heard = isotp.Address(rxid=0x7E8, rx_only=True)
+    asked = isotp.Address(4, txid=0x7DF, target_address=0x55, tx_only=True)
+    found = decoded(
+        "7E0#01 01", "7E8#01 02", "000007DF#55 01 03", "000007DF#54 01 04", addresses=[heard, asked]
+    )
+    assert [(m.address, m.direction.name, m.payload) for m in found] == [
+        (heard, "RX", b"\x02"),
+        (asked, "TX", b"\x03"),
+    ]
+    # An ID with all flags set is none that a missing direction would hear.
+    records = Records()
+    records.append(0, 0xFFFFFFFF, b"\x01\x02")
+    assert len(Reassembler([heard, asked]).feed(records)) == 0
+
+
 def test_first_of_the_addresses_with_the_same_id_has_its_messages() -> None:
     functional = isotp.Address(txid=0x7DF, rxid=0x7E8)
     for addresses in ((TESTER, functional), (functional, TESTER)):

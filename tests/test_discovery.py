@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import isotp
 from benchmarks import discovery as buses
@@ -19,6 +21,9 @@ from tests.frames import MS, octets
 from tests.test_captures import NAMES, Message, address_of, by_session, expected_messages, truth
 
 can = pytest.importorskip("can", reason="the captures are read with python-can")
+
+# Coverage and sanitizer builds are slow: no example is wrong for taking its time.
+relaxed = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
 
 CAPTURES = Path(__file__).parent / "data" / "captures"
 
@@ -213,6 +218,24 @@ def test_counter_that_goes_on_is_no_message() -> None:
     for k in range(50):
         frames += [f"100#10 14 {k:02X}*6", "@0.1", *(f"100#2{sn:X} {k:02X}*7" for sn in range(1, 8)), "@0.1"]
     assert isotp.discover(log(*frames)) == []
+
+
+@relaxed
+@given(st.binary(max_size=24 * 60), st.sets(st.integers(0, 60)), st.booleans())
+def test_any_bytes_are_records(noise: bytes, cuts: set[int], few_ids: bool) -> None:
+    """Any flags, lengths and times are counted, alike in one piece and in many."""
+    raw = bytearray(noise[: len(noise) // 24 * 24])
+    if few_ids:
+        for start in range(0, len(raw), 24):
+            raw[start + 8 : start + 12] = bytes([raw[start + 8] & 3, 7, 0, 0])
+            raw[start + 12 : start + 16] = b"\x08\0\0\0"
+            raw[start + 16] &= 0x3F
+    whole, pieces = Discovery(), Discovery()
+    whole.feed(raw, "classic")
+    places = sorted({0, len(raw), *(24 * cut for cut in cuts if 24 * cut < len(raw))})
+    for start, end in itertools.pairwise(places):
+        pieces.feed(raw[start:end], "classic")
+    assert pieces.sessions(0) == whole.sessions(0)
 
 
 def test_remote_error_and_impossible_frames_are_left_out() -> None:

@@ -14,6 +14,7 @@ from libc.stdlib cimport malloc
 from isotp.message import Direction
 
 include "_protocol.pxi"
+include "_slots.pxi"
 
 from isotp._core cimport error_class_of, flatten_address, require_address, takes_frames_by_filter
 from isotp._messages cimport (
@@ -48,20 +49,18 @@ cdef enum:
     RECORDS_WITH_GIL = 128         # so few are done before another thread could be woken up
     FIRST_DATA = 256               # bytes of memory for payloads
     MOST_FIRST_DATA = 1 << 26      # ... however many frames there are
-    FIRST_SLOTS_BITS = 6
     KEY_CHANNEL_SHIFT = 48
     KEY_PREFIX_SHIFT = 32
 
 cdef int64_t LATEST_TIME = <int64_t>1 << 62        # N_Cr can be added to it
 cdef uint64_t KEY_ANY_CHANNEL = <uint64_t>1 << 41
 cdef uint64_t KEY_HAS_PREFIX = <uint64_t>1 << 40
-cdef uint64_t KEY_EMPTY = ~<uint64_t>0
 cdef uint64_t KEY_CHANNEL = <uint64_t>0xFFFF << KEY_CHANNEL_SHIFT
 
 # What a key stands for: 2 * lane + functional, or one of these, or FIRST_TEMPLATE - (4 * session + 2 * direction
 # + functional) for an address that was not heard on its channel yet.
 cdef enum:
-    NO_LANE = -1
+    NO_LANE = NO_CODE
     ASK_PREFIX = -2                # the ID's frames begin with N_TA or N_AE, which is part of the key
     FIRST_TEMPLATE = -3
 
@@ -93,16 +92,9 @@ cdef struct Lane:
     uint64_t[OUTCOME_COUNT] outcomes
 
 
-cdef struct Slot:
-    uint64_t key
-    int32_t code
-
-
 cdef struct Machine:
     Config config
-    Slot *slots
-    int slots_bits
-    Py_ssize_t slots_used
+    Slots slots
     Lane *lanes
     Py_ssize_t lane_count
     Py_ssize_t lane_capacity
@@ -119,54 +111,6 @@ cdef struct Machine:
 
 
 # ---------------------------------------------------------------- which lane
-
-
-cdef inline Slot *slot_of(const Machine *machine, uint64_t key) noexcept nogil:
-    """The slot of a key, or the empty one where it belongs."""
-    cdef uint64_t mask = (<uint64_t>1 << machine.slots_bits) - 1
-    cdef uint64_t place = (key * <uint64_t>0x9E3779B97F4A7C15) >> (64 - machine.slots_bits)
-    while machine.slots[place].key != key and machine.slots[place].key != KEY_EMPTY:
-        place = (place + 1) & mask
-    return &machine.slots[place]
-
-
-cdef inline int32_t code_of(const Machine *machine, uint64_t key) noexcept nogil:
-    cdef const Slot *slot = slot_of(machine, key)
-    return slot.code if slot.key == key else NO_LANE
-
-
-cdef bint slots_double(Machine *machine) noexcept nogil:
-    cdef Slot *old = machine.slots
-    cdef Py_ssize_t k
-    cdef Py_ssize_t old_count = <Py_ssize_t>1 << machine.slots_bits if old != NULL else 0
-    cdef int bits = machine.slots_bits + 1 if old != NULL else FIRST_SLOTS_BITS
-    cdef Slot *slots = <Slot *>malloc(sizeof(Slot) << bits)
-    if slots == NULL:
-        return False
-    machine.slots = slots
-    machine.slots_bits = bits
-    for k in range(<Py_ssize_t>1 << bits):
-        slots[k].key = KEY_EMPTY
-        slots[k].code = NO_LANE
-    for k in range(old_count):
-        if old[k].key != KEY_EMPTY:
-            slot_of(machine, old[k].key)[0] = old[k]
-    free(old)
-    return True
-
-
-cdef bint slot_add(Machine *machine, uint64_t key, int32_t code) noexcept nogil:
-    """Let `key` stand for `code`, unless it stands for something already. False: no memory."""
-    cdef Slot *slot
-    if machine.slots == NULL or machine.slots_used * 2 >= <Py_ssize_t>1 << machine.slots_bits:
-        if not slots_double(machine):
-            return False
-    slot = slot_of(machine, key)
-    if slot.key == KEY_EMPTY:
-        slot.key = key
-        slot.code = code
-        machine.slots_used += 1
-    return True
 
 
 cdef inline uint64_t any_channel(uint64_t key) noexcept nogil:
@@ -200,9 +144,9 @@ cdef bint template_add(Machine *machine, Py_ssize_t session, uint64_t channel_bi
             key = address_key(&machine.filters[session], direction, functional)
             if key == CAN_NO_ID:   # the direction that a partial address does not have
                 continue
-            if key & KEY_HAS_PREFIX and not slot_add(machine, <uint32_t>key | channel_bits, ASK_PREFIX):
+            if key & KEY_HAS_PREFIX and not slot_add(&machine.slots, <uint32_t>key | channel_bits, ASK_PREFIX):
                 return False
-            if not slot_add(machine, key | channel_bits, template_code(session, direction, functional)):
+            if not slot_add(&machine.slots, key | channel_bits, template_code(session, direction, functional)):
                 return False
     return True
 
@@ -254,14 +198,14 @@ cdef bint open_session(Machine *machine, int32_t session, uint64_t key) noexcept
         for functional in range(2):
             found = address_key(address, direction, functional)
             exact = found | channel_bits
-            slot = slot_of(machine, exact)
+            slot = slot_of(&machine.slots, exact)
             if slot.key != exact:
                 # Where an ID belongs to several sessions, the first of them has it on every channel.
-                if code_of(machine, any_channel(exact)) != template_code(session, direction, functional):
+                if code_of(&machine.slots, any_channel(exact)) != template_code(session, direction, functional):
                     continue
-                if not slot_add(machine, exact, NO_LANE):
+                if not slot_add(&machine.slots, exact, NO_LANE):
                     return False
-                slot = slot_of(machine, exact)
+                slot = slot_of(&machine.slots, exact)
             elif slot.code != template_code(session, direction, functional):
                 continue
             slot.code = <int32_t>(2 * (machine.lane_count + direction) + functional)
@@ -274,21 +218,21 @@ cdef int32_t find_lane(
     Machine *machine, uint64_t key, const uint8_t *data, int size, bint *done,
 ) noexcept nogil:
     """The code of the lane for a frame, or NO_LANE."""
-    cdef int32_t code = code_of(machine, key)
+    cdef int32_t code = code_of(&machine.slots, key)
     if code == NO_LANE:
-        code = code_of(machine, any_channel(key))
+        code = code_of(&machine.slots, any_channel(key))
     if code == ASK_PREFIX:
         if size < 1:
             return NO_LANE
         key |= KEY_HAS_PREFIX | <uint64_t>data[0] << KEY_PREFIX_SHIFT
-        code = code_of(machine, key)
+        code = code_of(&machine.slots, key)
         if code == NO_LANE:
-            code = code_of(machine, any_channel(key))
+            code = code_of(&machine.slots, any_channel(key))
     if code <= FIRST_TEMPLATE:
         if not open_session(machine, (FIRST_TEMPLATE - code) >> 2, key):
             done[0] = False
             return NO_LANE
-        code = code_of(machine, key)
+        code = code_of(&machine.slots, key)
     if code >= 0 and not key & KEY_HAS_PREFIX:
         machine.last_key = key
         machine.last_code = code
@@ -586,7 +530,7 @@ cdef inline bint feed_records(
         if key == machine.last_key:
             code = machine.last_code
         else:
-            slot = slot_of(machine, key)
+            slot = slot_of(&machine.slots, key)
             code = slot.code
             if slot.key == key and code >= 0:
                 machine.last_key = key
@@ -696,7 +640,7 @@ cdef class Reassembler:
             indices.setdefault(address, len(indices))
         sessions = tuple(indices)
         self.machine.filters = <AddressFilter *>malloc(max(len(sessions), 1) * sizeof(AddressFilter))
-        if self.machine.filters == NULL or not slots_double(&self.machine):
+        if self.machine.filters == NULL or not slots_double(&self.machine.slots):
             raise MemoryError(f"no memory for {len(sessions)} sessions")
         for k in range(len(sessions)):
             self.machine.filters[k] = flatten_address(sessions[k])
@@ -713,10 +657,12 @@ cdef class Reassembler:
     cdef int _check_prefixes(self, Py_ssize_t session, uint64_t channel_bits) except -1:
         cdef int direction, functional
         cdef uint64_t key
+        cdef bint asks_prefix
         for direction in range(2):
             for functional in range(2):
                 key = address_key(&self.machine.filters[session], direction, functional)
-                if (key & KEY_HAS_PREFIX != 0) != (code_of(&self.machine, <uint32_t>key | channel_bits) == ASK_PREFIX):
+                asks_prefix = code_of(&self.machine.slots, <uint32_t>key | channel_bits) == ASK_PREFIX
+                if asks_prefix != (key & KEY_HAS_PREFIX != 0):
                     raise ValueError(
                         f"CAN ID {<uint32_t>key & 0x1FFFFFFF:#x} is used both with and without an extension byte")
         return 0
@@ -732,7 +678,7 @@ cdef class Reassembler:
         for k in range(self.machine.lane_count):
             receiver_free(&self.machine.lanes[k].rx)
         free(self.machine.lanes)
-        free(self.machine.slots)
+        free(self.machine.slots.items)
         free(self.machine.filters)
 
     cdef void _drop_rows(self) noexcept:
@@ -749,7 +695,7 @@ cdef class Reassembler:
 
     cdef int _enter(self) except -1:
         cdef bint entered
-        if self.machine.slots == NULL:
+        if self.machine.slots.items == NULL:
             raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called")
         with cython.critical_section(self):
             entered = not self.busy
@@ -849,7 +795,7 @@ cdef class Reassembler:
             return restore, (
                 type(self), self.sessions, self.machine.latest,
                 octets_of(&self.machine.config, sizeof(Config)),
-                octets_of(self.machine.slots, sizeof(Slot) << self.machine.slots_bits), self.machine.slots_used,
+                octets_of(self.machine.slots.items, sizeof(Slot) << self.machine.slots.bits), self.machine.slots.used,
                 octets_of(self.machine.filters, len(self.sessions) * sizeof(AddressFilter)),
                 octets_of(self.machine.lanes, self.machine.lane_count * sizeof(Lane)), buffers)
         finally:
@@ -886,9 +832,9 @@ def restore(cls, tuple sessions, latest, bytes config, bytes slots, slots_used, 
         raise ValueError("this Reassembler was pickled by another build of the package")
     memcpy(&machine.config, PyBytes_AS_STRING(config), sizeof(Config))
     machine.filters = <AddressFilter *>copied(filters)
-    machine.slots = <Slot *>copied(slots)
-    machine.slots_bits = (len(slots) // <Py_ssize_t>sizeof(Slot)).bit_length() - 1
-    machine.slots_used = slots_used
+    machine.slots.items = <Slot *>copied(slots)
+    machine.slots.bits = (len(slots) // <Py_ssize_t>sizeof(Slot)).bit_length() - 1
+    machine.slots.used = slots_used
     machine.latest = latest
     machine.lanes = <Lane *>copied(lanes)
     machine.lane_capacity = lane_count

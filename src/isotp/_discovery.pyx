@@ -39,7 +39,9 @@ cdef enum:
     SUPPRESS_RESPONSE_BIT = 0x80
     SID_TESTER_PRESENT = 0x3E
 
+# Differences of times within these fit an int64_t.
 cdef int64_t LATEST_TIME = <int64_t>1 << 62
+cdef int64_t EARLIEST_TIME = -(<int64_t>1 << 60)
 
 
 # What one line did.
@@ -325,8 +327,8 @@ cdef void settle(Line *line) noexcept nogil:
 
 cdef inline bint is_even(const Line *line, int64_t now) noexcept nogil:
     """True if a frame comes about as long after a complete message as the message's frames after each other."""
-    cdef int64_t pause = (now - line.latest) * line.cfs
-    cdef int64_t span = line.latest - line.start
+    cdef double pause = <double>(now - line.latest) * line.cfs
+    cdef double span = <double>(line.latest - line.start)
     return 4 * pause < 5 * span and 5 * pause > 4 * span
 
 
@@ -467,7 +469,7 @@ cdef bint go_on_with_pairs(Machine *machine, int32_t answering, const NPci *pci,
         pair = &machine.pairs[k]
         k = pair.next
         asking = &machine.lines[pair.asking]
-        if pair.opening != asking.first:
+        if pair.opening == 0 or pair.opening != asking.first:
             continue
         if asking.rx.state != RX_WAIT_CF:
             pair.late += not asking.ended_well
@@ -645,6 +647,7 @@ cdef bint feed_records(
     cdef const FdRecord *record
     cdef Py_ssize_t k
     cdef uint64_t key
+    cdef int64_t now
     for k in range(count):
         record = <const FdRecord *>(records + k * itemsize)   # both layouts begin alike
         if record.can_id & (CAN_RTR_FLAG | CAN_ERR_FLAG) or record.len > room:
@@ -656,7 +659,8 @@ cdef bint feed_records(
                 machine.last_key = KEY_EMPTY
                 return False
             machine.last_key = key
-        if not hear(machine, machine.last_station, record.data, record.len, min(record.timestamp, LATEST_TIME)):
+        now = max(min(record.timestamp, LATEST_TIME), EARLIEST_TIME)
+        if not hear(machine, machine.last_station, record.data, record.len, now):
             return False
     return True
 
@@ -723,6 +727,8 @@ cdef class Observer:
         self.machine.config.max_frame_size = 0xFFFFFFFF
         self.machine.config.n_cr_ns = SECOND_NS
         self.machine.last_key = KEY_EMPTY
+        if not slots_double(&self.machine.slots):
+            raise MemoryError("no memory for a table of CAN IDs")
 
     def __dealloc__(self):
         cdef Py_ssize_t k

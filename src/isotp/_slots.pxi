@@ -25,7 +25,7 @@ cdef struct Slots:
 
 
 cdef inline Slot *slot_of(const Slots *slots, uint64_t key) noexcept nogil:
-    """The slot of a key, or the empty one where it belongs."""
+    """The slot of a key, or the empty one where it belongs. There must be a table: see slots_double()."""
     cdef uint64_t mask = (<uint64_t>1 << slots.bits) - 1
     cdef uint64_t place = (key * <uint64_t>0x9E3779B97F4A7C15) >> (64 - slots.bits)
     while slots.items[place].key != key and slots.items[place].key != KEY_EMPTY:
@@ -34,14 +34,11 @@ cdef inline Slot *slot_of(const Slots *slots, uint64_t key) noexcept nogil:
 
 
 cdef inline int32_t code_of(const Slots *slots, uint64_t key) noexcept nogil:
-    cdef const Slot *slot
-    if slots.items == NULL:
-        return NO_CODE
-    slot = slot_of(slots, key)
-    return slot.code if slot.key == key else <int32_t>NO_CODE
+    return slot_of(slots, key).code
 
 
 cdef inline bint slots_double(Slots *slots) noexcept nogil:
+    """Make the table, or twice the table. False: no memory."""
     cdef Slots old = slots[0]
     cdef Py_ssize_t k
     cdef Py_ssize_t old_count = <Py_ssize_t>1 << old.bits if old.items != NULL else 0
@@ -52,6 +49,7 @@ cdef inline bint slots_double(Slots *slots) noexcept nogil:
         return False
     for k in range(<Py_ssize_t>1 << slots.bits):
         slots.items[k].key = KEY_EMPTY
+        slots.items[k].code = NO_CODE      # so an empty slot need not be told from others
     for k in range(old_count):
         if old.items[k].key != KEY_EMPTY:
             slot_of(slots, old.items[k].key)[0] = old.items[k]
@@ -62,7 +60,7 @@ cdef inline bint slots_double(Slots *slots) noexcept nogil:
 cdef inline bint slot_add(Slots *slots, uint64_t key, int32_t code) noexcept nogil:
     """Let `key` stand for `code`, unless it stands for something already. False: no memory."""
     cdef Slot *slot
-    if slots.items == NULL or slots.used * 2 >= <Py_ssize_t>1 << slots.bits:
+    if slots.used * 2 >= <Py_ssize_t>1 << slots.bits:
         if not slots_double(slots):
             return False
     slot = slot_of(slots, key)

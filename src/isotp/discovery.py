@@ -22,8 +22,9 @@ _BASE = 0x1FFF0000
 # 10.3.3 and 10.3.5: PDU formats of J1939 that are reserved for ISO 15765, whatever the priority.
 _FIXED_FORMATS = {0xDA: False, 0xDB: True}
 _MIXED_FORMATS = {0xCE: False, 0xCD: True}
-# ISO 15765-4: requests to all ECUs, with 11 bits.
+# ISO 15765-4, 11 bits: requests to all ECUs, and behind it those of eight ECUs, requests and responses.
 _OBD_REQUESTS = 0x7DF
+_OBD_IDS = range(0x7DF, 0x7F0)
 
 # -- Weights ---------------------------------------------------------------------------------------------------
 
@@ -38,8 +39,9 @@ _NEAT_END = 0.5
 _UNTIDY_END = -1.2
 # Single frames say little: any signal with small values in its first byte makes them.
 _SINGLE = 0.2
-_MOST_SINGLE = 0.8
+_MOST_SINGLE = 0.5
 _RESERVED_ID = 2.0
+_OBD_ID = 1.0
 # Against.
 _BAD = -1.5
 _OVERRUN = -2.0
@@ -131,6 +133,8 @@ def _standing(line: LineCounts) -> float:
     support += min(_SINGLE * max(line.single_fresh - line.untidy, 0), _MOST_SINGLE)
     if _is_reserved(line):
         support += _RESERVED_ID
+    elif line.can_id in _OBD_IDS:
+        support += _OBD_ID
     against = (
         _BAD * line.bad
         + _OVERRUN * line.overruns
@@ -149,6 +153,7 @@ def _bond(answered: PairCounts, answering: LineCounts, asking: LineCounts) -> fl
     due = answered.hits + answered.blocks
     if due:
         share = min(due / max(answering.flow_control - answered.late, 1), 1.0) * answered.hits / asking.first
+        share *= due / (due + answered.misses)
         # What was answered goes on, to its end unless a frame is lost.
         share *= (asking.complete + (asking.broken - asking.dead) / 2) / asking.first
         weight += share * (_FLOW_CONTROL * min(answered.hits, 4) + _BLOCK * min(answered.blocks, 4))
