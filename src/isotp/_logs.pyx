@@ -307,7 +307,7 @@ cdef class LogParser(FrameCollector):
             self.defects[self.defect_count].offset = offset
             self.defects[self.defect_count].line = line
             self.defects[self.defect_count].reason = reason
-        self.defect_count += 1
+        self.defect_count = self.defect_count + 1
 
     def feed(self, block, bint final=False):
         """The records of the next block of the log.
@@ -480,7 +480,7 @@ cdef class TextParser(LogParser):
             if end == NULL:
                 break
             start = end + 1
-            self.line += 1
+            self.line = self.line + 1
         return size
 
     cdef Py_ssize_t keep_line(

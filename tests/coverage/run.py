@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.instrumented import TESTS, environment, instrumented_copy, pytest_arguments
+from tests.instrumented import environment, instrumented_copy, pytest_arguments
 
 # "ctrace": the other cores of coverage.py are not told of lines by Cython.
 # The head of a cdef function is counted as code, but nothing ever runs it.
@@ -30,15 +30,17 @@ source = src/isotp
 data_file = coverage.data
 [report]
 include =
-    */_*.pyx
+    */_core.pyx
     */_protocol.pxi
 exclude_lines =
     ^\\s*cp?def [^=]*\\($
     ^\\s*cp?def .*:$
 """
-MEASURED = ("_core.pyx", "_protocol.pxi", "_bulk.pyx", "_encode.pyx", "_messages.pyx", "_records.pyx")
-# What of the engine only its drivers use.
-TESTS_OF_LAYERS = (
+MEASURED = ("_core.pyx", "_protocol.pxi")
+# Tests of the protocol, and of what of the engine only its drivers use.
+TESTS_OF_THE_CORE = (
+    "test_core_*.py",
+    "test_receive_into.py",
     "test_callbacks.py",
     "test_can_stack.py",
     "test_compat_names.py",
@@ -74,7 +76,7 @@ def main() -> int:
             [
                 *(*coverage, "run", "--rcfile=coverage.ini"),
                 *(
-                    *pytest_arguments(options.tests, (*TESTS, *TESTS_OF_LAYERS)),
+                    *pytest_arguments(options.tests, TESTS_OF_THE_CORE),
                     "-p",
                     "tests.coverage.whole_steps",
                 ),
