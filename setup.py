@@ -78,6 +78,8 @@ if sys.platform == "linux":
     extensions.append(extension("_socketcan", "src/isotp/_clock.h"))
 
 setup(
+    # One compiler for each extension at a time, as many as there are processors.
+    options={"build_ext": {"parallel": os.cpu_count()}},
     ext_modules=cythonize(
         extensions,
         include_path=["src"],

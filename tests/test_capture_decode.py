@@ -107,6 +107,25 @@ def test_rotated(tmp_path: Path, name: str, threads: int) -> None:
     assert_true(parts, name, threads=threads)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_sessions_that_nobody_named(tmp_path: Path, name: str) -> None:
+    lines = (CAPTURES / f"{name}.log").read_text().splitlines(keepends=True)
+    parts = [tmp_path / "1.log", tmp_path / "2.log"]
+    for part, some in zip(parts, (lines[:1000], lines[1000:]), strict=True):
+        part.write_text("".join(some))
+    with capture.decode(parts, rx_consecutive_frame_timeout=N_CR) as decoding:
+        messages = list(decoding.table())
+    found = sorted(payloads for payloads in sessions_of(messages).values())
+    assert found == sorted(by_session(expected_messages(name)).values())
+    (decoded,) = capture.decode_all([parts], rx_consecutive_frame_timeout=N_CR)
+    assert list(decoded.messages) == messages
+
+
+def test_discovery_in_a_stream() -> None:
+    with pytest.raises(ValueError, match="read twice"):
+        capture.decode(io.BytesIO(b""))
+
+
 def test_streams() -> None:
     """Messages come while the log is read, and the progress is that of the files."""
     path = CAPTURES / f"{NAMES[0]}.log"

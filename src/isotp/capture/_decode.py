@@ -20,6 +20,7 @@ from isotp.capture._channels import Channels
 from isotp.capture._reading import MOST_PROBLEMS, Problem
 from isotp.capture._recognise import UnknownFormatError
 from isotp.capture._source import StrPath
+from isotp.discovery import Discovery
 
 Log: TypeAlias = "StrPath | BinaryIO"
 Addresses: TypeAlias = "Iterable[AbstractAddress | tuple[AbstractAddress, str | int]]"
@@ -162,7 +163,7 @@ def read_some(capture: Capture) -> list[Records]:
 
 def decode(
     parts: Log | Sequence[Log],
-    addresses: Addresses,
+    addresses: Addresses | None = None,
     *,
     channels: Iterable[str | int] | None = None,
     start: int | None = None,
@@ -178,7 +179,8 @@ def decode(
 
     :param parts: a log (see :func:`isotp.capture.open`), or several: the parts of one recording in their order, as when
         the logger began a new file now and then. A message that runs from one into the next is put together.
-    :param addresses: of the sessions, as for :class:`isotp.Reassembler`; channels may be given by their names.
+    :param addresses: of the sessions, as for :class:`isotp.Reassembler`; channels may be given by their names. None:
+        those that :class:`isotp.Discovery` finds in the log, which is read once before for that.
     :param channels: names or numbers of the channels to decode; None: all.
     :param start: ns; frames before this time are left out.
     :param end: ns; frames at this time and after it are left out.
@@ -188,7 +190,8 @@ def decode(
     :param max_frame_size: longest message in bytes; None: no limit.
     :param threads: how many parts are read at the same time.
     :param block_size: bytes that are parsed at once.
-    :raises ValueError: for a wrong option or address. Iterating raises what :func:`isotp.capture.open` does.
+    :raises ValueError: for a wrong option or address, or for a stream to discover sessions in. Iterating raises what
+        :func:`isotp.capture.open` does.
     :raises OSError: if a file is not there.
     """
     if threads < 1:
@@ -196,11 +199,6 @@ def decode(
     if isinstance(parts, (str, os.PathLike)) or not isinstance(parts, Sequence):
         parts = [parts]
     table = Channels() if table is None else table
-    reassembler = Reassembler(
-        [numbered(each, table) for each in addresses],
-        rx_consecutive_frame_timeout=rx_consecutive_frame_timeout,
-        max_frame_size=max_frame_size,
-    )
     opener = partial(
         open,
         channels=None if channels is None else list(channels),
@@ -210,7 +208,24 @@ def decode(
         absolute=absolute,
         block_size=block_size,
     )
+    reassembler = Reassembler(
+        discovered(parts, opener) if addresses is None else [numbered(each, table) for each in addresses],
+        rx_consecutive_frame_timeout=rx_consecutive_frame_timeout,
+        max_frame_size=max_frame_size,
+    )
     return Decoding(parts, reassembler, table, opener, threads)
+
+
+def discovered(parts: Sequence[Log], opener: Callable[[Log], Capture]) -> list[tuple[AbstractAddress, int]]:
+    """The sessions in a log, each with its channel."""
+    discovery = Discovery()
+    for part in parts:
+        if not isinstance(part, (str, os.PathLike)):
+            raise ValueError(f"sessions are discovered in files, which can be read twice, not in {part!r}")
+        with opener(part) as capture:
+            for records in capture:
+                discovery.feed(records)
+    return [(session.address, session.channel) for session in discovery.sessions()]
 
 
 def numbered(
@@ -250,7 +265,7 @@ def decode_recording(recording: Sequence[StrPath], addresses: Any, options: dict
 
 def decode_all(
     recordings: Iterable[StrPath | Sequence[StrPath]],
-    addresses: Addresses,
+    addresses: Addresses | None = None,
     *,
     executor: Executor | None = None,
     ahead: int | None = None,
@@ -259,7 +274,7 @@ def decode_all(
     """Decode many recordings, each as a whole; gives a :class:`Decoded` for each, in their order.
 
     :param recordings: paths; several of them (a list or tuple) are the parts of one recording.
-    :param addresses: as for :func:`decode`.
+    :param addresses: as for :func:`decode`; None: each recording's own are discovered.
     :param executor: where the work is done, one task a recording: a pool of threads (the parsers and the reassembly
         release the GIL), of processes, or `client.get_executor()` of Dask; None: here.
     :param ahead: tasks that are given out at the same time; None: twice the processors of this machine.
@@ -275,7 +290,7 @@ def decode_all(
     if ahead < 1:
         raise ValueError(f"ahead must be 1 or more, not {ahead!r}")
     # What is wrong with them is told here, not by a worker.
-    addresses = list(addresses)
+    addresses = None if addresses is None else list(addresses)
     decode([], addresses, **options)
     task = partial(decode_recording, addresses=addresses, options=options)
     return map(task, several) if executor is None else in_order(executor, task, several, ahead)
