@@ -87,5 +87,5 @@ setup(
         annotate=annotate,
         # Directives are not part of the time stamps that decide whether a .c file is still good.
         force=trace or debug or annotate,
-    )
+    ),
 )
