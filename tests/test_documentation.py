@@ -24,6 +24,8 @@ def blocks(language: str) -> list[pytest.param]:
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_block_of_python_runs(code: str) -> None:
+    for package in set(re.findall(r"(?:import |to_)(numpy|arrow|pandas|polars|pyarrow)", code)):
+        pytest.importorskip({"arrow": "pyarrow"}.get(package, package))
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
