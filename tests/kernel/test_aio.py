@@ -84,8 +84,11 @@ def address(k: int, *, asks: bool) -> isotp.Address:
     return isotp.Address(isotp.AddressingMode.Normal_29bits, txid=txid, rxid=rxid)
 
 
-@pytest.mark.parametrize("way", ["raw", "python-can"])
-@pytest.mark.parametrize("params", [{}, {"can_fd": True, "tx_data_length": 64}], ids=["classic", "fd"])
+@pytest.mark.parametrize(
+    ("way", "params"),
+    [("raw", {}), ("python-can", {"can_fd": True, "tx_data_length": 64})],
+    ids=["raw-classic", "python-can-fd"],
+)
 async def test_a_thousand_exchanges_at_once(way: str, params: dict[str, Any], cleanup: ExitStack) -> None:
     number = 1000
     errors: list[Exception] = []
