@@ -54,7 +54,7 @@ cdef class AscParser(TextParser):
         if time > INT64_MAX // 2 - self.clock:
             return BAD_TIME
         if self.relative:
-            self.clock += time
+            self.clock = self.clock + time
             time = self.clock
         # Both are below 2^62 ns, so the sum fits.
         return self.read_event(time + self.began, p, end)
