@@ -48,7 +48,7 @@ cdef class BlfParser(LogParser):
         while True:
             if self.skip > 0:
                 found = min(self.skip, <int64_t>(size - pos))
-                self.skip -= found
+                self.skip = self.skip - found
                 pos += found
             found = find_object(data, pos, size, size if self.lost else min(size, pos + 8))
             if found < 0 and not self.lost and size - pos >= 8:

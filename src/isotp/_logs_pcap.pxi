@@ -69,7 +69,7 @@ cdef class PcapParser(LogParser):
         while pos < size:
             if self.skip > 0:
                 done = min(self.skip, <int64_t>(size - pos))
-                self.skip -= done
+                self.skip = self.skip - done
                 pos += done
                 continue
             if self.is_ng:
@@ -197,7 +197,7 @@ cdef class PcapParser(LogParser):
 
     cdef Py_ssize_t skip_now(self, Py_ssize_t size) noexcept nogil:
         cdef Py_ssize_t now = min(self.skip, <int64_t>size)
-        self.skip -= now
+        self.skip = self.skip - now
         return now
 
     cdef int answer(self, bytes matter) except -1:
