@@ -43,7 +43,6 @@ TESTS = (
     "test_encode.py",
     "test_captures.py",
     "test_capture_damage.py",
-    "test_discovery.py",
 )
 
 
