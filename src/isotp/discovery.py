@@ -8,12 +8,13 @@ thing than other traffic. They add up, and the score is the probability that the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
-
-from typing_extensions import Buffer
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from isotp._discovery import LineCounts, Observer, PairCounts
 from isotp.address import AbstractAddress, Address, AddressingMode, AsymmetricAddress, TargetAddressType
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["Discovery", "FoundSession", "LineEvidence", "discover"]
 
