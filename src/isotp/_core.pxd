@@ -297,7 +297,7 @@ cdef class Engine:
     cdef bint _fill_stage(self, SendRequest request) except -1
 
     @cython.final
-    cdef bint _fill_block(self, SendRequest request, uint64_t have, uint64_t wanted) except -1
+    cdef bint _fill_block(self, SendRequest request, uint32_t epoch, uint64_t have, uint64_t wanted) except -1
 
     @cython.final
     cdef int _stop_active(self, SendRequest request, uint32_t epoch, object error) except -1

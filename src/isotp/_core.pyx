@@ -947,10 +947,10 @@ cdef AddressFilter flatten_address(object address) except *:
     cdef AddressFilter new
     cdef bint is_partial = address.is_partial_address()
     cdef bint wide
-    memset(&new, 0, sizeof(AddressFilter))
-    new.rx_id_physical = new.rx_id_functional = CAN_NO_ID
-    new.tx_id_physical = new.tx_id_functional = CAN_NO_ID
-    if not (is_partial and address.is_tx_only()):
+    if is_partial and address.is_tx_only():
+        memset(&new, 0, sizeof(AddressFilter))
+        new.rx_id_physical = new.rx_id_functional = CAN_NO_ID
+    else:
         new = flatten_receiving(address)
     if is_partial and address.is_rx_only():
         new.tx_id_physical = new.tx_id_functional = CAN_NO_ID
@@ -2113,7 +2113,7 @@ cdef class Engine:
         if have >= wanted:
             return True            # left over from a frame that the rate limiter held back
         if request.reads:
-            return self._fill_block(request, have, wanted)
+            return self._fill_block(request, epoch, have, wanted)
         k = have
         while k < wanted:
             try:
@@ -2150,10 +2150,9 @@ cdef class Engine:
         return self.tx.epoch == epoch
 
     @cython.final
-    cdef bint _fill_block(self, SendRequest request, uint64_t have, uint64_t wanted) except -1:
-        """Read the next block of a file. False: the message was given up."""
-        cdef uint32_t epoch = self.tx.epoch
-        cdef bytes block = (<const char *>&self.tx.chunk[self.tx.chunk_used])[:have] if have else b""
+    cdef bint _fill_block(self, SendRequest request, uint32_t epoch, uint64_t have, uint64_t wanted) except -1:
+        """Read the next block of a file, behind what is on the stage. False: the message was given up."""
+        cdef bytes block = (<const char *>self.stage)[:have]
         try:
             while <uint64_t>len(block) < wanted:
                 more = request.source(min(<uint64_t>READ_AT_ONCE, request.size - request.taken - <uint64_t>len(block)))
