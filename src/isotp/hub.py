@@ -275,7 +275,6 @@ class HubSession(TransportLayer):
         self.hub = hub
         self.receive_addresses: tuple[Address | AsymmetricAddress, ...] = ()
         super().__init__(rxfn=self._no_frame, txfn=self._no_bus, address=address, **kwargs)
-        self._courier = self._new_courier()
         self.receive_also(also)
 
     def _new_courier(self) -> Courier | None:
@@ -310,21 +309,14 @@ class HubSession(TransportLayer):
 
     def _end_in_child(self) -> None:
         super()._end_in_child()
-        self.courier = None
-        self._courier = self._new_courier()
         self.hub._end_in_child()
         self.hub._port.connect(self)
 
     def _start_reading(self) -> None:
-        self.courier = self._courier
         self.hub._enlist(self)
 
     def _stop_reading(self) -> Callable[[], object] | None:
-        wait = self.hub._dismiss(self)
-        self.courier = None
-        if self._courier is not None:
-            self._courier.clear()
-        return wait
+        return self.hub._dismiss(self)
 
 
 class Hub:
@@ -399,7 +391,6 @@ class Hub:
     def _end_in_child(self) -> None:
         self.table = _Table()
         self._changing = threading.RLock()
-        self._own_executor = None
         self._port.end_in_child()
 
     def _report(self, error: Exception) -> None:

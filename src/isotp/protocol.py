@@ -388,6 +388,7 @@ class TransportLayer(TransportLayerLogic):
         self.main_thread: threading.Thread | None = None
         self.default_read_timeout = read_timeout
         self.events = self.Events()
+        self._courier = self._new_courier()
         self._sleeper = Sleeper()
         self._rxfn_lateness = _LEAST_LATENESS
         super().__init__(
@@ -422,6 +423,7 @@ class TransportLayer(TransportLayerLogic):
             self.events = self.Events()
             _started.add(self)
             self._drive_from_now_on()
+            self.courier = self._courier
             try:
                 self._start_reading()
             except BaseException:
@@ -441,6 +443,9 @@ class TransportLayer(TransportLayerLogic):
             self._set_driven(False, None, None)
             self._reset()  # a thread amid a long message has nothing more to send
             wait = self._stop_reading()
+            self.courier = None
+            if self._courier is not None:
+                self._courier.clear()
             self.started = False
             _started.discard(self)
         if wait is not None:
@@ -450,12 +455,18 @@ class TransportLayer(TransportLayerLogic):
             if not self.started:
                 self._reset()
 
+    def _new_courier(self) -> Courier | None:
+        """What calls on_message and error_handler of the started layer; None: the thread that brings the event."""
+        return None
+
     def _end_in_child(self) -> None:
         """After a fork, in the child: the threads are gone, and with them what they were amid; so are locks' owners."""
         self.started = False
         self.main_thread = None
         self._life = threading.RLock()
         self.events = self.Events()
+        self.courier = None
+        self._courier = self._new_courier()
         self._forget_threads()
 
     def _drive_from_now_on(self) -> None:
@@ -847,18 +858,19 @@ class NotifierBasedCanStack(TransportLayer):
         check_notifier(notifier)
         self.notifier = notifier
         self.buffered_reader: Callable[[can.Message], None] | None = None
-        self._courier = Courier(self._report_callback_error)
         super().__init__(rxfn=self._no_frame, txfn=_make_python_can_tx_func(self), **kwargs)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A layer that was not started hears nothing: the notifier does not know it."""
+
+    def _new_courier(self) -> Courier | None:
+        return Courier(self._report_callback_error)
 
     def _end_in_child(self) -> None:
         super()._end_in_child()
         self.buffered_reader = None  # the notifier's thread is gone as well
 
     def _start_reading(self) -> None:
-        self.courier = self._courier
         self.buffered_reader = self._on_message_received
         self.notifier.add_listener(self.buffered_reader)
 
@@ -866,8 +878,6 @@ class NotifierBasedCanStack(TransportLayer):
         reader, self.buffered_reader = self.buffered_reader, None
         if reader is not None:
             remove_listener(self.notifier, reader)
-        self.courier = None
-        self._courier.clear()
 
     def _on_message_received(self, msg: can.Message) -> None:
         message = _python_can_to_isotp_message(msg)
