@@ -92,16 +92,14 @@ class Decoding:
     def _decode(self) -> Generator[Messages, None, None]:
         pieces = self._ahead() if self._threads > 1 else self._one_by_one()
         try:
-            for records in pieces:
-                self.frames += len(records)
-                messages = self.reassembler.feed(records)
-                if len(messages) > 0:
-                    yield messages
-            messages = self.reassembler.flush()
-            if len(messages) > 0:
-                yield messages
+            yield from reassembled(self._counted(pieces), self.reassembler)
         finally:
             pieces.close()
+
+    def _counted(self, pieces: Iterable[Records]) -> Iterator[Records]:
+        for records in pieces:
+            self.frames += len(records)
+            yield records
 
     def _start(self, part: Log) -> Capture:
         capture = self._opener(part)
@@ -147,6 +145,17 @@ class Decoding:
                 pool.shutdown()
                 for capture, _ in reading:
                     self._end(capture)
+
+
+def reassembled(pieces: Iterable[Records], reassembler: Reassembler) -> Iterator[Messages]:
+    """All messages in these frames, in tables of those that ended in one piece; empty ones are left out."""
+    for records in pieces:
+        messages = reassembler.feed(records)
+        if len(messages) > 0:
+            yield messages
+    messages = reassembler.flush()
+    if len(messages) > 0:
+        yield messages
 
 
 def read_some(capture: Capture) -> list[Records]:

@@ -25,6 +25,7 @@ from isotp._bulk import Reassembler
 from isotp._messages import Messages
 from isotp._records import Records
 from isotp.address import AbstractAddress, TargetAddressType
+from isotp.capture._decode import reassembled
 from isotp.cli.addresses import Side, sides_of
 from isotp.cli.options import STDIN, Question
 from isotp.discovery import Discovery, FoundSession
@@ -156,15 +157,14 @@ def messages_of(
 
     :param beside: is given the frames too.
     """
-    for records in files.records():
-        if beside is not None:
-            beside(records)
-        messages = reassembler.feed(records)
-        if len(messages) > 0:
-            yield messages
-    messages = reassembler.flush()
-    if len(messages) > 0:
-        yield messages
+
+    def pieces() -> Iterator[Records]:
+        for records in files.records():
+            if beside is not None:
+                beside(records)
+            yield records
+
+    return reassembled(pieces(), reassembler)
 
 
 def chosen_of(question: Question, tables: Iterable[Messages]) -> Iterator[Messages]:
