@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -34,12 +34,6 @@ SO_TIMESTAMPNS = 35
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Which loop the tests run in."""
     return request.param
-
-
-@pytest.fixture
-def cleanup() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 # --- Stories on a raw socket --------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +35,6 @@ SLOW = {"rx_flowcontrol_timeout": 60_000, "rx_consecutive_frame_timeout": 60_000
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Which loop the tests run in."""
     return request.param
-
-
-@pytest.fixture
-def cleanup() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,12 +41,6 @@ pytestmark = pytest.mark.kernel
 SO_RCVBUFFORCE = 33
 
 MakeHub = Callable[[], isotp.Hub]
-
-
-@pytest.fixture
-def cleanup() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 def raw_hub(cleanup: ExitStack) -> isotp.Hub:

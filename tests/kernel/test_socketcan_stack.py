@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -37,12 +37,6 @@ THERE = Address(AddressingMode.Normal_11bits, txid=0x123, rxid=0x456)
 FD = {"can_fd": True, "tx_data_length": 64}
 
 MakeStack = Callable[..., Any]
-
-
-@pytest.fixture
-def cleanup() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 @pytest.fixture
