@@ -311,7 +311,12 @@ CASES = (
 
 
 def case(name: str) -> Case:
-    """Return the case of that name, with any number of sessions; ValueError if there is none."""
+    """Return the case of that name, with any number of sessions, or the floor of one; ValueError if there is none."""
+    if name.startswith("floor:"):
+        # It needs a C compiler, which no other case does.
+        from benchmarks.floor import floor_case
+
+        return floor_case(case(name.removeprefix("floor:")))
     if number := re.fullmatch(r"sessions-([1-9]\d{0,3})", name):
         return sessions_case(int(number[1]), math.inf)
     for candidate in CASES:
