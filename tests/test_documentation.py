@@ -1,49 +1,158 @@
-"""Every block of Python in README.md and docs/ runs, in a process of its own, and prints no error."""
+"""What README.md and docs/ show is true: Python runs and prints what the page says, links lead somewhere."""
 
 from __future__ import annotations
 
+import inspect
+import os
+import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+import isotp
+import isotp.aio
+import isotp.capture
+from tests.documentation import DOCS, PAGES, ROOT, Block, anchors, blocks, links
+from tools import parameters_page
+
+# Comments on the line above a block, and where such blocks run.
+ON_A_KERNEL = "runs where the kernel has ISO-TP and vcan0"  # tests/kernel/test_documentation.py
 
 
-def blocks(language: str) -> list[pytest.param]:
-    found = []
-    for page in PAGES:
-        pattern = rf"^```{language}\n(.*?)^```"
-        for number, text in enumerate(re.findall(pattern, page.read_text(), re.MULTILINE | re.DOTALL), 1):
-            found.append(pytest.param(text, id=f"{page.relative_to(ROOT)}-{number}"))
-    return found
+def of_kind(kind: str, note: str | None = None) -> list[pytest.param]:
+    return [
+        pytest.param(block, id=block.name)
+        for page in PAGES
+        for block in blocks(page)
+        if block.kind == kind and block.note == note
+    ]
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_block_of_python_runs(code: str) -> None:
-    for package in set(re.findall(r"(?:import |to_)(numpy|arrow|pandas|polars|pyarrow)", code)):
+@pytest.mark.parametrize("block", of_kind("python"))
+def test_block_of_python_runs(block: Block) -> None:
+    for package in set(re.findall(r"(?:import |to_)(numpy|arrow|pandas|polars|pyarrow)", block.text)):
         pytest.importorskip({"arrow": "pyarrow"}.get(package, package))
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-W", "error", "-c", block.text],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
+    if block.output is not None:
+        assert run.stdout == block.output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands are those of a shell")
+@pytest.mark.parametrize("block", [each for each in of_kind("sh") if each.values[0].page.parent == DOCS])
+def test_shell_commands_of_the_pages_run(block: Block) -> None:
+    """Those of README.md set up environments: .ci/run has them."""
+    for package in ("can", "udsoncan", "typer", "rich", "numpy"):
+        pytest.importorskip(package, reason="the commands use the extras")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    run = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block.text],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_only_known_kinds_of_blocks() -> None:
-    """Python runs here, sh in .ci/run; text is output or layout. Anything else would run nowhere."""
+    """Python and sh run; text is output or layout; toctrees are for Sphinx. Anything else would run nowhere."""
     for page in PAGES:
-        kinds = re.findall(r"^```(\w*)$", page.read_text(), re.MULTILINE)[::2]
-        assert set(kinds) <= {"python", "sh", "text"}, page
+        for block in blocks(page):
+            assert block.kind in {"python", "sh", "text", "{toctree}"}, block.name
+            assert block.note in {None, ON_A_KERNEL}, block.name
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:
     """The shell blocks of README.md are what .ci/run executes, in that order, each on one line."""
-    commands = [param.values[0] for param in blocks("sh") if str(param.id).startswith("README.md")]
+    commands = [block.text for block in blocks(ROOT / "README.md") if block.kind == "sh"]
     assert len(commands) == 3
     assert all(command.count("\n") == 1 for command in commands)
     script = (ROOT / ".ci" / "run").read_text()
     assert [int(n) for n in re.findall(r"\$\(readme_command (\d)\)", script)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    """Files and headings are looked up; of addresses on the web only the form is."""
+    for target in links(page):
+        parts = urlsplit(target)
+        if parts.scheme:
+            assert parts.scheme == "https", target
+            assert re.fullmatch(r"[\w-]+(\.[\w-]+)+", parts.netloc), target
+            continue
+        linked = page if not parts.path else page.parent / parts.path
+        assert linked.exists(), f"{page.name}: {target}"
+        if parts.fragment and linked.suffix == ".md":
+            assert parts.fragment in anchors(linked), f"{page.name}: {target}"
+
+
+def test_each_page_is_in_the_contents() -> None:
+    tables = [block.text for block in blocks(DOCS / "index.md") if block.kind == "{toctree}"]
+    listed = {line for table in tables for line in table.splitlines() if line and not line.startswith(":")}
+    pages = {page.stem for page in DOCS.glob("*.md")} - {"index"} | {"api/index"}
+    assert listed == pages
+
+
+# -- Reference pages and the source say the same ---------------------------------------------------------------
+
+
+ERRORS = {name: getattr(isotp.errors, name) for name in isotp.errors.__all__}
+
+
+@pytest.mark.parametrize("error", sorted(set(ERRORS.values()), key=lambda each: each.__name__))
+def test_each_error_links_to_its_section(error: type[isotp.IsoTpError]) -> None:
+    (target,) = re.findall(r"See (\S+)\.$", inspect.getdoc(error) or "", re.MULTILINE)
+    path, _, anchor = target.partition("#")
+    assert ROOT / path == DOCS / "errors.md"
+    assert anchor == error.__name__.lower()
+    assert anchor in anchors(ROOT / path)
+
+
+def test_each_section_of_an_error_is_of_one() -> None:
+    """And the other way: no section is of a class that is not there, none is missing in the table."""
+    text = (DOCS / "errors.md").read_text()
+    sections = re.findall(r"^### (\w+)$", text, re.MULTILINE)
+    classes = {error.__name__ for error in ERRORS.values()}
+    assert len(sections) == len(set(sections))
+    assert set(sections) == classes
+    table = re.findall(r"^\| \[(\w+)\]\(#(\w+)\) \|", text, re.MULTILINE)
+    assert {name for name, _ in table} == classes - {"IsoTpError"}
+    assert all(name.lower() == anchor for name, anchor in table)
+    for other, error in ERRORS.items():
+        if other != error.__name__:
+            assert f"`{other}` is the same class" in text
+
+
+def test_parameters_page_is_the_table_of_the_source() -> None:
+    assert parameters_page.PAGE.read_text() == parameters_page.page()
+
+
+def test_reference_has_the_whole_public_api() -> None:
+    reference = "".join(page.read_text() for page in sorted((DOCS / "api").glob("*.rst")))
+    single = set(
+        re.findall(r"^\.\. auto(?:class|exception|function|data):: ([\w.]+)$", reference, re.MULTILINE)
+    )
+    modules = re.findall(r"^\.\. automodule:: ([\w.]+)\n   :members: ([\w, ]+)$", reference, re.MULTILINE)
+    documented = single | {f"{module}.{name}" for module, names in modules for name in names.split(", ")}
+    public = {
+        f"{module.__name__}.{name}" for module in (isotp, isotp.aio, isotp.capture) for name in module.__all__
+    }
+    assert public <= documented, sorted(public - documented)
+    # Nothing is documented that is not there.
+    for name in documented:
+        pkgutil.resolve_name(name)

@@ -422,7 +422,7 @@ class Layer:
         Messages of several tasks go one after the other. If the task is cancelled, say by a time-out, its message is
         given up, whether it waits or is half sent, and no other.
 
-        :param data: bytes, or `(generator, size)`, see :meth:`isotp.TransportLayer.send`.
+        :param data: bytes, or `(generator, size)`, see :meth:`isotp.TransportLayerLogic.send`.
         :param target_address_type: Physical, Functional, or None for the parameter `default_target_address_type`.
         :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing.
         :raises RuntimeError: in listen mode; or if the layer was not started, or belongs to another loop.

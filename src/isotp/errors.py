@@ -43,6 +43,8 @@ class IsoTpError(Exception):
 
     ``target`` is what the layer's ``receive_into`` gave for the message whose reception this error ended, now
     filled in part; None otherwise.
+
+    See docs/errors.md#isotperror.
     """
 
     target: object = None
@@ -53,6 +55,8 @@ class CallbackError(IsoTpError):
 
     Only started layers report it: where the user calls ``process()``, the exception simply comes out there.
     The layer stays usable; a message whose ``txfn`` or generator raised has failed.
+
+    See docs/errors.md#callbackerror.
     """
 
 
@@ -65,6 +69,8 @@ class BlockingSendFailure(IsoTpError):
     The transmission was given up: a time-out on the bus, an Overflow from the receiver, ``stop_sending()``,
     or an exception in ``txfn``. The reason is attached as ``__cause__`` where there is one. The layer is
     idle again: send anew once the cause is removed.
+
+    See docs/errors.md#blockingsendfailure.
     """
 
 
@@ -72,6 +78,8 @@ class LayerClosedError(IsoTpError):
     """A layer of ``isotp.aio`` was closed: while a task waited to send or to receive, or before it asked to.
 
     A message that was still being sent did not leave. Close a layer after the tasks that use it have ended.
+
+    See docs/errors.md#layerclosederror.
     """
 
 
@@ -80,6 +88,8 @@ class BlockingSendTimeout(BlockingSendFailure):
 
     The message may still be queued or half sent. Call ``stop_sending()`` to give it up, or allow more time:
     N_Bs for each block plus STmin for each Consecutive Frame.
+
+    See docs/errors.md#blockingsendtimeout.
     """
 
 
@@ -88,6 +98,8 @@ class BadGeneratorError(IsoTpError):
 
     The size is announced in the Single Frame or First Frame (SF_DL, FF_DL; 9.6.2.1, 9.6.3.1) and cannot be
     taken back, so the transmission stops. Give the number of bytes that the generator really yields.
+
+    See docs/errors.md#badgeneratorerror.
     """
 
 
@@ -97,6 +109,8 @@ class TransmitTimeoutError(IsoTpError):
     N_As elapsed, or N_Ar if the frame was our Flow Control (N_TIMEOUT_A, 9.8.2): the message is given up. What the
     driver said last is ``__cause__``. Nobody acknowledges frames on the bus, it is overloaded, or it is off; the
     parameter ``tx_frame_timeout`` allows more time.
+
+    See docs/errors.md#transmittimeouterror.
     """
 
 
@@ -105,6 +119,8 @@ class FlowControlTimeoutError(IsoTpError):
 
     N_Bs elapsed (N_TIMEOUT_Bs, 9.8.2): the transmission is given up. Check that the receiver is there and
     that the addresses match; raise the parameter ``rx_flowcontrol_timeout`` if it is merely slow.
+
+    See docs/errors.md#flowcontroltimeouterror.
     """
 
 
@@ -113,6 +129,8 @@ class UnexpectedFlowControlError(IsoTpError):
 
     It is ignored (9.8.3). Usually a second receiver answers on the same CAN ID, or the Flow Control came
     after N_Bs had already elapsed.
+
+    See docs/errors.md#unexpectedflowcontrolerror.
     """
 
 
@@ -121,6 +139,8 @@ class UnsupportedWaitFrameError(IsoTpError):
 
     The wait frame is ignored and N_Bs runs on; a ContinueToSend that arrives in time still continues the
     transmission. Set ``wftmax`` to the number of wait frames that the receiver may need (9.7).
+
+    See docs/errors.md#unsupportedwaitframeerror.
     """
 
 
@@ -129,6 +149,8 @@ class MaximumWaitFrameReachedError(IsoTpError):
 
     The transmission is given up (9.7; compare N_WFT_OVRN, 8.3.7). The receiver is busy for too long: raise
     ``wftmax``, or send again later.
+
+    See docs/errors.md#maximumwaitframereachederror.
     """
 
 
@@ -139,6 +161,8 @@ class OverflowError(IsoTpError):
 
     The name hides the builtin ``OverflowError`` wherever ``from isotp import *`` is written. That is on
     purpose, for compatibility, and this class is not a subclass of the builtin one.
+
+    See docs/errors.md#overflowerror.
     """
 
 
@@ -151,6 +175,8 @@ class InvalidCanDataError(IsoTpError):
     Its N_PCI has an unknown type, a forbidden length or FlowStatus, or bytes are missing (9.6.2.2, 9.6.3.2,
     9.6.5.2). The frame is ignored and a reception in progress is given up. Check that nothing else than
     ISO-TP uses the CAN ID.
+
+    See docs/errors.md#invalidcandataerror.
     """
 
 
@@ -159,6 +185,8 @@ class ConsecutiveFrameTimeoutError(IsoTpError):
 
     N_Cr elapsed (N_TIMEOUT_Cr, 9.8.2): the reception is given up. Frames are lost, or the sender is slower
     than the parameter ``rx_consecutive_frame_timeout`` allows.
+
+    See docs/errors.md#consecutiveframetimeouterror.
     """
 
 
@@ -166,6 +194,8 @@ class UnexpectedConsecutiveFrameError(IsoTpError):
     """A Consecutive Frame arrived while no reception was going on.
 
     It is ignored (9.8.3). The First Frame was lost or refused, or the reception had been given up before.
+
+    See docs/errors.md#unexpectedconsecutiveframeerror.
     """
 
 
@@ -174,6 +204,8 @@ class WrongSequenceNumberError(IsoTpError):
 
     A frame was lost, doubled or overtaken: the reception is given up (N_WRONG_SN, 9.6.4.4). A receiver that
     cannot keep up should ask for a longer ``stmin`` or a smaller ``blocksize``.
+
+    See docs/errors.md#wrongsequencenumbererror.
     """
 
 
@@ -182,6 +214,8 @@ class ReceptionInterruptedWithSingleFrameError(IsoTpError):
 
     The reception is given up and the message of the Single Frame is delivered (N_UNEXP_PDU, 9.8.3). The
     sender started over, or two senders share the address.
+
+    See docs/errors.md#receptioninterruptedwithsingleframeerror.
     """
 
 
@@ -190,6 +224,8 @@ class ReceptionInterruptedWithFirstFrameError(IsoTpError):
 
     The reception is given up and that of the new message begins (N_UNEXP_PDU, 9.8.3). The sender started
     over, or two senders share the address.
+
+    See docs/errors.md#receptioninterruptedwithfirstframeerror.
     """
 
 
@@ -198,6 +234,8 @@ class FrameTooLongError(IsoTpError):
 
     It is refused by a Flow Control with FlowStatus Overflow (9.6.3.2). Raise ``max_frame_size`` if such
     messages are wanted: FF_DL goes up to 4294967295 bytes.
+
+    See docs/errors.md#frametoolongerror.
     """
 
 
@@ -207,6 +245,8 @@ class ChangingInvalidRXDLError(IsoTpError):
     All frames of a message but the last have the length RX_DL that its First Frame set (9.5.3, 9.5.4). The
     frame is ignored. The sender, or a gateway on the way, changes the frame length in the middle of a
     message.
+
+    See docs/errors.md#changinginvalidrxdlerror.
     """
 
 
@@ -215,6 +255,8 @@ class MissingEscapeSequenceError(IsoTpError):
 
     Above 8 bytes the first byte must be 0 and the length is in the second (9.6.2.1). The frame is ignored.
     The sender does not follow the CAN FD rules, or pads a short frame beyond 8 bytes.
+
+    See docs/errors.md#missingescapesequenceerror.
     """
 
 
@@ -223,6 +265,8 @@ class InvalidCanFdFirstFrameRXDL(IsoTpError):
 
     A First Frame always fills its CAN frame, so that RX_DL can be taken from it (9.5.4). It is ignored and
     a reception in progress is given up. The sender cuts its First Frames, or the CAN driver does.
+
+    See docs/errors.md#invalidcanfdfirstframerxdl.
     """
 
 

@@ -29,7 +29,7 @@ import tomllib
 ROOT = Path(__file__).parent.parent.parent
 
 # Left out of the sdist: what only a checkout is good for.
-CHECKOUT_ONLY = (".ci/", ".github/", ".gitignore")
+CHECKOUT_ONLY = (".ci/", ".github/", ".gitignore", ".pre-commit-config.yaml")
 MADE_BY_SETUPTOOLS = re.compile(r"PKG-INFO|setup\.cfg|src/can_isotp_cython\.egg-info/.*")
 
 LINUX_ONLY = {"_socketcan"}
