@@ -21,6 +21,7 @@ from isotp.message import Direction, Message, MessageStatus
 from isotp.params import stmin_from_seconds, stmin_to_seconds
 from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, TransportLayerLogic
 from isotp.socketcan import SocketCanStack
+from isotp.stats import Stats
 from isotp.tpsock import socket
 
 __license__ = "MIT"
@@ -52,6 +53,7 @@ __all__ = [
     "Record",
     "Records",
     "SocketCanStack",
+    "Stats",
     "TargetAddressType",
     "TransportLayer",
     "TransportLayerLogic",

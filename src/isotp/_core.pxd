@@ -43,6 +43,7 @@ cdef class RateLimiter:
 @cython.final
 cdef class MessageQueue:
     cdef object items              # collections.deque
+    cdef Py_ssize_t most           # items that ever were in it at once
     cdef object append             # its methods, looked up once
     cdef object take
     cdef public object on_arrival  # called without arguments after an item came in, or None
@@ -82,9 +83,26 @@ cdef class ProcessStats:
     cdef readonly int frame_received
 
 
+# What an engine counts; isotp.stats.Stats says what is what. Only ever counts up: a reset moves the zero.
+cdef struct Counters:
+    uint64_t frames_received
+    uint64_t frames_for_us
+    uint64_t frames_sent
+    uint64_t messages_received
+    uint64_t bytes_received
+    uint64_t messages_sent
+    uint64_t bytes_sent
+    uint64_t flow_controls_received
+    uint64_t waits_received
+    uint64_t flow_controls_sent
+    uint64_t retries
+    uint64_t throttled
+
+
 # Where an engine sends frames in C.
 cdef class FramePort:
     cdef int waiting               # frames that were put and not sent
+    cdef int lost                  # those that the last error of flush() was the end of
     cdef int put(self, const Frame *frame) except -1
     cdef int flush(self) except -1
     cdef object refusal(self)
@@ -136,10 +154,11 @@ cdef class Engine:
     cdef int64_t no_room_since     # the bus refuses frames since then, else NEVER
     cdef int64_t retry_ns          # nothing is sent before, or NEVER
     cdef uint32_t refused_epoch    # the message that was active when this was planned
-    cdef int received
-    cdef int processed
-    cdef int sent
-    cdef int messages
+    cdef Counters counted
+    cdef Counters zero             # what was counted at the last reset
+    cdef uint64_t clock_due        # frames_received at which the clock is read again
+    cdef bint held_back            # the frame that is next, by the rate limiter
+    cdef dict error_counts         # by class
     cdef bint busy
     cdef bint again
     cdef unsigned long owner       # the thread that runs the machines while busy
@@ -269,6 +288,9 @@ cdef class Engine:
     cdef int _wait_for_room(self, object refusal) except -1
 
     @cython.final
+    cdef int _forget_waiting(self) except -1
+
+    @cython.final
     cdef int _transmit_frames(self, bint do_rx) except -1
 
     @cython.final
@@ -310,6 +332,9 @@ cdef class Engine:
 
     @cython.final
     cdef int _report(self) except -1
+
+    @cython.final
+    cdef int _count_error(self, object error) except -1
 
     @cython.final
     cdef int _hand_to_handler(self, object error) except -1

@@ -24,6 +24,7 @@ import weakref
 
 from isotp import errors
 from isotp.address import AbstractAddress, Address, AsymmetricAddress, TargetAddressType
+from isotp.stats import Stats
 
 from libc.string cimport memmove
 
@@ -570,7 +571,11 @@ cdef class MessageQueue:
         self.waiting = collections.deque()
 
     cdef int push(self, object item) except -1:
+        cdef Py_ssize_t fill
         self.append(item)
+        fill = len(self.items)
+        if fill > self.most:
+            self.most = fill
         if self.on_arrival is not None:
             self.on_arrival()
         # After the item is there: who begins to wait later sees it.
@@ -861,7 +866,7 @@ cdef class FramePort:
         raise NotImplementedError(f"{type(self).__name__}.put")
 
     cdef int flush(self) except -1:
-        """Send the frames that wait, as far as there is room; the others wait on. After an error they are dropped."""
+        """Send the frames that wait, as far as there is room; the others wait on, but after an error they are lost."""
         raise NotImplementedError(f"{type(self).__name__}.flush")
 
     cdef object refusal(self):
@@ -1025,6 +1030,9 @@ cdef class Engine:
         self.further_addresses = ()
         self.matched = -1
         self.stale = True
+        memset(&self.counted, 0, sizeof(Counters))
+        memset(&self.zero, 0, sizeof(Counters))
+        self.error_counts = {}
 
     def __dealloc__(self):
         receiver_free(&self.rx)
@@ -1477,8 +1485,7 @@ cdef class Engine:
         self._logger.error("a callback of the layer raised %s", type(error).__name__, exc_info=error)
         report = errors.CallbackError(f"a callback of the layer raised {error!r}")
         report.__cause__ = error
-        with cython.critical_section(self):
-            self.last_error = report
+        self._count_error(report)
         if callable(self.error_handler):
             try:
                 self.error_handler(report)
@@ -1576,8 +1583,11 @@ cdef class Engine:
         """One pass, polled with rx_timeout, or driven (rx_timeout is None)."""
         cdef bint tx_first
         cdef bint rx_again
+        cdef uint64_t received = self.counted.frames_received
+        cdef uint64_t processed = self.counted.frames_for_us
+        cdef uint64_t sent = self.counted.frames_sent
+        cdef uint64_t messages = self.counted.messages_received
         self._begin_pass()
-        self.received = self.processed = self.sent = self.messages = 0
         tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and len(self.tx_queue.items) > 0
         if self.batch_left == 0:
             self._expire(self.now if rx_timeout is not None else min(self.now, self.heard_ns), do_rx, do_tx)
@@ -1590,13 +1600,16 @@ cdef class Engine:
             tx_first = False
             if not (rx_again and do_rx) or (rx_timeout is None and not self.driven):
                 break
-        return new_stats(self.received, self.processed, self.sent, self.messages)
+        return new_stats(
+            <int>(self.counted.frames_received - received), <int>(self.counted.frames_for_us - processed),
+            <int>(self.counted.frames_sent - sent), <int>(self.counted.messages_received - messages))
 
     @cython.final
     cdef inline int _begin_pass(self) except -1:
         if self.stale:
             self._flatten()
         self.now = self._read_clock()
+        self.clock_due = self.counted.frames_received + FRAMES_PER_CLOCK_READ
         self.logs_frames = self._is_logging_frames()
         return 0
 
@@ -1634,7 +1647,7 @@ cdef class Engine:
                 self.batch_left = 0    # a callback stopped the layer
                 return 0
             if self.batch_left > 0:
-                self.received += 1
+                self.counted.frames_received += 1
                 self._take_from_batch()
                 if self.rx.due != FS_NONE and self.retry_ns == NEVER:
                     return 0
@@ -1660,8 +1673,9 @@ cdef class Engine:
                 self._expire(self.now, True, do_tx)
             if message is None:
                 return 0
-            self.received += 1
-            if self.received % FRAMES_PER_CLOCK_READ == 0:
+            self.counted.frames_received += 1
+            if self.counted.frames_received >= self.clock_due:
+                self.clock_due = self.counted.frames_received + FRAMES_PER_CLOCK_READ
                 self.now = self._read_clock()
             self._take(message)
             if self.rx.due != FS_NONE and self.retry_ns == NEVER:
@@ -1720,14 +1734,21 @@ cdef class Engine:
             self._log_frame("Rx", can_id, data[:size], "i" if prefix < 0 else "p")
         if prefix < 0:
             return 0
-        self.processed += 1
+        self.counted.frames_for_us += 1
         with cython.critical_section(self):
             event = receive(
                 &self.rx, &self.config, prefix, data, <int>min(size, 0x7FFFFFFF), self.now,
                 &self.outcome)
             if event == RX_FLOW_CONTROL:
+                self.counted.flow_controls_received += 1
+                if self.rx.flow_control.flow_status == FS_WAIT:
+                    self.counted.waits_received += 1
                 gave_up = on_flow_control(&self.tx, &self.config, &self.rx.flow_control, self.now, &self.outcome)
             elif event == RX_MESSAGE:
+                self.counted.messages_received += 1
+                # What went to a target of receive_into is no more in the buffer.
+                self.counted.bytes_received += (
+                    self.rx.size if self.rx.message == self.rx.buffer else self.rx.message_size)
                 payload = PyByteArray_FromStringAndSize(<char *>self.rx.message, <Py_ssize_t>self.rx.message_size)
         if (event == RX_NOTHING and self.write is None
                 and self.outcome.code == OK and self.outcome.interruption == OK):
@@ -1745,7 +1766,6 @@ cdef class Engine:
             if event == RX_STARTED and self.receive_into is not None:
                 self._open_target()
             elif event == RX_MESSAGE:
-                self.messages += 1
                 self._hand_over(payload)
         finally:
             # Last, so that an error handler that raises costs no message
@@ -1838,7 +1858,7 @@ cdef class Engine:
         if self.port is None:
             return True
         if self.tx.epoch != self.refused_epoch:
-            self.port.waiting = 0      # their message was given up meanwhile
+            self._forget_waiting()     # their message was given up meanwhile
         return self._flush_or_fail()
 
     @cython.final
@@ -1855,7 +1875,11 @@ cdef class Engine:
     cdef bint _flush_port(self) except -1:
         """Have the port send what waits; OSError. False: there is no room for all of it."""
         cdef int before = self.port.waiting
-        self.port.flush()
+        try:
+            self.port.flush()
+        except BaseException:
+            self.counted.frames_sent -= <uint64_t>self.port.lost
+            raise
         if self.port.waiting < before:
             self.no_room_since = NEVER     # N_As is the time of one frame
         if self.port.waiting == 0:
@@ -1873,11 +1897,19 @@ cdef class Engine:
             self.no_room_since = NEVER
             if self.port is not None:
                 refusal = self.port.refusal()
-                self.port.waiting = 0
+                self._forget_waiting()
             raise errors.TransmitTimeoutError(
                 f"the transmit queue of the bus stayed full for {self.config.n_as_ns / 1e9} s") from refusal
+        self.counted.retries += 1
         self.refused_epoch = self.tx.epoch
         self.retry_ns = now + PAUSE_WITHOUT_ROOM_NS
+        return 0
+
+    @cython.final
+    cdef int _forget_waiting(self) except -1:
+        """The frames that the port keeps are not to go any more."""
+        self.counted.frames_sent -= <uint64_t>self.port.waiting
+        self.port.waiting = 0
         return 0
 
     @cython.final
@@ -1923,6 +1955,9 @@ cdef class Engine:
                 # Last: should another thread have stopped it, the request seen above ends here.
                 request = self.active_send_request
             if not ready:
+                if self.rate_limiter.is_enabled and not self.held_back:
+                    self.held_back = next_rate_size(&self.tx, &self.config, &self.filter) > allowed
+                    self.counted.throttled += self.held_back
                 return 0
             burst += 1
             if not self._send_frame(message, out, request, epoch, burst >= self.burst_limit):
@@ -1974,6 +2009,7 @@ cdef class Engine:
         self.now = self._read_clock()
         with cython.critical_section(self):
             if went:
+                self.counted.flow_controls_sent += 1
                 # N_Cr runs from the moment at which the frame was sent.
                 flow_control_sent(&self.rx, &self.config, self.now)
             elif self.rx.state == state and self.rx.due == FS_NONE:
@@ -2004,6 +2040,7 @@ cdef class Engine:
         if needs_time:
             self.now = self._read_clock()
         if self.rate_limiter.is_enabled:
+            self.held_back = False
             self.rate_limiter._count(self.now, frame.len)
         with cython.critical_section(self):
             if self.tx.epoch == epoch:
@@ -2011,6 +2048,8 @@ cdef class Engine:
                 last = transmitted(&self.tx, &self.config, self.now)
                 if last:
                     self.active_send_request = None
+                    self.counted.messages_sent += 1
+                    self.counted.bytes_sent += request.size
         if last:
             request._complete(True, None)
         return 1
@@ -2020,11 +2059,11 @@ cdef class Engine:
         """Give a frame to the port; OSError. False: there is no room, and it does not have the frame."""
         if self.logs_frames:
             self._log_frame("Tx", frame.can_id, frame.data[:frame.len], "p")
-        self.sent += 1
         self.port.put(frame)
+        self.counted.frames_sent += 1
         if flush and not self._flush_port():
             self.port.waiting -= 1     # the last one of those that still wait
-            self.sent -= 1
+            self.counted.frames_sent -= 1
             return False
         return True
 
@@ -2035,13 +2074,13 @@ cdef class Engine:
         message.frame.res1 = DLC_CODE[message.frame.len]
         if self.logs_frames:
             self._log_frame("Tx", message.frame.can_id, message.frame.data[:message.frame.len], "p")
-        self.sent += 1
         with cython.critical_section(self):
             txfn = self.txfn
         returned = try_call_with(txfn, message)
         if returned == NULL:
             return 0
         Py_XDECREF(returned)
+        self.counted.frames_sent += 1
         self.no_room_since = NEVER
         return 1
 
@@ -2051,7 +2090,6 @@ cdef class Engine:
         try:
             raise_current()
         except TryAgain as refusal:
-            self.sent -= 1
             self._wait_for_room(refusal.__cause__ or refusal)
         return 0
 
@@ -2211,13 +2249,22 @@ cdef class Engine:
         return 0
 
     @cython.final
+    cdef int _count_error(self, object error) except -1:
+        """An error is reported."""
+        before = self.last_error           # dies after the step: its end may run Python code
+        with cython.critical_section(self):
+            self.last_error = error
+            self.error_counts[type(error)] = self.error_counts.get(type(error), 0) + 1
+        del before
+        return 0
+
+    @cython.final
     cdef int _hand_to_handler(self, object error) except -1:
         if self.write is not None and self.rx.state == RX_IDLE:
             # The message that went there broke off.
             error.target = self.target
             self.target = self.write = None
-        with cython.critical_section(self):
-            self.last_error = error
+        self._count_error(error)
         self._logger.warning("%s: %s", type(error).__name__, error)
         if self.error_handler is None:
             return 0
@@ -2301,6 +2348,47 @@ cdef class Engine:
         self.stop_sending()
         self.stop_receiving()
         self.rate_limiter.reset()
+
+    # ------------------------------------------------ counters
+
+    def _stats(self, bint reset):
+        """What was counted since the last reset, from any thread; `reset` begins anew in the same step."""
+        cdef Counters counted
+        cdef Counters zero
+        cdef dict error_counts
+        cdef Py_ssize_t rx_most, tx_most, inbox_most
+        with cython.critical_section(self):
+            counted = self.counted
+            zero = self.zero
+            error_counts = self.error_counts
+            rx_most, tx_most, inbox_most = self.rx_queue.most, self.tx_queue.most, self.inbox.most
+            if reset:
+                self.zero = counted
+                self.error_counts = {}
+                self.rx_queue.most = self.tx_queue.most = self.inbox.most = 0
+            else:
+                error_counts = error_counts.copy()
+        by_name = {}
+        for error_class, count in error_counts.items():
+            by_name[error_class.__name__] = by_name.get(error_class.__name__, 0) + count
+        return Stats(
+            frames_received=counted.frames_received - zero.frames_received,
+            frames_for_us=counted.frames_for_us - zero.frames_for_us,
+            frames_sent=counted.frames_sent - zero.frames_sent,
+            messages_received=counted.messages_received - zero.messages_received,
+            bytes_received=counted.bytes_received - zero.bytes_received,
+            messages_sent=counted.messages_sent - zero.messages_sent,
+            bytes_sent=counted.bytes_sent - zero.bytes_sent,
+            flow_controls_received=counted.flow_controls_received - zero.flow_controls_received,
+            waits_received=counted.waits_received - zero.waits_received,
+            flow_controls_sent=counted.flow_controls_sent - zero.flow_controls_sent,
+            retries=counted.retries - zero.retries,
+            throttled=counted.throttled - zero.throttled,
+            rx_queue_most=rx_most,
+            tx_queue_most=tx_most,
+            inbox_most=inbox_most,
+            errors=by_name,
+        )
 
     # ------------------------------------------------ state, for those who look
 
@@ -2433,7 +2521,11 @@ cdef class Engine:
 
     def process_rx(self, msg):
         """Handle one received frame."""
-        self._one_step(lambda: self._take(msg))
+        self._one_step(lambda: self._receive_one(msg))
+
+    def _receive_one(self, msg):
+        self.counted.frames_received += 1
+        self._take(msg)
 
     def process_tx(self):
         """The next frame to send, which counts as sent; None if there is none now."""

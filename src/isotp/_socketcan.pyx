@@ -322,6 +322,7 @@ cdef class SocketPort(FramePort):
             number = self._write(count, &sent)
         # ENOBUFS: the queue of the interface is full, which no poll() tells about
         if number not in (0, ENOBUFS, EAGAIN):
+            self.lost = count - sent
             raise self.socket._error(number)
         if sent < count:
             memmove(frames, frames + sent, (count - sent) * sizeof(Frame))

@@ -18,6 +18,7 @@ from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError, LayerClosedError
 from isotp.params import Params
 from isotp.protocol import TransportLayerLogic, descriptor_of
+from isotp.stats import Stats
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -527,6 +528,15 @@ class Layer:
         """The last error that was reported."""
         return self._session.last_error
 
+    @property
+    def stats(self) -> Stats:
+        """What the layer counted so far: frames, messages, errors."""
+        return self._session._stats(False)
+
+    def reset_stats(self) -> Stats:
+        """Count anew; returns what was counted until now."""
+        return self._session._stats(True)
+
 
 class Hub:
     """Any number of layers on one bus, in one event loop.
@@ -557,6 +567,15 @@ class Hub:
     def layers(self) -> tuple[Layer, ...]:
         """The layers that are started."""
         return tuple(self._layers)
+
+    @property
+    def stats(self) -> Stats:
+        """What the layers that are started counted together."""
+        return self._hub.stats
+
+    def reset_stats(self) -> Stats:
+        """Let the layers that are started count anew; returns what they counted together until now."""
+        return self._hub.reset_stats()
 
     def layer(
         self, address: Address | AsymmetricAddress, *, also: Iterable[Address] = (), **kwargs: Any

@@ -19,6 +19,7 @@ from isotp.protocol import (
     send_on_bus,
 )
 from isotp.socketcan import open_can_socket, port_on, receive_identifiers
+from isotp.stats import Stats
 
 if TYPE_CHECKING:
     import can
@@ -358,6 +359,15 @@ class Hub:
         """The sessions that are started."""
         with self._changing:
             return tuple(self.table.sessions)
+
+    @property
+    def stats(self) -> Stats:
+        """What the sessions that are started counted together."""
+        return Stats.sum(session._stats(False) for session in self.sessions)
+
+    def reset_stats(self) -> Stats:
+        """Let the sessions that are started count anew; returns what they counted together until now."""
+        return Stats.sum(session._stats(True) for session in self.sessions)
 
     def session(
         self, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any

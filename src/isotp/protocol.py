@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from logging import getLogger
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload
 
 from isotp import _core, _timekeeper, tools
 from isotp._callbacks import Courier
@@ -41,6 +41,7 @@ from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.errors import IsotpError as IsotpError
 from isotp.params import Params as _Params
+from isotp.stats import Stats
 from isotp.tools import FiniteByteGenerator as FiniteByteGenerator
 from isotp.tools import Timer as Timer
 
@@ -145,6 +146,17 @@ def _takes_timeout(rxfn: Callable[..., Any]) -> bool:
             )
             return not has_handle
     return False
+
+
+class _StatsAttribute:
+    """What gives `layer.stats`: not a property, so that a user's subclass may have an attribute of that name."""
+
+    @overload
+    def __get__(self, layer: None, layer_class: type) -> _StatsAttribute: ...
+    @overload
+    def __get__(self, layer: TransportLayerLogic, layer_class: type) -> Stats: ...
+    def __get__(self, layer: TransportLayerLogic | None, layer_class: type) -> Stats | _StatsAttribute:
+        return self if layer is None else layer._stats(False)
 
 
 class TransportLayerLogic(Engine):
@@ -311,10 +323,19 @@ class TransportLayerLogic(Engine):
         timer.start_time = time.perf_counter_ns() - (monotonic_ns() - start_ns)
         return timer
 
+    stats = _StatsAttribute()
+    """What the layer counted so far, as :class:`isotp.Stats`: frames, messages, errors. From any thread."""
+
+    def reset_stats(self) -> Stats:
+        """Count anew; returns what was counted until now. Nothing that happens meanwhile is lost."""
+        return self._stats(True)
+
     def __repr__(self) -> str:
+        stats = self._stats(False)
         return (
             f"<{type(self).__name__} {self.address.get_content_str()}"
-            f" rx:{self.rx_state.name} tx:{self.tx_state.name} at 0x{id(self):x}>"
+            f" rx:{self.rx_state.name} tx:{self.tx_state.name}"
+            f"{f' {stats.summary()}' if stats != Stats() else ''} at 0x{id(self):x}>"
         )
 
     # What code of the first generation calls on a layer.
