@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import subprocess
@@ -730,12 +731,14 @@ class DescriptorBus(can.BusABC):
         self.ahead: deque[bytes] = deque()
         self.read_ahead = 1
         self.reads = 0
+        self.waits: list[float | None] = []
 
     def fileno(self) -> int:
         return self.here.fileno()
 
     def _recv_internal(self, timeout: float | None) -> tuple[can.Message | None, bool]:
-        assert timeout == 0, "waiting is not for the bus"
+        if timeout != 0:
+            self.waits.append(timeout)
         self.reads += 1
         while len(self.ahead) < self.read_ahead:
             try:
@@ -761,6 +764,7 @@ def descriptor_buses() -> Iterator[list[DescriptorBus]]:
     yield buses
     for bus in buses:
         bus.shutdown()
+        assert bus.waits == [], "waiting is not for the bus"
 
 
 needs_poll = pytest.mark.skipif(not hasattr(select, "poll"), reason="no poll() on this system")
@@ -822,3 +826,32 @@ def test_another_bus_while_the_reader_sleeps(descriptor_buses: list[DescriptorBu
     second.there.send(b"\x01\x02")
     assert stack.recv(block=True, timeout=20) == b"\x02"
     stack.stop()
+
+
+@needs_poll
+def test_stop_between_the_plan_of_a_read_and_the_read(descriptor_buses: list[DescriptorBus]) -> None:
+    """What ends a wait may come before it has begun; the reader must not wait for ever then."""
+    bus = descriptor_buses[0]
+    stack = isotp.CanStack(bus, address=isotp.Address(txid=0x456, rxid=0x123), read_timeout=FOREVER)
+    plan = stack._plan_wait
+    planned, stopped = threading.Event(), threading.Event()
+
+    def plan_and_let_others_in(longest: float) -> float:
+        delay = plan(longest)
+        planned.set()
+        assert stopped.wait(20)
+        return delay
+
+    stack._plan_wait = plan_and_let_others_in
+    stack.start()
+    reader = stack.main_thread
+    assert reader is not None
+    assert planned.wait(20)
+    stopping = threading.Thread(target=stack.stop)
+    stopping.start()
+    while stack.started:  # until stop() only waits for the reader
+        os.sched_yield()
+    stopped.set()
+    stopping.join(20)
+    assert not stopping.is_alive()
+    assert not reader.is_alive()

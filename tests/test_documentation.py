@@ -73,7 +73,9 @@ def test_only_known_kinds_of_blocks() -> None:
     """Python and sh run; text is output or layout; toctrees are for Sphinx. Anything else would run nowhere."""
     for page in PAGES:
         for block in blocks(page):
-            assert block.kind in {"python", "sh", "text", "{toctree}", "{include} ../CHANGELOG.md"}, block.name
+            assert block.kind in {"python", "sh", "text", "{toctree}", "{include} ../CHANGELOG.md"}, (
+                block.name
+            )
             assert block.note in {None, ON_A_KERNEL}, block.name
 
 

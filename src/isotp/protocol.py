@@ -783,6 +783,7 @@ class CanStack(TransportLayer):
 
     def __init__(self, bus: can.BusABC, timeout: float = 0.0, **kwargs: Any) -> None:
         self._doorbell: Doorbell | None = None
+        self._plan = threading.local()
         self.set_bus(bus)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
             raise TypeError(
@@ -823,13 +824,15 @@ class CanStack(TransportLayer):
         self._doorbell = None
 
     def _longest_read(self) -> float:
+        self._plan.doorbell = self._doorbell
         return self.default_read_timeout if self._doorbell is None else _NO_POLLING
 
     def rx_canbus(self, timeout: float = 0.0) -> CanMessage | None:
         """The next data frame on the bus."""
         if not self.started:
             timeout = timeout or self._polling_timeout
-        doorbell = self._doorbell
+        # The one that the reader planned its time-out with: stop() or another bus may have taken it away since.
+        doorbell = getattr(self._plan, "doorbell", None)
         if doorbell is None or timeout == 0:
             return self._read_bus(timeout)
         # What a driver has read ahead does not make its descriptor readable.
