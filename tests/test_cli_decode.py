@@ -588,7 +588,11 @@ def test_version(program: str) -> None:
 def test_without_the_extra(module: str) -> None:
     code = f"import sys; sys.modules[{module!r}] = None; from isotp.cli import main; sys.exit(main())"
     run = subprocess.run(
-        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code, "decode", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert run.returncode == 2
     assert module in run.stderr

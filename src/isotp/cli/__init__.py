@@ -13,6 +13,9 @@ def main() -> int:
     """Run the command that the arguments of the process name; what the console script `isotp` calls."""
     try:
         from isotp.cli.app import app
+
+        # Each command imports what it needs when it is asked for.
+        app(prog_name="isotp")
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in EXTRA:
@@ -23,5 +26,4 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    app(prog_name="isotp")
     return 0

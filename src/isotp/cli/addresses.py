@@ -5,9 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+import typer
+
 from isotp.address import AbstractAddress, Address, AddressingMode, AsymmetricAddress, TargetAddressType
 
-__all__ = ["ChannelAddress", "address_text", "can_id_text", "parse_address", "sides_of"]
+__all__ = [
+    "ChannelAddress",
+    "Side",
+    "address_text",
+    "can_id_text",
+    "pair_text",
+    "parse_address",
+    "reversed_address",
+    "sides_of",
+]
 
 SYNTAX = (
     "TX:RX, two CAN IDs in hex, 11 bits with up to 3 digits and 29 bits with 8, or TX: or :RX for one direction alone;"
@@ -135,6 +146,24 @@ def address_text(address: AbstractAddress) -> str:
     return _ids_text(address)
 
 
+def reversed_address(address: AbstractAddress) -> AbstractAddress:
+    """The same session as the other side names it."""
+    if isinstance(address, Address) and address.addressing_mode in FIXED_MODES:
+        return Address(
+            address.addressing_mode,
+            target_address=address.source_address,
+            source_address=address.target_address,
+            address_extension=address.address_extension,
+            physical_id=address.physical_id,
+            functional_id=address.functional_id,
+        )
+    ids, comma, rest = _ids_text(address).partition(",")
+    sent, heard = ids.split(":")
+    if rest.startswith("ext="):
+        rest = "ext=" + ":".join(reversed(rest.removeprefix("ext=").split(":")))
+    return _parse(f"{heard}:{sent}{comma}{rest}").address
+
+
 def _ids_text(address: AbstractAddress) -> str:
     sent, heard = sides_of(address)
     text = ":".join("" if side is None else _hex_id(side.can_id()) for side in (sent, heard))
@@ -144,6 +173,27 @@ def _ids_text(address: AbstractAddress) -> str:
     if isinstance(address, Address) and address.address_extension is not None:
         return f"{text},ae={address.address_extension:02X}"
     return f"{text},ext=" + ":".join("" if byte is None else f"{byte:02X}" for byte in dict.fromkeys(present))
+
+
+def pair_text(
+    source: str | None, destination: str | None, extension: str | None, rx_extension: str | None
+) -> str | None:
+    """The address that -s, -d, -x and -X of can-utils name, as parse_address() reads it; None if they are not given.
+
+    :raises typer.BadParameter: if one lacks another.
+    """
+    if source is None and destination is None and extension is None and rx_extension is None:
+        return None
+    if source is None or destination is None:
+        raise typer.BadParameter("-s and -d need each other", param_hint="-s -d")
+    if extension is None:
+        if rx_extension is not None:
+            raise typer.BadParameter("it goes with -x", param_hint="-X")
+        return f"{source}:{destination}"
+    sent, _, heard = extension.partition(":")
+    if heard and rx_extension is not None:
+        raise typer.BadParameter(f"-x {extension} has that byte already", param_hint="-X")
+    return f"{source}:{destination},ext={sent}:{rx_extension or heard or sent}"
 
 
 class Side(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from isotp.cli.addresses import SYNTAX, ChannelAddress, parse_address
+from isotp.cli.addresses import SYNTAX, ChannelAddress, pair_text, parse_address
 from isotp.message import MessageStatus
 
 __all__ = [
@@ -67,13 +67,16 @@ Destination = Annotated[
 ]
 Extension = Annotated[
     str | None,
-    typer.Option("-x", metavar="BYTE", help="Extended address that goes with -s.", rich_help_panel=WHERE),
+    typer.Option(
+        "-x",
+        metavar="BYTE[:BYTE]",
+        help="Extended address that goes with -s, and that with -d if it is another.",
+        rich_help_panel=WHERE,
+    ),
 ]
 RxExtension = Annotated[
     str | None,
-    typer.Option(
-        "-X", metavar="BYTE", help="The one that goes with -d, if it is another.", rich_help_panel=WHERE
-    ),
+    typer.Option("-X", metavar="BYTE", help="The same as what is after the colon.", rich_help_panel=WHERE),
 ]
 Discover = Annotated[
     bool,
@@ -208,16 +211,8 @@ def _address(text: str, option: str) -> ChannelAddress:
 def _pair_address(
     source: str | None, destination: str | None, extension: str | None, rx_extension: str | None
 ) -> list[ChannelAddress]:
-    if source is None and destination is None and extension is None and rx_extension is None:
-        return []
-    if source is None or destination is None:
-        raise typer.BadParameter("-s and -d need each other", param_hint="-s -d")
-    if extension is None and rx_extension is not None:
-        raise typer.BadParameter("it goes with -x", param_hint="-X")
-    text = f"{source}:{destination}"
-    if extension is not None:
-        text += f",ext={extension}:{rx_extension or extension}"
-    return [_address(text, "-s -d -x -X")]
+    text = pair_text(source, destination, extension, rx_extension)
+    return [] if text is None else [_address(text, "-s -d -x -X")]
 
 
 def _time(text: str | None, option: str) -> int | None:

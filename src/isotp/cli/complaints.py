@@ -1,0 +1,47 @@
+"""How a command that can not go on says so, and the exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+__all__ = ["EXIT_STATUS", "FAILED", "UNUSABLE", "complain", "explained", "give_up"]
+
+FAILED = 1  # something went wrong on the bus
+UNUSABLE = 2  # a wrong option, or what is asked for is not there
+
+EXIT_STATUS = """\
+[bold]Exit status[/bold]
+
+0: all well
+1: something went wrong on the bus: an error, or nobody answered in time
+2: a wrong option, no such bus, or something that is not installed
+130: interrupted before it was done
+"""
+
+
+def complain(text: object) -> None:
+    """A line on standard error."""
+    sys.stdout.flush()
+    typer.secho(f"isotp: {text}", fg="red", err=True)
+
+
+def give_up(text: object, status: int = UNUSABLE) -> typer.Exit:
+    """Say why, and what to raise."""
+    complain(text)
+    return typer.Exit(status)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Errors of the system and of drivers, while a bus is opened or used, as a line for people."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except (OSError, NotImplementedError) as error:
+        # Without the number, which says nothing to people.
+        raise give_up(getattr(error, "strerror", None) or error) from None

@@ -1,0 +1,219 @@
+"""`isotp dump`: the frames of a bus as they come, each explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, NamedTuple
+
+import typer
+
+from isotp._core import PDU, CanMessage
+from isotp.address import AbstractAddress, TargetAddressType
+from isotp.cli.addresses import CAN_EFF_FLAG, address_text, sides_of
+from isotp.cli.colours import Colours, ColourWhen
+from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, explained
+from isotp.cli.groups import grouped
+from isotp.cli.lines import TimeKind, TimeText, ascii_text, hex_text, write_json, write_line
+from isotp.cli.link import AddressOptions
+from isotp.cli.places import BusOptions
+from isotp.cli.uds import service_text
+from isotp.cli.wires import FDF, Frame, frames_of, id_text, open_wire
+from isotp.message import Direction
+
+__all__ = ["EXAMPLES", "command"]
+
+EXAMPLES = f"""\
+[bold]Examples[/bold]
+
+[dim]# as isotpdump: the frames of one session[/dim]
+isotp dump -s 7E0 -d 7E8 can0
+
+[dim]# of two, with the time since the frame before[/dim]
+isotp dump -t d -a 7E0:7E8 -a ta=10,sa=F1 can0
+
+[dim]# all frames of a bus of python-can, taken for ISO-TP with normal addresses[/dim]
+isotp dump -i vector -c 0 -b 500000
+
+[dim]# 100 frames for another program[/dim]
+isotp dump -n 100 --json -s 7E0 -d 7E8 can0 | jq 'select(.type=="FC")'
+
+{EXIT_STATUS}"""
+
+TYPES = ("SF", "FF", "CF", "FC")
+FLOW_STATUSES = ("CTS", "WT", "OVFLW")
+
+
+class Lane(NamedTuple):
+    """Where frames of a session go: which session, its address in words, the direction, bytes before the N_PCI."""
+
+    session: int
+    text: str
+    direction: Direction
+    prefix: int
+
+
+class Lanes:
+    """Finds the session of a frame. Without sessions, each CAN ID is one, with normal addressing."""
+
+    def __init__(self, addresses: Iterable[AbstractAddress]) -> None:
+        self._by_key: dict[tuple[int, int | None], Lane] = {}
+        for index, address in enumerate(addresses):
+            for direction, side in zip(Direction, sides_of(address), strict=True):
+                for kind in TargetAddressType if side is not None else ():
+                    assert side is not None
+                    prefix = 0 if side.extension is None else 1
+                    lane = Lane(index, address_text(address), direction, prefix)
+                    self._by_key.setdefault((side.can_id(kind), side.extension), lane)
+        self.identifiers = {can_id for can_id, _ in self._by_key} or None
+
+    def __getitem__(self, frame: Frame) -> Lane | None:
+        if self.identifiers is None:
+            return Lane(frame.can_id, "", Direction.TX, 0)
+        lane = self._by_key.get((frame.can_id, None))
+        if lane is None and frame.data:
+            lane = self._by_key.get((frame.can_id, frame.data[0]))
+        return lane
+
+
+class Explained(NamedTuple):
+    """A frame and what it says; `pdu` is None if it is no N_PDU, and `problem` then says why."""
+
+    frame: Frame
+    lane: Lane
+    pdu: PDU | None
+    problem: str
+
+    @property
+    def uds(self) -> str:
+        """What the message is that begins here."""
+        return service_text(self.pdu.data) if self.pdu is not None and self.pdu.type in (0, 1) else ""
+
+
+def explain(frame: Frame, lane: Lane) -> Explained:
+    message = CanMessage(frame.can_id & ~CAN_EFF_FLAG, data=frame.data, is_fd=bool(frame.flags & FDF),
+                         extended_id=bool(frame.can_id & CAN_EFF_FLAG))  # fmt: skip
+    try:
+        return Explained(frame, lane, PDU(message, lane.prefix), "")
+    except ValueError as error:
+        return Explained(frame, lane, None, str(error))
+
+
+@grouped
+def command(
+    bus: BusOptions,
+    address: AddressOptions,
+    times: Annotated[
+        TimeKind | None,
+        typer.Option(
+            "-t", help="Times: a absolute, d since the line before, z since the first, A with the date."
+        ),
+    ] = None,
+    with_ascii: Annotated[bool, typer.Option("--ascii/--no-ascii", help="Data in ASCII too.")] = True,
+    with_uds: Annotated[
+        bool, typer.Option("--uds/--no-uds", "-u", help="Names of UDS services and negative responses.")
+    ] = True,
+    colour: Annotated[
+        ColourWhen, typer.Option("--color", help="Each session has a colour, bright is what -s sends.")
+    ] = ColourWhen.AUTO,
+    count: Annotated[int | None, typer.Option("-n", metavar="N", help="End after N frames.", min=1)] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="S", help="End if none came for so long.", min=0)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each frame.")] = False,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Say on standard error when it listens, for scripts.")
+    ] = False,
+) -> None:
+    """Show the frames of a bus, explained.
+
+    Sends nothing. Without a session, all frames are shown as those of normal addressing; -a, once for each, names
+    sessions.
+    """
+    lanes = Lanes(address.all())
+    place = bus.place()
+    wire = open_wire(place, lanes.identifiers)
+    if ready:
+        typer.echo(f"listening on {place.name}", err=True)
+    colours, time_text = Colours(colour), TimeText(times)
+    shown = 0
+    with explained():
+        try:
+            for frames in frames_of(wire, timeout):
+                for frame in frames:
+                    lane = lanes[frame]
+                    if lane is None or shown == count:
+                        continue
+                    it = explain(frame, lane)
+                    if as_json:
+                        write_json(channel=place.name, **fields_of(it))
+                    else:
+                        uds = it.uds if with_uds else ""
+                        write_line(
+                            time_text(frame.timestamp) + line_of(it, place.name, colours, with_ascii, uds)
+                        )
+                    shown += 1
+                if shown == count:
+                    return
+        except KeyboardInterrupt:
+            return
+        finally:
+            wire.close()
+    if count is not None or shown == 0:
+        complain(f"no frame within {timeout:g} s")
+        raise typer.Exit(FAILED)
+
+
+def line_of(it: Explained, channel: str, colours: Colours, with_ascii: bool, uds: str) -> str:
+    """As isotpdump has it."""
+    frame, lane = it.frame, it.lane
+    prefix = f"{{{frame.data[0]:02X}}}" if lane.prefix and frame.data else ""
+    head = f"{channel}  {id_text(frame.can_id)}{prefix}  [{len(frame.data)}]  "
+    if it.pdu is None:
+        return head + colours.error("[??]") + f" {hex_text(frame.data)}  {colours.faint(it.problem)}"
+    text = head + f"[{TYPES[it.pdu.type]}] {facts_of(it.pdu)}"
+    if it.pdu.type != 3:
+        text += hex_text(it.pdu.data)
+        if with_ascii:
+            text += f" - '{ascii_text(it.pdu.data)}'"
+    line = colours.of(lane.session, text, bright=lane.direction is Direction.TX and lane.text != "")
+    return f"{line}  {uds}" if uds else line
+
+
+def facts_of(pdu: PDU) -> str:
+    if pdu.type == 2:
+        return f"sn: {pdu.seqnum:X}    data: "
+    if pdu.type == 3:
+        status, stmin = pdu.flow_status or 0, pdu.stmin or 0
+        return (
+            f"FC: {status} = {FLOW_STATUSES[status]} # BS: {pdu.blocksize}{'' if pdu.blocksize else ' = off'}"
+            f" # STmin: 0x{stmin:02X} = {stmin_text(pdu)}"
+        )
+    return f"ln: {pdu.length:<4} data: "
+
+
+def stmin_text(pdu: PDU) -> str:
+    us = round((pdu.stmin_sec or 0) * 1e6)
+    return f"{us} us" if 0 < us < 1000 else f"{us // 1000} ms"
+
+
+def fields_of(it: Explained) -> dict[str, object]:
+    """For JSON; what a frame of its type does not have is None."""
+    frame, lane, pdu = it.frame, it.lane, it.pdu
+    return {
+        "time": frame.timestamp,
+        "session": lane.text or None,
+        "direction": lane.direction.name.lower() if lane.text else None,
+        "can_id": id_text(frame.can_id),
+        "extension": frame.data[0] if lane.prefix and frame.data else None,
+        "fd": bool(frame.flags & FDF),
+        "data": frame.data.hex(),
+        "type": None if pdu is None else TYPES[pdu.type],
+        "length": None if pdu is None else pdu.length,
+        "sn": None if pdu is None else pdu.seqnum,
+        "flow_status": None if pdu is None or pdu.flow_status is None else FLOW_STATUSES[pdu.flow_status],
+        "blocksize": None if pdu is None else pdu.blocksize,
+        "stmin_us": None if pdu is None or pdu.stmin_sec is None else round(pdu.stmin_sec * 1e6),
+        "payload": None if pdu is None or pdu.type == 3 else pdu.data.hex(),
+        "uds": it.uds or None,
+        "problem": it.problem or None,
+    }

@@ -1,0 +1,46 @@
+"""What went by so far, in a line or two at the end of a command."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+import typer
+
+from isotp.cli.words import count_text, rate_text, size_text
+
+__all__ = ["Tally"]
+
+
+class Tally:
+    """Counts of messages, bytes and errors since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self.messages = 0
+        self.bytes = 0
+        self.errors: Counter[str] = Counter()
+        self.counters: dict[str, Any] = {}
+
+    def add(self, size: int) -> None:
+        self.messages += 1
+        self.bytes += size
+
+    def add_error(self, error: Exception | str) -> None:
+        self.errors[error if isinstance(error, str) else type(error).__name__] += 1
+
+    def show(self) -> None:
+        """On standard error."""
+        seconds = time.monotonic() - self._began
+        typer.echo(
+            f"{count_text(self.messages, 'message')}, {size_text(self.bytes)} in {seconds:.3g} s"
+            f" ({rate_text(self.bytes / seconds)} bytes/s)",
+            err=True,
+        )
+        if self.errors:
+            kinds = ", ".join(f"{name} {count}" for name, count in self.errors.most_common())
+            typer.secho(f"broken: {count_text(self.errors.total(), 'message')} ({kinds})", fg="red", err=True)
+        for name, value in self.counters.items():
+            if value:
+                typer.echo(f"{name}: {value}", err=True)
