@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ class Ecu:
     """The other end of 7E0:7E8: keeps what it receives, and says what `answers` has for it."""
 
     def __init__(self, channel: str, address: Any = ECU, **params: Any) -> None:
-        self.received: list[bytes] = []
+        self.received: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.errors: list[Exception] = []
         self.answers: dict[bytes, list[bytes]] = {}
         self.bus = can.Bus(interface="virtual", channel=channel)
@@ -37,9 +38,13 @@ class Ecu:
         )
 
     def on_message(self, payload: bytes, address: Any, timestamp: int) -> None:
-        self.received.append(bytes(payload))
+        self.received.put(bytes(payload))
         for answer in self.answers.get(bytes(payload), ()):
             self.layer.send(answer)
+
+    def take(self, count: int) -> list[bytes]:
+        """The next messages: a single frame may still be on its way when its sender has ended."""
+        return [self.received.get(timeout=PATIENCE) for _ in range(count)]
 
     def close(self) -> None:
         self.layer.stop()

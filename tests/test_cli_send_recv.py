@@ -28,8 +28,9 @@ def test_lines_of_standard_input_in_every_notation(channel: str) -> None:
     lines = b'22 F1 90\n2E0102\n\n0x3e 0\n{"payload": "00112233445566778899"}\n'
     with ecu_on(channel) as ecu:
         run = isotp_command("send", *PAIR, *bus_options(channel), stdin=lines)
+        received = ecu.take(4)
     assert (run.status, run.text, run.errors) == (0, "", "")
-    assert [each.hex() for each in ecu.received] == ["22f190", "2e0102", "3e00", "00112233445566778899"]
+    assert [each.hex() for each in received] == ["22f190", "2e0102", "3e00", "00112233445566778899"]
 
 
 def test_data_length_and_file(channel: str, tmp_path: Path) -> None:
@@ -40,8 +41,9 @@ def test_data_length_and_file(channel: str, tmp_path: Path) -> None:
             isotp_command("send", *PAIR, *what, *bus_options(channel))
             for what in (("--data", "AA", "--data", "BB CC"), ("-D", "300"), ("--file", image))
         ]
+        received = ecu.take(4)
     assert [run.status for run in runs] == [0, 0, 0]
-    assert ecu.received == [b"\xaa", b"\xbb\xcc", bytes(k & 0xFF for k in range(1, 301)), image.read_bytes()]
+    assert received == [b"\xaa", b"\xbb\xcc", bytes(k & 0xFF for k in range(1, 301)), image.read_bytes()]
 
 
 def test_answers_as_lines_and_response_pending_is_none(channel: str) -> None:
@@ -75,9 +77,10 @@ def test_nobody_answers(channel: str) -> None:
     with ecu_on(channel) as ecu:
         run = isotp_command("send", *PAIR, "--answer", "--timeout", "0.05", "--data", "3E00", "--data", "01",
                             *bus_options(channel))  # fmt: skip
-    assert (run.status, run.complaint) == (1, "isotp: no answer within 0.05 s")
-    # The second message is not sent after that.
-    assert ecu.received == [b"\x3e\x00"]
+        assert (run.status, run.complaint) == (1, "isotp: no answer within 0.05 s")
+        # The second message was not sent after that.
+        assert ecu.take(1) == [b"\x3e\x00"]
+        assert ecu.layer.stats.frames_received == 1
 
 
 def test_nobody_sends_flow_control(channel: str) -> None:
@@ -107,8 +110,8 @@ def test_nobody_sends_flow_control(channel: str) -> None:
 def test_addressing_modes(options: tuple[str, ...], there: isotp.Address, channel: str) -> None:
     with ecu_on(channel, there) as ecu:
         run = isotp_command("send", *options, "-D", "20", *bus_options(channel))
-    assert run.status == 0, run.complaint
-    assert ecu.received == [bytes(range(1, 21))]
+        assert run.status == 0, run.complaint
+        assert ecu.take(1) == [bytes(range(1, 21))]
 
 
 def test_what_frames_look_like(channel: str) -> None:
@@ -135,8 +138,8 @@ def test_a_gap_of_ones_own(channel: str) -> None:
     """-f: the receiver asks for 127 ms between 20 frames, and gets none."""
     with ecu_on(channel, stmin=127) as ecu:
         run = isotp_command("send", *PAIR, "--json", "-f", "0", "-D", "140", *bus_options(channel))
+        assert [len(each) for each in ecu.take(1)] == [140]
     assert run.status == 0
-    assert len(ecu.received[0]) == 140
     assert run.json[0]["seconds"] < 19 * 0.127
 
 
@@ -201,7 +204,7 @@ def test_the_lines_of_one_are_those_of_the_other(channel: str, monkeypatch: pyte
                          *bus_options(channel))  # fmt: skip
     with ecu_on(channel, ECU) as ecu:
         assert isotp_command("send", *PAIR, *bus_options(channel), stdin=first.output).status == 0
-    assert ecu.received == [b"\x22\xf1\x90"]
+        assert ecu.take(1) == [b"\x22\xf1\x90"]
 
 
 # ---------------------------------------------------------------- what is refused
@@ -241,8 +244,8 @@ def test_wrong_options(arguments: tuple[str, ...], complaint: str, channel: str)
 def test_a_line_that_is_no_hex(channel: str) -> None:
     with ecu_on(channel) as ecu:
         run = isotp_command("send", *PAIR, *bus_options(channel), stdin=b"01\nxyz\n")
-    assert (run.status, run.complaint) == (2, "isotp: line 2 of standard input: no bytes in hex: 'xyz'")
-    assert ecu.received == [b"\x01"]
+        assert (run.status, run.complaint) == (2, "isotp: line 2 of standard input: no bytes in hex: 'xyz'")
+        assert ecu.take(1) == [b"\x01"]
 
 
 @pytest.mark.parametrize(
@@ -283,8 +286,8 @@ def test_configuration_of_python_can(
         environment = {"CAN_INTERFACE": "virtual", "CAN_CHANNEL": channel}
     with ecu_on(channel) as ecu:
         run = isotp_command("send", *PAIR, "--data", "AB", "--json", **environment)
-    assert run.status == 0, run.complaint
-    assert ecu.received == [b"\xab"]
+        assert run.status == 0, run.complaint
+        assert ecu.take(1) == [b"\xab"]
     assert json.loads(run.text)["channel"] == channel
 
 
@@ -293,5 +296,5 @@ def test_arguments_of_the_bus_class(channel: str) -> None:
         run = isotp_command("send", *PAIR, "--data", "AB", "--bus-kwargs", "receive_own_messages=true rx_queue_size=9",
                             "--timing", "f_clock=8000000 brp=2 tseg1=5", "--timing", "tseg2=2 sjw=2",
                             *bus_options(channel))  # fmt: skip
-    assert run.status == 0, run.complaint
-    assert ecu.received == [b"\xab"]
+        assert run.status == 0, run.complaint
+        assert ecu.take(1) == [b"\xab"]

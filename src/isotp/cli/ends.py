@@ -127,7 +127,7 @@ class LayerEnd:
                 raise event
 
     def counters(self) -> dict[str, Any]:
-        return {}
+        return self._layer.stats.as_dict()
 
     def close(self) -> list[IsoTpError]:
         self._cleanup.close()

@@ -41,6 +41,6 @@ class Tally:
         if self.errors:
             kinds = ", ".join(f"{name} {count}" for name, count in self.errors.most_common())
             typer.secho(f"broken: {count_text(self.errors.total(), 'message')} ({kinds})", fg="red", err=True)
-        for name, value in self.counters.items():
-            if value:
-                typer.echo(f"{name}: {value}", err=True)
+        counted = ", ".join(f"{name} {value}" for name, value in self.counters.items() if value)
+        if counted:
+            typer.echo(f"counted: {counted}", err=True)
