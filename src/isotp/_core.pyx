@@ -24,7 +24,6 @@ import weakref
 
 from isotp import errors
 from isotp.address import AbstractAddress, Address, AsymmetricAddress, TargetAddressType
-from isotp.stats import Stats
 
 from libc.string cimport memmove
 
@@ -2353,6 +2352,8 @@ cdef class Engine:
 
     def _stats(self, bint reset):
         """What was counted since the last reset, from any thread; `reset` begins anew in the same step."""
+        from isotp.stats import Stats  # what it imports takes long, and not everybody counts
+
         cdef Counters counted
         cdef Counters zero
         cdef dict error_counts

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from pathlib import Path
 
 __all__ = ["warn_of_shared_folder"]
 
 
-def warn_of_shared_folder(site: Path) -> None:
+def warn_of_shared_folder(site: str | os.PathLike[str]) -> None:
     """Warn (RuntimeWarning) if can-isotp is in `site` too: whichever is removed takes the other's files."""
-    if next(site.glob("can_isotp-*.dist-info"), None) is not None:
+    try:
+        names = os.listdir(site)
+    except OSError:
+        return  # inside an archive, say: nothing else can be installed there
+    if any(name.startswith("can_isotp-") and name.endswith(".dist-info") for name in names):
         warnings.warn(
-            f"can-isotp and can-isotp-cython are both installed in {site}, and both are imported as 'isotp':"
-            " their files are mixed. To mend it: pip uninstall -y can-isotp can-isotp-cython, then"
+            f"can-isotp and can-isotp-cython are both installed in {os.fspath(site)}, and both are imported as"
+            " 'isotp': their files are mixed. To mend it: pip uninstall -y can-isotp can-isotp-cython, then"
             " pip install can-isotp-cython",
             RuntimeWarning,
             stacklevel=3,

@@ -9,7 +9,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from isotp.address import TargetAddressType
@@ -223,6 +222,8 @@ def _known(name: object) -> str:
 
 
 def _unknown(name: object) -> UnknownParameterError:
+    from difflib import get_close_matches  # needed only by who mistyped
+
     close = get_close_matches(str(name), (*_RULES, *_ALIASES))
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     return UnknownParameterError(f"There is no parameter {name!r}{hint}")

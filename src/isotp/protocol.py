@@ -8,7 +8,6 @@ from __future__ import annotations
 import enum
 import errno
 import importlib
-import inspect
 import os
 import re
 import select
@@ -17,10 +16,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from logging import getLogger
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar, overload
 
 from isotp import _core, _timekeeper, tools
 from isotp._callbacks import Courier
@@ -41,12 +39,13 @@ from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.errors import IsotpError as IsotpError
 from isotp.params import Params as _Params
-from isotp.stats import Stats
 from isotp.tools import FiniteByteGenerator as FiniteByteGenerator
 from isotp.tools import Timer as Timer
 
 if TYPE_CHECKING:
     import can
+
+    from isotp.stats import Stats
 
 __all__ = ["PDU", "CanStack", "NotifierBasedCanStack", "RateLimiter", "TransportLayer", "TransportLayerLogic"]
 
@@ -137,6 +136,8 @@ def _takes_timeout(rxfn: Callable[..., Any]) -> bool:
 
     :raises ValueError: if the signature can not be found out.
     """
+    import inspect  # takes long, and is needed once a layer is made
+
     for parameter in inspect.signature(rxfn).parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
             return True
@@ -210,15 +211,13 @@ class TransportLayerLogic(Engine):
         TRANSMIT_SF_STANDBY = 3
         TRANSMIT_FF_STANDBY = 4
 
-    @dataclass(frozen=True)
-    class ProcessRxReport:
+    class ProcessRxReport(NamedTuple):
         """What handling one received frame led to."""
 
         immediate_tx_required: bool
         frame_received: bool
 
-    @dataclass(frozen=True)
-    class ProcessTxReport:
+    class ProcessTxReport(NamedTuple):
         """What one step of transmission led to."""
 
         msg: CanMessage | None
@@ -335,7 +334,7 @@ class TransportLayerLogic(Engine):
         return (
             f"<{type(self).__name__} {self.address.get_content_str()}"
             f" rx:{self.rx_state.name} tx:{self.tx_state.name}"
-            f"{f' {stats.summary()}' if stats != Stats() else ''} at 0x{id(self):x}>"
+            f"{f' {stats.summary()}' if stats != type(stats)() else ''} at 0x{id(self):x}>"
         )
 
     # What code of the first generation calls on a layer.

@@ -1,0 +1,78 @@
+"""`import isotp` loads what a layer needs; the rest of the names come when somebody asks for them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import isotp
+
+# What takes long to import and a layer does not need, in the standard library and in the package.
+LATER = {
+    *("asyncio", "concurrent.futures", "dataclasses", "difflib", "inspect", "pathlib", "pickle", "socket"),
+    *("can", "numpy"),
+    *(f"isotp.{name}" for name in ("_bulk", "_discovery", "_encode", "_logs", "_messages", "_records")),
+    *(f"isotp.{name}" for name in ("_socketcan", "aio", "capture", "cli", "discovery", "hub", "stats", "tpsock")),
+}
+
+
+def python(program: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_import_loads_nothing_that_a_layer_does_not_need() -> None:
+    # Against what is there before: a path hook of the environment may have loaded one or the other.
+    loaded = python("import sys; before = set(sys.modules); import isotp; print(*set(sys.modules) - before)")
+    assert "isotp.protocol" in loaded.split()
+    assert not LATER & set(loaded.split())
+
+
+def test_what_type_checkers_see_is_what_comes_when_asked_for() -> None:
+    tree = ast.parse(Path(isotp.__file__).read_text(encoding="utf-8"))
+    (checked,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.name: node.module
+        for node in checked.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen.pop("tpsock") == "isotp"
+    assert seen == isotp._WHEN_ASKED_FOR
+
+
+@pytest.mark.parametrize("name", sorted(isotp._WHEN_ASKED_FOR))
+def test_name_comes_when_asked_for(name: str) -> None:
+    module = isotp._WHEN_ASKED_FOR[name]
+    assert name in isotp.__all__
+    assert name in dir(isotp)
+    assert getattr(isotp, name) is getattr(sys.modules[module], name)
+    assert name in vars(isotp), "asked for once, it is there"
+
+
+def test_star_import_has_all_of_them() -> None:
+    names = python("from isotp import *; print(*sorted(globals()))").split()
+    assert set(isotp.__all__) <= set(names)
+
+
+def test_module_of_the_sockets_comes_with_the_package() -> None:
+    """As in can-isotp: `import isotp` is enough to write `isotp.tpsock.flags`."""
+    assert (
+        python("import isotp; print(isotp.tpsock.__name__, 'tpsock' in dir(isotp))") == "isotp.tpsock True\n"
+    )
+
+
+def test_other_names_are_not_there() -> None:
+    with pytest.raises(AttributeError, match="module 'isotp' has no attribute 'Sockets'"):
+        isotp.Sockets  # noqa: B018
