@@ -35,6 +35,7 @@ DEFAULTS = {
     "rate_limit_window_size": 0.2,
     "rate_limit_enable": False,
     "listen_mode": False,
+    "strict": False,
     "blocking_send": False,
     "logger_name": "isotp",
     "wait_func": time.sleep,
@@ -54,6 +55,7 @@ BOOLEANS = [
     "bitrate_switch",
     "rate_limit_enable",
     "listen_mode",
+    "strict",
     "blocking_send",
 ]
 CAN_FD_LENGTHS = [8, 12, 16, 20, 24, 32, 48, 64]
@@ -121,6 +123,20 @@ def test_the_defaults_are_valid(params):
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_each_parameter_is_documented(name):
     assert len(inspect.getdoc(getattr(Params, name))) > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [("stmin", 0x80, "STmin"), ("stmin", 0xFA, "STmin"), ("tx_data_min_length", 5, "min_length")],
+)
+def test_strict_refuses_what_leaves_the_standard(params, name, value, why):
+    params.set(name, value)
+    with pytest.raises(ValueError, match=f"strict.*{why}"):
+        params.set("strict", True)
+    assert not params.strict
+    params.update({name: 8, "strict": True})
+    with pytest.raises(ValueError, match=f"strict.*{why}"):
+        params.set(name, value)
 
 
 def test_there_are_no_other_parameters(params):

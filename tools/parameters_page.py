@@ -29,6 +29,7 @@ GROUPS = {
         "wait_func",
     ),
     "Rate limit": ("rate_limit_enable", "rate_limit_max_bitrate", "rate_limit_window_size"),
+    "The standard": ("strict",),
     "Log": ("logger_name",),
 }
 

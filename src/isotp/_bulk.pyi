@@ -28,6 +28,7 @@ class Reassembler:
         *,
         rx_consecutive_frame_timeout: float = 1000,
         max_frame_size: int | None = None,
+        strict: bool = False,
     ) -> None: ...
     @property
     def sessions(self) -> tuple[AbstractAddress, ...]: ...

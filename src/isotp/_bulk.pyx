@@ -373,8 +373,10 @@ cdef bint hear_flow_control(Machine *machine, Lane *lane, int64_t now) noexcept 
     """A flow control frame on `lane` is for the message that goes the other way."""
     cdef const NPci *pci = &lane.rx.flow_control
     cdef Lane *sender = &machine.lanes[lane.peer]
-    if pci.flow_status == FS_OVFLW:
+    if pci.flow_status == FS_OVFLW and not machine.config.strict:
         lane.outcomes[<int>PEER_OVERFLOW] += 1
+    if pci.flow_status > FS_OVFLW:
+        return True
     if not expire(machine, sender, now):
         return False
     if sender.rx.state != RX_WAIT_CF:
@@ -387,7 +389,7 @@ cdef bint hear_flow_control(Machine *machine, Lane *lane, int64_t now) noexcept 
         sender.waits += 1
     else:
         sender.blocksize = pci.blocksize
-        sender.stmin_us = <int32_t>(pci.stmin_ns // 1000)
+        sender.stmin_us = <int32_t>((pci.stmin_ns if pci.stmin_ns >= 0 else LONGEST_STMIN_NS) // 1000)
     # 9.8.2: N_Cr runs from the flow control frame, so that a sender may wait for it as long as it likes.
     if sender.rx.deadline != sender.restarted:
         sender.before_restart = last_frame_time(sender, &machine.config)
@@ -404,6 +406,31 @@ cdef inline void begin_reception(Lane *lane, int functional, int64_t now) noexce
     lane.counted_bytes = lane.rx.got
 
 
+cdef bint is_ignored(const Lane *lane, const uint8_t *data, int size) noexcept nogil:
+    """Whether the standard has a receiver ignore this frame."""
+    cdef NPci pci
+    cdef Outcome outcome
+    cdef int prefix = <int>lane.prefix
+    if size > CAN_DLEN_MAX:
+        return True
+    return check_strictly(
+        decode_n_pci(data, size, prefix, &pci, &outcome), &lane.rx, &pci, prefix, size, &outcome) != OK
+
+
+cdef bint step_functional(
+    Machine *machine, Lane *lane, const uint8_t *data, int size, int64_t now,
+) noexcept nogil:
+    """One frame with a functional address, in the standard's way. False: no memory."""
+    cdef Outcome outcome
+    cdef RxEvent event = receive_functional(&lane.rx, &machine.config, <int>lane.prefix, data, size, &outcome)
+    lane.outcomes[<int>outcome.code] += 1
+    if event == RX_MESSAGE:
+        return (add_data(machine, lane.rx.message, lane.rx.message_size)
+                and add_single(machine, lane, STATUS_OK, lane.rx.message_size, True, now) != NULL)
+    lane.frames += 1
+    return True
+
+
 cdef bint step(
     Machine *machine, Lane *lane, int functional, const uint8_t *data, int size, int64_t now,
 ) noexcept nogil:
@@ -416,8 +443,11 @@ cdef bint step(
     cdef int64_t end
     if not expire(machine, lane, now):
         return False
+    if functional and machine.config.strict:
+        return step_functional(machine, lane, data, size, now)
     was_open = lane.rx.state == RX_WAIT_CF
-    is_first = size > lane.prefix and data[lane.prefix] >> 4 == N_PCI_FF
+    is_first = (size > lane.prefix and data[lane.prefix] >> 4 == N_PCI_FF
+                and not (machine.config.strict and is_ignored(lane, data, size)))
     end = last_frame_time(lane, &machine.config)
     got = lane.rx.got
     if was_open and is_first:
@@ -518,6 +548,7 @@ cdef inline bint feed_records(
     cdef int64_t latest = machine.latest
     cdef uint64_t key
     cdef int32_t code
+    cdef int32_t stepwise = machine.config.strict      # bit of the codes that receive_next_cf() is not for
     cdef int size
     cdef bint done = True
     while k < count:
@@ -542,7 +573,7 @@ cdef inline bint feed_records(
         if code < 0:
             continue
         lane = &machine.lanes[code >> 1]
-        if now < lane.rx.deadline and receive_next_cf(
+        if now < lane.rx.deadline and not code & stepwise and receive_next_cf(
                 &lane.rx, &machine.config, <int>lane.prefix, record.data, size, now):
             if key == machine.last_key and k < count and key_of(<const FdRecord *>(records + k * itemsize)) == key:
                 k += receive_run(
@@ -585,7 +616,7 @@ cdef bint end_all(Machine *machine) noexcept nogil:
 
 
 cdef class Reassembler:
-    """Reassembler(addresses, *, rx_consecutive_frame_timeout=1000, max_frame_size=None)\n--\n\n
+    """Reassembler(addresses, *, rx_consecutive_frame_timeout=1000, max_frame_size=None, strict=False)\n--\n\n
     Puts together the messages of many sessions from the frames of a log.
 
     Each session is followed as a layer in listen mode would do it, in both directions, on each channel by itself.
@@ -598,6 +629,7 @@ cdef class Reassembler:
     :param rx_consecutive_frame_timeout: N_Cr in ms, by the time stamps of the frames. It runs anew with each flow
         control frame seen.
     :param max_frame_size: longest message in bytes; None: no limit. Memory grows with what arrives only.
+    :param strict: receive by ISO 15765-2 where can-isotp does otherwise, as the parameter of that name of a layer.
     :raises ValueError: for a wrong address, one given twice, or one that decides for itself which frames it takes.
     """
 
@@ -612,7 +644,7 @@ cdef class Reassembler:
         self.machine.last_key = KEY_EMPTY
         self.sessions = ()
 
-    def __init__(self, addresses, *, rx_consecutive_frame_timeout=1000, max_frame_size=None):
+    def __init__(self, addresses, *, rx_consecutive_frame_timeout=1000, max_frame_size=None, bint strict=False):
         if self.sessions:
             raise RuntimeError("a Reassembler can not be initialised again")
         if not rx_consecutive_frame_timeout >= 0:
@@ -622,6 +654,7 @@ cdef class Reassembler:
             raise ValueError(f"max_frame_size must be from 0 to 0xffffffff bytes, not {max_frame_size!r}")
         self.machine.config.n_cr_ns = int(min(rx_consecutive_frame_timeout * 1_000_000, 1 << 61))
         self.machine.config.max_frame_size = 0xFFFFFFFF if max_frame_size is None else max_frame_size
+        self.machine.config.strict = strict
         self._add_sessions(addresses)
 
     def _add_sessions(self, addresses):

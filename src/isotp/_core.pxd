@@ -134,6 +134,7 @@ cdef class Engine:
     cdef object _address
     cdef readonly bint asks_address         # a user's address class decides for itself which frames it takes:
     cdef object is_for_me          # by this method, else None
+    cdef bint looks_closer         # the filter alone does not tell all about a frame
     cdef AddressFilter[MAX_FURTHER_ADDRESSES] further      # received as well
     cdef int further_count
     cdef tuple further_addresses
@@ -242,7 +243,8 @@ cdef class Engine:
     cdef int _take_from_batch(self) except -1
 
     @cython.final
-    cdef int _prefix_if_further(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -2
+    cdef int _prefix_if_further(
+        self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size, bint *apart) except -2
 
     @cython.final
     cdef int feed_frames(

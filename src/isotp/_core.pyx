@@ -108,12 +108,25 @@ cdef dict OUTCOMES = {
         errors.ChangingInvalidRXDLError,
         "consecutive frame of {given} bytes, which is not RX_DL ({expected}) nor the last of the message;"
         " frame ignored"),
+    BAD_SF_CAN_DL: (
+        errors.InvalidCanDataError,
+        "single frame with SF_DL {expected}, for which {given} bytes are not the length; frame ignored"),
+    BAD_FF_ESCAPE: (
+        errors.InvalidCanDataError,
+        "first frame with FF_DL {given} in the escape form, which is for more than 4095; frame ignored"),
+    FF_DL_TOO_SHORT: (
+        errors.InvalidCanDataError,
+        "first frame with FF_DL {given}, which is below FF_DLmin ({expected}); frame ignored"),
+    NOT_FUNCTIONAL: (
+        errors.InvalidCanDataError,
+        "N_PDU type {given} with a functional address, which is for single frames only; frame ignored"),
     N_CR_TIMEOUT: (
         errors.ConsecutiveFrameTimeoutError,
         "no consecutive frame within N_Cr; reception stopped at {given} of {expected} bytes"),
     UNEXPECTED_FC: (
         errors.UnexpectedFlowControlError,
         "flow control frame (flow status {given}), but no message waits for it; frame ignored"),
+    INVALID_FS: (errors.InvalidCanDataError, "flow status {given} is reserved; transmission stopped"),
     N_BS_TIMEOUT: (
         errors.FlowControlTimeoutError,
         "no flow control frame within N_Bs; transmission stopped at {given} of {expected} bytes"),
@@ -1112,6 +1125,7 @@ cdef class Engine:
             config.blocksize = params.blocksize
             config.stmin = params.stmin
             config.listen = params.listen_mode
+            config.strict = params.strict
             config.awaits_fc = params.tx_flow_control
             override = params.effective_override_stmin
             config.overrides_stmin = override is not None
@@ -1137,6 +1151,7 @@ cdef class Engine:
                 return 0
             self.flattened = turn
             self.config = config
+            self.looks_closer = self.asks_address or config.strict
             self.default_functional = default_functional
             self.blocking_send = blocking_send
             if config.listen and self.rx.due != FS_NONE:
@@ -1182,6 +1197,7 @@ cdef class Engine:
             choose_first_frame(&self.tx, &self.config, &self.filter)
             self._address = address
             self.asks_address = asks_address
+            self.looks_closer = asks_address or self.config.strict
             self.is_for_me = is_for_me
         del before
 
@@ -1706,18 +1722,26 @@ cdef class Engine:
 
     @cython.final
     cdef int _prefix_if_further(
-            self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -2:
-        """Address bytes before the N_PCI if a rule beside the filter says that the frame is for us, else -1."""
+            self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size, bint *apart) except -2:
+        """Address bytes before the N_PCI if a rule beside the filter says that the frame is for us, else -1.
+
+        `apart` becomes True if it is to be handled as an N_PDU with a functional address.
+        """
         cdef int k
         if self.is_for_me is not None:
             if message is None:
                 message = CanMessage(
                     can_id & 0x1FFFFFFF, 0, data[:size], (can_id & <uint32_t>CAN_EFF_FLAG) != 0)
             if self.is_for_me(message):
+                apart[0] = self.config.strict and is_functional(&self.filter, can_id)
                 return self.filter.rx_prefix_size
+        elif self.config.strict and is_for_us(&self.filter, can_id, data, size):
+            apart[0] = is_functional(&self.filter, can_id)
+            return self.filter.rx_prefix_size
         for k in range(self.further_count):
             if is_for_us(&self.further[k], can_id, data, size):
                 self.matched = k
+                apart[0] = self.config.strict
                 return self.further[k].rx_prefix_size
         return -1
 
@@ -1725,19 +1749,24 @@ cdef class Engine:
     cdef inline int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
         cdef RxEvent event
         cdef bint gave_up = False
+        cdef bint apart = False
         cdef int prefix = self.filter.rx_prefix_size
         self.matched = -1
-        if self.asks_address or not is_for_us(&self.filter, can_id, data, size):
-            prefix = self._prefix_if_further(message, can_id, data, size)
+        if self.looks_closer or not is_for_us(&self.filter, can_id, data, size):
+            prefix = self._prefix_if_further(message, can_id, data, size, &apart)
         if self.logs_frames:
             self._log_frame("Rx", can_id, data[:size], "i" if prefix < 0 else "p")
         if prefix < 0:
             return 0
         self.counted.frames_for_us += 1
         with cython.critical_section(self):
-            event = receive(
-                &self.rx, &self.config, prefix, data, <int>min(size, 0x7FFFFFFF), self.now,
-                &self.outcome)
+            if apart:
+                event = receive_functional(
+                    &self.rx, &self.config, prefix, data, <int>min(size, 0x7FFFFFFF), &self.outcome)
+            else:
+                event = receive(
+                    &self.rx, &self.config, prefix, data, <int>min(size, 0x7FFFFFFF), self.now,
+                    &self.outcome)
             if event == RX_FLOW_CONTROL:
                 self.counted.flow_controls_received += 1
                 if self.rx.flow_control.flow_status == FS_WAIT:
@@ -1758,7 +1787,7 @@ cdef class Engine:
                 if self.outcome.interruption != OK:
                     broken = self.target
                     self.target = self.write = None
-                elif event == RX_MESSAGE:
+                elif event == RX_MESSAGE and not apart:
                     payload = self._finish_target(payload)
                 elif self.rx.state == RX_WAIT_CF:
                     self._fill_target()

@@ -89,8 +89,14 @@ cdef enum OutcomeCode:
     WRONG_SN
     CHANGING_RX_DL
     N_CR_TIMEOUT
+    # reception, only where the standard is kept strictly
+    BAD_SF_CAN_DL
+    BAD_FF_ESCAPE
+    FF_DL_TOO_SHORT
+    NOT_FUNCTIONAL
     # transmission
     UNEXPECTED_FC
+    INVALID_FS                     # only where the standard is kept strictly
     N_BS_TIMEOUT
     WAIT_UNSUPPORTED
     WAIT_TOO_OFTEN
@@ -128,6 +134,7 @@ cdef struct Config:
     uint8_t blocksize
     uint8_t stmin
     bint listen
+    bint strict                    # by the standard also where can-isotp does otherwise
     bint awaits_fc                 # False: the receiver never sends flow control
     bint overrides_stmin
     int64_t override_stmin_ns
@@ -183,6 +190,7 @@ cdef struct Transmitter:
     uint16_t blocksize             # as the receiver asked, or NO_BLOCKSIZE
     uint32_t in_block
     uint32_t waits                 # wait frames in a row
+    bint saw_reserved_stmin        # in the standard's way: counts until the end of the message
     uint64_t size
     uint64_t sent
     const uint8_t *chunk           # payload bytes at hand, owned by the caller

@@ -120,6 +120,49 @@ cdef inline OutcomeCode decode_n_pci(
     return BAD_N_PCI_TYPE
 
 
+cdef inline OutcomeCode check_strictly(
+    OutcomeCode code, const Receiver *rx, const NPci *pci, int prefix, int size, Outcome *outcome,
+) noexcept nogil:
+    """What the standard says of a frame that decode_n_pci() gave `code`. Anything but OK: it is ignored.
+
+    A flow control frame passes with a reserved value in it: that is the transmitter's to judge.
+    """
+    cdef uint64_t left
+    if code == BAD_FC_STMIN or code == BAD_FC_STATUS:
+        return OK
+    if code != OK:
+        return code
+    outcome.given = <uint64_t>size
+    if pci.type == N_PCI_SF:
+        # 9.6.2.2: padded to 8 bytes or not padded; beyond 8 bytes, in the escape form and the shortest frame there is.
+        if size <= CAN_DLEN_CLASSIC and pci.escape:
+            return BAD_SF_DL_ZERO
+        outcome.expected = pci.length
+        if size < CAN_DLEN_CLASSIC and pci.offset + <int>pci.length != size:
+            return BAD_SF_CAN_DL
+        if pci.escape and (prefix + 1 + <int>pci.length <= CAN_DLEN_CLASSIC
+                           or FD_LENGTH[pci.offset + <int>pci.length] != size):
+            return BAD_SF_CAN_DL
+    elif pci.type == N_PCI_FF:
+        if size < CAN_DLEN_CLASSIC or FD_LENGTH[size] != size:      # 9.5.4
+            return BAD_FF_RX_DL
+        outcome.given = pci.length
+        if pci.escape and pci.length <= 4095:                       # 9.6.3.2
+            return BAD_FF_ESCAPE
+        # FF_DLmin (9.6.3.1): what no SF of this length could have carried.
+        outcome.expected = <uint64_t>((CAN_DLEN_CLASSIC if size == CAN_DLEN_CLASSIC else size - 1) - prefix)
+        if pci.length < outcome.expected:
+            return FF_DL_TOO_SHORT
+    elif pci.type == N_PCI_CF and rx.state == RX_WAIT_CF:
+        # 9.5.3, 10.4.3: as long as the FF, but for the last one, which holds what is left.
+        left = rx.size - rx.got
+        if size != rx.rx_dl and (
+                size > rx.rx_dl or FD_LENGTH[size] != size or <uint64_t>(size - pci.offset) < left):
+            outcome.expected = rx.rx_dl
+            return CHANGING_RX_DL
+    return OK
+
+
 # ---------------------------------------------------------------- addresses and frames
 
 
@@ -129,6 +172,10 @@ cdef inline bint is_for_us(
     if can_id != address.rx_id_physical and can_id != address.rx_id_functional:
         return False
     return address.rx_prefix_size == 0 or (size > 0 and data[0] == address.rx_prefix)
+
+
+cdef inline bint is_functional(const AddressFilter *address, uint32_t can_id) noexcept nogil:
+    return can_id == address.rx_id_functional and can_id != address.rx_id_physical
 
 
 cdef inline uint8_t *open_frame(Frame *frame, const AddressFilter *address, bint functional) noexcept nogil:
@@ -327,8 +374,11 @@ cdef inline RxEvent receive(
     if size > CAN_DLEN_MAX:
         outcome.code = BAD_CAN_DL
         outcome.given = <uint64_t>size
+    elif config.strict:
+        outcome.code = check_strictly(outcome.code, rx, &pci, prefix, size, outcome)
     if outcome.code != OK:
-        receiver_stop(rx)
+        if not config.strict:
+            receiver_stop(rx)
         return RX_NOTHING
     if pci.type == N_PCI_CF:
         return receive_cf(rx, config, &pci, data, size, now, outcome)
@@ -345,6 +395,33 @@ cdef inline RxEvent receive(
     if rx.state == RX_WAIT_CF:
         outcome.interruption = INTERRUPTED_BY_SF
     receiver_stop(rx)
+    rx.message = &data[pci.offset]
+    rx.message_size = pci.length
+    return RX_MESSAGE
+
+
+cdef inline RxEvent receive_functional(
+    Receiver *rx, const Config *config, int prefix, const uint8_t *data, int size, Outcome *outcome,
+) noexcept nogil:
+    """receive() for a frame with a functional address, in the standard's way: an N_AI of its own, with SFs only.
+
+    A message that is being received on the physical address goes on.
+    """
+    cdef NPci pci
+    outcome.interruption = OK
+    outcome.code = decode_n_pci(data, size, prefix, &pci, outcome)
+    if size > CAN_DLEN_MAX:
+        outcome.code = BAD_CAN_DL
+        outcome.given = <uint64_t>size
+    elif outcome.code == OK and pci.type != N_PCI_SF:
+        outcome.code = NOT_FUNCTIONAL
+        outcome.given = pci.type
+    elif outcome.code == OK and size > CAN_DLEN_CLASSIC and not pci.escape:
+        outcome.code = MISSING_ESCAPE
+    else:
+        outcome.code = check_strictly(outcome.code, rx, &pci, prefix, size, outcome)
+    if outcome.code != OK:
+        return RX_NOTHING
     rx.message = &data[pci.offset]
     rx.message_size = pci.length
     return RX_MESSAGE
@@ -379,6 +456,10 @@ cdef inline void flow_control_sent(Receiver *rx, const Config *config, int64_t n
 
 
 # ---------------------------------------------------------------- transmission
+
+
+cdef enum:
+    LONGEST_STMIN_NS = 127_000_000
 
 
 cdef inline int sf_capacity(const Config *config, const AddressFilter *address) noexcept nogil:
@@ -446,6 +527,7 @@ cdef inline void begin_message(
     tx.sent = 0
     tx.functional = functional
     tx.waits = 0
+    tx.saw_reserved_stmin = False
     tx.state = TX_SF_STANDBY
     choose_first_frame(tx, config, address)
 
@@ -572,6 +654,17 @@ cdef inline bint on_flow_control(
     cdef bint sending = tx.state == TX_WAIT_FC or tx.state == TX_TRANSMIT_CF
     outcome.code = OK
     outcome.interruption = OK
+    if config.strict and tx.state != TX_WAIT_FC:
+        # 9.8.3: not awaited, so ignored
+        if config.awaits_fc and not config.listen:
+            outcome.code = UNEXPECTED_FC
+            outcome.given = pci.flow_status
+        return False
+    if pci.flow_status > FS_OVFLW:
+        outcome.code = INVALID_FS      # 9.6.5.2; only strictly do such frames come here
+        outcome.given = pci.flow_status
+        transmitter_stop(tx)
+        return True
     if pci.flow_status == FS_OVFLW:
         outcome.code = PEER_OVERFLOW
         outcome.given = tx.size
@@ -587,10 +680,11 @@ cdef inline bint on_flow_control(
             outcome.given = pci.flow_status
         return False
     if pci.flow_status == FS_WAIT:
-        if config.wftmax == 0:
+        if config.wftmax == 0 and not config.strict:
             outcome.code = WAIT_UNSUPPORTED
             return False
-        if tx.waits >= config.wftmax:
+        # 9.7: N_WFTmax is the receiver's; as a limit of the sender's own it is kept where one is set.
+        if config.wftmax != 0 and tx.waits >= config.wftmax:
             outcome.code = WAIT_TOO_OFTEN
             outcome.given = config.wftmax
             transmitter_stop(tx)
@@ -600,7 +694,14 @@ cdef inline bint on_flow_control(
         return False
     tx.waits = 0
     tx.blocksize = pci.blocksize
-    tx.stmin_ns = config.override_stmin_ns if config.overrides_stmin else pci.stmin_ns
+    if pci.stmin_ns < 0:
+        tx.saw_reserved_stmin = True   # only strictly do such frames come here
+    if config.overrides_stmin:
+        tx.stmin_ns = config.override_stmin_ns
+    elif tx.saw_reserved_stmin:
+        tx.stmin_ns = LONGEST_STMIN_NS     # 9.6.5.5: for the rest of the message
+    else:
+        tx.stmin_ns = pci.stmin_ns
     if tx.state == TX_WAIT_FC:
         tx.state = TX_TRANSMIT_CF
         tx.fc_deadline = NEVER

@@ -163,7 +163,9 @@ _RULES: dict[str, _Rule] = {
         "N_As and N_Ar in ms: the longest wait for room for one frame in a full transmit queue (9.8.1).",
     ),
     "wftmax": _Rule(
-        0, _integer(0), "N_WFTmax: Flow Controls with FlowStatus Wait to accept in a row (9.7). 0: none."
+        0,
+        _integer(0),
+        "N_WFTmax: Flow Controls with FlowStatus Wait to accept in a row (9.7). 0: none; any, if strict is set.",
     ),
     "tx_data_length": _Rule(
         8, _one_of(_CAN_FD_LENGTHS), "TX_DL: the longest CAN frame to send, in bytes of data (9.5.1)."
@@ -193,6 +195,12 @@ _RULES: dict[str, _Rule] = {
         0.2, _POSITIVE_SECONDS, "Seconds over which the rate limiter takes its average."
     ),
     "listen_mode": _Rule(False, _BOOLEAN, "Receive only, and without sending Flow Controls."),
+    "strict": _Rule(
+        False,
+        _BOOLEAN,
+        "Keep to ISO 15765-2:2016 also where can-isotp does otherwise: what the standard has a receiver ignore"
+        " does not end a reception, a reserved STmin means 127 ms, and more (standard.md has the list).",
+    ),
     "blocking_send": _Rule(False, _BOOLEAN, "Let send() wait until the message has left."),
     "logger_name": _Rule("isotp", _TEXT, "Name of the logger to write to."),
     "wait_func": _Rule(
@@ -265,6 +273,7 @@ class Params:
     rate_limit_max_bitrate: int
     rate_limit_window_size: float
     listen_mode: bool
+    strict: bool
     blocking_send: bool
     logger_name: str
     wait_func: Callable[[float], object]
@@ -365,7 +374,19 @@ class Params:
                 f" but {self.rate_limit_max_bitrate} bit/s * {self.rate_limit_window_size} s is less than"
                 f" {self.tx_data_length} * 8 bits"
             )
+        if self.strict:
+            self._validate_strictly()
         self._try_wait_func()
+
+    def _validate_strictly(self) -> None:
+        try:
+            stmin_to_seconds(self.stmin)
+        except ValueError as error:
+            raise ValueError(f"with strict, {error}") from None
+        if self.tx_data_min_length not in (None, 8):
+            raise ValueError(
+                f"with strict, tx_data_min_length must be None or 8 (10.4.2), not {self.tx_data_min_length}"
+            )
 
     def _try_wait_func(self) -> None:
         if self.wait_func is self._tried_wait_func or self.wait_func is time.sleep:

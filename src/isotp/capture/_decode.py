@@ -181,6 +181,7 @@ def decode(
     table: Channels | None = None,
     rx_consecutive_frame_timeout: float = 1000,
     max_frame_size: int | None = None,
+    strict: bool = False,
     threads: int = 1,
     block_size: int = 1 << 20,
 ) -> Decoding:
@@ -197,6 +198,7 @@ def decode(
     :param table: the numbers of the channels' names.
     :param rx_consecutive_frame_timeout: N_Cr in ms, by the times in the log.
     :param max_frame_size: longest message in bytes; None: no limit.
+    :param strict: by ISO 15765-2 where can-isotp does otherwise, as for :class:`isotp.Reassembler`.
     :param threads: how many parts are read at the same time.
     :param block_size: bytes that are parsed at once.
     :raises ValueError: for a wrong option or address, or for a stream to discover sessions in. Iterating raises what
@@ -221,6 +223,7 @@ def decode(
         discovered(parts, opener) if addresses is None else [numbered(each, table) for each in addresses],
         rx_consecutive_frame_timeout=rx_consecutive_frame_timeout,
         max_frame_size=max_frame_size,
+        strict=strict,
     )
     return Decoding(parts, reassembler, table, opener, threads)
 
