@@ -1,100 +1,179 @@
-"""The command ``python -m benchmarks``: measure this package beside can-isotp and print the table."""
+"""How this package stands beside can-isotp, and beside its own floor, on this machine: measure it and print the table.
+
+A report with plots: --html FILE.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
+import runpy
+import subprocess
 import sys
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import machine, peer_env
-from benchmarks.cases import CASES, Case
-from benchmarks.report import Comparison, Report
-from benchmarks.rounds import Settings, Side, interleave
+from benchmarks.case import ALL, BESIDE_ROLE, FLOOR_ROLE, FULL, OURS_ROLE, PEER_ROLE, QUICK, Case
+from benchmarks.cases import CASES, choose
+from benchmarks.report import Report, result_of
+from benchmarks.rounds import ROOT, Contender, Settings, Side, interleave
 from benchmarks.worker import OURS, PEER, positive
 
-FULL = {"rounds": 7, "seconds": 0.4, "warmup": 0.15}
-QUICK = {"rounds": 3, "seconds": 0.1, "warmup": 0.05}
+VM_RUNNER = ROOT / "tests" / "kernel" / "run.py"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long a mode measures; what it takes to make the environment of can-isotp comes on top once."""
+
+    rounds: int
+    seconds: float
+    warmup: float
+    budget: float
+
+
+PACES = {
+    QUICK: Pace(rounds=5, seconds=0.1, warmup=0.05, budget=30),
+    FULL: Pace(rounds=9, seconds=0.25, warmup=0.1, budget=130),
+    ALL: Pace(rounds=9, seconds=0.4, warmup=0.15, budget=600),
+}
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    result.add_argument("cases", nargs="*", metavar="CASE", help="cases to run, such as fd-* (default: all)")
+    result.add_argument("cases", nargs="*", metavar="CASE", help="names, groups or patterns such as 'fd-*'")
     result.add_argument("--list", action="store_true", help="say what the cases mean and stop")
-    result.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    result.add_argument("--rounds", type=int, help=f"rounds to run (default: {FULL['rounds']})")
+    size = result.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="a few cases of each group, in less than a minute")
+    size.add_argument("--all", action="store_true", help="every case there is, in ten minutes or so")
+    result.add_argument("--rounds", type=int, help="rounds of a case, at most")
+    result.add_argument("--seconds", type=positive, help="time of a turn")
     result.add_argument(
-        "--seconds", type=positive, help=f"time of a measurement (default: {FULL['seconds']})"
+        "--budget", type=positive, help="seconds after which no round begins, but for the first"
     )
     result.add_argument("--cpu", type=int, help="core to run on (default: the last one, if possible)")
     result.add_argument("--peer-version", default=peer_env.DEFAULT_VERSION, help="release of can-isotp")
     result.add_argument("--peer-dir", type=Path, help="where can-isotp is kept (default: ~/.cache)")
     result.add_argument("--null-test", action="store_true", help="can-isotp against itself: only noise")
+    result.add_argument(
+        "--vm", action="store_true", help="run in the virtual machine of tests/kernel, which has vcan0"
+    )
     result.add_argument("--json", type=Path, metavar="FILE", help="write everything measured into a file")
-    result.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    result.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a report with plots (needs matplotlib)"
+    )
+    result.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     return result
 
 
-def choose(patterns: Sequence[str]) -> list[Case]:
-    """Return the cases that match any pattern, or all; ValueError for a pattern that matches none."""
-    for pattern in patterns:
-        if not any(fnmatchcase(case.name, pattern) for case in CASES):
-            raise ValueError(
-                f"no case matches {pattern!r}; there are: {', '.join(case.name for case in CASES)}"
-            )
-    return [case for case in CASES if not patterns or any(fnmatchcase(case.name, each) for each in patterns)]
+def mode_of(options: argparse.Namespace) -> str:
+    return QUICK if options.quick else ALL if options.all else FULL
 
 
 def settings(options: argparse.Namespace) -> Settings:
     """Return the settings that the options ask for; ValueError for fewer than one round."""
-    defaults = QUICK if options.quick else FULL
-    rounds = int(defaults["rounds"]) if options.rounds is None else options.rounds
+    pace = PACES[mode_of(options)]
+    rounds = pace.rounds if options.rounds is None else options.rounds
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, not {rounds}")
     cpu = options.cpu
     if cpu is None and hasattr(os, "sched_setaffinity"):
         cpu = machine.cores()[-1]
-    return Settings(rounds, options.seconds or defaults["seconds"], defaults["warmup"], cpu)
+    return Settings(rounds, options.seconds or pace.seconds, pace.warmup, cpu, options.budget or pace.budget)
 
 
 def progress(text: str) -> None:
     """Show on a terminal what is going on, in one line that is overwritten."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{text:<60}")
+        sys.stderr.write(f"\r{text:<70}")
         sys.stderr.flush()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line."""
+def listing() -> str:
+    """Return the cases with their meanings, by group."""
+    lines = []
+    groups = dict.fromkeys(each.group for each in CASES)
+    for group in groups:
+        lines.append(f"-- {group} --")
+        for each in CASES:
+            if each.group == group:
+                lacking = each.lacking()
+                lines.append(f"{each.name:36} {each.meaning}" + (f" ({lacking})" if lacking else ""))
+    return "\n".join(lines)
+
+
+def measure(
+    chosen: Sequence[Case],
+    how: Settings,
+    peer_version: str = peer_env.DEFAULT_VERSION,
+    peer_dir: Path | None = None,
+    null_test: bool = False,
+    progress: Callable[[str], None] = progress,
+) -> Report:
+    """Make the environment of can-isotp if need be, and measure these cases."""
+    progress(f"preparing can-isotp {peer_version}")
+    peer = Side(PEER, peer_version, peer_env.make(peer_version, peer_dir))
+    if null_test:
+        sides = {"one": peer, "other": peer}
+        contenders = [Contender(column, PEER_ROLE, peer) for column in sides]
+        chosen = [each for each in chosen if PEER_ROLE in each.roles]
+    else:
+        ours = Side(OURS, importlib.metadata.version(OURS), Path(sys.executable))
+        sides = {OURS_ROLE: ours, PEER_ROLE: peer}
+        contenders = [Contender(OURS_ROLE, OURS_ROLE, ours), Contender(PEER_ROLE, PEER_ROLE, peer)]
+        contenders += [Contender(role, role, ours) for role in (BESIDE_ROLE, FLOOR_ROLE)]
+    facts = machine.facts()
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+        rounds = interleave(contenders, chosen, how, Path(folder), progress)
+    progress("")
+    progress("\r")
+    names = {column: str(side) for column, side in sides.items()}
+    results = [result_of(each, rounds[each.name], names) for each in chosen]
+    return Report(facts, how, names, results)
+
+
+def in_virtual_machine(arguments: Sequence[str]) -> int:
+    """Run this command again in the virtual machine of tests/kernel, unless this system has what it has."""
+    command = [sys.executable, "-m", "benchmarks", *(each for each in arguments if each != "--vm")]
+    if runpy.run_path(str(VM_RUNNER))["lacking"]() is not None:
+        command = [sys.executable, str(VM_RUNNER), "--timeout", "3000", "--", *command]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     command_line = parser()
     options = command_line.parse_args(arguments)
     if options.list:
-        for case in CASES:
-            print(f"{case.name:18} {case.meaning}")
-        return
+        print(listing())
+        return 0
+    if options.html is not None:
+        # Early: who lacks matplotlib should know before minutes have gone by.
+        from benchmarks import html
     try:
-        chosen = choose(options.cases)
         how = settings(options)
         peer_env.environment(options.peer_version, Path())
+        if options.vm:
+            # It writes to the checkout only; the environment has to be there before.
+            peer_env.make(options.peer_version, options.peer_dir)
+            return in_virtual_machine(arguments)
+        chosen = choose(options.cases, mode_of(options))
     except ValueError as error:
         command_line.error(str(error))
-    progress(f"preparing can-isotp {options.peer_version}")
-    peer = Side(PEER, options.peer_version, peer_env.make(options.peer_version, options.peer_dir))
-    first = peer if options.null_test else Side(OURS, importlib.metadata.version(OURS), Path(sys.executable))
-    facts = machine.facts()
-    pairs = interleave((first, peer), chosen, how, progress)
-    progress("")
-    progress("\r")
-    report = Report((first, peer), how, facts, [Comparison(case, pairs[case.name]) for case in chosen])
+    report = measure(chosen, how, options.peer_version, options.peer_dir, options.null_test)
     print(report.markdown() if options.markdown else report.text())
     if options.json is not None:
-        options.json.write_text(json.dumps(report.json(), indent=1) + "\n", encoding="utf-8")
+        report.save(options.json)
+    if options.html is not None:
+        options.html.write_text(html.page(report), encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

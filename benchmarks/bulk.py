@@ -1,31 +1,31 @@
-"""Bulk decoding beside a plain C loop, can-isotp in listen mode and scapy: ns a frame, as a table.
-
-    python -m benchmarks.bulk [--quick] [--scapy]
+"""Many frames at once: decoding records and making them, beside a plain C loop, can-isotp in listen mode and scapy.
 
 The C loop is compiled by the system's compiler (CC, else cc). It copies payloads and counts offsets, for one
-session and without any check: the floor. can-isotp comes from the environment that ``python -m benchmarks`` makes;
-scapy has to be installed here. All figures are medians of interleaved rounds; what was decoded is compared.
+session and without any check: the floor.
 """
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import os
-import statistics
+import shlex
+import shutil
 import subprocess
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy
+from benchmarks.case import ALL, FULL, QUICK, Case, Repeated, Stage, Workload
+from benchmarks.object_path import Listening
 
-import isotp
-from benchmarks import peer_env
-from isotp import Address, AddressingMode, Reassembler, Records, encode
+if TYPE_CHECKING:
+    from isotp import Address, Records
+
+# Some megabytes: more than the caches hold, as with logs.
+FRAMES = 200_000
+FEW = 5_000
 
 C_LOOP = r"""
 #include <stdint.h>
@@ -70,223 +70,292 @@ long decode(const record *records, long count, uint8_t *out, int64_t *offsets) {
 }
 """
 
-# What can-isotp runs: it reads the frames from a file and prints ns a frame.
-PEER = """
-import pickle, sys, time, isotp
-frames, expected = pickle.load(open(sys.argv[1], "rb"))
-messages = [isotp.CanMessage(arbitration_id=i, data=d, extended_id=True) for i, d in frames]
-left = iter(messages)
-layer = isotp.TransportLayerLogic(
-    rxfn=lambda timeout: next(left, None), txfn=None,
-    address=isotp.Address(isotp.AddressingMode.Normal_29bits, rxid=frames[0][0], txid=1),
-    params={"listen_mode": True, "max_frame_size": 1 << 30, "rx_consecutive_frame_timeout": 600_000})
-received = []
-begin = time.perf_counter_ns()
-while len(received) < expected:
-    layer.process()
-    while layer.available():
-        received.append(layer.recv())
-print((time.perf_counter_ns() - begin) / len(frames))
-"""
+
+class Found(list[int]):
+    """Numbers of messages, one for each repetition, with what the last repetition made."""
+
+    last: Any = None
 
 
-class Case(NamedTuple):
-    """One line of the table."""
+class Decoding:
+    """A log in memory, decoded again and again; `decode` returns how many messages it found, and what it made."""
 
-    fd: bool
-    size: int
-    sessions: int
+    def __init__(self, records: Records, expected: int, decode: Callable[[], tuple[int, Any]]) -> None:
+        self.units = len(records)
+        self.expected = expected
+        self.decode = decode
 
-    def __str__(self) -> str:
-        return f"{'FD' if self.fd else 'classic'}, {self.size} bytes, {self.sessions} sessions"
+    def run(self, messages: int) -> list[Any]:
+        found = Found()
+        for _ in range(messages):
+            count, found.last = self.decode()
+            found.append(count)
+        return found
+
+    def verify(self, messages: int, received: list[Any]) -> None:
+        if received != [self.expected] * messages:
+            raise RuntimeError(f"found {received!r:.80} messages in place of {self.expected} each time")
 
 
-CASES = (
-    *(Case(fd, size, 1) for fd in (False, True) for size in (7, 4095, 1 << 20)),
-    *(Case(fd, 4095, sessions) for fd in (False, True) for sessions in (10, 100, 1000)),
-    Case(False, 4095, 10_000),
-    Case(False, 7, 1000),
-)
+class OurDecoding(Decoding):
+    """The same by a Reassembler, with a look at each payload."""
+
+    def __init__(self, records: Records, sessions: int, payloads: list[bytes]) -> None:
+        from isotp import Reassembler
+
+        self.payloads = payloads * sessions
+        reassembler = Reassembler(addresses(sessions))
+
+        def decode() -> tuple[int, Any]:
+            found = reassembler.feed(records)
+            return len(found), found
+
+        super().__init__(records, len(self.payloads), decode)
+
+    def verify(self, messages: int, received: list[Any]) -> None:
+        super().verify(messages, received)
+        if isinstance(received, Found) and received.last.payloads != self.payloads:
+            raise RuntimeError("the payloads are not those that were sent")
 
 
 def addresses(count: int) -> list[Address]:
+    from isotp import Address, AddressingMode
+
     return [Address(AddressingMode.Normal_29bits, txid=0x10000 + k, rxid=0x1000000 + k) for k in range(count)]
 
 
-def traffic(case: Case, frames: int) -> tuple[Records, list[bytes]]:
+def traffic(fd: bool, size: int, sessions: int, frames: int) -> tuple[Records, list[bytes]]:
     """Records of about so many frames, the sessions interleaved frame by frame, and the payloads of a session."""
-    params = {"tx_data_length": 64, "can_fd": True} if case.fd else {}
-    payload = bytes(k % 251 for k in range(case.size))
+    from isotp import Records, encode
+
+    params = {"tx_data_length": 64, "can_fd": True} if fd else {}
+    payload = bytes(k % 251 for k in range(size))
     per_message = len(encode(payload, addresses(1)[0], params=params, flow_control=False))
-    payloads = [payload] * max(1, frames // (per_message * case.sessions))
+    payloads = [payload] * max(1, frames // (per_message * sessions))
     parts = [
-        numpy.asarray(encode(payloads, address, params={**params, "blocksize": 0}, frame_time=1000))
-        for address in addresses(case.sessions)
+        encode(payloads, address, params={**params, "blocksize": 0}, frame_time=1000)
+        for address in addresses(sessions)
     ]
-    return Records.from_buffer(numpy.ascontiguousarray(numpy.stack(parts, axis=1)).reshape(-1)), payloads
+    if sessions == 1:
+        return parts[0], payloads
+    import numpy
+
+    together = numpy.stack([numpy.asarray(part) for part in parts], axis=1)
+    return Records.from_buffer(numpy.ascontiguousarray(together).reshape(-1)), payloads
 
 
-def compile_loop(folder: Path, room: int) -> ctypes.CDLL:
-    source, library = folder / "loop.c", folder / f"loop{room}.so"
-    source.write_text(C_LOOP)
-    compiler = os.environ.get("CC", "cc")
-    subprocess.run(
-        [compiler, "-O3", "-shared", "-fPIC", f"-DROOM={room}", str(source), "-o", str(library)], check=True
-    )
+def decoding(fd: bool, size: int, sessions: int, stage: Stage) -> Workload:
+    """Our Reassembler at work."""
+    records, payloads = traffic(fd, size, sessions, FRAMES)
+    return OurDecoding(records, sessions, payloads)
+
+
+def compiled_loop(folder: Path, room: int) -> ctypes.CDLL:
+    """Return the library of the loop, which is compiled once a run."""
+    library = folder / f"loop{room}.so"
+    if not library.exists():
+        source = folder / "loop.c"
+        source.write_text(C_LOOP)
+        compiler = shlex.split(os.environ.get("CC", "cc"))
+        flags = ["-O3", "-shared", "-fPIC", f"-DROOM={room}"]
+        subprocess.run([*compiler, *flags, str(source), "-o", str(library)], check=True)
     return ctypes.CDLL(str(library))
 
 
-def plain_c(library: ctypes.CDLL, records: Records) -> Callable[[], int]:
-    """The loop as a function; like the Reassembler, each run makes its output anew."""
+def plain_c(fd: bool, size: int, stage: Stage) -> Workload:
+    """The loop at work; like the Reassembler, each run makes its output anew."""
+    import numpy
+
+    records, payloads = traffic(fd, size, 1, FRAMES)
+    library = compiled_loop(stage.folder, 64 if fd else 8)
     array = numpy.asarray(records)
 
-    def run() -> int:
+    def decode() -> tuple[int, Any]:
         data = numpy.empty(len(array) * (records.itemsize - 17), "u1")
         offsets = numpy.empty(len(array) + 1, "i8")
-        return int(
-            library.decode(
-                ctypes.c_void_p(array.ctypes.data),
-                ctypes.c_long(len(array)),
-                ctypes.c_void_p(data.ctypes.data),
-                ctypes.c_void_p(offsets.ctypes.data),
-            )
+        found = library.decode(
+            ctypes.c_void_p(array.ctypes.data),
+            ctypes.c_long(len(array)),
+            ctypes.c_void_p(data.ctypes.data),
+            ctypes.c_void_p(offsets.ctypes.data),
         )
+        return int(found), None
 
-    return run
+    return Decoding(records, len(payloads), decode)
 
 
-def scapy_decode(records: Records) -> Callable[[], int]:
+def scapy_decoding(fd: bool, size: int, stage: Stage) -> Workload:
+    """scapy's builder at work, which takes one object a frame."""
     from scapy.contrib.isotp import ISOTPMessageBuilder
     from scapy.layers.can import CAN, CANFD
 
-    kind = CANFD if records.layout == "fd" else CAN
+    records, payloads = traffic(fd, size, 1, FEW)
+    kind = CANFD if fd else CAN
     frames = [kind(identifier=r.can_id & 0x1FFFFFFF, flags="extended", data=r.data) for r in records]
 
-    def run() -> int:
-        builder = ISOTPMessageBuilder()
+    def decode() -> tuple[int, Any]:
+        # Left to itself it takes every frame for one of extended addressing, too.
+        builder = ISOTPMessageBuilder(use_ext_address=False)
         builder.feed(frames)
-        return len(list(iter(builder)))
+        return len(list(iter(builder))), None
 
-    return run
-
-
-def can_isotp(records: Records, messages: int) -> float:
-    """ns a frame of can-isotp in listen mode, in its own interpreter."""
-    import pickle
-
-    with tempfile.NamedTemporaryFile(suffix=".pickle") as file:
-        pickle.dump(([(r.can_id & 0x1FFFFFFF, r.data) for r in records], messages), file)
-        file.flush()
-        done = subprocess.run(
-            [str(peer_env.make()), "-c", PEER, file.name],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=peer_env.isolated(),
-        )
-    return float(done.stdout)
+    return Decoding(records, len(payloads), decode)
 
 
-def interleaved(rounds: int, functions: dict[str, Callable[[], int]], expected: int) -> dict[str, float]:
-    """Median ns of each function, all run by turns; RuntimeError if one finds another number of messages."""
-    taken: dict[str, list[int]] = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            begin = time.perf_counter_ns()
-            found = function()
-            taken[name].append(time.perf_counter_ns() - begin)
-            if found != expected:
-                raise RuntimeError(f"{name} found {found} messages in place of {expected}")
-    return {name: statistics.median(times) for name, times in taken.items()}
+def can_isotp(fd: bool, stage: Stage) -> Workload:
+    """can-isotp's way to the messages of a log: a layer in listen mode, with the frames ready as its objects."""
+    return Listening(4095, fd)
 
 
-def measure(case: Case, frames: int, rounds: int, loops: dict[bool, ctypes.CDLL], scapy: bool) -> str:
-    records, payloads = traffic(case, frames)
-    known = addresses(case.sessions)
-    messages = len(payloads) * case.sessions
-    reassembler = Reassembler(known)
-    found = reassembler.feed(records)
-    if found.payloads != payloads[:1] * messages:
-        raise RuntimeError(f"{case}: not what was sent")
+class TwoThreads:
+    """Two threads that decode a log each, or the same two logs one after the other."""
 
-    def ours() -> int:
-        return len(reassembler.feed(records))
+    def __init__(self, together: bool) -> None:
+        records, payloads = traffic(False, 4095, 1, FRAMES)
+        self.work = [OurDecoding(records, 1, payloads) for _ in range(2)]
+        self.together = together
+        self.units = 2 * len(records)
 
-    functions = {"ours": ours}
-    if case.sessions == 1:
-        functions["C"] = plain_c(loops[case.fd], records)
-    taken = interleaved(rounds, functions, messages)
-    cells = [f"{taken['ours'] / len(records):.2f}"]
-    cells.append(f"{taken['C'] / len(records):.2f}" if "C" in taken else "")
-    cells.append(f"{taken['ours'] / taken['C']:.2f}" if "C" in taken else "")
-    if case.sessions == 1 and case.size == 4095:
-        few = records[: 200 * len(records) // len(payloads)] if len(payloads) > 200 else records
-        count = len(Reassembler(known).feed(few))
-        peer = can_isotp(few, count)
-        cells.append(f"{peer:.0f}")
-        cells.append(f"{peer * len(records) / taken['ours']:.0f}")
-        cells.append(
-            f"{interleaved(1, {'scapy': scapy_decode(few)}, count)['scapy'] / len(few):.0f}" if scapy else ""
-        )
-    else:
-        cells += ["", "", ""]
-    return f"| {case} | {' | '.join(cells)} |"
+    def run(self, messages: int) -> list[Any]:
+        found: list[list[int]] = [[], []]
+
+        def decode(side: int) -> None:
+            found[side].extend(self.work[side].run(messages))
+
+        if self.together:
+            threads = [threading.Thread(target=decode, args=(side,)) for side in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        else:
+            decode(0)
+            decode(1)
+        return found
+
+    def verify(self, messages: int, received: list[Any]) -> None:
+        for work, found in zip(self.work, received, strict=True):
+            work.verify(messages, found)
 
 
-def threads_ratio(frames: int, rounds: int) -> float:
-    """How much two threads decode together, in terms of one."""
-    records, _ = traffic(Case(False, 4095, 1), frames)
-    known = addresses(1)
+class SmallFeeds:
+    """A Reassembler that gets its frames one by one; the last one of a round ends the message."""
 
-    def work() -> None:
-        reassembler = Reassembler(known)
-        for _ in range(5):
-            reassembler.feed(records)
+    def __init__(self) -> None:
+        from isotp import Reassembler, encode
 
-    def together() -> int:
-        pair = [threading.Thread(target=work) for _ in range(2)]
-        for thread in pair:
-            thread.start()
-        for thread in pair:
-            thread.join()
-        return 0
+        self.payload = bytes(k % 251 for k in range(4095))
+        records = encode(self.payload, addresses(1)[0], params={"blocksize": 0}, flow_control=False)
+        self.pieces = [records[k : k + 1] for k in range(len(records))]
+        self.units = len(self.pieces)
+        self.reassembler = Reassembler(addresses(1))
 
-    def alone() -> int:
-        work()
-        return 0
+    def run(self, messages: int) -> list[Any]:
+        feed = self.reassembler.feed
+        received = []
+        for _ in range(messages):
+            for piece in self.pieces:
+                found = feed(piece)
+            received.append(found)
+        return received
 
-    taken = interleaved(rounds, {"one": alone, "two": together}, 0)
-    return 2 * taken["one"] / taken["two"]
-
-
-def small_feed() -> float:
-    """ns of a feed() with one frame that ends no message."""
-    records = encode(bytes(1 << 20), addresses(1)[0], params={"blocksize": 0})
-    reassembler = Reassembler(addresses(1))
-    pieces = [records[k : k + 1] for k in range(10_000)]
-    begin = time.perf_counter_ns()
-    for piece in pieces:
-        reassembler.feed(piece)
-    return (time.perf_counter_ns() - begin) / len(pieces)
+    def verify(self, messages: int, received: list[Any]) -> None:
+        if [each.payloads for each in received] != [[self.payload]] * messages:
+            raise RuntimeError("the payloads are not those that were sent")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bulk", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer frames and rounds")
-    parser.add_argument("--scapy", action="store_true", help="scapy too, which has to be installed")
-    options = parser.parse_args(arguments)
-    frames, rounds = (100_000, 5) if options.quick else (1_000_000, 15)
-    print(f"isotp {isotp.__version__}, ns a frame\n")
-    print("| case | ours | C loop | ours / C | can-isotp | can-isotp / ours | scapy |")
-    print("|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        loops = {fd: compile_loop(Path(folder), 64 if fd else 8) for fd in (False, True)}
-        for case in CASES:
-            print(measure(case, frames, rounds, loops, options.scapy), flush=True)
-    print(
-        f"\ntwo threads: {threads_ratio(frames, rounds):.2f} x one; a feed() of one frame: {small_feed():.0f} ns"
+class Encoding:
+    """Payloads made into frame records."""
+
+    def __init__(self, fd: bool) -> None:
+        from isotp import Reassembler
+
+        self.payloads = [bytes(k % 251 for k in range(4095))] * 100
+        self.params = {"blocksize": 0, **({"tx_data_length": 64, "can_fd": True} if fd else {})}
+        self.address = addresses(1)[0]
+        self.units = len(self.run(1)[0])
+        self.reassembler = Reassembler(addresses(1))
+
+    def run(self, messages: int) -> list[Any]:
+        from isotp import encode
+
+        made = None
+        for _ in range(messages):
+            made = encode(
+                self.payloads, self.address, params=self.params, flow_control=False, frame_time=1000
+            )
+        return [made]
+
+    def verify(self, messages: int, received: list[Any]) -> None:
+        if self.reassembler.feed(received[0]).payloads != self.payloads:
+            raise RuntimeError("the frames do not hold the payloads")
+
+
+def decoding_case(fd: bool, size: int, sessions: int, mode: str = ALL) -> Case:
+    """Return the case of decoding a log of such messages."""
+    roles = {
+        "ours": Repeated(partial(decoding, fd, size, sessions), needs=("numpy",) if sessions > 1 else ())
+    }
+    if sessions == 1:
+        if size == 4095:
+            roles["peer"] = Repeated(partial(can_isotp, fd))
+            roles["beside"] = Repeated(partial(scapy_decoding, fd, size), needs=("scapy",))
+        if shutil.which(shlex.split(os.environ.get("CC", "cc"))[0]):
+            roles["floor"] = Repeated(partial(plain_c, fd, size), needs=("numpy",))
+    kind = "CAN FD" if fd else "classic"
+    return Case(
+        f"bulk-{'fd' if fd else 'classic'}-{size if size < 1 << 20 else '1mib'}-{sessions}",
+        "bulk",
+        f"A {kind} log in memory, messages of {size} bytes, {sessions} sessions: how fast is a recording decoded?",
+        roles,
+        limit=1.5,
+        names={"floor": "C loop", "beside": "scapy"},
+        mode=mode,
+        same_work=False,
+        x=sessions,
     )
 
 
-if __name__ == "__main__":
-    main()
+CASES = (
+    *(
+        decoding_case(fd, size, 1, mode=QUICK if size == 4095 else FULL)
+        for fd in (False, True)
+        for size in (7, 4095, 1 << 20)
+    ),
+    *(
+        decoding_case(fd, 4095, sessions, mode=ALL if fd or sessions == 10 else FULL)
+        for fd in (False, True)
+        for sessions in (10, 100, 1000)
+    ),
+    decoding_case(False, 4095, 10_000),
+    decoding_case(False, 7, 1000),
+    Case(
+        "bulk-two-threads",
+        "bulk",
+        "Two threads that decode a log each, beside one that decodes both: do all cores take part?",
+        {
+            "ours": Repeated(lambda stage: TwoThreads(together=True)),
+            "beside": Repeated(lambda stage: TwoThreads(together=False)),
+        },
+        names={"beside": "one thread"},
+        pinned=False,
+        waits=True,
+    ),
+    Case(
+        "bulk-one-by-one",
+        "bulk",
+        "feed() with a single frame: what the call costs where frames do not come in bulk.",
+        {"ours": Repeated(lambda stage: SmallFeeds())},
+        unit="call",
+    ),
+    *(
+        Case(
+            f"encode-{'fd' if fd else 'classic'}-4095",
+            "bulk",
+            f"Payloads of 4095 bytes made into {'CAN FD' if fd else 'classic'} records: how fast is a log made?",
+            {"ours": Repeated(partial(lambda fd, stage: Encoding(fd), fd))},
+            mode=QUICK if not fd else FULL,
+        )
+        for fd in (False, True)
+    ),
+)

@@ -1,45 +1,35 @@
-"""From log files to frames and to messages, beside python-can's readers alone: MB/s, frames/s, peak memory (Linux).
+"""From log files to frames and to messages, beside python-can's readers, and the memory that this takes.
 
-.. code-block:: sh
-
-    python -m benchmarks.files            # about two minutes
-    python -m benchmarks.files --quick    # well under one
-
-The logs are written by python-can's writers, pcap by this file. All turns of a round come one after the other, and the
-figures are medians over the rounds. Peak memory is that of a process of its own that decodes a log, and then of one
-that decodes a log ten times as long.
+The logs are written by python-can's writers, pcap by this file.
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import json
 import random
-import re
 import struct
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from statistics import median
+from typing import TYPE_CHECKING, Any
 
-import can
+from benchmarks.case import ALL, FULL, QUICK, Case, Measured, Observed, Repeated, Stage, Workload
 
-import isotp
-from isotp import capture
+if TYPE_CHECKING:
+    import can
 
 SESSIONS = 8
 MESSAGE = 200  # bytes
+FRAMES = 20_000
 TIMEOUT_S = 600
-ADDRESSES = [isotp.Address(rxid=0x700 + number, txid=0x708 + number) for number in range(SESSIONS)]
 
 
 def messages(count: int, *, fd: bool) -> Iterator[can.Message]:
     """Frames of long messages in several sessions at once, as an interleaved bus has them."""
+    import can
+
     payload = random.Random(1).randbytes(MESSAGE)
     transfers = [segments(payload, fd=fd) for _ in range(SESSIONS)]
     for number in range(count):
@@ -68,6 +58,8 @@ def segments(payload: bytes, *, fd: bool) -> Iterator[bytes]:
 
 
 def write_log(path: Path, count: int, *, fd: bool) -> None:
+    import can
+
     with can.Logger(path) as writer:
         for message in messages(count, fd=fd):
             writer.on_message_received(message)
@@ -90,138 +82,149 @@ def write_gz(path: Path, count: int, *, fd: bool) -> None:
     path.write_bytes(gzip.compress(plain.read_bytes()))
 
 
-@dataclass(frozen=True)
-class Case:
-    """One kind of log."""
-
-    name: str
-    suffix: str
-    fd: bool
-    write: Callable[..., None] = write_log
-    peer: bool = True
-    """python-can has a reader for it."""
-
-
-CASES = [
-    Case("candump", ".log", False),
-    Case("candump FD", ".log", True),
-    Case("candump.gz", ".log.gz", False, write_gz),
-    Case("ASC", ".asc", False),
-    Case("ASC FD", ".asc", True),
-    Case("BLF", ".blf", False),
-    Case("BLF FD", ".blf", True),
-    Case("pcap", ".pcap", False, write_pcap, peer=False),
-    Case("pcap FD", ".pcap", True, write_pcap, peer=False),
-    Case("TRC", ".trc", False),
-    Case("CSV", ".csv", False),
-]
+def log_file(stage: Stage, name: str, write: Callable[..., None], fd: bool, frames: int = FRAMES) -> Path:
+    """Return a log with so many frames, which is written once a run."""
+    path = stage.folder / f"{frames}-{'fd' if fd else 'classic'}-{name}"
+    if not path.exists():
+        unfinished = stage.folder / f"unfinished-{path.name}"
+        write(unfinished, frames, fd=fd)
+        unfinished.rename(path)
+    return path
 
 
 def read_by_python_can(path: Path) -> int:
+    import can
+
     with can.LogReader(path) as reader:
         return sum(1 for _ in reader)
 
 
 def read_frames(path: Path) -> int:
+    from isotp import capture
+
     with capture.open(path) as log:
         return sum(len(records) for records in log)
 
 
 def read_messages(path: Path) -> int:
-    with capture.decode(path, ADDRESSES) as decoding:
+    import isotp
+    from isotp import capture
+
+    addresses = [isotp.Address(rxid=0x700 + number, txid=0x708 + number) for number in range(SESSIONS)]
+    with capture.decode(path, addresses) as decoding:
         for _ in decoding:
             pass
     return decoding.frames
 
 
-def seconds(function: Callable[[Path], int], path: Path, expected: int) -> float:
-    began = time.perf_counter()
-    found = function(path)
-    took = time.perf_counter() - began
-    if found != expected:
-        raise RuntimeError(f"{path} has {expected} frames, but {function.__name__} gives {found}")
-    return took
+class Reading:
+    """A log read again and again; its frames are counted."""
+
+    units = FRAMES
+
+    def __init__(self, read: Callable[[Path], int], path: Path) -> None:
+        self.read, self.path = read, path
+
+    def run(self, messages: int) -> list[Any]:
+        return [self.read(self.path) for _ in range(messages)]
+
+    def verify(self, messages: int, received: list[Any]) -> None:
+        if received != [FRAMES] * messages:
+            raise RuntimeError(f"{self.path} has {FRAMES} frames, not {received!r:.80}")
 
 
-def measure(case: Case, folder: Path, count: int, rounds: int) -> dict[str, object]:
-    path = folder / f"{case.name.replace(' ', '-').replace('.', '-')}{case.suffix}"
-    case.write(path, count, fd=case.fd)
-    functions = [read_frames, read_messages, *([read_by_python_can] if case.peer else [])]
-    turns = [[seconds(function, path, count) for function in functions] for _ in range(rounds)]
-    figures: dict[str, object] = {
-        "format": case.name,
-        "megabytes": path.stat().st_size / 1e6,
-        "frames": count,
-    }
-    for place, function in enumerate(functions):
-        figures[function.__name__] = median(turn[place] for turn in turns)
-    if case.peer:
-        figures["ratio"] = median(turn[2] / turn[0] for turn in turns)
-    path.unlink()
-    return figures
+def reading(
+    read: Callable[[Path], int], name: str, write: Callable[..., None], fd: bool, stage: Stage
+) -> Workload:
+    """Set up a reader and what it reads."""
+    return Reading(read, log_file(stage, name, write, fd))
 
 
-def peak_kilobytes(path: Path) -> int:
-    """Of a process that decodes the log."""
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.files", "--peak", str(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=TIMEOUT_S,
+# It prints the peak of its own memory. Not ru_maxrss: that begins with what the process had that started it.
+PEAK = """
+import re, sys
+from pathlib import Path
+from benchmarks.files import read_messages
+read_messages(Path(sys.argv[1]))
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def peak_memory(stage: Stage, seconds: float) -> Measured:
+    """Peak memory of a process that decodes a log, and of one that decodes a log ten times as long."""
+    figures = {}
+    for what, frames in (("MiB", FRAMES), ("MiB, ten times the log", 10 * FRAMES)):
+        path = log_file(stage, "log.log", write_log, fd=False, frames=frames)
+        run = subprocess.run(
+            [sys.executable, "-c", PEAK, str(path)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=TIMEOUT_S,
+        )
+        figures[what] = int(run.stdout) / 1024
+    return Measured(figures)
+
+
+FORMATS: dict[str, tuple[str, Callable[..., None], bool, bool]] = {
+    # What the file is called, who writes it, CAN FD, and whether python-can has a reader.
+    "candump": ("log.log", write_log, False, True),
+    "candump-fd": ("log.log", write_log, True, True),
+    "candump-gz": ("log.log.gz", write_gz, False, True),
+    "asc": ("log.asc", write_log, False, True),
+    "asc-fd": ("log.asc", write_log, True, True),
+    "blf": ("log.blf", write_log, False, True),
+    "blf-fd": ("log.blf", write_log, True, True),
+    "pcap": ("log.pcap", write_pcap, False, False),
+    "pcap-fd": ("log.pcap", write_pcap, True, False),
+    "trc": ("log.trc", write_log, False, True),
+    "csv": ("log.csv", write_log, False, True),
+}
+
+
+def frames_case(format_name: str) -> Case:
+    """Return the case of reading the frames of a log."""
+    name, write, fd, known = FORMATS[format_name]
+    roles = {"ours": Repeated(partial(reading, read_frames, name, write, fd), needs=("can",))}
+    if known:
+        roles["beside"] = Repeated(partial(reading, read_by_python_can, name, write, fd), needs=("can",))
+    modes = {"candump": QUICK, "blf": QUICK, "asc": FULL, "pcap": FULL, "candump-fd": FULL}
+    return Case(
+        f"frames-{format_name}",
+        "files",
+        f"From a {format_name} file to frame records: how long does one wait before looking at a recording?",
+        roles,
+        names={"beside": "python-can's reader"},
+        mode=modes.get(format_name, ALL),
     )
-    return int(run.stdout)
 
 
-def memory(case: Case, folder: Path, count: int) -> tuple[int, int]:
-    """Peak kilobytes with a log and with one ten times as long."""
-    found = []
-    for frames in (count, 10 * count):
-        path = folder / f"{frames}{case.suffix}"
-        case.write(path, frames, fd=case.fd)
-        found.append(peak_kilobytes(path))
-        path.unlink()
-    return found[0], found[1]
+def messages_case(format_name: str) -> Case:
+    """Return the case of decoding the messages of a log."""
+    name, write, fd, _ = FORMATS[format_name]
+    return Case(
+        f"messages-{format_name}",
+        "files",
+        f"From a {format_name} file to the messages of {SESSIONS} sessions, in time for one of its frames.",
+        {"ours": Repeated(partial(reading, read_messages, name, write, fd), needs=("can",))},
+        mode=QUICK if format_name == "candump" else FULL,
+    )
 
 
-def row(figures: dict[str, object]) -> str:
-    size, count = float(figures["megabytes"]), int(figures["frames"])  # type: ignore[arg-type]
-    cells = [str(figures["format"]), f"{size:.1f}"]
-    for name in ("read_by_python_can", "read_frames", "read_messages"):
-        took = figures.get(name)
-        cells.append(f"{size / took:.1f} MB/s, {count / took / 1e6:.2f} M/s" if took else "no reader")
-    cells.append(f"{figures['ratio']:.0f}x" if "ratio" in figures else "")
-    return "| " + " | ".join(cells) + " |"
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(prog="python -m benchmarks.files", description=__doc__)
-    options.add_argument("--quick", action="store_true", help="shorter logs, fewer rounds, no memory")
-    options.add_argument("--frames", type=int, default=200_000, help="frames of a log")
-    options.add_argument("--json", type=Path, metavar="FILE", help="write everything measured into a file")
-    options.add_argument("--peak", type=Path, metavar="LOG", help=argparse.SUPPRESS)
-    chosen = options.parse_args()
-    if chosen.peak:
-        read_messages(chosen.peak)
-        # Not ru_maxrss: that begins with what the process had that started this one.
-        status = Path("/proc/self/status").read_text()
-        print(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
-        return
-    count, rounds = (chosen.frames // 10, 3) if chosen.quick else (chosen.frames, 5)
-    print("| log | MB | python-can: frames | isotp: frames | isotp: messages | frames: ratio |")
-    print("|---|---|---|---|---|---|")
-    found = []
-    with tempfile.TemporaryDirectory() as name:
-        for case in CASES:
-            found.append(measure(case, Path(name), count, rounds))
-            print(row(found[-1]), flush=True)
-        measured = [] if chosen.quick or sys.platform != "linux" else CASES[::2]
-        peaks = {case.name: memory(case, Path(name), count) for case in measured}
-    for case_name, (short, long) in peaks.items():
-        print(f"peak memory, {case_name}: {short / 1024:.1f} MiB, ten times as long: {long / 1024:.1f} MiB")
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"logs": found, "peak_kilobytes": peaks}, indent=1))
-
-
-if __name__ == "__main__":
-    main()
+CASES = (
+    *(frames_case(name) for name in FORMATS),
+    *(messages_case(name) for name in ("candump", "asc", "blf", "pcap")),
+    *(
+        [
+            Case(
+                "memory-candump",
+                "files",
+                "Peak memory while the messages of a log are decoded: does it grow with the log?",
+                {"ours": Observed(peak_memory, needs=("can",))},
+                pinned=False,
+            )
+        ]
+        if sys.platform == "linux"
+        else []
+    ),
+)

@@ -15,35 +15,29 @@ It contains no frame that is looked at, no state machine, clock, lock, queue, lo
 floor is the stack. The layers are C, compiled on the spot by the system's compiler (CC, else cc) against this
 interpreter: Cython could not do it in fewer instructions.
 
-``floor:`` before the name of a case runs it on these layers, wherever a name is accepted::
-
-    python -m benchmarks.instructions --case floor:classic-4095-bs0
-    python -m benchmarks.floor                  # ns a frame and the ratio, by turns in one process
+It is the role ``floor`` of the cases of ``benchmarks.object_path``.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import importlib.machinery
 import importlib.util
-import math
 import os
 import shlex
-import statistics
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import isotp
-from benchmarks.cases import CASES, Case, Listening, Loopback, RoundTrip, Workload, case
-from benchmarks.worker import SECTION_NS, section
+from benchmarks.case import Workload
+from benchmarks.object_path import Listening, Loopback, RoundTrip
 from isotp import _core
 
 # The steps of a tape: what a layer does within process().
@@ -232,10 +226,12 @@ PyMODINIT_FUNC PyInit_floor_layer(void) { return PyModuleDef_Init(&definition); 
 
 
 def compile_module(folder: Path) -> Path:
-    """Compile C_LAYER for this interpreter; CalledProcessError with the compiler's words if that fails."""
+    """Compile C_LAYER for this interpreter, unless it is there; CalledProcessError if the compiler fails."""
+    library = folder / f"floor_layer{importlib.machinery.EXTENSION_SUFFIXES[0]}"
+    if library.exists():
+        return library
     source = folder / "floor_layer.c"
     source.write_text(C_LAYER)
-    library = folder / f"floor_layer{importlib.machinery.EXTENSION_SUFFIXES[0]}"
     # On macOS the interpreter's symbols are found when the module is loaded.
     flags = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
     subprocess.run(
@@ -250,10 +246,13 @@ def compile_module(folder: Path) -> Path:
 
 
 @functools.cache
-def layer_class() -> Any:
-    """The class of a layer that does nothing: a Python class on the compiled one, as TransportLayer is."""
-    with tempfile.TemporaryDirectory() as folder:
-        library = compile_module(Path(folder))
+def layer_class(folder: Path | None = None) -> Any:
+    """The class of a layer that does nothing: a Python class on the compiled one, as TransportLayer is.
+
+    What is compiled stays in `folder`, if one is given.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        library = compile_module(folder or Path(temporary))
         specification = importlib.util.spec_from_file_location("floor_layer", library)
         if specification is None or specification.loader is None:
             raise ImportError(f"no module can be made of {library}")
@@ -324,7 +323,7 @@ class Floor:
         self.workload.verify(messages, received)
 
 
-def floor(prepare: Callable[[], Workload]) -> Floor:
+def floor(prepare: Callable[[], Workload], folder: Path | None = None) -> Floor:
     """Return the floor of a workload: the same, on layers that play the steps of our layers back."""
     model = prepare()
     model.verify(1, model.run(1))
@@ -333,67 +332,7 @@ def floor(prepare: Callable[[], Workload]) -> Floor:
     made = Floor(prepare())
     for role, payloads in roles(made.workload).items():
         real = getattr(made.workload, role)
-        layer = layer_class()(real._rxfn, real.txfn, bytes(tapes[role]), payloads)
+        layer = layer_class(folder)(real._rxfn, real.txfn, bytes(tapes[role]), payloads)
         setattr(made.workload, role, layer)
         made.layers.append(layer)
     return made
-
-
-def floor_case(of: Case) -> Case:
-    """Return the floor of a case as a case of its own."""
-    return replace(
-        of,
-        name=f"floor:{of.name}",
-        meaning=f"What Python's calls and objects cost in {of.name}.",
-        goal=math.inf,
-        prepare=lambda: floor(of.prepare),
-    )
-
-
-def ratios(of: Case, rounds: int, seconds: float) -> tuple[float, float, list[float]]:
-    """Median ns a unit of a case and of its floor, measured by turns, and the ratio in each round."""
-    sides = [of.prepare(), floor(of.prepare)]
-    messages = 1
-    while section(sides[0], messages).elapsed_ns < SECTION_NS:
-        messages *= 2
-    figures: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        for workload, found in zip(sides, figures, strict=True):
-            repeats = max(1, round(seconds * 1e9 / SECTION_NS))
-            found.append(statistics.median(section(workload, messages).ns_per_unit for _ in range(repeats)))
-    ours, theirs = figures
-    return (
-        statistics.median(ours),
-        statistics.median(theirs),
-        [a / b for a, b in zip(ours, theirs, strict=True)],
-    )
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line."""
-    command_line = argparse.ArgumentParser(
-        prog="python -m benchmarks.floor",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command_line.add_argument("cases", nargs="*", help="names of cases (default: all that have a floor)")
-    command_line.add_argument("--rounds", type=int, default=9, help="turns of each side")
-    command_line.add_argument("--seconds", type=float, default=0.1, help="length of a turn")
-    options = command_line.parse_args(arguments)
-    try:
-        chosen = [case(name) for name in options.cases]
-    except ValueError as error:
-        command_line.error(str(error))
-    print("| case | ns, ours | ns, floor | ours / floor | smallest to largest |")
-    print("|---|---:|---:|---:|---:|")
-    for each in chosen or [each for each in CASES if not each.name.startswith("sessions-")]:
-        ours, floor_ns, found = ratios(each, options.rounds, options.seconds)
-        print(
-            f"| `{each.name}` | {ours:.0f} | {floor_ns:.0f} | {statistics.median(found):.2f} "
-            f"| {min(found):.2f} to {max(found):.2f} |",
-            flush=True,
-        )
-
-
-if __name__ == "__main__":
-    main()

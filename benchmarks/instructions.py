@@ -5,8 +5,11 @@ process and 2 N in another. Start-up and warm-up are the same in both, the diffe
 
 .. code-block:: sh
 
-    python -m benchmarks.instructions            # this package
-    python -m benchmarks.instructions --peer     # can-isotp
+    python -m benchmarks.instructions                   # this package
+    python -m benchmarks.instructions --role peer       # can-isotp
+    python -m benchmarks.instructions --role floor      # layers that do nothing
+
+The gate over all this is ``python -m benchmarks.gate``.
 """
 
 from __future__ import annotations
@@ -21,10 +24,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import machine, peer_env
-from benchmarks.cases import Case, case
+from benchmarks.case import OURS_ROLE, PEER_ROLE, ROLES, Case, Observed, Stage
+from benchmarks.cases import case
 from benchmarks.rounds import ROOT, Side, worker_command
 from benchmarks.worker import OURS, PEER
 
@@ -58,7 +63,7 @@ def per_unit(single: int, double: int, messages: int, units: int) -> float:
     return (double - single) / (messages * units)
 
 
-def count(side: Side, chosen: Case, messages: int, file: Path) -> tuple[int, int]:
+def count(side: Side, chosen: Case, role: str, messages: int, file: Path) -> tuple[int, int]:
     """Run so many messages of a case under callgrind, which writes `file`.
 
     Returns the instructions of the whole run, and the units (frames or round trips) of one message.
@@ -70,7 +75,7 @@ def count(side: Side, chosen: Case, messages: int, file: Path) -> tuple[int, int
     done = subprocess.run(
         [
             *(valgrind, "--tool=callgrind", f"--callgrind-out-file={file}"),
-            *worker_command(side, chosen),
+            *worker_command(side, chosen, role),
             *("--messages", str(messages)),
         ],
         cwd=ROOT,
@@ -87,11 +92,21 @@ def count(side: Side, chosen: Case, messages: int, file: Path) -> tuple[int, int
     return total(file.read_text(encoding="utf-8", errors="replace")), units
 
 
+def units_of(chosen: Case) -> int:
+    """Return the units in a message of a case; ValueError for a case that is no workload."""
+    contender = chosen.roles[OURS_ROLE]
+    if isinstance(contender, Observed):
+        raise ValueError(f"{chosen.name} is no workload that can be counted")
+    with ExitStack() as cleanup:
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
+        return contender.prepare(Stage(cleanup, folder)).units
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
     result.add_argument("--case", default=CASE, help=f"what to count (default: {CASE})")
-    result.add_argument("--peer", action="store_true", help="count can-isotp's instead of ours")
+    result.add_argument("--role", default=OURS_ROLE, choices=ROLES, help="who does it (default: ours)")
     result.add_argument("--peer-version", default=peer_env.DEFAULT_VERSION, help="can-isotp release to count")
     result.add_argument("--peer-dir", type=Path, help="where can-isotp is kept (default: ~/.cache)")
     result.add_argument("--messages", type=int, help="N (default: enough to be exact)")
@@ -108,22 +123,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen = case(options.case)
     except ValueError as error:
         command_line.error(str(error))
-    if options.peer:
+    if options.role not in chosen.present():
+        command_line.error(f"{chosen.name} has no {options.role} here")
+    if options.role == PEER_ROLE:
         python = peer_env.make(options.peer_version, options.peer_dir)
         side = Side(PEER, options.peer_version, python)
     else:
         side = Side(OURS, importlib.metadata.version(OURS), Path(sys.executable))
-    messages = options.messages
-    if messages is None:
-        messages = math.ceil((PEER_UNITS if options.peer else OUR_UNITS) / chosen.prepare().units)
+    messages = options.messages or math.ceil(
+        (PEER_UNITS if options.role == PEER_ROLE else OUR_UNITS) / units_of(chosen)
+    )
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "callgrind.out"
-        single, units = count(side, chosen, messages, file)
-        double, _ = count(side, chosen, 2 * messages, file)
+        single, units = count(side, chosen, options.role, messages, file)
+        double, _ = count(side, chosen, options.role, 2 * messages, file)
         if options.keep is not None:
             shutil.copyfile(file, options.keep)
     result = per_unit(single, double, messages, units)
-    print(f"{side}: {result:.0f} instructions a {chosen.unit} in {chosen.name}")
+    print(f"{options.role}, {side}: {result:.0f} instructions a {chosen.unit} in {chosen.name}")
     print(f"{messages} and {2 * messages} messages of {units} {chosen.unit}s")
     print(f"{machine.facts()['python']} on {machine.facts()['cpu']}")
     if options.limit is not None and result > options.limit:

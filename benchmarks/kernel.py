@@ -1,41 +1,24 @@
-"""Four ways to move ISO-TP messages over a CAN interface of Linux, in one run: how many frames a second.
+"""ISO-TP over a CAN interface of Linux: the layers, can-isotp's, and the kernel's own ISO-TP sockets.
 
-.. code-block:: sh
-
-    python -m benchmarks.kernel
-
-runs them on vcan0, in the virtual machine of ``tests/kernel/run.py`` where this system has no such bus. The
-CPU of that machine is emulated: its times mean nothing in themselves, only ratios within one run do, and they
-favour whatever an emulator does well.
+They need vcan0. Where the CPU is emulated, as in the virtual machine of ``tests/kernel/run.py``, times mean nothing in
+themselves, only ratios within one run do, and they favour whatever an emulator does well.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
-import json
-import runpy
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
-from pathlib import Path
-from statistics import median
 from typing import Any
 
-from benchmarks import machine, peer_env
-from benchmarks.cases import CLIENT_ID, SERVER_ID, Workload, expect, parameters, payloads, raise_error
-from benchmarks.rounds import ROOT, Side, report_of
-from benchmarks.worker import OURS, PEER, Timing, identify, measure, positive
+from benchmarks.case import Case, Repeated, Workload
+from benchmarks.object_path import CLIENT_ID, SERVER_ID, expect, parameters, payloads, raise_error
 
 INTERFACE = "vcan0"
-RUNNER = ROOT / "tests" / "kernel" / "run.py"
 # Only a failing run waits so long.
 PATIENCE_S = 120.0
-TURN_TIMEOUT_S = 600
 # linux/socket.h; Python has no name for it. Room for whole messages that come without STmin.
 SO_RCVBUFFORCE, ROOM = 33, 8 << 20
 
@@ -59,7 +42,6 @@ TRANSFERS = {
     "fd-4095-bs0": Transfer(4095, 0, True, 1 + 65 + 1),
     "single-frame": Transfer(7, 0, False, 1),
 }
-SESSIONS = {"sessions-1": 1, "sessions-10": 10, "sessions-100": 100, "sessions-1000": 1000}
 SESSION_SIZE, SESSION_FRAMES = 20, 4
 
 
@@ -198,139 +180,62 @@ def notifier_based(cleanup: ExitStack) -> Callable[..., Any]:
     return partial(isotp.NotifierBasedCanStack, bus, notifier)
 
 
-@dataclass(frozen=True)
-class Contender:
-    """One of those that are measured."""
-
-    distribution: str
-    prepare: Callable[[ExitStack, Any], Workload]
-    most_sessions: int = 1000
+def transfer_role(
+    make: Callable[[ExitStack, Transfer], Workload], transfer: Transfer, *needs: str
+) -> Repeated:
+    return Repeated(lambda stage: make(stage.cleanup, transfer), needs)
 
 
-TRANSFER_CONTENDERS = {
-    "can-isotp CanStack": Contender(PEER, partial(stacks, can_stack)),
-    "CanStack": Contender(OURS, partial(stacks, can_stack)),
-    "SocketCanStack": Contender(OURS, partial(stacks, socketcan_stack)),
-    "kernel ISO-TP": Contender(OURS, kernel_sockets),
-}
-SESSION_CONTENDERS = {
-    # Under emulation a hundred of them, two threads each, take minutes for one frame each.
-    "can-isotp NotifierBased": Contender(PEER, partial(many, notifier_based), most_sessions=10),
-    "Hub on python-can": Contender(OURS, partial(many, python_can_hub)),
-    "Hub": Contender(OURS, partial(many, raw_hub)),
-}
+def sessions_role(make: Callable[[ExitStack], Callable[..., Any]], sessions: int, *needs: str) -> Repeated:
+    return Repeated(lambda stage: many(make, stage.cleanup, sessions), needs)
 
 
-def contenders(case: str) -> dict[str, Contender]:
-    """Return who takes part in a case; ValueError if there is no such case."""
-    if case in TRANSFERS:
-        return TRANSFER_CONTENDERS
-    if case not in SESSIONS:
-        raise ValueError(f"no case is called {case!r}; there are: {', '.join((*TRANSFERS, *SESSIONS))}")
-    sessions = SESSIONS[case]
-    return {name: each for name, each in SESSION_CONTENDERS.items() if sessions <= each.most_sessions}
-
-
-@contextmanager
-def workload(case: str, name: str) -> Iterator[Workload]:
-    """Set the workload of a contender up, and take it down."""
-    with ExitStack() as cleanup:
-        yield contenders(case)[name].prepare(cleanup, TRANSFERS.get(case) or SESSIONS[case])
-
-
-def take_turn(case: str, name: str, version: str, seconds: float) -> None:
-    """Measure one contender in this process, and print its timing."""
-    identify(contenders(case)[name].distribution, version)
-    with workload(case, name) as each:
-        print(json.dumps(asdict(measure(each, seconds, seconds / 4))), flush=True)
-
-
-def turn(side: Side, case: str, name: str, seconds: float) -> Timing:
-    """Have a contender measured in a process of its own; RuntimeError with its error output if it fails."""
-    command = [str(side.python), "-m", "benchmarks.kernel", "--turn", name, "--seconds", str(seconds)]
-    command += ["--version", side.version, case]
-    return Timing(**report_of(side, command, f"{name} in {case}", TURN_TIMEOUT_S))
-
-
-def lines(case: str, timings: dict[str, list[Timing]]) -> list[str]:
-    """Return the result of a case: frames a second, and how many times those of can-isotp they are."""
-    names = list(timings)
-    peer = next((name for name in names if contenders(case)[name].distribution == PEER), None)
-    result = [case]
-    for name in names:
-        rate = median(1e9 / each.ns_per_unit for each in timings[name])
-        line = f"  {name:24} {rate:10.0f} frames/s"
-        if peer is not None:
-            ratios = [
-                before.ns_per_unit / each.ns_per_unit
-                for before, each in zip(timings[peer], timings[name], strict=True)
-            ]
-            line += f"  {median(ratios):6.1f}x can-isotp ({min(ratios):.1f}..{max(ratios):.1f})"
-        result.append(line)
-    return result
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    result = argparse.ArgumentParser(prog="python -m benchmarks.kernel", description=__doc__.split("\n")[0])
-    result.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join((*TRANSFERS, *SESSIONS))}")
-    result.add_argument("--rounds", type=int, default=3, help="rounds to run (default: 3)")
-    result.add_argument("--seconds", type=positive, default=2.0, help="time of a measurement (default: 2)")
-    result.add_argument("--timeout", type=float, default=1800, help="seconds for everything (default: 1800)")
-    result.add_argument("--peer-version", default=peer_env.DEFAULT_VERSION, help="release of can-isotp")
-    result.add_argument("--json", type=Path, metavar="FILE", help="write everything measured into a file")
-    # What the command runs itself with, in the virtual machine and for each turn.
-    result.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
-    result.add_argument("--turn", help=argparse.SUPPRESS)
-    result.add_argument("--version", help=argparse.SUPPRESS)
-    return result
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    command_line = parser()
-    options = command_line.parse_args(arguments)
-    chosen = options.cases or [*TRANSFERS, *SESSIONS]
-    try:
-        for case in chosen:
-            contenders(case)
-        if options.rounds < 1:
-            raise ValueError(f"rounds must be at least 1, not {options.rounds}")
-    except ValueError as error:
-        command_line.error(str(error))
-    if options.turn is not None:
-        take_turn(chosen[0], options.turn, options.version, options.seconds)
-        return 0
-    peer = Side(PEER, options.peer_version, peer_env.make(options.peer_version))
-    if not options.here and runpy.run_path(str(RUNNER))["lacking"]() is not None:
-        again = [sys.executable, "-m", "benchmarks.kernel", "--here", *(arguments or sys.argv[1:])]
-        runner = [sys.executable, str(RUNNER), "--timeout", str(options.timeout), "--", *again]
-        return subprocess.run(runner, cwd=ROOT, check=False).returncode
-    ours = Side(OURS, importlib.metadata.version(OURS), Path(sys.executable))
-    sides = {PEER: peer, OURS: ours}
-    measured: dict[str, dict[str, list[Timing]]] = {}
-    for case in chosen:
-        timings: dict[str, list[Timing]] = {name: [] for name in contenders(case)}
-        for _ in range(options.rounds):
-            for name, turns in timings.items():
-                side = sides[contenders(case)[name].distribution]
-                turns.append(turn(side, case, name, options.seconds))
-        measured[case] = timings
-        print("\n".join(lines(case, timings)), flush=True)
-    facts = machine.facts()
-    print(", ".join(f"{key}: {value}" for key, value in facts.items()))
-    if options.here:
-        print("in a virtual machine with an emulated CPU: only ratios within this run mean something")
-    if options.json is not None:
-        raw = {
-            case: {name: [asdict(each) for each in turns] for name, turns in timings.items()}
-            for case, timings in measured.items()
-        }
-        options.json.write_text(
-            json.dumps({"machine": facts, "timings": raw}, indent=1) + "\n", encoding="utf-8"
+def transfer_cases(name: str, transfer: Transfer) -> list[Case]:
+    """Return the cases of one kind of transfer: both of our layers for it."""
+    stack = partial(stacks, can_stack)
+    kernel = transfer_role(kernel_sockets, transfer)
+    peer = transfer_role(stack, transfer, "can")
+    return [
+        Case(
+            f"vcan-{name}-{layer}",
+            "kernel",
+            f"{text} over vcan0 by {layer}, started, beside can-isotp's CanStack and the kernel's ISO-TP sockets.",
+            {"ours": role, "peer": peer, "beside": kernel},
+            names={"beside": "kernel ISO-TP"},
+            pinned=False,
+            waits=True,
+            interface=INTERFACE,
         )
-    return 0
+        for layer, role, text in (
+            ("SocketCanStack", transfer_role(partial(stacks, socketcan_stack), transfer), "Messages"),
+            ("CanStack", peer, "The same"),
+        )
+    ]
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def hub_cases(sessions: int) -> list[Case]:
+    """Return the cases of so many sessions: a hub on a socket, and one on python-can."""
+    # Under emulation a hundred of can-isotp's, two threads each, take minutes for one frame each.
+    peer = {"peer": sessions_role(notifier_based, sessions, "can")} if sessions <= 10 else {}
+    return [
+        Case(
+            f"vcan-sessions-{sessions}-{name}",
+            "kernel",
+            f"{sessions} sessions of a Hub on {what}, beside can-isotp's NotifierBasedCanStack objects.",
+            {"ours": role, **peer},
+            pinned=False,
+            waits=True,
+            x=sessions,
+            interface=INTERFACE,
+        )
+        for name, what, role in (
+            ("Hub", "a raw socket", sessions_role(raw_hub, sessions)),
+            ("Hub-python-can", "python-can", sessions_role(python_can_hub, sessions, "can")),
+        )
+    ]
+
+
+CASES = (
+    *(case for name, transfer in TRANSFERS.items() for case in transfer_cases(name, transfer)),
+    *(case for sessions in (1, 10, 100, 1000) for case in hub_cases(sessions)),
+)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import importlib.metadata
 import os
 import platform
 import sys
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -20,8 +22,18 @@ def facts() -> dict[str, object]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "compiler": platform.python_compiler(),
         "gc": f"on, thresholds {gc.get_threshold()}" if gc.isenabled() else "off",
+        "packages": packages(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
+
+
+def packages() -> str:
+    """Return the releases of the packages that take part, as far as they are installed."""
+    found = []
+    for name in ("python-can", "udsoncan", "numpy", "scapy"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name} {importlib.metadata.version(name)}")
+    return " ".join(found)
 
 
 def processor() -> str:

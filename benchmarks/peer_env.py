@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 DEFAULT_VERSION = "2.0.7"
@@ -36,8 +37,12 @@ def environment(version: str, directory: Path) -> Path:
 
 
 def companions() -> list[str]:
-    """Return the requirements of what stands beside the peer: the releases that this interpreter has."""
-    return [f"{name}=={importlib.metadata.version(name)}" for name in ("python-can", "udsoncan")]
+    """Return the requirements of what stands beside the peer: the releases that this interpreter has, if any."""
+    found = []
+    for name in ("python-can", "udsoncan"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name}=={importlib.metadata.version(name)}")
+    return found
 
 
 def python_of(path: Path) -> Path:

@@ -1,28 +1,29 @@
-"""Let two sides take turns (A B A B ...), every turn a process of its own, and collect what they report."""
+"""Let those who take part in a case take turns (A B A B ...), every turn a process of its own."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import peer_env
-from benchmarks.cases import Case
-from benchmarks.worker import PEER, Timing
+from benchmarks.case import Case, Measured
+from benchmarks.worker import PEER
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A turn takes a second or so; one that takes this long hangs.
-TURN_TIMEOUT_S = 300
+# A turn takes a second or so; one that takes this long hangs. Under emulation they are slower.
+TURN_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two competitors: a package and the interpreter that has it."""
+    """A package and the interpreter that has it."""
 
     distribution: str
     version: str
@@ -37,6 +38,15 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Contender:
+    """One column of the result: what of a case is run, and by whom."""
+
+    column: str
+    role: str
+    side: Side
+
+
+@dataclass(frozen=True)
 class Settings:
     """How long and how often to measure."""
 
@@ -44,20 +54,24 @@ class Settings:
     seconds: float
     warmup: float
     cpu: int | None
+    budget: float
+    """Seconds after which no further round begins; the first one is run in any case."""
 
 
-RunTurn = Callable[[Side, Case, Settings], Timing]
+# What the contenders of one case had to say, by column.
+Round = dict[str, Measured]
+RunTurn = Callable[[Contender, Case, Settings, Path], Measured]
 
 
-def worker_command(side: Side, case: Case) -> list[str]:
-    """Return the command that runs a case on a side."""
+def worker_command(side: Side, case: Case, role: str) -> list[str]:
+    """Return the command that runs a role of a case on a side."""
     return [
-        *(str(side.python), "-m", "benchmarks.worker", "--case", case.name),
+        *(str(side.python), "-m", "benchmarks.worker", "--case", case.name, "--role", role),
         *("--distribution", side.distribution, "--version", side.version),
     ]
 
 
-def report_of(side: Side, command: Sequence[str], what: str, timeout: float = TURN_TIMEOUT_S) -> Any:
+def report_of(side: Side, command: Sequence[str], what: str) -> Any:
     """Run a process of a side; return the JSON that it prints. RuntimeError with its error output if it fails."""
     done = subprocess.run(
         command,
@@ -66,45 +80,66 @@ def report_of(side: Side, command: Sequence[str], what: str, timeout: float = TU
         capture_output=True,
         text=True,
         check=False,
-        timeout=timeout,
+        timeout=TURN_TIMEOUT_S,
     )
     if done.returncode:
         raise RuntimeError(f"{what} on {side} failed:\n{done.stderr}")
     return json.loads(done.stdout)
 
 
-def run_turn(side: Side, case: Case, settings: Settings) -> Timing:
+def run_turn(contender: Contender, case: Case, settings: Settings, folder: Path) -> Measured:
     """Run one process; RuntimeError with its error output if it fails."""
-    command = worker_command(side, case)
-    command += ["--seconds", str(settings.seconds), "--warmup", str(settings.warmup)]
+    command = worker_command(contender.side, case, contender.role)
+    command += ["--seconds", str(settings.seconds), "--warmup", str(settings.warmup), "--folder", str(folder)]
     if settings.cpu is not None:
         command += ["--cpu", str(settings.cpu)]
-    return Timing(**report_of(side, command, f"case {case.name}")["timing"])
+    return Measured(**report_of(contender.side, command, f"case {case.name}")["measured"])
 
 
 def interleave(
-    sides: tuple[Side, Side],
+    contenders: Sequence[Contender],
     cases: Sequence[Case],
     settings: Settings,
+    folder: Path,
     progress: Callable[[str], None],
     turn: RunTurn = run_turn,
-) -> dict[str, list[tuple[Timing, Timing]]]:
-    """Return, for every case, one pair of turns a round.
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, list[Round]]:
+    """Return, for every case, its rounds; in a round all contenders of the case run directly after one another.
 
-    A round goes through all cases, so that a noisy minute spoils one round of each case and not all rounds of
-    one; within a case the two sides run directly after one another, which is what makes them a pair.
+    Next is always the case that has had the least time: so the rounds of a case are spread over the whole run, a
+    noisy minute spoils one round of each and not all rounds of one, and a slow case has fewer of them.
 
-    Raises RuntimeError if the two sides did not do the same work.
+    Raises RuntimeError if contenders did not do the same work.
     """
-    pairs: dict[str, list[tuple[Timing, Timing]]] = {case.name: [] for case in cases}
-    for number in range(1, settings.rounds + 1):
-        for case in cases:
-            progress(f"round {number} of {settings.rounds}: {case.name}")
-            first, second = (turn(side, case, settings) for side in sides)
-            if first.units != second.units:
-                raise RuntimeError(
-                    f"case {case.name} is not the same work: {case.unit}s in a message were {first.units} "
-                    f"with {sides[0]}, {second.units} with {sides[1]}"
-                )
-            pairs[case.name].append((first, second))
-    return pairs
+    rounds: dict[str, list[Round]] = {case.name: [] for case in cases}
+    spent = dict.fromkeys(rounds, 0.0)
+    end = clock() + settings.budget
+    while True:
+        ready = [
+            case for case in cases if wants_more(rounds[case.name], spent[case.name], settings, end - clock())
+        ]
+        if not ready:
+            return rounds
+        case = min(ready, key=lambda each: spent[each.name])
+        progress(f"{case.name}, round {len(rounds[case.name]) + 1} of {settings.rounds} at most")
+        began = clock()
+        roles = case.present()
+        measured = {
+            each.column: turn(each, case, settings, folder) for each in contenders if each.role in roles
+        }
+        spent[case.name] += clock() - began
+        works = {column: each.work for column, each in measured.items() if each.work is not None}
+        if len(set(works.values())) > 1:
+            said = ", ".join(f"{work} with {column}" for column, work in works.items())
+            raise RuntimeError(
+                f"case {case.name} is not the same work: {case.unit}s in a message were {said}"
+            )
+        rounds[case.name].append(measured)
+
+
+def wants_more(rounds: Sequence[Round], spent: float, settings: Settings, left: float) -> bool:
+    """Tell whether there is to be, and can be, another round that takes as long as those before."""
+    if not rounds:
+        return True
+    return len(rounds) < settings.rounds and spent / len(rounds) <= left

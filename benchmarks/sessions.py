@@ -1,56 +1,44 @@
-"""Does a frame cost more when there are more sessions on the bus? Measure it from 1 to 1000 sessions.
+"""Many sessions on one bus: does a frame cost more when there are more of them?
 
-Our sessions belong to one Hub; those of can-isotp are NotifierBasedCanStack objects, on one notifier:
-
-.. code-block:: sh
-
-    python -m benchmarks.sessions
-
-The workload is that of the cases ``sessions-N``. A thousand sessions of can-isotp, with two threads each and
-every frame offered to every one of them, are not measured: a hundred tell enough.
+Our sessions belong to a Hub on either side; those of can-isotp are NotifierBasedCanStack objects, on one notifier.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
-import os
 import queue
 import random
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import cycle, islice
-from pathlib import Path
-from statistics import median
-from typing import Any
-
-import can
+from typing import TYPE_CHECKING, Any
 
 import isotp
-from benchmarks import machine, peer_env
-from benchmarks.cases import case, expect, parameters, raise_error
-from benchmarks.rounds import Settings, Side, run_turn
-from benchmarks.worker import OURS, PEER, Timing
+from benchmarks.case import FULL, QUICK, Case, Repeated, Stage, Workload
+from benchmarks.object_path import expect, parameters, raise_error
 
-COUNTS = (1, 10, 100, 1000)
+if TYPE_CHECKING:
+    import can
+
+# What can-isotp needs for one payload of each grows with their square.
 PEER_LIMIT = 100
 
 
-class OneWayBus(can.BusABC):
-    """A python-can bus that only sends: into a queue, beside the notifier whose listeners are to hear it."""
+def one_way_bus(
+    frames: queue.SimpleQueue[tuple[can.Message, can.Notifier]], heard_by: can.Notifier
+) -> can.BusABC:
+    """Return a bus of python-can that only sends: into a queue, beside the notifier whose listeners are to hear it."""
+    import can
 
-    def __init__(
-        self, frames: queue.SimpleQueue[tuple[can.Message, can.Notifier]], heard_by: can.Notifier
-    ) -> None:
-        super().__init__(channel=None)
-        self._frames = frames
-        self._heard_by = heard_by
-        # There is nothing to shut down.
-        self._is_shutdown = True
+    class OneWayBus(can.BusABC):
+        def __init__(self) -> None:
+            super().__init__(channel=None)
+            # There is nothing to shut down.
+            self._is_shutdown = True
 
-    def send(self, msg: can.Message, timeout: float | None = None) -> None:
-        self._frames.put((msg, self._heard_by))
+        def send(self, msg: can.Message, timeout: float | None = None) -> None:
+            frames.put((msg, heard_by))
+
+    return OneWayBus()
 
 
 class Sessions:
@@ -68,17 +56,19 @@ class Sessions:
     PATIENCE_S = 120.0
 
     def __init__(self, sessions: int) -> None:
+        import can
+
         if not 1 <= sessions <= 10_000:
             raise ValueError(f"sessions must be 1 to 10000, not {sessions}")
         self.units = sessions * self.FRAMES
         self.frames: queue.SimpleQueue[tuple[can.Message, can.Notifier]] = queue.SimpleQueue()
         testers, ecus = can.Notifier([], []), can.Notifier([], [])
-        self.testers = self.layers(OneWayBus(self.frames, ecus), testers, 0, sessions)
-        self.ecus = self.layers(OneWayBus(self.frames, testers), ecus, sessions, 0)
+        self.testers = self.layers(one_way_bus(self.frames, ecus), testers, 0, sessions)
+        self.ecus = self.layers(one_way_bus(self.frames, testers), ecus, sessions, 0)
         generator = random.Random(15765)
         self.payloads = [[generator.randbytes(self.SIZE) for _ in range(sessions)] for _ in range(2)]
 
-    def layers(self, bus: OneWayBus, notifier: can.Notifier, tx: int, rx: int) -> list[isotp.TransportLayer]:
+    def layers(self, bus: can.BusABC, notifier: can.Notifier, tx: int, rx: int) -> list[isotp.TransportLayer]:
         """Return one started session for each pair of identifiers from `tx` and `rx` on."""
         sessions = tx or rx
         params = parameters(blocksize=0, fd=False, length=self.SIZE)
@@ -112,49 +102,28 @@ class Sessions:
             raise RuntimeError(f"there are more frames on the bus than the {self.FRAMES} a session")
 
 
-def table(measured: dict[int, list[tuple[Timing, Timing | None]]]) -> list[str]:
-    """Return the lines of the result: medians of nanoseconds a frame, by number of sessions."""
-    lines = [f"{'sessions':>8}  {OURS:>20}  {PEER:>12}"]
-    for count, turns in measured.items():
-        ours = median(ours.ns_per_unit for ours, _ in turns)
-        peers = [peer.ns_per_unit for _, peer in turns if peer is not None]
-        lines.append(
-            f"{count:8}  {ours:17.0f} ns  " + (f"{median(peers):9.0f} ns" if peers else f"{'-':>12}")
-        )
-    return lines
+def sessions_case(sessions: int, goal: float | None, mode: str) -> Case:
+    """Return the case of so many sessions."""
 
+    def prepare(stage: Stage) -> Workload:
+        return Sessions(sessions)
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    result = argparse.ArgumentParser(prog="python -m benchmarks.sessions", description=__doc__.split("\n")[0])
-    result.add_argument("--rounds", type=int, default=5, help="rounds to run (default: 5)")
-    result.add_argument("--peer-version", default=peer_env.DEFAULT_VERSION, help="release of can-isotp")
-    result.add_argument("--peer-dir", type=Path, help="where can-isotp is kept (default: ~/.cache)")
-    return result
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line."""
-    command_line = parser()
-    options = command_line.parse_args(arguments)
-    if options.rounds < 1:
-        command_line.error(f"rounds must be at least 1, not {options.rounds}")
-    ours = Side(OURS, importlib.metadata.version(OURS), Path(sys.executable))
-    peer = Side(PEER, options.peer_version, peer_env.make(options.peer_version, options.peer_dir))
-    cpu = machine.cores()[-1] if hasattr(os, "sched_setaffinity") else None
-    how = Settings(options.rounds, 0.5, 0.2, cpu)
-    measured: dict[int, list[tuple[Timing, Timing | None]]] = {count: [] for count in COUNTS}
-    for _ in range(options.rounds):
-        for count, turns in measured.items():
-            chosen = case(f"sessions-{count}")
-            first = run_turn(ours, chosen, how)
-            turns.append((first, run_turn(peer, chosen, how) if count <= PEER_LIMIT else None))
-    print("\n".join(table(measured)))
-    print(", ".join(f"{key}: {value}" for key, value in machine.facts().items()))
-    print(
-        f"nanoseconds a frame, medians of {options.rounds} rounds by turns, every turn a process of its own"
+    role = Repeated(prepare, needs=("can",))
+    return Case(
+        f"sessions-{sessions}",
+        "sessions",
+        f"{sessions} sessions on one bus, all sending at once: is a frame dearer when there are more?",
+        {"ours": role, **({"peer": role} if sessions <= PEER_LIMIT else {})},
+        goal=goal,
+        mode=mode,
+        waits=True,
+        x=sessions,
     )
 
 
-if __name__ == "__main__":
-    main()
+CASES = (
+    sessions_case(1, 5, mode=QUICK),
+    sessions_case(10, 20, mode=QUICK),
+    sessions_case(100, 100, mode=FULL),
+    sessions_case(1000, None, mode=QUICK),
+)

@@ -1,40 +1,26 @@
-"""How fast do started layers answer, how well do they keep STmin, and what do they cost while nothing happens?
+"""Started layers: how fast they answer, how well they keep STmin, and what they cost while nothing happens.
 
-Both packages, on python-can's virtual bus, by turns, every turn a process of its own:
-
-.. code-block:: sh
-
-    python -m benchmarks.started
-    python -m benchmarks.started 'stmin-*' --rounds 3
-
-Every figure is a time or a cost: less is better. Threads run on all cores, as those of users do.
+Both packages, on python-can's virtual bus. Threads run on all cores, as those of users do.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
 import itertools
-import json
 import queue
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
-from pathlib import Path
 from statistics import fmean, median
-
-import can
+from typing import TYPE_CHECKING
 
 import isotp
-from benchmarks import machine, peer_env
-from benchmarks.cases import payloads, raise_error
-from benchmarks.rounds import Side, report_of
-from benchmarks.worker import OURS, PEER, identify, positive
+from benchmarks.case import ALL, FULL, QUICK, Case, Measured, Observed, Stage, percentiles
+from benchmarks.object_path import payloads, raise_error
+
+if TYPE_CHECKING:
+    import can
 
 # Only a failing run waits so long.
 PATIENCE_S = 20.0
@@ -42,36 +28,39 @@ PATIENCE_S = 20.0
 TESTER = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8)
 ECU = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E8, rxid=0x7E0)
 
-Figures = dict[str, float]
-MakeLayer = Callable[[can.BusABC, isotp.Address, ExitStack], isotp.TransportLayer]
+MakeLayer = Callable[["can.BusABC", isotp.Address, ExitStack], isotp.TransportLayer]
 
 
-@dataclass(frozen=True)
-class StartedCase:
-    """One thing to measure; `measure` takes about as many seconds as it is given, and returns figures by name."""
-
-    name: str
-    meaning: str
-    """What the figures say to a user, in one sentence."""
-    measure: Callable[[float], Figures]
-
-
-def microseconds(durations_ns: Sequence[int], names: Sequence[str] = ("p50", "p99")) -> Figures:
+def microseconds(durations_ns: Sequence[int], names: Sequence[str] = ("p50", "p99")) -> Measured:
     """Return the figures of these names, of min, mean, p50 and p99, in microseconds."""
-    ordered = sorted(durations_ns)
+    ordered = sorted(duration / 1000 for duration in durations_ns)
     figures = {
         "min": ordered[0],
         "mean": fmean(ordered),
         "p50": median(ordered),
         "p99": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
     }
-    return {f"{name} us": figures[name] / 1000 for name in names}
+    return Measured({f"{name} us": figures[name] for name in names}, distribution=percentiles(ordered))
+
+
+def beyond(gap: float, gaps_ns: Sequence[int]) -> Measured:
+    """Return how much longer than asked for the gaps were, and how much shorter the shortest was."""
+    late = sorted(each / 1000 - gap * 1e6 for each in gaps_ns)
+    figures = {
+        "us late, p50": median(late),
+        "us late, mean": fmean(late),
+        "us late, p99": late[len(late) * 99 // 100],
+        "us early, at most": max(0.0, -late[0]),
+    }
+    return Measured(figures, distribution=percentiles(late))
 
 
 # --- layers and their company ---
 
 
 def open_bus(channel: str, cleanup: ExitStack) -> can.BusABC:
+    import can
+
     bus = can.Bus(channel, interface="virtual")
     cleanup.callback(bus.shutdown)
     return bus
@@ -84,6 +73,8 @@ def can_stack(bus: can.BusABC, address: isotp.Address, cleanup: ExitStack) -> is
 
 def notifier_stack(bus: can.BusABC, address: isotp.Address, cleanup: ExitStack) -> isotp.TransportLayer:
     """Return a NotifierBasedCanStack on this bus, with a notifier of its own."""
+    import can
+
     notifier = can.Notifier(bus, [])
     cleanup.callback(notifier.stop)
     return isotp.NotifierBasedCanStack(
@@ -144,7 +135,7 @@ def tester_and_ecu(make: MakeLayer) -> Iterator[tuple[isotp.TransportLayer, isot
 # --- what is measured ---
 
 
-def exchange(make: MakeLayer, length: int, busy: bool, seconds: float) -> Figures:
+def exchange(make: MakeLayer, length: int, busy: bool, seconds: float) -> Measured:
     """Send requests of `length` bytes one by one, get each back; time from send() to the end of recv()."""
     durations = []
     with tester_and_ecu(make) as (tester, ecu, cleanup):
@@ -165,7 +156,7 @@ def exchange(make: MakeLayer, length: int, busy: bool, seconds: float) -> Figure
     return microseconds(durations[len(durations) // 10 :])
 
 
-def stream(make: MakeLayer, seconds: float) -> Figures:
+def stream(make: MakeLayer, seconds: float) -> Measured:
     """Send messages of 4095 bytes without a pause; time a message."""
     messages = 0
     with tester_and_ecu(make) as (tester, ecu, _):
@@ -177,11 +168,13 @@ def stream(make: MakeLayer, seconds: float) -> Figures:
                 if ecu.recv(block=True, timeout=PATIENCE_S) != payload:
                     raise RuntimeError("a message did not arrive as it was sent")
                 messages += 1
-        return {"a message, us": (time.perf_counter_ns() - start) / messages / 1000}
+        return Measured({"us a message": (time.perf_counter_ns() - start) / messages / 1000})
 
 
-def gaps(make: MakeLayer, stmin: int, gap: float, seconds: float) -> Figures:
+def gaps(make: MakeLayer, stmin: int, gap: float, seconds: float) -> Measured:
     """Time between Consecutive Frames of one message by python-can's time stamps on the other end of the bus."""
+    import can
+
     count = frames_to_send(gap, seconds)
     with ExitStack() as cleanup:
         ours, theirs = (open_bus("timing", cleanup) for _ in range(2))
@@ -190,10 +183,10 @@ def gaps(make: MakeLayer, stmin: int, gap: float, seconds: float) -> Figures:
         next_frame(theirs)
         theirs.send(can.Message(arbitration_id=0x7E8, data=[0x30, 0, stmin], is_extended_id=False))
         times = [round(next_frame(theirs).timestamp * 1e9) for _ in range(count)]
-    return microseconds(differences(times), ("min", "mean", "p99"))
+    return beyond(gap, differences(times))
 
 
-def gaps_without_bus(stmin: int, gap: float, seconds: float) -> Figures:
+def gaps_without_bus(stmin: int, gap: float, seconds: float) -> Measured:
     """The same with a txfn that notes the time, and nothing else: the layer's own share of a gap."""
     count = frames_to_send(gap, seconds)
     times: list[int] = []
@@ -219,7 +212,7 @@ def gaps_without_bus(stmin: int, gap: float, seconds: float) -> Figures:
         layer.send(bytes(6 + 7 * count))
         if not all_sent.wait(PATIENCE_S + 2 * count * gap):
             raise RuntimeError(f"only {len(times)} of {count} frames were sent")
-    return microseconds(differences(times), ("min", "mean", "p99"))
+    return beyond(gap, differences(times))
 
 
 def frames_to_send(gap: float, seconds: float) -> int:
@@ -248,6 +241,8 @@ def own_buses(cleanup: ExitStack) -> None:
 
 def one_notifier(cleanup: ExitStack) -> None:
     """Start as many NotifierBasedCanStacks, all on one bus and one notifier."""
+    import can
+
     bus = open_bus("timing", cleanup)
     notifier = can.Notifier(bus, [])
     cleanup.callback(notifier.stop)
@@ -270,7 +265,7 @@ def pair_of_identifiers(k: int) -> isotp.Address:
     return isotp.Address(isotp.AddressingMode.Normal_29bits, txid=0x1000 + k, rxid=0x2000 + k)
 
 
-def idle(start_all: Callable[[ExitStack], None], seconds: float) -> Figures:
+def idle(start_all: Callable[[ExitStack], None], seconds: float) -> Measured:
     """Percent of a core, and threads, of started layers that nobody talks to."""
     with ExitStack() as cleanup:
         start_all(cleanup)
@@ -278,14 +273,14 @@ def idle(start_all: Callable[[ExitStack], None], seconds: float) -> Figures:
         cpu, start = time.process_time_ns(), time.perf_counter_ns()
         time.sleep(2 * seconds)
         share = (time.process_time_ns() - cpu) / (time.perf_counter_ns() - start)
-        return {"% of a core": 100 * share, "threads": threading.active_count() - 1}
+        return Measured({"% of a core": 100 * share, "threads": threading.active_count() - 1})
 
 
 DATA_IDENTIFIER = 0xF190
 VIN = "WVWZZZ1JZXW000001"
 
 
-def read_data_by_identifier(make: MakeLayer, seconds: float) -> Figures:
+def read_data_by_identifier(make: MakeLayer, seconds: float) -> Measured:
     """udsoncan's client reads a VIN from an ECU again and again; time a read."""
     # Only this case needs udsoncan.
     import udsoncan
@@ -308,153 +303,89 @@ def read_data_by_identifier(make: MakeLayer, seconds: float) -> Figures:
             durations.append(time.perf_counter_ns() - start)
             if response.service_data.values[DATA_IDENTIFIER] != VIN:
                 raise RuntimeError(f"the ECU's answer is not its VIN: {response!r}")
-    return microseconds(durations[len(durations) // 10 :], ("mean", "p50", "p99"))
+    return microseconds(durations[len(durations) // 10 :], ("p50", "p99", "mean"))
 
 
-def cases() -> Iterator[StartedCase]:
+def started(
+    name: str,
+    group: str,
+    meaning: str,
+    measure: Callable[[float], Measured],
+    mode: str = FULL,
+    needs: tuple[str, ...] = ("can",),
+) -> Case:
+    """Return a case that both packages measure in the same way."""
+
+    def observe(stage: Stage, seconds: float) -> Measured:
+        return measure(seconds)
+
+    role = Observed(observe, needs)
+    return Case(name, group, meaning, {"ours": role, "peer": role}, mode=mode, pinned=False)
+
+
+def cases() -> Iterator[Case]:
     """Yield every case."""
     for layer, make in MAKERS.items():
+        first = make is can_stack
         for length in (8, 4095):
-            yield StartedCase(
+            yield started(
                 f"exchange-{length}-{layer}",
+                "latency",
                 f"A request of {length} bytes and its answer, BS 8: how long does a user wait for an ECU's answer?",
                 partial(exchange, make, length, False),
+                mode=QUICK if length == 8 else FULL if first else ALL,
             )
-        yield StartedCase(
+        yield started(
             f"exchange-8-busy-{layer}",
+            "latency",
             "The same with 8 bytes, while another thread of the program computes in Python.",
             partial(exchange, make, 8, True),
+            mode=FULL if first else ALL,
         )
-        yield StartedCase(
+        yield started(
             f"stream-4095-{layer}",
+            "latency",
             "Messages of 4095 bytes one after the other, BS 8: how fast can an ECU be flashed?",
             partial(stream, make),
+            mode=QUICK if first else FULL,
         )
-        yield StartedCase(
+        yield started(
             f"udsoncan-{layer}",
+            "latency",
             "udsoncan reads a VIN in a loop: what of it all does a tester feel?",
             partial(read_data_by_identifier, make),
+            mode=QUICK if first else FULL,
+            needs=("can", "udsoncan"),
         )
     for stmin, gap in ((5, 0.005), (1, 0.001), (0xF5, 0.0005), (0xF1, 0.0001)):
         text = f"STmin {gap * 1e6:g} us"
+        yield started(
+            f"stmin-{gap * 1e6:g}-txfn",
+            "STmin",
+            f"{text}, with a txfn that costs nothing: the layer's own share of the gap between two frames.",
+            partial(gaps_without_bus, stmin, gap),
+            mode=QUICK if stmin in (1, 0xF1) else FULL,
+        )
         for layer, make in MAKERS.items():
-            yield StartedCase(
+            yield started(
                 f"stmin-{gap * 1e6:g}-{layer}",
+                "STmin",
                 f"{text}: no gap may be shorter for the receiver, each microsecond more is lost.",
                 partial(gaps, make, stmin, gap),
+                mode=FULL if stmin == 1 else ALL,
             )
-        yield StartedCase(
-            f"stmin-{gap * 1e6:g}-txfn",
-            f"{text}, with a txfn that costs nothing: the layer's own share.",
-            partial(gaps_without_bus, stmin, gap),
-        )
     for name, start_all in (
         ("CanStack", own_buses),
         ("NotifierBasedCanStack", one_notifier),
         ("Hub", one_hub),
     ):
-        yield StartedCase(
+        yield started(
             f"idle-{name}",
+            "idle",
             f"{IDLE_STACKS} started layers on one bus, and nothing to do: what do they cost?",
             partial(idle, start_all),
+            mode=QUICK if start_all is own_buses else FULL,
         )
 
 
-CASES = {case.name: case for case in cases()}
-
-
-# --- by turns ---
-
-
-def turn(side: Side, case: StartedCase, seconds: float) -> Figures:
-    """Have a case measured on a side, in a process of its own; RuntimeError with its error output if it fails."""
-    command = [str(side.python), "-m", "benchmarks.started", case.name, "--seconds", str(seconds)]
-    command += ["--turn", side.distribution, "--version", side.version]
-    return {name: float(value) for name, value in report_of(side, command, case.name).items()}
-
-
-Turns = Sequence[tuple[Mapping[str, float], Mapping[str, float]]]
-
-
-def rows(case: StartedCase, turns: Turns) -> list[list[str]]:
-    """Return the table's rows for a case: the least of ours and of the peer's, and the ratio of neighbours."""
-    result = []
-    for figure in turns[0][0]:
-        ours, peers = ([pair[side][figure] for pair in turns] for side in range(2))
-        ratios = [peer / mine for mine, peer in zip(ours, peers, strict=True) if mine > 0]
-        spread = f"{median(ratios):.2f}x ({min(ratios):.2f}..{max(ratios):.2f})" if ratios else "-"
-        result.append([case.name, figure, f"{min(ours):.4g}", f"{min(peers):.4g}", spread])
-    return result
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    result = argparse.ArgumentParser(prog="python -m benchmarks.started", description=__doc__.split("\n")[0])
-    result.add_argument(
-        "cases", nargs="*", metavar="CASE", help="cases to run, such as stmin-* (default: all)"
-    )
-    result.add_argument("--list", action="store_true", help="say what the cases mean and stop")
-    result.add_argument("--rounds", type=int, default=5, help="rounds to run (default: 5)")
-    result.add_argument("--seconds", type=positive, default=1.0, help="time of a measurement (default: 1)")
-    result.add_argument("--peer-version", default=peer_env.DEFAULT_VERSION, help="release of can-isotp")
-    result.add_argument("--peer-dir", type=Path, help="where can-isotp is kept (default: ~/.cache)")
-    result.add_argument("--json", type=Path, metavar="FILE", help="write everything measured into a file")
-    # What the command runs itself with, for each turn.
-    result.add_argument("--turn", help=argparse.SUPPRESS)
-    result.add_argument("--version", help=argparse.SUPPRESS)
-    return result
-
-
-def choose(patterns: Sequence[str]) -> list[StartedCase]:
-    """Return the cases that match any pattern, or all; ValueError for a pattern that matches none."""
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in CASES):
-            raise ValueError(f"no case matches {pattern!r}; there are: {', '.join(CASES)}")
-    return [
-        case
-        for case in CASES.values()
-        if not patterns or any(fnmatchcase(case.name, each) for each in patterns)
-    ]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line."""
-    command_line = parser()
-    options = command_line.parse_args(arguments)
-    try:
-        chosen = choose(options.cases)
-        if options.rounds < 1:
-            raise ValueError(f"rounds must be at least 1, not {options.rounds}")
-    except ValueError as error:
-        command_line.error(str(error))
-    if options.list:
-        for case in chosen:
-            print(f"{case.name:34} {case.meaning}")
-        return
-    if options.turn is not None:
-        identify(options.turn, options.version)
-        print(json.dumps(chosen[0].measure(options.seconds)))
-        return
-    ours = Side(OURS, importlib.metadata.version(OURS), Path(sys.executable))
-    peer = Side(PEER, options.peer_version, peer_env.make(options.peer_version, options.peer_dir))
-    measured: dict[str, list[tuple[Figures, Figures]]] = {case.name: [] for case in chosen}
-    for _ in range(options.rounds):
-        for case in chosen:
-            measured[case.name].append((turn(ours, case, options.seconds), turn(peer, case, options.seconds)))
-    print(f"| case | figure | {ours} | {peer} | ratio |\n| --- | --- | ---: | ---: | ---: |")
-    for case in chosen:
-        for row in rows(case, measured[case.name]):
-            print("| " + " | ".join(row) + " |")
-    facts = machine.facts()
-    print(f"\n- {', '.join(f'{key}: {value}' for key, value in facts.items())}")
-    print(
-        f"- the least of {options.rounds} rounds by turns, every turn a process of its own, {options.seconds:g} s"
-        " each; ratio: median of the rounds' own ratios, and their spread"
-    )
-    if options.json is not None:
-        raw = {"machine": facts, "turns": measured}
-        options.json.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+CASES = tuple(cases())

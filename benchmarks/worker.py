@@ -1,8 +1,8 @@
-"""Run one case in this interpreter, on the package that is claimed to be here, and print the result as JSON.
+"""A turn: one role of a case, in this interpreter, on the package that is claimed to be here; prints JSON.
 
-Started by the other modules, once a round and side, so that each measurement has a process of its own::
+Started by the other modules, so that each turn has a process of its own::
 
-    python -m benchmarks.worker --case classic-4095-bs0 --distribution can-isotp --version 2.0.7
+    python -m benchmarks.worker --case classic-4095-bs0 --role peer --distribution can-isotp --version 2.0.7
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ import math
 import os
 import platform
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from benchmarks.cases import Workload, case
+from benchmarks.case import OURS_ROLE, ROLES, Case, Measured, Observed, Stage, Workload
 
 OURS = "can-isotp-cython"
 PEER = "can-isotp"
@@ -32,6 +34,10 @@ PEER = "can-isotp"
 # The clock is stopped this often to check what arrived. Short enough that few messages are held at a time,
 # for either package; long enough that reading the clock costs nothing.
 SECTION_NS = 2_000_000
+
+
+# That of Windows moves 64 times a second.
+CPU_CLOCK_IS_FINE = time.get_clock_info("process_time").resolution <= 1e-6
 
 
 class WrongPackageError(RuntimeError):
@@ -59,6 +65,10 @@ class Timing:
     @property
     def ns_per_unit(self) -> float:
         return self.elapsed_ns / (self.messages * self.units)
+
+    @property
+    def cpu_ns_per_unit(self) -> float:
+        return self.cpu_ns / (self.messages * self.units)
 
 
 def identify(distribution: str, version: str) -> Package:
@@ -156,6 +166,28 @@ def add(total: Timing, more: Timing) -> Timing:
     )
 
 
+def take(chosen: Case, role: str, stage: Stage, seconds: float, warmup: float) -> Measured:
+    """Measure a role of a case for about so many seconds."""
+    contender = chosen.roles[role]
+    if isinstance(contender, Observed):
+        return contender.observe(stage, seconds)
+    timing = measure(contender.prepare(stage), seconds, warmup)
+    by_cpu = not chosen.waits and CPU_CLOCK_IS_FINE
+    return Measured(
+        {f"ns a {chosen.unit}": timing.cpu_ns_per_unit if by_cpu else timing.ns_per_unit},
+        work=timing.units if chosen.same_work else None,
+        core_share=timing.cpu_ns / timing.elapsed_ns if chosen.pinned else None,
+    )
+
+
+def take_fixed(chosen: Case, role: str, stage: Stage, messages: int) -> Timing:
+    """Run an exact number of messages; ValueError for a case that is no workload."""
+    contender = chosen.roles[role]
+    if isinstance(contender, Observed):
+        raise ValueError(f"{chosen.name} is not a workload that can be repeated a number of times")
+    return fixed(contender.prepare(stage), messages)
+
+
 def positive(text: str) -> float:
     """Return the number in a command line argument; ValueError unless it is finite and above zero."""
     value = float(text)
@@ -168,12 +200,14 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = argparse.ArgumentParser(prog="python -m benchmarks.worker", description=__doc__)
     result.add_argument("--case", required=True)
+    result.add_argument("--role", default=OURS_ROLE, choices=ROLES)
     result.add_argument("--distribution", required=True, choices=(OURS, PEER))
     result.add_argument("--version", required=True, help="version of the distribution")
     result.add_argument("--cpu", type=int, help="core to run on (default: any)")
     result.add_argument("--seconds", type=positive, default=0.25, help="time to measure")
     result.add_argument("--warmup", type=positive, default=0.1, help="time to run before")
     result.add_argument("--messages", type=int, help="run exactly so many messages instead")
+    result.add_argument("--folder", type=Path, help="what the turns of a run share (default: a new one)")
     return result
 
 
@@ -181,23 +215,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     options = parser().parse_args(arguments)
     package = identify(options.distribution, options.version)
-    if options.cpu is not None:
-        pin(options.cpu)
+    # They use isotp while they are imported.
+    from benchmarks.cases import case
+
     chosen = case(options.case)
-    workload = chosen.prepare()
-    if options.messages is not None:
-        timing = fixed(workload, options.messages)
-    else:
-        timing = measure(workload, options.seconds, options.warmup)
-    result = {
+    if options.cpu is not None and chosen.pinned:
+        pin(options.cpu)
+    result: dict[str, object] = {
         "case": chosen.name,
+        "role": options.role,
         "package": asdict(package),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "gc": list(gc.get_threshold()) if gc.isenabled() else "off",
-        "cpu": options.cpu,
-        "timing": asdict(timing),
-        "ns_per_unit": timing.ns_per_unit,
     }
+    with ExitStack() as cleanup:
+        folder = options.folder or Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
+        stage = Stage(cleanup, folder)
+        if options.messages is not None:
+            result["timing"] = asdict(take_fixed(chosen, options.role, stage, options.messages))
+        else:
+            result["measured"] = asdict(take(chosen, options.role, stage, options.seconds, options.warmup))
     print(json.dumps(result))
 
 

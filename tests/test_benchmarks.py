@@ -7,48 +7,96 @@ import importlib.metadata
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 import isotp
 from benchmarks import __main__ as command
-from benchmarks import instructions, machine, peer_env, started, worker
-from benchmarks.cases import (
-    CASES,
-    Case,
-    Listening,
-    Loopback,
-    RoundTrip,
-    case,
-    loopback,
-    segment,
-    writer,
-)
-from benchmarks.report import Comparison, Report
-from benchmarks.rounds import ROOT, Settings, Side, interleave, run_turn
+from benchmarks import cases as registry
+from benchmarks import instructions, machine, peer_env, report, rounds, started, worker
+from benchmarks.case import ALL, FULL, QUICK, ROLES, Case, Measured, Repeated, Stage, percentiles
+from benchmarks.cases import CASES, case, choose
+from benchmarks.object_path import Listening, Loopback, RoundTrip, loopback, segment, writer
+from benchmarks.report import Figure, Report, Result, result_of
+from benchmarks.rounds import ROOT, Contender, Settings, Side, interleave, run_turn
 from benchmarks.worker import OURS, PEER, Timing, WrongPackageError
 
 VERSION = importlib.metadata.version(OURS)
 US = Side(OURS, VERSION, Path(sys.executable))
 THEM = Side(PEER, "2.0.7", Path("python-of-the-peer"))
-SETTINGS = Settings(rounds=2, seconds=0.001, warmup=0.001, cpu=None)
+BOTH = (Contender("ours", "ours", US), Contender("peer", "peer", THEM))
+SETTINGS = Settings(rounds=2, seconds=0.001, warmup=0.001, cpu=None, budget=100)
+
+RUNNABLE = [each for each in CASES if each.lacking() is None]
+# Each of these takes a second or more, and differs from others that are tried by a number or a parameter only.
+SLOW = (
+    *("sessions-1000", "bulk-*-1000", "bulk-*-10000", "bulk-fd-7-1", "memory-*", "fd-1mib", "size-*"),
+    *("exchange-4095-*", "exchange-8-busy-*", "st*-NotifierBasedCanStack", "udsoncan-NotifierBasedCanStack"),
+    *("frames-*-fd", "frames-trc", "frames-csv", "idle-NotifierBasedCanStack"),
+)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with ExitStack() as cleanup:
+        yield Stage(cleanup, tmp_path)
 
 
 # --- the cases ---
 
 
-@pytest.mark.parametrize("each", CASES, ids=lambda each: each.name)
-def test_a_case_delivers_what_was_sent(each: Case) -> None:
-    workload = each.prepare()
-    worker.section(workload, 3)
-    assert workload.units >= 1
-    assert each.meaning.endswith((".", "?"))
-    assert each.goal > 1
+def test_every_case_has_a_name_of_its_own_and_says_what_it_means() -> None:
+    assert len({each.name for each in CASES}) == len(CASES)
+    for each in CASES:
+        assert each.meaning.endswith((".", "?")), each.name
+        assert "ours" in each.roles, each.name
+        assert set(each.roles) <= set(ROLES), each.name
+        assert not set(each.roles) & {"beside", "floor"} - set(each.names), each.name
+        assert each.mode in (QUICK, FULL, ALL), each.name
+
+
+def test_the_modes_are_ever_larger() -> None:
+    quick, full, everything = (choose([], mode) for mode in (QUICK, FULL, ALL))
+    names = [{each.name for each in chosen} for chosen in (quick, full, everything)]
+    assert names[0] < names[1] < names[2]
+    assert everything == RUNNABLE
+    # Whoever only looks quickly is to see something of everything that there is.
+    assert {each.group for each in quick} == {each.group for each in RUNNABLE} - {"payload size"}
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        pytest.param(each.name, role, id=f"{each.name}-{role}")
+        for each in RUNNABLE
+        for role in each.present()
+        # can-isotp is not here: its role is that of ours, unless the case has another one for it.
+        if (role != "peer" or each.roles[role] is not each.roles["ours"])
+        and not any(fnmatchcase(each.name, pattern) for pattern in SLOW)
+    ],
+)
+def test_a_case_delivers_what_was_sent(name: str, role: str, stage: Stage) -> None:
+    """Every case checks what it received, and raises if that is not what was sent."""
+    threads = threading.active_count()
+    contender = case(name).roles[role]
+    if isinstance(contender, Repeated):
+        workload = contender.prepare(stage)
+        worker.section(workload, 2)
+        assert workload.units >= 1
+    else:
+        found = contender.observe(stage, 0.01)
+        assert found.figures
+        assert all(math.isfinite(value) for value in found.figures.values())
+        assert threading.active_count() <= threads + 1  # the timekeeper stays
 
 
 @pytest.mark.parametrize(
@@ -68,8 +116,10 @@ def test_a_case_delivers_what_was_sent(each: Case) -> None:
         ("sessions-10", 10 * 4),
     ],
 )
-def test_time_is_divided_by_the_frames_that_the_standard_says(name: str, frames: int) -> None:
-    assert case(name).prepare().units == frames
+def test_time_is_divided_by_the_frames_that_the_standard_says(name: str, frames: int, stage: Stage) -> None:
+    contender = case(name).roles["ours"]
+    assert isinstance(contender, Repeated)
+    assert contender.prepare(stage).units == frames
 
 
 def test_an_unknown_case_is_named() -> None:
@@ -86,6 +136,10 @@ def test_segmenting_matches_the_standard() -> None:
     ]
     with pytest.raises(ValueError, match="not 7"):
         segment(bytes(7))
+    first, last = segment(bytes(range(72)), fd=True)
+    assert bytes(first.data) == bytes([0x10, 72, *range(62)])
+    # Ten bytes and N_PCI do not fill a length of CAN FD.
+    assert bytes(last.data) == bytes([0x21, *range(62, 72), 0xCC])
 
 
 def test_a_payload_that_arrives_wrong_is_noticed() -> None:
@@ -146,6 +200,7 @@ def test_sections_add_up_and_are_all_verified() -> None:
     total = worker.add(Timing(5, 2, 30, 20), Timing(5, 1, 15, 10))
     assert total == Timing(5, 3, 45, 30)
     assert total.ns_per_unit == 3
+    assert total.cpu_ns_per_unit == 2
 
 
 def test_a_fixed_run_is_exact() -> None:
@@ -163,13 +218,27 @@ def test_a_time_must_be_positive(text: str) -> None:
 
 
 def test_the_worker_reports_what_it_ran(capsys: pytest.CaptureFixture[str]) -> None:
-    worker.main(["--case", "single-frame", "--distribution", OURS, "--version", VERSION, "--messages", "3"])
+    ours = ["--distribution", OURS, "--version", VERSION]
+    worker.main(["--case", "single-frame", *ours, "--messages", "3"])
     report = json.loads(capsys.readouterr().out)
     assert report["case"] == "single-frame"
     assert report["package"]["distribution"] == OURS
     assert report["package"]["version"] == VERSION
     assert report["timing"]["messages"] == 3
-    assert report["ns_per_unit"] == report["timing"]["elapsed_ns"] / 3
+    worker.main(["--case", "single-frame", *ours, "--seconds", "0.001", "--warmup", "0.001"])
+    measured = Measured(**json.loads(capsys.readouterr().out)["measured"])
+    assert list(measured.figures) == ["ns a round trip"]
+    assert measured.work == 1
+    with pytest.raises(ValueError, match="exchange-8-CanStack is not a workload"):
+        worker.main(["--case", "exchange-8-CanStack", *ours, "--messages", "3"])
+
+
+def test_the_clock_is_that_of_the_cpu_where_nothing_waits(
+    monkeypatch: pytest.MonkeyPatch, stage: Stage
+) -> None:
+    monkeypatch.setattr(worker, "measure", lambda *arguments: Timing(1, 1, elapsed_ns=200, cpu_ns=100))
+    assert worker.take(case("single-frame"), "ours", stage, 1, 1).figures == {"ns a round trip": 100}
+    assert worker.take(case("sessions-1"), "ours", stage, 1, 1).figures == {"ns a frame": 200}
 
 
 def test_the_worker_refuses_a_wrong_claim() -> None:
@@ -232,19 +301,20 @@ def test_the_worker_refuses_the_wrong_kind_of_package(tmp_path: Path) -> None:
 # --- turns ---
 
 
-def test_a_turn_is_a_process_of_its_own() -> None:
+def test_a_turn_is_a_process_of_its_own(tmp_path: Path) -> None:
     cpu = machine.cores()[0] if hasattr(os, "sched_setaffinity") else None
-    timing = run_turn(US, case("single-frame"), Settings(1, 0.001, 0.001, cpu))
-    assert timing.units == 1
-    assert timing.messages >= 1
-    assert timing.elapsed_ns >= 1_000_000
+    how = Settings(1, 0.001, 0.001, cpu, 1)
+    measured = run_turn(BOTH[0], case("single-frame"), how, tmp_path)
+    assert measured.work == 1
+    assert measured.figures["ns a round trip"] > 0
 
 
-def test_a_failing_turn_says_why() -> None:
+def test_a_failing_turn_says_why(tmp_path: Path) -> None:
+    wrong = Contender("ours", "ours", Side(OURS, "0.0.0", Path(sys.executable)))
     with pytest.raises(
         RuntimeError, match=r"single-frame on can-isotp-cython 0\.0\.0 failed(.|\n)*WrongPackage"
     ):
-        run_turn(Side(OURS, "0.0.0", Path(sys.executable)), case("single-frame"), SETTINGS)
+        run_turn(wrong, case("single-frame"), SETTINGS, tmp_path)
 
 
 def test_the_peer_is_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,119 +323,228 @@ def test_the_peer_is_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "PYTHONPATH" not in THEM.environ()
 
 
+class Clock:
+    """A clock that a turn moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def turns(
+    cases: list[Case], settings: Settings, costs: dict[str, float], contenders: tuple[Contender, ...] = BOTH
+) -> tuple[list[tuple[str, str]], dict[str, int]]:
+    """Return who ran what in which order, and how many rounds each case had; a turn takes what `costs` says."""
+    clock, order = Clock(), []
+
+    def turn(contender: Contender, each: Case, settings: Settings, folder: Path) -> Measured:
+        order.append((contender.column, each.name))
+        clock.now += costs[each.name]
+        return Measured({"ns a frame": 1.0}, work=1)
+
+    found = interleave(contenders, cases, settings, Path(), lambda text: None, turn, clock)
+    return order, {name: len(each) for name, each in found.items()}
+
+
 def test_sides_take_turns() -> None:
-    order = []
+    cases = [case("classic-4095-bs0"), case("single-frame")]
+    order, counts = turns(cases, SETTINGS, dict.fromkeys((each.name for each in cases), 1.0))
+    assert order == [(column, each.name) for each in cases for column in ("ours", "peer")] * 2
+    assert set(counts.values()) == {2}
 
-    def turn(side: Side, each: Case, settings: Settings) -> Timing:
-        order.append((side.distribution, each.name))
-        return Timing(1, 1, 1, 1)
 
-    cases = CASES[:2]
-    pairs = interleave((US, THEM), cases, SETTINGS, progress=lambda text: None, turn=turn)
-    one_round = [(side.distribution, each.name) for each in cases for side in (US, THEM)]
-    assert order == one_round * 2
-    assert {name: len(each) for name, each in pairs.items()} == {each.name: 2 for each in cases}
+def test_only_those_take_part_that_a_case_has() -> None:
+    everyone = (*BOTH, Contender("beside", "beside", US), Contender("floor", "floor", US))
+    order, _ = turns([case("frames-candump")], Settings(1, 1, 1, None, 1), {"frames-candump": 1}, everyone)
+    assert [column for column, _ in order] == ["ours", "beside"]
+
+
+def test_the_case_that_had_the_least_time_is_next_until_the_time_is_over() -> None:
+    cases = [case("sessions-1"), case("single-frame")]
+    # A round of the one takes 20 s, of the other 2: from 22 s on, the other catches up.
+    how = Settings(rounds=30, seconds=1, warmup=1, cpu=None, budget=41)
+    order, counts = turns(cases, how, {"sessions-1": 10, "single-frame": 1})
+    assert order[4:6] == [("ours", "single-frame"), ("peer", "single-frame")]
+    assert counts == {"sessions-1": 1, "single-frame": 10}
+
+
+def test_one_round_is_run_however_little_time_there_is() -> None:
+    cases = [case("sessions-1"), case("single-frame")]
+    how = Settings(rounds=3, seconds=1, warmup=1, cpu=None, budget=1)
+    assert turns(cases, how, {"sessions-1": 10, "single-frame": 10})[1] == {
+        "sessions-1": 1,
+        "single-frame": 1,
+    }
 
 
 def test_sides_must_do_the_same_work() -> None:
-    def turn(side: Side, each: Case, settings: Settings) -> Timing:
-        return Timing(587 if side is US else 588, 1, 1, 1)
+    def turn(contender: Contender, each: Case, settings: Settings, folder: Path) -> Measured:
+        return Measured({"ns a frame": 1}, work=587 if contender.side is US else 588)
 
-    with pytest.raises(RuntimeError, match=r"were 587 with can-isotp-cython .*, 588 with can-isotp"):
-        interleave((US, THEM), CASES[:1], SETTINGS, progress=lambda text: None, turn=turn)
+    with pytest.raises(RuntimeError, match=r"frames in a message were 587 with ours, 588 with peer"):
+        interleave(BOTH, [case("fd-4095-bs0")], SETTINGS, Path(), lambda text: None, turn)
 
 
 # --- the report ---
 
 
-def timing(ns: int, share: float = 1.0) -> Timing:
-    """Return a timing of 10 messages of 100 frames that took `ns` nanoseconds a frame."""
-    return Timing(100, 10, ns * 1000, int(ns * 1000 * share))
+def result(name: str = "fd-4095-bs0", core_share: float = 1.0) -> Result:
+    # Ratios 60, 80, 50: the median of the rounds' ratios (60) is not the ratio of the medians (8000 / 110).
+    found = [
+        {
+            "ours": Measured({"ns a frame": ours}, work=67, core_share=1.0),
+            "peer": Measured({"ns a frame": peer}, work=67, core_share=core_share),
+            "floor": Measured({"ns a frame": ours / 2}, work=67, core_share=1.0),
+        }
+        for ours, peer in ((100.0, 6000.0), (110.0, 8800.0), (160.0, 8000.0))
+    ]
+    return result_of(case(name), found, {"ours": str(US), "peer": str(THEM)})
 
 
-def comparison() -> Comparison:
-    # Ratios 60, 80, 50: the median of the pairs' ratios (60) is not the ratio of the medians (8000 / 110).
-    return Comparison(
-        case("fd-4095-bs0"),
-        [
-            (timing(100), timing(6000)),
-            (timing(110), timing(8800)),
-            (timing(160), timing(8000, share=0.5)),
-        ],
-    )
+def whole(*results: Result) -> Report:
+    return Report(machine.facts(), SETTINGS, {"ours": str(US), "peer": str(THEM)}, results)
 
 
-def test_ratio_is_the_median_of_the_pairs() -> None:
-    each = comparison()
-    assert each.ratios == [60, 80, 50]
-    assert each.ratio == 60
-    assert each.spread == (50, 80)
-    assert (each.ours_ns, each.peer_ns) == (110, 8000)
+def test_ratio_is_the_median_of_the_rounds() -> None:
+    figure = result().figure
+    assert figure.ratios("peer") == [60, 80, 50]
+    assert figure.ratio("peer") == 60
+    assert (figure.value("ours"), figure.value("peer")) == (110, 8000)
+    assert result().rival() == "peer"
+
+
+def test_what_costs_nothing_has_no_ratio() -> None:
+    figure = Figure("% of a core", [{"ours": 0.0, "peer": 5.0}])
+    assert figure.ratios("peer") == []
+    assert math.isnan(figure.ratio("peer"))
+    assert report.spread(figure, "peer") == ["", ""]
 
 
 def test_a_disturbed_turn_is_noticed() -> None:
-    each = comparison()
-    assert each.core_share == 0.5
-    assert each.disturbed
-    assert not Comparison(each.case, each.pairs[:2]).disturbed
+    assert result(core_share=0.5).disturbed
+    assert not result().disturbed
+    assert (
+        "disturbed by other programs (least share of the core): fd-4095-bs0 50%"
+        in whole(result(core_share=0.5)).text()
+    )
 
 
-def test_a_comparison_needs_a_round() -> None:
+def test_a_result_needs_a_round() -> None:
     with pytest.raises(ValueError, match="fd-4095-bs0 has no rounds"):
-        Comparison(case("fd-4095-bs0"), [])
+        result_of(case("fd-4095-bs0"), [], {})
 
 
 def test_table() -> None:
-    report = Report((US, THEM), SETTINGS, {"cpu": "abacus"}, [comparison()])
-    header, row = report.rows()
-    assert header == ["case", "ns per", f"{OURS} {VERSION}", "can-isotp 2.0.7", "ratio", "min..max", "goal"]
-    assert row == ["fd-4095-bs0", "frame", "110.0", "8000.0", "60x", "50..80", "60x"]
-    text = report.text().splitlines()
-    assert text[2].split() == row
-    assert "cpu: abacus" in text
-    assert "disturbed by other programs (least share of the core): fd-4095-bs0 50%" in text
-    assert "| " + " | ".join(row) + " |" in report.markdown().splitlines()
+    row = [
+        "fd-4095-bs0",
+        "ns a frame",
+        "110",
+        "can-isotp 2.0.7",
+        "8 000",
+        "60x",
+        "50..80",
+        "60x",
+        "55",
+        "2.00!",
+    ]
+    assert whole().rows(result()) == [row]
+    text = whole(result()).text()
+    assert row in [re.split("  +", line) for line in text.splitlines()]
+    assert "-- object path --" in text
+    markdown = whole(result()).markdown()
+    assert "| " + " | ".join(row) + " |" in markdown.splitlines()
+    assert "### Object path" in markdown
 
 
 def test_goals_stand_only_beside_the_release_they_were_set_against() -> None:
-    for sides in ((THEM, THEM), (US, Side(PEER, "2.0.6", THEM.python))):
-        assert Report(sides, SETTINGS, {}, [comparison()]).rows()[1][-1] == "-"
+    other = Report({}, SETTINGS, {"ours": str(US), "peer": "can-isotp 2.0.6"}, [result()])
+    assert other.rows(result())[0][7] == ""
 
 
-def test_json_keeps_the_raw_figures() -> None:
-    report = Report((US, THEM), SETTINGS, machine.facts(), [comparison()])
-    back = json.loads(json.dumps(report.json()))
-    assert back["sides"] == [
-        {"distribution": OURS, "version": VERSION},
-        {"distribution": PEER, "version": "2.0.7"},
-    ]
-    assert back["cases"][0]["pairs"][0][1] == {
-        "units": 100,
-        "messages": 10,
-        "elapsed_ns": 6_000_000,
-        "cpu_ns": 6_000_000,
+def test_json_keeps_the_raw_figures_and_can_be_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    first = whole(result())
+    first.save(file)
+    raw = json.loads(file.read_text())
+    assert raw["cases"][0]["rounds"][1]["peer"] == {
+        "figures": {"ns a frame": 8800.0},
+        "work": 67,
+        "core_share": 1.0,
     }
-    assert back["cases"][0]["spread"] == [50, 80]
-    assert {"date", "cpu", "cores", "system", "python", "compiler", "gc", "load"} == set(back["machine"])
+    assert raw["cases"][0]["ratios"]["ns a frame"]["peer"] == {"ratio": 60, "all": [60, 80, 50]}
+    assert {"date", "cpu", "cores", "system", "python", "compiler", "gc", "load", "packages"} == set(
+        raw["machine"]
+    )
+    assert report.load(file).text() == first.text()
 
 
-# --- the commands ---
+def test_the_report_of_html_is_whole_and_works_offline() -> None:
+    html = pytest.importorskip("benchmarks.html", reason="it needs matplotlib", exc_type=ImportError)
+    latencies = result_of(
+        case("exchange-8-CanStack"),
+        [{side: Measured({"p50 us": 5.0}, distribution=list(range(101))) for side in ("ours", "peer")}],
+        {"ours": str(US), "peer": str(THEM)},
+    )
+    sizes = [result("size-64"), result("size-4096")]
+    page = html.page(whole(result(), latencies, *sizes))
+    assert page.count("<svg") == 3
+    assert page.count("<table") == 3
+    assert "fd-4095-bs0" in page
+    assert not re.findall(
+        r"(?:src|href)=.(?!#)|url\((?!#)|@import|<script", page.replace("xlink:href", "xlink")
+    )
+    # Parts of one plot are not taken for those of another.
+    names = re.findall(r' id="([^"]+)"', page)
+    assert len(names) == len(set(names))
+
+
+# --- the command ---
 
 
 def test_list_says_what_cases_mean(capsys: pytest.CaptureFixture[str]) -> None:
-    command.main(["--list"])
+    assert command.main(["--list"]) == 0
     said = capsys.readouterr().out
     for each in CASES:
-        assert f"{each.name:18} {each.meaning}\n" in said
+        assert f"{each.name:36} {each.meaning}" in said
 
 
-def test_cases_are_chosen_by_name() -> None:
-    assert command.choose([]) == list(CASES)
-    assert [each.name for each in command.choose(["single-frame", "fd-4095-*"])] == [
+def test_cases_are_chosen_by_name_pattern_or_group() -> None:
+    assert [each.name for each in choose(["single-frame", "fd-4095-*"])] == [
         "fd-4095-bs0",
         "fd-4095-bs8",
         "single-frame",
     ]
+    assert [each.name for each in choose(["idle"])] == [
+        "idle-CanStack",
+        "idle-NotifierBasedCanStack",
+        "idle-Hub",
+    ]
+
+
+def test_a_case_that_can_not_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Without(Case):
+        def lacking(self) -> str | None:
+            return "there is no tram"
+
+    broken = Without("tram", "trams", "How fast is it?", {"ours": Repeated(lambda stage: RoundTrip())})
+    monkeypatch.setattr(registry, "CASES", (*CASES, broken))
+    with pytest.raises(ValueError, match="tram can't run here: there is no tram"):
+        choose(["tram"])
+    assert broken not in choose([], ALL)
+
+
+def test_a_case_lacks_what_it_cannot_import() -> None:
+    role = Repeated(lambda stage: RoundTrip(), needs=("no_such_package",))
+    lacking = Case("x", "x", "x", {"ours": role}).lacking()
+    assert lacking == "no_such_package cannot be imported"
+    assert Case("x", "x", "x", {"ours": Repeated(lambda stage: RoundTrip()), "beside": role}).present() == [
+        "ours"
+    ]
+    assert (
+        Case("x", "x", "x", {}, interface="no-such-can").lacking() == "there is no CAN interface no-such-can"
+    )
 
 
 @pytest.mark.parametrize(
@@ -375,6 +554,7 @@ def test_cases_are_chosen_by_name() -> None:
         (["--rounds", "0"], "rounds must be at least 1, not 0"),
         (["--peer-version", "new"], "not 'new'"),
         (["--seconds", "-1"], "invalid positive value: '-1'"),
+        (["--quick", "--all"], "not allowed with argument"),
     ],
 )
 def test_bad_options_are_refused(
@@ -390,86 +570,91 @@ def test_the_command_writes_table_and_json(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = []
+    ran = []
 
     def make(version: str, directory: Path | None) -> Path:
         made.append((version, directory))
         return THEM.python
 
-    def measured(
-        sides: tuple[Side, Side], cases: list[Case], settings: Settings, progress: object
-    ) -> dict[str, list[tuple[Timing, Timing]]]:
-        assert sides == (US, THEM)
-        assert (settings.rounds, settings.seconds) == (4, command.QUICK["seconds"])
-        return {each.name: [(timing(100), timing(7000))] * settings.rounds for each in cases}
+    def turn(contender: Contender, each: Case, settings: Settings, folder: Path) -> Measured:
+        ran.append((contender.column, contender.side))
+        assert settings.seconds == command.PACES[QUICK].seconds
+        return Measured({"ns a frame": 7000.0 if contender.column == "peer" else 100.0})
 
     monkeypatch.setattr(peer_env, "make", make)
-    monkeypatch.setattr(command, "interleave", measured)
+    monkeypatch.setattr(command, "interleave", lambda *arguments: rounds.interleave(*arguments, turn=turn))
     file = tmp_path / "figures.json"
     options = ["listen-4095", "--quick", "--rounds", "4", "--json", str(file), "--markdown"]
-    command.main([*options, "--peer-dir", str(tmp_path)])
+    assert command.main([*options, "--peer-dir", str(tmp_path)]) == 0
     assert made == [("2.0.7", tmp_path)]
-    assert "| listen-4095 | frame | 100.0 | 7000.0 | 70x | 70..70 | 40x |" in capsys.readouterr().out
-    assert json.loads(file.read_text())["cases"][0]["ratio"] == 70
+    assert ran[:2] == [("ours", US), ("peer", THEM)]
+    assert (
+        "| listen-4095 | ns a frame | 100 | can-isotp 2.0.7 | 7 000 | 70x | 70..70 | 40x |"
+        in capsys.readouterr().out
+    )
+    assert len(json.loads(file.read_text())["cases"][0]["rounds"]) == 4
+
+
+def test_can_isotp_against_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = []
+
+    def turn(contender: Contender, each: Case, settings: Settings, folder: Path) -> Measured:
+        ran.append((contender.column, contender.role, contender.side))
+        return Measured({"ns a frame": 7000.0})
+
+    monkeypatch.setattr(peer_env, "make", lambda version, directory: THEM.python)
+    monkeypatch.setattr(command, "interleave", lambda *arguments: rounds.interleave(*arguments, turn=turn))
+    command.main(["listen-4095", "--rounds", "1", "--null-test"])
+    assert ran == [("one", "peer", THEM), ("other", "peer", THEM)]
+    assert "1x" in capsys.readouterr().out
+
+
+def test_the_virtual_machine_runs_the_same_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+
+    def run(arguments: list[str], **others: object) -> subprocess.CompletedProcess[bytes]:
+        ran.append(arguments)
+        return subprocess.CompletedProcess(arguments, 3)
+
+    monkeypatch.setattr(peer_env, "make", lambda version, directory: THEM.python)
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(command.runpy, "run_path", lambda path: {"lacking": lambda: "vcan0"})
+    assert command.main(["--vm", "vcan-single-*", "--rounds", "2"]) == 3
+    assert ran[0][1] == str(ROOT / "tests" / "kernel" / "run.py")
+    assert ran[0][ran[0].index("--") + 1 :] == [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "vcan-single-*",
+        "--rounds",
+        "2",
+    ]
 
 
 # --- started layers ---
 
 
-@pytest.mark.parametrize("each", started.CASES.values(), ids=lambda each: each.name)
-def test_a_case_of_started_layers_gives_figures(each: started.StartedCase) -> None:
-    """Every case checks what it receives itself, and raises if that is not what was sent."""
-    threads = threading.active_count()
-    figures = each.measure(0.01)
-    assert figures
-    assert all(0 <= value < math.inf for value in figures.values())
-    assert each.meaning.endswith((".", "?"))
-    assert threading.active_count() <= threads + 1  # the timekeeper stays
-
-
 def test_figures_are_microseconds() -> None:
     durations = [1000 * k for k in range(1000, 0, -1)]
-    figures = started.microseconds(durations, ("min", "mean", "p50", "p99"))
-    assert figures == {"min us": 1, "mean us": 500.5, "p50 us": 500.5, "p99 us": 991}
+    measured = started.microseconds(durations, ("min", "mean", "p50", "p99"))
+    assert measured.figures == {"min us": 1, "mean us": 500.5, "p50 us": 500.5, "p99 us": 991}
+    assert (measured.distribution[0], measured.distribution[100]) == (1, 1000)
 
 
-def test_a_row_has_the_least_of_each_side_and_the_ratio_of_neighbours() -> None:
-    case = next(iter(started.CASES.values()))
-    turns = [({"p50 us": 10.0}, {"p50 us": 30.0}), ({"p50 us": 20.0}, {"p50 us": 40.0})]
-    assert started.rows(case, turns) == [[case.name, "p50 us", "10", "30", "2.50x (2.00..3.00)"]]
-    assert started.rows(case, [({"%": 0.0}, {"%": 1.0})])[0][-1] == "-"
+def test_gaps_are_told_by_how_late_they_were() -> None:
+    figures = started.beyond(0.001, [1_010_000] * 49 + [990_000] * 1 + [1_110_000] * 50).figures
+    assert figures["us late, p50"] == pytest.approx(60)
+    assert figures["us late, mean"] == pytest.approx((49 * 10 - 10 + 50 * 110) / 100)
+    assert figures["us late, p99"] == pytest.approx(110)
+    assert figures["us early, at most"] == pytest.approx(10)
+    assert started.beyond(0.001, [1_010_000] * 20).figures["us early, at most"] == 0
 
 
-def test_cases_of_started_layers_are_chosen_by_pattern() -> None:
-    names = [case.name for case in started.choose(["idle-*"])]
-    assert names == ["idle-CanStack", "idle-NotifierBasedCanStack", "idle-Hub"]
-    assert len(started.choose([])) == len(started.CASES)
-    with pytest.raises(ValueError, match="'nonsense'"):
-        started.choose(["nonsense"])
-
-
-def test_the_command_runs_both_sides_by_turns(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    turns: list[str] = []
-
-    def turn(side: Side, case: started.StartedCase, seconds: float) -> started.Figures:
-        turns.append(side.distribution)
-        return {"p50 us": 2.0 if side.distribution == OURS else 5.0}
-
-    monkeypatch.setattr(started, "turn", turn)
-    monkeypatch.setattr(peer_env, "make", lambda *arguments: Path("python-of-the-peer"))
-    file = tmp_path / "figures.json"
-    started.main(["exchange-8-CanStack", "--rounds", "2", "--json", str(file)])
-    assert turns == [OURS, PEER] * 2
-    assert "| exchange-8-CanStack | p50 us | 2 | 5 | 2.50x (2.50..2.50) |" in capsys.readouterr().out
-    assert len(json.loads(file.read_text())["turns"]["exchange-8-CanStack"]) == 2
-
-
-def test_a_turn_of_started_layers_is_a_process_that_proves_its_package() -> None:
-    case = started.CASES["stmin-100-txfn"]
-    assert set(started.turn(US, case, 0.01)) == {"min us", "mean us", "p99 us"}
-    with pytest.raises(RuntimeError, match=r"not 0\.0\.0"):
-        started.turn(Side(OURS, "0.0.0", Path(sys.executable)), case, 0.01)
+def test_percentiles() -> None:
+    assert percentiles([3.0]) == [3.0] * 101
+    assert percentiles(range(201)) == list(range(0, 201, 2))
 
 
 # --- the peer's environment ---
@@ -538,20 +723,20 @@ def test_the_total_of_a_callgrind_file() -> None:
 def test_valgrind_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(RuntimeError, match="valgrind is not installed"):
-        instructions.count(US, case("single-frame"), 1, tmp_path / "callgrind.out")
+        instructions.count(US, case("single-frame"), "ours", 1, tmp_path / "callgrind.out")
 
 
 def test_the_limit_fails_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def count(side: Side, chosen: Case, messages: int, file: Path) -> tuple[int, int]:
-        assert side == US
+    def count(side: Side, chosen: Case, role: str, messages: int, file: Path) -> tuple[int, int]:
+        assert (side, role) == (US, "ours")
         assert chosen.name == "classic-4095-bs0"
         assert messages * 587 >= instructions.OUR_UNITS
         return 5000 + messages * 587 * 1501, 587
 
     monkeypatch.setattr(instructions, "count", count)
     instructions.main(["--limit", "1501"])
-    assert f"{US}: 1501 instructions a frame in classic-4095-bs0" in capsys.readouterr().out
+    assert f"ours, {US}: 1501 instructions a frame in classic-4095-bs0" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="above the limit of 1500"):
         instructions.main(["--limit", "1500"])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 import isotp
-from benchmarks.cases import Listening, RoundTrip, Workload, case, loopback
+from benchmarks.case import Stage, Workload
+from benchmarks.cases import case
 from benchmarks.floor import Floor, floor, layer_class, roles
+from benchmarks.object_path import Listening, RoundTrip, loopback
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="the floor needs a C compiler")
 
@@ -59,9 +63,9 @@ def test_the_floor_makes_the_calls_of_our_layers(prepare: Callable[[], Workload]
     assert made[0] == made[1]
 
 
-def test_the_floor_of_a_case_is_a_case() -> None:
-    found = case("floor:single-frame")
-    workload = found.prepare()
+def test_the_floor_is_a_role_of_a_case(tmp_path: Path) -> None:
+    with ExitStack() as cleanup:
+        workload = case("single-frame").roles["floor"].prepare(Stage(cleanup, tmp_path))
     assert isinstance(workload, Floor)
     workload.verify(3, workload.run(3))
     with pytest.raises(RuntimeError, match="did not arrive"):
