@@ -18,8 +18,11 @@ COMMANDS = {
     "send": "Send messages, and show their answers.",
     "recv": "Receive messages, and acknowledge them.",
     "dump": "Show the frames of a bus, explained.",
+    "sniff": "Show the messages of sessions between others.",
+    "perf": "Measure how fast messages are.",
     "decode": "Decode the ISO-TP messages in logs of CAN buses.",
     "stats": "Show what the ISO-TP sessions in logs of CAN buses were like.",
+    "bench": "Measure this package beside can-isotp.",
 }
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 

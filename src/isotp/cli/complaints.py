@@ -42,6 +42,9 @@ def explained() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # Nobody reads any more, say `| head`: typer ends quietly.
+        raise
     except (OSError, NotImplementedError) as error:
         # Without the number, which says nothing to people.
         raise give_up(getattr(error, "strerror", None) or error) from None

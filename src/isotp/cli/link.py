@@ -257,6 +257,10 @@ class Link:
             raise typer.BadParameter(str(error), param_hint=option) from None
         return replace(self, params=params)
 
+    def to(self, address: AbstractAddress) -> Link:
+        """The same for another address."""
+        return replace(self, address=address)
+
     def sending_slowly(self, frame_time: int) -> Link:
         """With so many ns for each frame on the bus, by the kernel."""
         return replace(self, frame_time=frame_time)

@@ -84,7 +84,7 @@ def command(
                 raise
             typer.echo("", err=True)
         finally:
-            tally.counters = end.counters()
+            tally.add_counters(address_text(link.address), end.counters())
             for error in end.close():
                 tell(error, tally)
             if stats or loop:

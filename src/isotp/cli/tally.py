@@ -21,7 +21,7 @@ class Tally:
         self.messages = 0
         self.bytes = 0
         self.errors: Counter[str] = Counter()
-        self.counters: dict[str, Any] = {}
+        self._counters: dict[str, dict[str, Any]] = {}
 
     def add(self, size: int) -> None:
         self.messages += 1
@@ -29,6 +29,10 @@ class Tally:
 
     def add_error(self, error: Exception | str) -> None:
         self.errors[error if isinstance(error, str) else type(error).__name__] += 1
+
+    def add_counters(self, session: str, counters: dict[str, Any]) -> None:
+        """What an end of the session has counted itself."""
+        self._counters[session] = counters
 
     def show(self) -> None:
         """On standard error."""
@@ -41,6 +45,7 @@ class Tally:
         if self.errors:
             kinds = ", ".join(f"{name} {count}" for name, count in self.errors.most_common())
             typer.secho(f"broken: {count_text(self.errors.total(), 'message')} ({kinds})", fg="red", err=True)
-        counted = ", ".join(f"{name} {value}" for name, value in self.counters.items() if value)
-        if counted:
-            typer.echo(f"counted: {counted}", err=True)
+        for session, counters in self._counters.items():
+            counted = ", ".join(f"{name} {value}" for name, value in counters.items() if value)
+            if counted:
+                typer.echo(f"{session}: {counted}", err=True)

@@ -1,0 +1,137 @@
+"""Commands of `isotp` as programs of their own, which meet on python-can's multicast bus: pipes, Ctrl-C, time-outs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("typer", reason="the command needs the extra cli")
+pytest.importorskip("msgpack", reason="python-can's multicast bus needs it")
+can = pytest.importorskip("can", reason="the bus is one of python-can")
+
+# A group of its own for each worker that may run these tests at the same time.
+GROUP = f"239.74.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
+BUS = ("-i", "udp_multicast", "-c", GROUP)
+SESSION = ("-s", "7E0", "-d", "7E8")
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def program() -> str:
+    found = shutil.which("isotp", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if found is None:
+        pytest.skip("the console script isotp is not installed")
+    try:
+        with (
+            can.Bus(interface="udp_multicast", channel=GROUP) as one,
+            can.Bus(interface="udp_multicast", channel=GROUP) as two,
+        ):
+            one.send(can.Message(arbitration_id=1, data=b"x"))
+            heard = two.recv(2)
+    except (can.CanError, OSError) as error:
+        pytest.skip(f"no multicast here: {error}")
+    if heard is None:
+        pytest.skip("multicast does not come back here")
+    return found
+
+
+class Programs:
+    """Starts commands, each once the ones before listen."""
+
+    def __init__(self, program: str, stack: ExitStack) -> None:
+        self.program = program
+        self.stack = stack
+
+    def __call__(self, *arguments: str, stdin: object = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        """Start one that has --ready, and wait until it listens."""
+        process = subprocess.Popen(
+            [self.program, *arguments, "--ready", *BUS],
+            stdin=stdin,  # type: ignore[arg-type]
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.stack.enter_context(process)
+        self.stack.callback(process.kill)
+        assert process.stderr is not None
+        assert process.stderr.readline() == f"listening on {GROUP}\n"
+        return process
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.program, *arguments, *BUS],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+
+@pytest.fixture
+def programs(program: str) -> Iterator[Programs]:
+    with ExitStack() as stack:
+        yield Programs(program, stack)
+
+
+def test_what_one_sends_another_receives_and_two_watch(programs: Programs) -> None:
+    receiver = programs("recv", "-n", "2", "-B", "2", "-s", "7E8", "-d", "7E0")
+    sniffer = programs("sniff", "-n", "2", "--json", *SESSION)
+    dump = programs("dump", "-n", "4", "--no-ascii", *SESSION)
+    sent = programs.run("send", *SESSION, stdin="22 F1 90\n000102030405060708090A0B0C\n")
+    assert (sent.returncode, sent.stderr) == (0, "")
+    printed, _ = receiver.communicate(timeout=PATIENCE)
+    assert printed == "22 F1 90\n00 01 02 03 04 05 06 07 08 09 0A 0B 0C\n"
+    seen, _ = sniffer.communicate(timeout=PATIENCE)
+    assert seen.count('"status":"ok"') == 2
+    lines, _ = dump.communicate(timeout=PATIENCE)
+    assert [line.split("[")[2][:2] for line in lines.splitlines()] == ["SF", "FF", "FC", "CF"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_ends_with_a_summary_and_what_was_open(programs: Programs) -> None:
+    sniffer = programs("sniff", "--stats", "--no-uds", "-f", "1", *SESSION)
+    receiver = programs("recv", "-l", "-s", "7E8", "-d", "7E0")
+    with can.Bus(interface="udp_multicast", channel=GROUP) as bus:
+        for can_id, data in ((0x7E8, "101462F190575657"), (0x7E0, "023E00")):
+            bus.send(can.Message(arbitration_id=can_id, data=bytes.fromhex(data), is_extended_id=False))
+        assert sniffer.stdout is not None
+        assert sniffer.stdout.readline() == f"{GROUP}  7E0  [2]  3E 00\n"
+        assert receiver.stdout is not None
+        assert receiver.stdout.readline() == "3E 00\n"
+    for process in (sniffer, receiver):
+        process.send_signal(signal.SIGINT)
+    open_message, summary = sniffer.communicate(timeout=PATIENCE)
+    assert open_message == f"{GROUP}  7E8  [6/20]  62 F1 90 57 56 57  open\n"
+    assert summary.startswith("2 messages, 8 bytes in ")
+    assert sniffer.returncode == 0
+    _, summary = receiver.communicate(timeout=PATIENCE)
+    assert summary.strip().startswith("1 message, 2 bytes in ")
+    assert receiver.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_interrupted_before_the_message_came(programs: Programs) -> None:
+    receiver = programs("recv", "-s", "7E8", "-d", "7E0")
+    receiver.send_signal(signal.SIGINT)
+    assert receiver.communicate(timeout=PATIENCE) == ("", "")
+    assert receiver.returncode == 130
+
+
+def test_a_reader_that_leaves_ends_the_writer_quietly(programs: Programs) -> None:
+    dump = programs("dump", *SESSION)
+    assert dump.stdout is not None
+    dump.stdout.close()
+    with can.Bus(interface="udp_multicast", channel=GROUP) as bus:
+        bus.send(can.Message(arbitration_id=0x7E0, data=b"\x01\x22", is_extended_id=False))
+        assert dump.stderr is not None
+        assert dump.stderr.read() == ""
+    assert dump.wait(PATIENCE) == 1
