@@ -40,6 +40,8 @@ DEFAULTS = {
     "logger_name": "isotp",
     "wait_func": time.sleep,
     "busy_wait": 0.0002,
+    "rx_queue_limit": 32 << 20,
+    "tx_queue_limit": 32 << 20,
 }
 BYTES = ["stmin", "blocksize"]
 COUNTS = [
@@ -75,6 +77,7 @@ ACCEPTED = [
     *each(COUNTS, [0, 1, 4095, 2**32 - 1, 2**70]),
     *each(BOOLEANS, [True, False]),
     *each(["tx_padding"], [None, 0, 0xAA, 255]),
+    *each(["rx_queue_limit", "tx_queue_limit"], [None, 1, 2**70]),
     *each(["tx_data_length"], CAN_FD_LENGTHS),
     *each(["tx_data_min_length"], [None, *range(1, 9)]),
     *each(["override_receiver_stmin"], [None, 0, 0.0, 1, 0.001, 1e300]),
@@ -90,6 +93,7 @@ REFUSED = [
     *each([*BYTES, *COUNTS, *BOOLEANS, "tx_data_length"], [None]),
     *each(COUNTS, [-1, 1.0, 1000.0, NAN, "1"]),
     *each(BOOLEANS, [0, 1, "True", 1.0, "", []]),
+    *each(["rx_queue_limit", "tx_queue_limit"], [0, -1, 1.0, "1"]),
     *each(["tx_data_length"], [0, 1, 7, 9, 11, 63, 65, -8, 8.0, "8", True]),
     *each(["tx_data_min_length"], [0, -1, 9, 10, 11, 65, 8.0, "8"]),
     *each(["override_receiver_stmin"], [-1, -0.001, NAN, INFINITY, -INFINITY, True, False, "0", 10**400]),

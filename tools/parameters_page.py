@@ -28,6 +28,7 @@ GROUPS = {
         "busy_wait",
         "wait_func",
     ),
+    "Room": ("rx_queue_limit", "tx_queue_limit"),
     "Rate limit": ("rate_limit_enable", "rate_limit_max_bitrate", "rate_limit_window_size"),
     "The standard": ("strict",),
     "Log": ("logger_name",),

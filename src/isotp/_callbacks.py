@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Courier"]
 
 _MOST_THREADS = 4
+_MOST_ERRORS = 1000
 
 
 class _Workers:
@@ -72,15 +73,30 @@ class Courier:
     def __init__(self, report: Callable[[Exception], object], executor: Executor | None = None) -> None:
         self._report = report
         self._executor = executor
-        self._waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._waiting: deque[tuple[int, Callable[..., object], tuple[Any, ...]]] = deque()
         self._changing = threading.Lock()
         self._at_work = False
+        self._errors = 0
+        self.weight = 0  # of the messages that wait
 
-    def __call__(self, function: Callable[..., object], *arguments: object) -> None:
+    def __call__(self, function: Callable[..., object], *arguments: object) -> bool:
+        """Call the error handler. False: too many errors wait, this one is dropped."""
+        return self._take(0, function, arguments)
+
+    def carry(self, weight: int, function: Callable[..., object], *arguments: object) -> None:
+        """Call `on_message` with a message that weighs something; the caller looks at `weight` before."""
+        self._take(weight, function, arguments)
+
+    def _take(self, weight: int, function: Callable[..., object], arguments: tuple[Any, ...]) -> bool:
         with self._changing:
-            self._waiting.append((function, arguments))
+            if weight == 0:
+                if self._errors >= _MOST_ERRORS:
+                    return False
+                self._errors += 1
+            self.weight += weight
+            self._waiting.append((weight, function, arguments))
             if self._at_work:
-                return
+                return True
             self._at_work = True
         try:
             (self._executor or _workers).submit(self._run)
@@ -88,10 +104,13 @@ class Courier:
             with self._changing:
                 self._at_work = False
             raise
+        return True
 
     def clear(self) -> None:
         """Forget what was not called yet."""
-        self._waiting.clear()
+        with self._changing:
+            self._waiting.clear()
+            self.weight = self._errors = 0
 
     def _run(self) -> None:
         while True:
@@ -99,7 +118,9 @@ class Courier:
                 if not self._waiting:
                     self._at_work = False
                     return
-                function, arguments = self._waiting.popleft()
+                weight, function, arguments = self._waiting.popleft()
+                self.weight -= weight
+                self._errors -= weight == 0
             try:
                 function(*arguments)
             except Exception as error:

@@ -44,6 +44,7 @@ cdef class RateLimiter:
 cdef class MessageQueue:
     cdef object items              # collections.deque
     cdef Py_ssize_t most           # items that ever were in it at once
+    cdef uint64_t weight           # of the items, in bytes, roughly
     cdef object append             # its methods, looked up once
     cdef object take
     cdef public object on_arrival  # called without arguments after an item came in, or None
@@ -51,6 +52,8 @@ cdef class MessageQueue:
 
     cdef int push(self, object item) except -1
     cdef object pop(self)
+    cdef int _lighten(self, object item) except -1
+    cdef bint is_full(self, uint64_t limit) noexcept
     cdef int _wake_one(self) except -1
     cdef int _wait_no_more(self, object gate) except -1
 
@@ -97,6 +100,10 @@ cdef struct Counters:
     uint64_t flow_controls_sent
     uint64_t retries
     uint64_t throttled
+    uint64_t receptions_refused
+    uint64_t messages_dropped
+    uint64_t frames_dropped
+    uint64_t errors_dropped
 
 
 # Where an engine sends frames in C.
@@ -122,7 +129,7 @@ cdef class Engine:
     cdef public object post_send_callback
     cdef public object on_message
     cdef public object receive_into
-    cdef public object courier     # callable(function, *arguments) that calls on_message and error_handler, or None
+    cdef public object courier     # what calls on_message and error_handler, see _callbacks.py, or None
     cdef object _logger
     cdef dict logger_levels        # the logger's own cache of isEnabledFor()
     cdef object _params
@@ -131,6 +138,8 @@ cdef class Engine:
     cdef uint64_t flattened        # ... and the one that is in force
     cdef bint default_functional
     cdef bint blocking_send
+    cdef uint64_t rx_limit         # weight of messages that wait; NO_LIMIT: none
+    cdef uint64_t tx_limit
     cdef object _address
     cdef readonly bint asks_address         # a user's address class decides for itself which frames it takes:
     cdef object is_for_me          # by this method, else None
@@ -160,6 +169,10 @@ cdef class Engine:
     cdef uint64_t clock_due        # frames_received at which the clock is read again
     cdef bint held_back            # the frame that is next, by the rate limiter
     cdef dict error_counts         # by class
+    cdef uint64_t frames_told      # of the dropped ones
+    cdef int64_t log_since         # errors logged from then on, ...
+    cdef int logged
+    cdef uint64_t unlogged         # ... and not
     cdef bint busy
     cdef bint again
     cdef unsigned long owner       # the thread that runs the machines while busy
@@ -269,6 +282,18 @@ cdef class Engine:
     cdef int _hand_over(self, object payload) except -1
 
     @cython.final
+    cdef bint _has_no_room(self) except -1
+
+    @cython.final
+    cdef int _refuse_reception(self) except -1
+
+    @cython.final
+    cdef int _put_into_inbox(self, object message) except -1
+
+    @cython.final
+    cdef int _tell_of_lost_frames(self) except -1
+
+    @cython.final
     cdef int _report_reception(self, bint gave_up, object broken) except -1
 
     @cython.final
@@ -337,6 +362,9 @@ cdef class Engine:
 
     @cython.final
     cdef int _count_error(self, object error) except -1
+
+    @cython.final
+    cdef bint _is_to_be_logged(self) except -1
 
     @cython.final
     cdef int _hand_to_handler(self, object error) except -1

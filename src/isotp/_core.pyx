@@ -7,7 +7,7 @@ codes into exceptions for whoever listens.
 """
 
 cimport cython
-from cpython.bytearray cimport PyByteArray_FromStringAndSize
+from cpython.bytearray cimport PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
@@ -63,9 +63,15 @@ cdef enum:
     NO_CAN_ID = 0x7FFFFFFF         # never the identifier of a frame
     FRAMES_PER_CLOCK_READ = 64     # also the longest burst before reception gets its turn
     READ_AT_ONCE = 65536           # bytes of a file that is sent
+    MOST_WAITING_FRAMES = 65536    # that came while a started layer was busy
+    ERRORS_LOGGED = 100            # in one second
+    MESSAGE_WEIGHT = 100           # of an object in a queue, beside its payload
+    REQUEST_WEIGHT = 400
 
 cdef int64_t LONGEST_WAIT_NS = <int64_t>1 << 61    # sums of two such times still fit
 cdef int64_t PAUSE_WITHOUT_ROOM_NS = 500_000       # before a refused frame is given again
+cdef int64_t SECOND_NS = 1_000_000_000
+cdef uint64_t NO_LIMIT = 0xFFFFFFFFFFFFFFFF
 
 cdef object LOG_DEBUG = logging.DEBUG
 cdef object NO_TIMEOUT = 0.0
@@ -572,6 +578,15 @@ cdef class RateLimiter:
 # ---------------------------------------------------------------- queues
 
 
+cdef inline uint64_t weight_of(object item) noexcept:
+    """Bytes that an item of a queue takes, roughly; what is the user's own counts little."""
+    if type(item) is bytearray:
+        return <uint64_t>PyByteArray_GET_SIZE(item) + MESSAGE_WEIGHT
+    if type(item) is SendRequest:
+        return REQUEST_WEIGHT + (0 if (<SendRequest>item).streams else (<SendRequest>item).size)
+    return MESSAGE_WEIGHT
+
+
 cdef class MessageQueue:
     """First in, first out, any number of threads on both sides; used as `queue.Queue` is."""
 
@@ -584,6 +599,9 @@ cdef class MessageQueue:
 
     cdef int push(self, object item) except -1:
         cdef Py_ssize_t fill
+        cdef uint64_t weight = weight_of(item)
+        with cython.critical_section(self):
+            self.weight += weight
         self.append(item)
         fill = len(self.items)
         if fill > self.most:
@@ -607,9 +625,31 @@ cdef class MessageQueue:
         if len(self.items) == 0:
             return None
         try:
-            return self.take()
+            item = self.take()
         except IndexError:
             return None                # another thread was faster
+        self._lighten(item)
+        return item
+
+    cdef int _lighten(self, object item) except -1:
+        """The item is no more in the queue."""
+        cdef uint64_t weight = weight_of(item)
+        with cython.critical_section(self):
+            # A buffer of the user may have another size by now: that evens out here.
+            self.weight = 0 if len(self.items) == 0 or weight > self.weight else self.weight - weight
+        return 0
+
+    cdef bint is_full(self, uint64_t limit) noexcept:
+        """Whether what waits has reached the limit; the next one would go beyond it, however small it is."""
+        return self.weight >= limit
+
+    def remove(self, item):
+        """Take an item out, wherever it is.
+
+        :raises ValueError: if it is not there.
+        """
+        self.items.remove(item)
+        self._lighten(item)
 
     def put(self, item, block=True, timeout=None):
         """Append an item; there is always room, so this never waits."""
@@ -686,6 +726,9 @@ cdef class MessageQueue:
     def clear(self):
         """Drop all items."""
         self.items.clear()
+        with cython.critical_section(self):
+            if len(self.items) == 0:
+                self.weight = 0
 
     def __len__(self):
         return len(self.items)
@@ -1107,6 +1150,8 @@ cdef class Engine:
         cdef Config config
         cdef bint default_functional
         cdef bint blocking_send
+        cdef uint64_t rx_limit
+        cdef uint64_t tx_limit
         cdef uint64_t turn
         params = self._params
         if params is None:
@@ -1139,6 +1184,8 @@ cdef class Engine:
             default_functional = (
                 TargetAddressType(params.default_target_address_type) == TargetAddressType.Functional)
             blocking_send = params.blocking_send
+            rx_limit = NO_LIMIT if params.rx_queue_limit is None else min(params.rx_queue_limit, NO_LIMIT)
+            tx_limit = NO_LIMIT if params.tx_queue_limit is None else min(params.tx_queue_limit, NO_LIMIT)
             if (config.tx_dl < CAN_DLEN_CLASSIC or config.tx_dl > CAN_DLEN_MAX
                     or FD_LENGTH[config.tx_dl] != config.tx_dl or config.min_length > config.tx_dl):
                 raise ValueError("tx_data_length and tx_data_min_length must be CAN frame lengths that fit")
@@ -1154,6 +1201,8 @@ cdef class Engine:
             self.looks_closer = self.asks_address or config.strict
             self.default_functional = default_functional
             self.blocking_send = blocking_send
+            self.rx_limit = rx_limit
+            self.tx_limit = tx_limit
             if config.listen and self.rx.due != FS_NONE:
                 flow_control_sent(&self.rx, &self.config, self.now)
             choose_first_frame(&self.tx, &self.config, &self.filter)
@@ -1237,7 +1286,8 @@ cdef class Engine:
         :param send_timeout: seconds to wait for the end of the transmission if the parameter `blocking_send` is
             set. None: no limit.
         :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing.
-        :raises RuntimeError: in listen mode; and if a callback of this layer asks for a blocking send.
+        :raises RuntimeError: in listen mode; if too many messages wait (parameter `tx_queue_limit`); and if a
+            callback of this layer asks for a blocking send.
         :raises isotp.BlockingSendTimeout: if a blocking send is not done in time.
         :raises isotp.BlockingSendFailure: if it failed; the reason is its `__cause__`.
         """
@@ -1281,6 +1331,9 @@ cdef class Engine:
 
     @cython.final
     cdef int _enqueue(self, SendRequest request) except -1:
+        if self.tx_queue.is_full(self.tx_limit):
+            raise RuntimeError(
+                f"the send queue is full: {len(self.tx_queue.items)} messages wait (parameter tx_queue_limit)")
         if self._is_logging_frames():
             self._logger.debug("Enqueuing a message of %d bytes", request.size)
         self.tx_queue.push(request)
@@ -1400,8 +1453,27 @@ cdef class Engine:
 
     def feed(self, message):
         """Give one received frame to a started layer, from any thread."""
-        self.inbox.push(message)
+        self._put_into_inbox(message)
         self.drive()
+
+    @cython.final
+    cdef int _put_into_inbox(self, object message) except -1:
+        """Keep a frame for the thread that runs the machines, if there is room."""
+        if len(self.inbox.items) < MOST_WAITING_FRAMES:
+            return self.inbox.push(message)
+        with cython.critical_section(self):
+            self.counted.frames_dropped += 1
+        return 0
+
+    @cython.final
+    cdef int _tell_of_lost_frames(self) except -1:
+        cdef uint64_t lost
+        with cython.critical_section(self):
+            lost = self.counted.frames_dropped - self.frames_told
+            self.frames_told = self.counted.frames_dropped
+        self._hand_to_handler(errors.FramesLostError(
+            f"{lost} received frames were lost: {MOST_WAITING_FRAMES} waited already"))
+        return 0
 
     cpdef drive(self):
         """Do what is to be done now, on a started layer, from any thread. Errors of callbacks are reported."""
@@ -1423,7 +1495,7 @@ cdef class Engine:
         cdef int k
         if not self._enter():
             for k in range(count):
-                self.inbox.push(message_of_frame(&frames[k]))
+                self._put_into_inbox(message_of_frame(&frames[k]))
             self.heard_ns = heard_ns
             self.drive()
             return 0
@@ -1451,6 +1523,8 @@ cdef class Engine:
                     return 0
                 continue           # perhaps they were mended meanwhile
             try:
+                if self.frames_told != self.counted.frames_dropped:
+                    self._tell_of_lost_frames()
                 if self.driven:
                     self._run(None, True, True)
                 self.batch_left = 0    # what a stopped layer was still to hear
@@ -1490,14 +1564,15 @@ cdef class Engine:
     cdef int _save_batch(self) except -1:
         """Move the frames of the native driver, which are gone when it returns, to the inbox."""
         while self.batch_left > 0:
-            self.inbox.push(message_of_frame(self.batch))
+            self._put_into_inbox(message_of_frame(self.batch))
             self.batch += 1
             self.batch_left -= 1
         return 0
 
     def _report_callback_error(self, error):
         """A callback of the user raised on a thread that must go on: log it and tell the error handler."""
-        self._logger.error("a callback of the layer raised %s", type(error).__name__, exc_info=error)
+        if self._is_to_be_logged():
+            self._logger.error("a callback of the layer raised %s", type(error).__name__, exc_info=error)
         report = errors.CallbackError(f"a callback of the layer raised {error!r}")
         report.__cause__ = error
         self._count_error(report)
@@ -1791,7 +1866,9 @@ cdef class Engine:
                     payload = self._finish_target(payload)
                 elif self.rx.state == RX_WAIT_CF:
                     self._fill_target()
-            if event == RX_STARTED and self.receive_into is not None:
+            if event == RX_STARTED and not self.config.listen and self._has_no_room():
+                self._refuse_reception()
+            elif event == RX_STARTED and self.receive_into is not None:
                 self._open_target()
             elif event == RX_MESSAGE:
                 self._hand_over(payload)
@@ -1843,6 +1920,12 @@ cdef class Engine:
     @cython.final
     cdef inline int _hand_over(self, object payload) except -1:
         """A message is complete."""
+        if self._has_no_room():
+            self.counted.messages_dropped += 1
+            error = errors.ReceptionQueueFullError(f"a message is lost: {self._full_queue()}")
+            error.target = payload if type(payload) is not bytearray else None
+            self._hand_to_handler(error)
+            return 0
         if self.on_message is None:
             self.rx_queue.push(payload)
             return 0
@@ -1850,8 +1933,30 @@ cdef class Engine:
         if self.courier is None:
             self.on_message(payload, address, self.now)
         else:
-            self.courier(self.on_message, payload, address, self.now)
+            self.courier.carry(weight_of(payload), self.on_message, payload, address, self.now)
         return 0
+
+    @cython.final
+    cdef bint _has_no_room(self) except -1:
+        """Whether too many received messages wait to be taken."""
+        if self.on_message is None:
+            return self.rx_queue.is_full(self.rx_limit)
+        return self.courier is not None and self.courier.weight >= self.rx_limit
+
+    @cython.final
+    cdef int _refuse_reception(self) except -1:
+        """A message that begins finds no room: its sender is told, before it has sent it all."""
+        with cython.critical_section(self):
+            receiver_stop(&self.rx)
+            self.rx.due = FS_OVFLW
+        self.counted.receptions_refused += 1
+        self._hand_to_handler(errors.ReceptionQueueFullError(
+            f"a message of {self.rx.size} bytes is refused: {self._full_queue()}"))
+        return 0
+
+    def _full_queue(self):
+        waiting = len(self.rx_queue.items) if self.on_message is None else "those before"
+        return f"{waiting} messages wait to be taken (parameter rx_queue_limit)"
 
     @cython.final
     cdef int _report_reception(self, bint gave_up, object broken) except -1:
@@ -2293,7 +2398,8 @@ cdef class Engine:
             error.target = self.target
             self.target = self.write = None
         self._count_error(error)
-        self._logger.warning("%s: %s", type(error).__name__, error)
+        if self._is_to_be_logged():
+            self._logger.warning("%s: %s", type(error).__name__, error)
         if self.error_handler is None:
             return 0
         if not callable(self.error_handler):
@@ -2301,9 +2407,34 @@ cdef class Engine:
             return 0
         if self.courier is None:
             self.error_handler(error)
-        else:
-            self.courier(self.error_handler, error)
+        elif not self.courier(self.error_handler, error):
+            self.counted.errors_dropped += 1
         return 0
+
+    @cython.final
+    cdef bint _is_to_be_logged(self) except -1:
+        """False: so many errors were logged within a second that this one is merely counted."""
+        cdef int64_t now = self._read_clock()
+        cdef uint64_t unlogged = 0
+        cdef bint is_last
+        with cython.critical_section(self):
+            if self.logged == 0 or now - self.log_since >= SECOND_NS or now < self.log_since:
+                unlogged = self.unlogged
+                self.log_since = now
+                self.logged = 0
+                self.unlogged = 0
+            if self.logged > ERRORS_LOGGED:
+                self.unlogged += 1
+                return False
+            self.logged += 1
+            is_last = self.logged > ERRORS_LOGGED
+            self.unlogged += is_last
+        if unlogged > 0:
+            self._logger.warning("%d errors before were not logged", unlogged)
+        if is_last:
+            self._logger.warning(
+                "more than %d errors within a second: no more are logged until it is over", ERRORS_LOGGED)
+        return not is_last
 
     def trigger_error(self, error):
         """Report an error as the layer itself does: log, then error handler."""
@@ -2336,7 +2467,7 @@ cdef class Engine:
             self.stop_sending()
             return True
         try:
-            self.tx_queue.items.remove(request)
+            self.tx_queue.remove(request)
         except ValueError:
             return False
         request._complete(False, None)
@@ -2398,6 +2529,12 @@ cdef class Engine:
                 self.rx_queue.most = self.tx_queue.most = self.inbox.most = 0
             else:
                 error_counts = error_counts.copy()
+        dropped = {
+            "receptions": counted.receptions_refused - zero.receptions_refused,
+            "messages": counted.messages_dropped - zero.messages_dropped,
+            "frames": counted.frames_dropped - zero.frames_dropped,
+            "errors": counted.errors_dropped - zero.errors_dropped,
+        }
         by_name = {}
         for error_class, count in error_counts.items():
             by_name[error_class.__name__] = by_name.get(error_class.__name__, 0) + count
@@ -2414,6 +2551,7 @@ cdef class Engine:
             flow_controls_sent=counted.flow_controls_sent - zero.flow_controls_sent,
             retries=counted.retries - zero.retries,
             throttled=counted.throttled - zero.throttled,
+            dropped={name: count for name, count in dropped.items() if count > 0},
             rx_queue_most=rx_most,
             tx_queue_most=tx_most,
             inbox_most=inbox_most,

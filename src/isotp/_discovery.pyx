@@ -28,6 +28,11 @@ cdef enum:
     HOPELESS_BADS = 8              # a quarter of all frames, and as many as this: no ISO-TP
     NO_PREFIX = -1
     NO_INDEX = -1
+    NO_ROOM = -2                   # instead of an index: the table is as large as it may be
+    MOST_CHANNELS = 1024
+    MOST_STATIONS = 8192           # more IDs than any vehicle has: whoever sends on more is hostile
+    MOST_PREFIXED = 16384          # lines behind an extension byte
+    MOST_PAIRS_IN_ALL = 65536
     NO_FILLER = -1
     KEY_CHANNEL_SHIFT = 48
     CHANNEL_ITSELF = 1             # in bits of a key that no CAN ID uses
@@ -164,6 +169,7 @@ cdef struct Machine:
     Py_ssize_t channel_capacity
     uint64_t last_key
     int32_t last_station
+    uint64_t passed_over           # frames that found no room in a table
 
 
 # ---------------------------------------------------------------- growing arrays
@@ -202,11 +208,13 @@ cdef int32_t add_line(Machine *machine, int32_t station, int prefix) noexcept no
 
 
 cdef int32_t find_channel(Machine *machine, uint16_t number) noexcept nogil:
-    """The index of a channel, or NO_INDEX: no memory."""
+    """The index of a channel, or NO_INDEX: no memory; or NO_ROOM."""
     cdef uint64_t key = <uint64_t>number << KEY_CHANNEL_SHIFT | <uint64_t>CHANNEL_ITSELF << CHANNEL_ITSELF_SHIFT
     cdef int32_t found = code_of(&machine.slots, key)
     if found != NO_CODE:
         return found
+    if machine.channel_count >= MOST_CHANNELS:
+        return NO_ROOM
     if not grown(<void **>&machine.channels, &machine.channel_capacity, machine.channel_count, sizeof(Channel)):
         return NO_INDEX
     found = <int32_t>machine.channel_count
@@ -219,13 +227,17 @@ cdef int32_t find_channel(Machine *machine, uint16_t number) noexcept nogil:
 
 
 cdef int32_t find_station(Machine *machine, uint64_t key) noexcept nogil:
-    """The index of an ID of a channel, or NO_INDEX: no memory."""
+    """The index of an ID of a channel, or NO_INDEX: no memory; or NO_ROOM."""
     cdef int32_t found = code_of(&machine.slots, key)
     cdef int32_t channel
     cdef Station *station
     if found != NO_CODE:
         return found
+    if machine.station_count >= MOST_STATIONS:
+        return NO_ROOM
     channel = find_channel(machine, <uint16_t>(key >> KEY_CHANNEL_SHIFT))
+    if channel == NO_ROOM:
+        return NO_ROOM
     if channel == NO_INDEX or not grown(
             <void **>&machine.stations, &machine.station_capacity, machine.station_count, sizeof(Station)):
         return NO_INDEX
@@ -242,7 +254,7 @@ cdef int32_t find_station(Machine *machine, uint64_t key) noexcept nogil:
 
 
 cdef Pair *find_pair(Machine *machine, int32_t answering, int32_t asking) noexcept nogil:
-    """The pair of two lines, which may be new or take the place of a weaker one. NULL: none is weaker, or no memory."""
+    """The pair of two lines, which may be new or take the place of a weaker one. NULL: none is weaker, or no room."""
     cdef Line *line = &machine.lines[answering]
     cdef Pair *pair
     cdef Pair *weakest = NULL
@@ -257,7 +269,8 @@ cdef Pair *find_pair(Machine *machine, int32_t answering, int32_t asking) noexce
         count += 1
         k = pair.next
     if count < MOST_PAIRS:
-        if not grown(<void **>&machine.pairs, &machine.pair_capacity, machine.pair_count, sizeof(Pair)):
+        if machine.pair_count >= MOST_PAIRS_IN_ALL or not grown(
+                <void **>&machine.pairs, &machine.pair_capacity, machine.pair_count, sizeof(Pair)):
             return NULL
         pair = &machine.pairs[machine.pair_count]
         memset(pair, 0, sizeof(Pair))
@@ -600,9 +613,12 @@ cdef inline bint is_hopeless(uint64_t bad, uint64_t frames) noexcept nogil:
 
 
 cdef int32_t find_prefixed(Machine *machine, int32_t index, uint8_t prefix) noexcept nogil:
-    """The line of a first byte, or NO_INDEX: no memory."""
+    """The line of a first byte, or NO_INDEX: no memory; or NO_ROOM."""
     cdef Station *station = &machine.stations[index]
     cdef int k
+    if (machine.line_count - machine.station_count >= MOST_PREFIXED
+            and (station.prefixed == NULL or station.prefixed[prefix] == NO_INDEX)):
+        return NO_ROOM
     if station.prefixed == NULL:
         station.prefixed = <int32_t *>malloc(256 * sizeof(int32_t))
         if station.prefixed == NULL:
@@ -635,6 +651,9 @@ cdef bint hear(Machine *machine, int32_t index, const uint8_t *data, int size, i
         line = find_prefixed(machine, index, data[0])
         if line == NO_INDEX:
             return False
+        if line == NO_ROOM:
+            machine.passed_over += 1
+            return True
         station.prefixed_bad += look(machine, line, data, size, now) == SEEN_BAD
     station.prefixed_hopeless = is_hopeless(station.prefixed_bad, station.frames)
     return True
@@ -655,9 +674,12 @@ cdef bint feed_records(
         key = record.can_id | <uint64_t>record.channel << KEY_CHANNEL_SHIFT
         if key != machine.last_key:
             machine.last_station = find_station(machine, key)
-            if machine.last_station == NO_INDEX:
+            if machine.last_station < 0:
                 machine.last_key = KEY_EMPTY
-                return False
+                if machine.last_station == NO_INDEX:
+                    return False
+                machine.passed_over += 1
+                continue
             machine.last_key = key
         now = max(min(record.timestamp, LATEST_TIME), EARLIEST_TIME)
         if not hear(machine, machine.last_station, record.data, record.len, now):
@@ -715,7 +737,8 @@ class PairCounts(NamedTuple):
 
 cdef class Observer:
     """Observer()\n--\n\n
-    Counts what each line of a log does. Memory grows with the number of IDs, not with the length of the log.
+    Counts what each line of a log does. Memory grows with the number of IDs, up to a bound, not with the length of the
+    log.
     """
 
     cdef Machine machine
@@ -783,6 +806,11 @@ cdef class Observer:
                 raise MemoryError(f"no memory for the counts of {self.machine.station_count} IDs")
         finally:
             PyBuffer_Release(&view)
+
+    @property
+    def passed_over(self):
+        """Frames that were not looked at, or not in every way, since there are too many IDs."""
+        return self.machine.passed_over
 
     def counts(self):
         """The lines that may be ISO-TP, by number, and the pairs of them.

@@ -32,19 +32,25 @@ __all__ = ["Hub", "Layer"]
 _READS_AT_ONCE = 64
 # Messages sent in a row, each of which went at once, before the loop has its turn.
 _SENDS_AT_ONCE = 16
+# Frames that wait for a loop that does not run, at the most.
+_MOST_WAITING_FRAMES = 65536
 
 
 class _FramesFromThread:
     """Frames on their way from another thread to the loop: one wake-up of the loop for all that come meanwhile."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, give: Callable[[can.Message], object]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, hub: _hub.Hub) -> None:
         self._loop = loop
-        self._give = give
+        self._hub = hub
+        self._lost = 0
         self._frames: deque[can.Message] = deque()
         self._scheduled = False
 
     def put(self, received: can.Message) -> None:
         """From the other thread."""
+        if len(self._frames) >= _MOST_WAITING_FRAMES:
+            self._lost += 1
+            return
         self._frames.append(received)
         if not self._scheduled:
             self._scheduled = True
@@ -60,8 +66,14 @@ class _FramesFromThread:
 
     def deliver(self) -> None:
         """Give the frames that are there, but not without end."""
+        lost = self._lost
+        if lost:
+            self._lost -= lost
+            self._hub._report_lost(
+                lost, f"{lost} received frames were lost: {_MOST_WAITING_FRAMES} waited for the event loop"
+            )
         for _ in range(min(len(self._frames), _READS_AT_ONCE)):
-            self._give(self._frames.popleft())
+            self._hub.table.dispatch(self._frames.popleft())
 
 
 class _DescriptorReader:
@@ -173,7 +185,7 @@ class _BusPort(_Port, _hub._BusPort):
                 return
             except NotImplementedError:
                 pass  # the loop of Windows watches no descriptors
-        self._frames = _FramesFromThread(self._loop, hub.table.dispatch)
+        self._frames = _FramesFromThread(self._loop, hub)
         super().start(hub)
 
     def stop(self) -> Callable[[], object]:
@@ -214,7 +226,7 @@ class _NotifierPort(_Port, _hub._NotifierPort):
 
     def start(self, hub: _hub.Hub) -> None:
         self._loop_thread = threading.get_ident()
-        self._frames = _FramesFromThread(asyncio.get_running_loop(), hub.table.dispatch)
+        self._frames = _FramesFromThread(asyncio.get_running_loop(), hub)
         super().start(hub)
 
     def stop(self) -> Callable[[], object]:

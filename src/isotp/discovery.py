@@ -440,7 +440,10 @@ def _place(session: FoundSession) -> tuple[int, str]:
 
 
 class Discovery:
-    """Finds the sessions of a log that comes in pieces. Memory grows with the number of CAN IDs, not with the log."""
+    """Finds the sessions of a log that comes in pieces.
+
+    Memory grows with the number of CAN IDs, up to 8192 of them, not with the log.
+    """
 
     def __init__(self) -> None:
         self._observer = Observer()
@@ -454,6 +457,11 @@ class Discovery:
         :raises RuntimeError: if another thread feeds this object right now.
         """
         self._observer.feed(frames, layout)
+
+    @property
+    def passed_over(self) -> int:
+        """Frames that were not looked at, or not in every way, since there are more IDs than a vehicle has."""
+        return self._observer.passed_over
 
     def sessions(self, min_score: float = 0.5) -> list[FoundSession]:
         """The sessions found so far, by channel and address; no two have both of these alike.

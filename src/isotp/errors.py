@@ -17,6 +17,7 @@ __all__ = [
     "ConsecutiveFrameTimeoutError",
     "FlowControlTimeoutError",
     "FrameTooLongError",
+    "FramesLostError",
     "InvalidCanDataError",
     "InvalidCanFdFirstFrameRXDL",
     "IsoTpError",
@@ -27,6 +28,7 @@ __all__ = [
     "OverflowError",
     "ReceptionInterruptedWithFirstFrameError",
     "ReceptionInterruptedWithSingleFrameError",
+    "ReceptionQueueFullError",
     "TransmitTimeoutError",
     "UnexpectedConsecutiveFrameError",
     "UnexpectedFlowControlError",
@@ -236,6 +238,28 @@ class FrameTooLongError(IsoTpError):
     messages are wanted: FF_DL goes up to 4294967295 bytes.
 
     See docs/errors.md#frametoolongerror.
+    """
+
+
+class ReceptionQueueFullError(IsoTpError):
+    """A message was refused, or lost, because too many received ones wait.
+
+    What waits for ``recv()``, or for a slow ``on_message``, has reached the parameter ``rx_queue_limit``. A message that
+    begins is refused by a Flow Control with FlowStatus Overflow (9.6.5.1); a Single Frame, or a message that was on its
+    way already, is lost. ``layer.stats.dropped`` counts both. Take messages faster, or raise the limit.
+
+    See docs/errors.md#receptionqueuefullerror.
+    """
+
+
+class FramesLostError(IsoTpError):
+    """Received frames were lost, because too many wait to be handled.
+
+    A started layer handles frames one after the other: a ``txfn`` or a callback that does not return, or an event loop
+    that does not run, holds up all that come meanwhile. Beyond 65536 of them they are dropped; the messages they belong
+    to break off. ``layer.stats.dropped`` counts them.
+
+    See docs/errors.md#frameslosterror.
     """
 
 

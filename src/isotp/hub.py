@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from isotp._callbacks import Courier
 from isotp._core import CanMessage
 from isotp.address import Address, AsymmetricAddress
+from isotp.errors import FramesLostError
 from isotp.protocol import (
     TransportLayer,
     check_bus,
@@ -343,6 +344,7 @@ class Hub:
         if notifier is not None and isinstance(bus, str):
             raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
         self.executor = executor
+        self._lost = 0  # frames that no session has heard
         self._port = self._open_port(bus, notifier)
         self.bus = bus
         self.table = _Table()
@@ -362,12 +364,17 @@ class Hub:
 
     @property
     def stats(self) -> Stats:
-        """What the sessions that are started counted together."""
-        return Stats.sum(session._stats(False) for session in self.sessions)
+        """What the sessions that are started counted together, and the frames that were lost before them."""
+        return self._sum(self._lost, False)
 
     def reset_stats(self) -> Stats:
         """Let the sessions that are started count anew; returns what they counted together until now."""
-        return Stats.sum(session._stats(True) for session in self.sessions)
+        lost, self._lost = self._lost, 0
+        return self._sum(lost, True)
+
+    def _sum(self, lost: int, reset: bool) -> Stats:
+        own = Stats(dropped={"frames": lost} if lost else {})
+        return Stats.sum((own, *(session._stats(reset) for session in self.sessions)))
 
     def session(
         self, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any
@@ -407,6 +414,12 @@ class Hub:
         """The bus can not be read: all sessions are concerned."""
         for session in self.sessions:
             session._report_callback_error(error)
+
+    def _report_lost(self, count: int, text: str) -> None:
+        """Frames were lost before anybody saw whose they are: all sessions are concerned."""
+        self._lost += count
+        for session in self.sessions:
+            session.trigger_error(FramesLostError(text))
 
     def _enlist(self, session: HubSession) -> None:
         with self._changing:

@@ -178,6 +178,19 @@ _RULES: dict[str, _Rule] = {
     "max_frame_size": _Rule(
         4095, _integer(0), "The longest message to receive, in bytes; longer ones are refused with Overflow."
     ),
+    "rx_queue_limit": _Rule(
+        32 << 20,
+        _or_none(_integer(1)),
+        "Bytes of received messages that may wait for recv(), or for a slow on_message; a message counts 100 more than"
+        " its length. While they are reached, new messages are refused with Overflow, or lost if it is too late for"
+        " that, and ReceptionQueueFullError says so. None: no limit.",
+    ),
+    "tx_queue_limit": _Rule(
+        32 << 20,
+        _or_none(_integer(1)),
+        "Bytes of messages that may wait to be sent; a message counts 400 more than its length, a generator or a file"
+        " just 400. While they are reached, send() raises a RuntimeError. None: no limit.",
+    ),
     "can_fd": _Rule(False, _BOOLEAN, "Send CAN FD frames: sets is_fd of the CanMessage."),
     "bitrate_switch": _Rule(
         False,
@@ -266,6 +279,8 @@ class Params:
     tx_data_length: int
     tx_data_min_length: int | None
     max_frame_size: int
+    rx_queue_limit: int | None
+    tx_queue_limit: int | None
     can_fd: bool
     bitrate_switch: bool
     default_target_address_type: TargetAddressType
