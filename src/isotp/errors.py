@@ -244,9 +244,9 @@ class FrameTooLongError(IsoTpError):
 class ReceptionQueueFullError(IsoTpError):
     """A message was refused, or lost, because too many received ones wait.
 
-    What waits for ``recv()``, or for a slow ``on_message``, has reached the parameter ``rx_queue_limit``. A message that
-    begins is refused by a Flow Control with FlowStatus Overflow (9.6.5.1); a Single Frame, or a message that was on its
-    way already, is lost. ``layer.stats.dropped`` counts both. Take messages faster, or raise the limit.
+    What waits for ``recv()``, or for a slow ``on_message``, has reached the parameter ``rx_queue_limit``. A message
+    that begins is refused by a Flow Control with FlowStatus Overflow (9.6.5.1); a Single Frame, or a message that was
+    on its way already, is lost. ``layer.stats.dropped`` counts both. Take messages faster, or raise the limit.
 
     See docs/errors.md#receptionqueuefullerror.
     """
