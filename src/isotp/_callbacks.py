@@ -18,6 +18,8 @@ __all__ = ["Courier"]
 
 _MOST_THREADS = 4
 _MOST_ERRORS = 1000
+# Bytes that a call which waits takes, beside the payload of its message.
+_CALL_WEIGHT = 200
 
 
 class _Workers:
@@ -85,7 +87,7 @@ class Courier:
 
     def carry(self, weight: int, function: Callable[..., object], *arguments: object) -> None:
         """Call `on_message` with a message that weighs something; the caller looks at `weight` before."""
-        self._take(weight, function, arguments)
+        self._take(weight + _CALL_WEIGHT, function, arguments)
 
     def _take(self, weight: int, function: Callable[..., object], arguments: tuple[Any, ...]) -> bool:
         with self._changing:

@@ -182,8 +182,8 @@ _RULES: dict[str, _Rule] = {
         32 << 20,
         _or_none(_integer(1)),
         "Bytes of received messages that may wait for recv(), or for a slow on_message; a message counts 100 more than"
-        " its length. While they are reached, new messages are refused with Overflow, or lost if it is too late for"
-        " that, and ReceptionQueueFullError says so. None: no limit.",
+        " its length (300 for on_message). While they are reached, new messages are refused with Overflow, or lost if"
+        " it is too late for that, and ReceptionQueueFullError says so. None: no limit.",
     ),
     "tx_queue_limit": _Rule(
         32 << 20,
