@@ -4,12 +4,15 @@ Environment: ISOTP_TRACE=1 line tracing for coverage; ISOTP_DEBUG=1 bounds check
 ISOTP_SANITIZE=address,undefined compiles with these sanitizers; ISOTP_ANNOTATE=1 writes cython's HTML.
 """
 
+import gzip
 import os
 import sys
+import tarfile
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 trace, debug, annotate = (os.environ.get(f"ISOTP_{name}") == "1" for name in ("TRACE", "DEBUG", "ANNOTATE"))
 sanitize = os.environ.get("ISOTP_SANITIZE", "")
@@ -54,6 +57,31 @@ class BuildExtensions(build_ext):
         super().build_extension(extension)
 
 
+class ReproducibleSdist(sdist):
+    """With SOURCE_DATE_EPOCH, the same sources give the same bytes, whoever packs them, wherever and whenever."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        if epoch is None or format != "gztar" or root_dir is not None:
+            return super().make_archive(base_name, format, root_dir, base_dir, owner, group)
+
+        def neutral(member: tarfile.TarInfo) -> tarfile.TarInfo:
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            member.mtime = int(epoch)
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            return member
+
+        name = f"{base_name}.tar.gz"
+        with (
+            open(name, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=int(epoch)) as packed,
+            tarfile.open(mode="w", fileobj=packed, format=tarfile.PAX_FORMAT) as archive,
+        ):
+            archive.add(base_dir, filter=neutral)  # goes through folders in the order of names
+        return name
+
+
 def extension(name: str, *headers: str) -> Extension:
     return Extension(
         f"isotp.{name}",
@@ -92,7 +120,7 @@ if sys.platform == "linux":
 setup(
     # One compiler for each extension at a time, as many as there are processors.
     options={"build_ext": {"parallel": os.cpu_count()}},
-    cmdclass={"build_ext": BuildExtensions},
+    cmdclass={"build_ext": BuildExtensions, "sdist": ReproducibleSdist},
     ext_modules=cythonize(
         extensions,
         include_path=["src"],

