@@ -376,6 +376,7 @@ cdef bint hear_flow_control(Machine *machine, Lane *lane, int64_t now) noexcept 
     if pci.flow_status == FS_OVFLW and not machine.config.strict:
         lane.outcomes[<int>PEER_OVERFLOW] += 1
     if pci.flow_status > FS_OVFLW:
+        lane.outcomes[<int>BAD_FC_STATUS] += 1
         return True
     if not expire(machine, sender, now):
         return False

@@ -656,7 +656,10 @@ cdef inline bint on_flow_control(
     outcome.interruption = OK
     if config.strict and tx.state != TX_WAIT_FC:
         # 9.8.3: not awaited, so ignored
-        if config.awaits_fc and not config.listen:
+        if pci.flow_status > FS_OVFLW:
+            outcome.code = BAD_FC_STATUS
+            outcome.given = pci.flow_status
+        elif config.awaits_fc and not config.listen:
             outcome.code = UNEXPECTED_FC
             outcome.given = pci.flow_status
         return False

@@ -1,0 +1,69 @@
+"""Runs the table of cases: on the object path, on the native path of the sockets, and on records in bulk.
+
+One test for each rule and path; it names the cases that failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conformance.cases import CASES, RULES
+from tests.conformance.count import PAGE, page, rows
+from tests.conformance.paths import NativePath, ObjectPath, build_native, play, play_in_bulk
+from tests.conformance.story import MODES, Case, Rule
+
+by_rule = pytest.mark.parametrize("rule", RULES, ids=str)
+
+
+def check(rule: Rule, run: Callable[[Case, str], None], *, in_bulk: bool = False) -> None:
+    failures = []
+    for case in CASES:
+        if case.rule != rule or (in_bulk and case.alone is not None):
+            continue
+        for mode in MODES:
+            try:
+                run(case, mode)
+            except AssertionError as failure:
+                failures.append(f"{case.name} ({mode}): {failure}")
+    assert not failures, "\n\n".join([f"{len(failures)} cases failed", *failures])
+
+
+@by_rule
+def test_object_path(rule: Rule) -> None:
+    check(rule, lambda case, mode: play(ObjectPath(case, mode), case.lines(mode)))
+
+
+@pytest.fixture(scope="module")
+def native_path(tmp_path_factory: pytest.TempPathFactory) -> type[NativePath]:
+    pytest.importorskip("Cython", reason="Cython is not installed: the driver of this path is made by it")
+    pytest.importorskip(
+        "setuptools", reason="setuptools is not installed: it compiles the driver of this path"
+    )
+
+    class Built(NativePath):
+        native = build_native(tmp_path_factory.mktemp("native"))
+
+    return Built
+
+
+@by_rule
+def test_native_path(native_path: type[NativePath], rule: Rule) -> None:
+    check(rule, lambda case, mode: play(native_path(case, mode), case.lines(mode)))
+
+
+@by_rule
+def test_bulk_path(rule: Rule) -> None:
+    check(rule, play_in_bulk, in_bulk=True)
+
+
+def test_each_rule_has_cases() -> None:
+    assert {case.rule for case in CASES} == set(RULES)
+    names = [(case.rule, case.name) for case in CASES]
+    assert len(set(names)) == len(names)
+
+
+def test_the_page_has_the_number_of_cases() -> None:
+    assert sum(count for _, _, count, _ in rows()) == len(CASES)
+    assert PAGE.read_text(encoding="utf-8") == page(), "python -m tests.conformance.count --page"
