@@ -22,8 +22,8 @@ isotp bench --quick
 [dim]# what the cases mean[/dim]
 isotp bench --list
 
-[dim]# one of the other benchmarks: latency and STmin of started layers[/dim]
-isotp bench --module started
+[dim]# the cases of one group, with a report to look at[/dim]
+isotp bench idle --html report.html
 
 [dim]# of another checkout[/dim]
 isotp bench --checkout ~/src/can-isotp-cython --quick
@@ -49,12 +49,6 @@ def command(
             file_okay=False,
         ),
     ] = None,
-    module: Annotated[
-        str | None,
-        typer.Option(
-            "--module", metavar="NAME", help="A module of the package benchmarks, say started, bulk, hub."
-        ),
-    ] = None,
 ) -> None:
     """Measure this package beside can-isotp.
 
@@ -62,9 +56,8 @@ def command(
     `python -m benchmarks`, whose --help has `isotp bench -- --help`.
     """
     root = root_of(checkout)
-    name = "benchmarks" if module is None else f"benchmarks.{module}"
     raise typer.Exit(
-        subprocess.run([sys.executable, "-m", name, *context.args], cwd=root, check=False).returncode
+        subprocess.run([sys.executable, "-m", "benchmarks", *context.args], cwd=root, check=False).returncode
     )
 
 

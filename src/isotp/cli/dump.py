@@ -7,9 +7,9 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from isotp._core import PDU, CanMessage
+from isotp._core import PDU
 from isotp.address import AbstractAddress, TargetAddressType
-from isotp.cli.addresses import CAN_EFF_FLAG, address_text, sides_of
+from isotp.cli.addresses import address_text, sides_of
 from isotp.cli.colours import Colours, ColourWhen
 from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, explained
 from isotp.cli.groups import grouped
@@ -17,7 +17,7 @@ from isotp.cli.lines import TimeKind, TimeText, ascii_text, hex_text, write_json
 from isotp.cli.link import AddressOptions
 from isotp.cli.places import BusOptions
 from isotp.cli.uds import service_text
-from isotp.cli.wires import FDF, Frame, frames_of, id_text, open_wire
+from isotp.cli.wires import FDF, Frame, frames_of, id_text, message_of, open_wire
 from isotp.message import Direction
 
 __all__ = ["EXAMPLES", "command"]
@@ -90,10 +90,8 @@ class Explained(NamedTuple):
 
 
 def explain(frame: Frame, lane: Lane) -> Explained:
-    message = CanMessage(frame.can_id & ~CAN_EFF_FLAG, data=frame.data, is_fd=bool(frame.flags & FDF),
-                         extended_id=bool(frame.can_id & CAN_EFF_FLAG))  # fmt: skip
     try:
-        return Explained(frame, lane, PDU(message, lane.prefix), "")
+        return Explained(frame, lane, PDU(message_of(frame), lane.prefix), "")
     except ValueError as error:
         return Explained(frame, lane, None, str(error))
 

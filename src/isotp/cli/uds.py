@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["service_text"]
+__all__ = ["NEGATIVE", "POSITIVE", "service_text"]
 
 POSITIVE, NEGATIVE = 0x40, 0x7F
 

@@ -15,7 +15,7 @@ from isotp.cli.addresses import CAN_EFF_FLAG
 from isotp.cli.complaints import explained
 from isotp.cli.places import Place, open_bus
 
-__all__ = ["FDF", "Frame", "Wire", "frames_of", "id_text", "open_wire"]
+__all__ = ["FDF", "Frame", "Wire", "frames_of", "id_text", "message_of", "open_wire"]
 
 # linux/can.h
 CAN_RTR_FLAG, CAN_ERR_FLAG = 0x40000000, 0x20000000
@@ -76,6 +76,16 @@ def frames_of(wire: Wire, quiet: float | None = None) -> Iterator[list[Frame]]:
 
 def id_text(can_id: int) -> str:
     return f"{can_id & ~CAN_EFF_FLAG:08X}" if can_id & CAN_EFF_FLAG else f"{can_id:03X}"
+
+
+def message_of(frame: Frame) -> CanMessage:
+    """As layers and PDU take it."""
+    return CanMessage(
+        frame.can_id & ~CAN_EFF_FLAG,
+        data=frame.data,
+        extended_id=bool(frame.can_id & CAN_EFF_FLAG),
+        is_fd=bool(frame.flags & FDF),
+    )
 
 
 class SocketWire:
