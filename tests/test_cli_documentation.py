@@ -1,7 +1,9 @@
-"""docs/decode.md shows what the commands really print, and a picture as they really draw it."""
+"""docs/decode.md, command-line.md and commands.md show what the commands really print, draw and take."""
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import shutil
 import sys
@@ -9,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import recorded_drive, shown_commands
+from tests import recorded_drive, shown_commands, transcripts
 from tests.command import isotp_command
+from tools import commands_page
 
 COMMANDS = shown_commands.shown()
 
@@ -41,3 +44,34 @@ def test_picture_of_the_page(tmp_path: Path) -> None:
     size = slice(16, 24)
     assert drawn.read_bytes()[size] == shown_commands.PICTURE.read_bytes()[size]
     assert shown_commands.PICTURE.stat().st_size < 150_000
+
+
+def numbers_hidden(line: str) -> str:
+    """The line without what differs from one time to the next: how fast it was."""
+    hidden = re.sub(r"\d[\d.,]*(?= (m?s|us|bytes/s)\b)|(?<=least |edian | most )\d[\d.,]*", "#", line)
+    return re.sub(" +", " ", hidden) if hidden != line else line
+
+
+@pytest.mark.skipif(
+    shutil.which("bash") is None or sys.platform == "win32", reason="the commands are those of a shell"
+)
+@pytest.mark.parametrize("transcript", transcripts.transcripts())
+def test_transcript_can_be_played_again(transcript: str) -> None:
+    can = pytest.importorskip("can", reason="the bus is one of python-can")
+    pytest.importorskip("msgpack", reason="python-can's multicast bus needs it")
+    port = 30_000 + os.getpid() % 2_000
+    try:
+        can.Bus(interface="udp_multicast", channel="239.74.163.2", port=port).shutdown()
+    except (can.CanError, OSError) as error:
+        pytest.skip(f"no multicast here: {error}")
+    shown = [numbers_hidden(line) for line in transcript.splitlines() if not line.startswith("$ ")]
+    streams = [[numbers_hidden(line) for line in lines] for lines in transcripts.played(transcript, port)]
+    assert sorted(shown) == sorted(line for lines in streams for line in lines)
+    for lines in streams:
+        assert [line for line in shown if line in lines] == lines
+
+
+def test_page_of_all_options_is_that_of_the_commands() -> None:
+    assert commands_page.PAGE.read_text(encoding="utf-8") == commands_page.page(), (
+        "python -m tools.commands_page writes it anew"
+    )

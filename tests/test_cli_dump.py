@@ -65,8 +65,8 @@ def test_all_frames_and_what_is_no_iso_tp(channel: str, monkeypatch: pytest.Monk
                        *bus_options(channel))  # fmt: skip
     lines = [line.removeprefix(channel) for line in run.lines]
     assert lines[:2] == ["  123  [2]  [SF] ln: 1    data: FF", "  18DAF110  [3]  [SF] ln: 2    data: 3E 00"]
-    assert lines[2].startswith("  456  [2]  [??] FF 00  ")
-    assert lines[3].startswith("  456  [1]  [??] 0F  ")
+    assert lines[2].startswith("       456  [2]  [??] FF 00  ")
+    assert lines[3].startswith("       456  [1]  [??] 0F  ")
 
 
 def test_extended_addresses(channel: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,8 +75,8 @@ def test_extended_addresses(channel: str, monkeypatch: pytest.MonkeyPatch) -> No
                        "-a", "ta=10,sa=F1", "-s", "6F1", "-d", "640", "-x", "40:F1",
                        *bus_options(channel))  # fmt: skip
     assert [line.removeprefix(channel) for line in run.lines] == [
-        "  6F1{40}  [4]  [SF] ln: 2    data: 3E 00",
-        "  640{F1}  [4]  [SF] ln: 2    data: 7E 00",
+        "       6F1{40}  [4]  [SF] ln: 2    data: 3E 00",
+        "       640{F1}  [4]  [SF] ln: 2    data: 7E 00",
         "  18DA10F1  [3]  [SF] ln: 2    data: 3E 80",
     ]
 

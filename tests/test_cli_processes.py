@@ -17,11 +17,15 @@ pytest.importorskip("typer", reason="the command needs the extra cli")
 pytest.importorskip("msgpack", reason="python-can's multicast bus needs it")
 can = pytest.importorskip("can", reason="the bus is one of python-can")
 
-# A group of its own for each worker that may run these tests at the same time.
-GROUP = f"239.74.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
-BUS = ("-i", "udp_multicast", "-c", GROUP)
+# A port of its own: what others send to theirs, to whatever group, is not heard here.
+GROUP, PORT = "239.74.163.2", 10_000 + os.getpid() % 20_000
+BUS = ("-i", "udp_multicast", "-c", GROUP, "--bus-kwargs", f"port={PORT}")
 SESSION = ("-s", "7E0", "-d", "7E8")
 PATIENCE = 60.0
+
+
+def multicast_bus() -> can.BusABC:
+    return can.Bus(interface="udp_multicast", channel=GROUP, port=PORT)
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +35,8 @@ def program() -> str:
         pytest.skip("the console script isotp is not installed")
     try:
         with (
-            can.Bus(interface="udp_multicast", channel=GROUP) as one,
-            can.Bus(interface="udp_multicast", channel=GROUP) as two,
+            multicast_bus() as one,
+            multicast_bus() as two,
         ):
             one.send(can.Message(arbitration_id=1, data=b"x"))
             heard = two.recv(2)
@@ -100,7 +104,7 @@ def test_what_one_sends_another_receives_and_two_watch(programs: Programs) -> No
 def test_ctrl_c_ends_with_a_summary_and_what_was_open(programs: Programs) -> None:
     sniffer = programs("sniff", "--stats", "--no-uds", "-f", "1", *SESSION)
     receiver = programs("recv", "-l", "-s", "7E8", "-d", "7E0")
-    with can.Bus(interface="udp_multicast", channel=GROUP) as bus:
+    with multicast_bus() as bus:
         for can_id, data in ((0x7E8, "101462F190575657"), (0x7E0, "023E00")):
             bus.send(can.Message(arbitration_id=can_id, data=bytes.fromhex(data), is_extended_id=False))
         assert sniffer.stdout is not None
@@ -130,7 +134,7 @@ def test_a_reader_that_leaves_ends_the_writer_quietly(programs: Programs) -> Non
     dump = programs("dump", *SESSION)
     assert dump.stdout is not None
     dump.stdout.close()
-    with can.Bus(interface="udp_multicast", channel=GROUP) as bus:
+    with multicast_bus() as bus:
         bus.send(can.Message(arbitration_id=0x7E0, data=b"\x01\x22", is_extended_id=False))
         assert dump.stderr is not None
         assert dump.stderr.read() == ""

@@ -65,9 +65,12 @@ class Lanes:
                     lane = Lane(index, address_text(address), direction, prefix)
                     self._by_key.setdefault((side.can_id(kind), side.extension), lane)
         self.identifiers = {can_id for can_id, _ in self._by_key} or None
+        # Of the CAN IDs on the screen: 29 bits take 8 digits.
+        self.id_width = max((len(id_text(can_id)) for can_id, _ in self._by_key), default=3)
 
     def __getitem__(self, frame: Frame) -> Lane | None:
         if self.identifiers is None:
+            self.id_width = max(self.id_width, len(id_text(frame.can_id)))
             return Lane(frame.can_id, "", Direction.TX, 0)
         lane = self._by_key.get((frame.can_id, None))
         if lane is None and frame.data:
@@ -147,7 +150,8 @@ def command(
                     else:
                         uds = it.uds if with_uds else ""
                         write_line(
-                            time_text(frame.timestamp) + line_of(it, place.name, colours, with_ascii, uds)
+                            time_text(frame.timestamp)
+                            + line_of(it, place.name, lanes.id_width, colours, with_ascii, uds)
                         )
                     shown += 1
                 if shown == count:
@@ -161,11 +165,11 @@ def command(
         raise typer.Exit(FAILED)
 
 
-def line_of(it: Explained, channel: str, colours: Colours, with_ascii: bool, uds: str) -> str:
+def line_of(it: Explained, channel: str, id_width: int, colours: Colours, with_ascii: bool, uds: str) -> str:
     """As isotpdump has it."""
     frame, lane = it.frame, it.lane
     prefix = f"{{{frame.data[0]:02X}}}" if lane.prefix and frame.data else ""
-    head = f"{channel}  {id_text(frame.can_id)}{prefix}  [{len(frame.data)}]  "
+    head = f"{channel}  {id_text(frame.can_id):>{id_width}}{prefix}  [{len(frame.data)}]  "
     if it.pdu is None:
         return head + colours.error("[??]") + f" {hex_text(frame.data)}  {colours.faint(it.problem)}"
     text = head + f"[{TYPES[it.pdu.type]}] {facts_of(it.pdu)}"
