@@ -123,7 +123,7 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     commands = [block.text for block in blocks(ROOT / "README.md") if block.kind == "sh"]
     assert len(commands) == 3
     assert all(command.count("\n") == 1 for command in commands)
-    script = (ROOT / ".ci" / "run").read_text()
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert [int(n) for n in re.findall(r"\$\(readme_command (\d)\)", script)] == [1, 2, 3]
 
 
@@ -166,7 +166,7 @@ def test_each_error_links_to_its_section(error: type[isotp.IsoTpError]) -> None:
 
 def test_each_section_of_an_error_is_of_one() -> None:
     """And the other way: no section is of a class that is not there, none is missing in the table."""
-    text = (DOCS / "errors.md").read_text()
+    text = (DOCS / "errors.md").read_text(encoding="utf-8")
     sections = re.findall(r"^### (\w+)$", text, re.MULTILINE)
     classes = {error.__name__ for error in ERRORS.values()}
     assert len(sections) == len(set(sections))
@@ -180,7 +180,7 @@ def test_each_section_of_an_error_is_of_one() -> None:
 
 
 def test_parameters_page_is_the_table_of_the_source() -> None:
-    assert parameters_page.PAGE.read_text() == parameters_page.page()
+    assert parameters_page.PAGE.read_text(encoding="utf-8") == parameters_page.page()
 
 
 def test_pictures_are_what_layers_send() -> None:
@@ -189,7 +189,7 @@ def test_pictures_are_what_layers_send() -> None:
 
 
 def test_reference_has_the_whole_public_api() -> None:
-    reference = "".join(page.read_text() for page in sorted((DOCS / "api").glob("*.rst")))
+    reference = "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "api").glob("*.rst")))
     single = set(
         re.findall(r"^\.\. auto(?:class|exception|function|data):: ([\w.]+)$", reference, re.MULTILINE)
     )
