@@ -283,7 +283,7 @@ def listen_to(layer: isotp.TransportLayer) -> bytearray:
 
     layer._set_rxfn(noting_rxfn, True)
     layer.txfn = noting_txfn
-    layer.process = noting_process  # type: ignore[method-assign]
+    layer.process = noting_process  # type: ignore[assignment,method-assign]
     layer.rx_queue.on_arrival = lambda: tape.append(MESSAGE)
     return tape
 
