@@ -42,18 +42,22 @@ cdef class RateLimiter:
 
 @cython.final
 cdef class MessageQueue:
-    cdef object items              # collections.deque
+    cdef list ring                 # of so many places, a power of two; None where there is no item
+    cdef Py_ssize_t places
+    cdef Py_ssize_t first          # place of the oldest item
+    cdef Py_ssize_t count
     cdef Py_ssize_t most           # items that ever were in it at once
     cdef uint64_t weight           # of the items, in bytes, roughly
-    cdef object append             # its methods, looked up once
-    cdef object take
     cdef public object on_arrival  # called without arguments after an item came in, or None
     cdef object waiting            # collections.deque of locks: who waits is behind one, until it is released
 
     cdef int push(self, object item) except -1
+    cdef bint _place(self, object item) noexcept
+    cdef int _grow(self) except -1
     cdef object pop(self)
-    cdef int _lighten(self, object item) except -1
+    cdef void _lighten(self, object item) noexcept
     cdef bint is_full(self, uint64_t limit) noexcept
+    cdef bint remove(self, object item) except -1
     cdef int _wake_one(self) except -1
     cdef int _wait_no_more(self, object gate) except -1
 
@@ -235,6 +239,9 @@ cdef class Engine:
     cdef ProcessStats _run(self, object rx_timeout, bint do_rx, bint do_tx)
 
     @cython.final
+    cdef bint _rests(self) noexcept
+
+    @cython.final
     cdef int _begin_pass(self) except -1
 
     @cython.final
@@ -321,11 +328,7 @@ cdef class Engine:
     cdef int _transmit_frames(self, bint do_rx) except -1
 
     @cython.final
-    cdef int _send_frame(
-        self, CanMessage message, Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst) except -1
-
-    @cython.final
-    cdef int _put(self, CanMessage message) except -1
+    cdef bint _send_natively(self, const Frame *frame, SendRequest request, uint32_t epoch, bint flush) except -1
 
     @cython.final
     cdef bint _put_natively(self, const Frame *frame, bint flush) except -1

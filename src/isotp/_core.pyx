@@ -47,8 +47,16 @@ cdef extern from *:
         PyObject *arguments[1] = {NULL};
         return PyObject_Vectorcall(callable, arguments + 1, 0 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     }
+    /* Puts an item into a place of a list, and returns what was there. */
+    static CYTHON_INLINE PyObject *isotp_exchange(PyObject *items, Py_ssize_t place, PyObject *item) {
+        PyObject *before = PyList_GET_ITEM(items, place);
+        Py_INCREF(item);
+        PyList_SET_ITEM(items, place, item);
+        return before;
+    }
     """
     object call_with "isotp_call_one"(object function, object argument)
+    object exchange "isotp_exchange"(list items, Py_ssize_t place, object item)
     object call_without "isotp_call_none"(object function)
     # NULL: the call raised
     PyObject *try_call_with "isotp_call_one"(object function, object argument)
@@ -61,6 +69,7 @@ cdef extern from "pythread.h":
 cdef enum:
     INLINE = 1                     # Frame.res0 of a CanMessage: its data is in the frame itself
     NO_CAN_ID = 0x7FFFFFFF         # never the identifier of a frame
+    FIRST_PLACES = 8               # of a queue; it doubles as needed
     FRAMES_PER_CLOCK_READ = 64     # also the longest burst before reception gets its turn
     READ_AT_ONCE = 65536           # bytes of a file that is sent
     MOST_WAITING_FRAMES = 65536    # that came while a started layer was busy
@@ -280,12 +289,7 @@ cdef class CanMessage:
     @property
     def data(self):
         """Payload; `bytes` on frames that a layer sends."""
-        with cython.critical_section(self):
-            if self.frame.res0 & INLINE:
-                self.held = PyBytes_FromStringAndSize(<char *>self.frame.data, self.frame.len)
-                self.frame.res0 = 0
-            data = self.held
-        return data
+        return data_in(self)
 
     @data.setter
     def data(self, value):
@@ -336,6 +340,16 @@ cdef class CanMessage:
         flags = ",".join(name for name, is_set in (("fd", self.is_fd), ("bs", self.bitrate_switch)) if is_set)
         flags = f"({flags})" if flags else ""
         return f'<{type(self).__name__} {can_id} [{self.dlc}] {flags} "{shown}" at 0x{id(self):x}>'
+
+
+cdef inline object data_in(CanMessage message):
+    cdef object data
+    with cython.critical_section(message):
+        if message.frame.res0 & INLINE:
+            message.held = PyBytes_FromStringAndSize(<char *>message.frame.data, message.frame.len)
+            message.frame.res0 = 0
+        data = message.held
+    return data
 
 
 cdef inline CanMessage new_frame_message():
@@ -591,26 +605,45 @@ cdef class MessageQueue:
     """First in, first out, any number of threads on both sides; used as `queue.Queue` is."""
 
     def __cinit__(self):
-        # A deque, whose calls are one step for other threads whatever the garbage collector does meanwhile.
-        self.items = collections.deque()
-        self.append = self.items.append
-        self.take = self.items.popleft
+        # A ring, and a list so that the garbage collector sees what is in it. Each change is one step for other
+        # threads: no Python code runs in it, whatever the collector does before or after.
+        self.ring = [None] * FIRST_PLACES
+        self.places = FIRST_PLACES
         self.waiting = collections.deque()
 
     cdef int push(self, object item) except -1:
-        cdef Py_ssize_t fill
-        cdef uint64_t weight = weight_of(item)
-        with cython.critical_section(self):
-            self.weight += weight
-        self.append(item)
-        fill = len(self.items)
-        if fill > self.most:
-            self.most = fill
+        while not self._place(item):
+            self._grow()
         if self.on_arrival is not None:
             self.on_arrival()
         # After the item is there: who begins to wait later sees it.
         if len(self.waiting) > 0:
             self._wake_one()
+        return 0
+
+    cdef bint _place(self, object item) noexcept:
+        """Append an item. False: the ring is full."""
+        cdef bint has_room
+        with cython.critical_section(self):
+            has_room = self.count < self.places
+            if has_room:
+                exchange(self.ring, (self.first + self.count) & (self.places - 1), item)
+                self.count += 1
+                self.most = max(self.most, self.count)
+                self.weight += weight_of(item)
+        return has_room
+
+    cdef int _grow(self) except -1:
+        cdef list ring = [None] * (2 * self.places)
+        cdef Py_ssize_t k
+        with cython.critical_section(self):
+            # To make the list let others in: one of them may have been faster.
+            if len(ring) == 2 * self.places:
+                for k in range(self.count):
+                    exchange(ring, k, self.ring[(self.first + k) & (self.places - 1)])
+                self.first = 0
+                self.places *= 2
+                self.ring, ring = ring, self.ring
         return 0
 
     cdef int _wake_one(self) except -1:
@@ -622,34 +655,41 @@ cdef class MessageQueue:
 
     cdef object pop(self):
         """The oldest item, or None."""
-        if len(self.items) == 0:
-            return None
-        try:
-            item = self.take()
-        except IndexError:
-            return None                # another thread was faster
-        self._lighten(item)
+        cdef object item = None
+        with cython.critical_section(self):
+            if self.count > 0:
+                item = exchange(self.ring, self.first, None)
+                self.first = (self.first + 1) & (self.places - 1)
+                self.count -= 1
+                self._lighten(item)
         return item
 
-    cdef int _lighten(self, object item) except -1:
-        """The item is no more in the queue."""
+    cdef void _lighten(self, object item) noexcept:
+        """Within a step: the item is no more in the queue."""
         cdef uint64_t weight = weight_of(item)
-        with cython.critical_section(self):
-            # A buffer of the user may have another size by now: that evens out here.
-            self.weight = 0 if len(self.items) == 0 or weight > self.weight else self.weight - weight
-        return 0
+        # A buffer of the user may have another size by now: that evens out here.
+        self.weight = 0 if self.count == 0 or weight > self.weight else self.weight - weight
 
     cdef bint is_full(self, uint64_t limit) noexcept:
         """Whether what waits has reached the limit; the next one would go beyond it, however small it is."""
         return self.weight >= limit
 
-    def remove(self, item):
-        """Take an item out, wherever it is.
-
-        :raises ValueError: if it is not there.
-        """
-        self.items.remove(item)
-        self._lighten(item)
+    cdef bint remove(self, object item) except -1:
+        """Take this very item out. False: it is not there."""
+        cdef Py_ssize_t k, place
+        cdef bint found = False
+        with cython.critical_section(self):
+            for k in range(self.count):
+                place = (self.first + k) & (self.places - 1)
+                if found:              # those behind it move up
+                    exchange(self.ring, (place - 1) & (self.places - 1), exchange(self.ring, place, None))
+                elif self.ring[place] is item:
+                    exchange(self.ring, place, None)
+                    found = True
+            if found:
+                self.count -= 1
+                self._lighten(item)
+        return found
 
     def put(self, item, block=True, timeout=None):
         """Append an item; there is always room, so this never waits."""
@@ -694,7 +734,7 @@ cdef class MessageQueue:
         finally:
             self._wait_no_more(gate)
             # Who was woken and took another item, or none, lets the next one look.
-            if len(self.items) > 0:
+            if self.count > 0:
                 self._wake_one()
 
     cdef int _wait_no_more(self, object gate) except -1:
@@ -713,11 +753,11 @@ cdef class MessageQueue:
 
     def qsize(self):
         """Number of items."""
-        return len(self.items)
+        return self.count
 
     def empty(self):
         """True if there is no item."""
-        return len(self.items) == 0
+        return self.count == 0
 
     def full(self):
         """False: there is no limit."""
@@ -725,16 +765,18 @@ cdef class MessageQueue:
 
     def clear(self):
         """Drop all items."""
-        self.items.clear()
+        cdef list ring = [None] * FIRST_PLACES
         with cython.critical_section(self):
-            if len(self.items) == 0:
-                self.weight = 0
+            self.ring, ring = ring, self.ring      # the items die after the step: their end may run Python code
+            self.places = FIRST_PLACES
+            self.first = self.count = 0
+            self.weight = 0
 
     def __len__(self):
-        return len(self.items)
+        return self.count
 
     def __repr__(self):
-        return f"<{type(self).__name__} of {len(self.items)} items at 0x{id(self):x}>"
+        return f"<{type(self).__name__} of {self.count} items at 0x{id(self):x}>"
 
 
 # ---------------------------------------------------------------- one message to send
@@ -938,7 +980,7 @@ cdef bytes data_of(object message, uint32_t *can_id):
     can_id[0] = NO_CAN_ID
     if type(message) is CanMessage:
         can_id[0] = (<CanMessage>message).frame.can_id
-        data = message.data
+        data = data_in(message)
     else:
         number = message.arbitration_id
         data = message.data
@@ -1333,7 +1375,7 @@ cdef class Engine:
     cdef int _enqueue(self, SendRequest request) except -1:
         if self.tx_queue.is_full(self.tx_limit):
             raise RuntimeError(
-                f"the send queue is full: {len(self.tx_queue.items)} messages wait (parameter tx_queue_limit)")
+                f"the send queue is full: {self.tx_queue.count} messages wait (parameter tx_queue_limit)")
         if self._is_logging_frames():
             self._logger.debug("Enqueuing a message of %d bytes", request.size)
         self.tx_queue.push(request)
@@ -1377,11 +1419,11 @@ cdef class Engine:
 
     def available(self):
         """True if a message can be taken with recv()."""
-        return len(self.rx_queue.items) > 0
+        return self.rx_queue.count > 0
 
     def transmitting(self):
         """True while a message is being sent or waits for that."""
-        return self.tx.state != TX_IDLE or len(self.tx_queue.items) > 0
+        return self.tx.state != TX_IDLE or self.tx_queue.count > 0
 
     # ------------------------------------------------ who runs the machines
 
@@ -1459,7 +1501,7 @@ cdef class Engine:
     @cython.final
     cdef int _put_into_inbox(self, object message) except -1:
         """Keep a frame for the thread that runs the machines, if there is room."""
-        if len(self.inbox.items) < MOST_WAITING_FRAMES:
+        if self.inbox.count < MOST_WAITING_FRAMES:
             return self.inbox.push(message)
         with cython.critical_section(self):
             self.counted.frames_dropped += 1
@@ -1503,7 +1545,7 @@ cdef class Engine:
         self.arrivals = arrivals
         self.batch_left = count
         self.heard_ns = heard_ns
-        if len(self.inbox.items) > 0:
+        if self.inbox.count > 0:
             self._save_batch()     # behind those that could not be handled when they came
         self._drive_entered()
         return 0
@@ -1678,7 +1720,7 @@ cdef class Engine:
         cdef uint64_t sent = self.counted.frames_sent
         cdef uint64_t messages = self.counted.messages_received
         self._begin_pass()
-        tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and len(self.tx_queue.items) > 0
+        tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and self.tx_queue.count > 0
         if self.batch_left == 0:
             self._expire(self.now if rx_timeout is not None else min(self.now, self.heard_ns), do_rx, do_tx)
         while True:
@@ -1695,11 +1737,20 @@ cdef class Engine:
             <int>(self.counted.frames_sent - sent), <int>(self.counted.messages_received - messages))
 
     @cython.final
+    cdef bint _rests(self) noexcept:
+        """No timer runs and none is read before a frame came or went: the time does not matter now."""
+        return (self.rx.state == RX_IDLE and self.tx.state == TX_IDLE and self.rx.due == FS_NONE
+                and self.batch_left == 0 and self.retry_ns == NEVER and not self.rate_limiter.is_enabled)
+
+    @cython.final
     cdef inline int _begin_pass(self) except -1:
         if self.stale:
             self._flatten()
-        self.now = self._read_clock()
-        self.clock_due = self.counted.frames_received + FRAMES_PER_CLOCK_READ
+        if self._rests():
+            self.clock_due = self.counted.frames_received + 1      # a frame is the first that needs the time
+        else:
+            self.now = self._read_clock()
+            self.clock_due = self.counted.frames_received + FRAMES_PER_CLOCK_READ
         self.logs_frames = self._is_logging_frames()
         return 0
 
@@ -1772,17 +1823,23 @@ cdef class Engine:
                 return 0
 
     @cython.final
-    cdef inline int _take(self, object message) except -1:
+    cdef int _take(self, object message) except -1:
         """Handle one received frame, of our own type or of any with the same attributes."""
         cdef uint32_t can_id
+        cdef const uint8_t *data
+        cdef Py_ssize_t size
         cdef object given          # owns what the bytes point at
         if type(message) is CanMessage and (<CanMessage>message).frame.res0 & INLINE:
-            return self._take_bytes(
-                message, (<CanMessage>message).frame.can_id, (<CanMessage>message).frame.data,
-                (<CanMessage>message).frame.len)
-        given = data_of(message, &can_id)
-        return self._take_bytes(
-            message, can_id, <const uint8_t *>PyBytes_AS_STRING(given), PyBytes_GET_SIZE(given))
+            can_id = (<CanMessage>message).frame.can_id
+            data = (<CanMessage>message).frame.data
+            size = (<CanMessage>message).frame.len
+        else:
+            given = data_of(message, &can_id)
+            data = <const uint8_t *>PyBytes_AS_STRING(given)
+            size = PyBytes_GET_SIZE(given)
+        if takes_next_cf(self, can_id, data, size):
+            return 0
+        return self._take_bytes(message, can_id, data, size)
 
     @cython.final
     cdef int _take_from_batch(self) except -1:
@@ -1821,7 +1878,7 @@ cdef class Engine:
         return -1
 
     @cython.final
-    cdef inline int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
+    cdef int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
         cdef RxEvent event
         cdef bint gave_up = False
         cdef bint apart = False
@@ -1955,7 +2012,7 @@ cdef class Engine:
         return 0
 
     def _full_queue(self):
-        waiting = len(self.rx_queue.items) if self.on_message is None else "those before"
+        waiting = self.rx_queue.count if self.on_message is None else "those before"
         return f"{waiting} messages wait to be taken (parameter rx_queue_limit)"
 
     @cython.final
@@ -2053,14 +2110,14 @@ cdef class Engine:
         cdef bint ready
         cdef uint64_t allowed
         cdef uint32_t epoch
-        cdef CanMessage message
-        cdef SendRequest request
+        cdef CanMessage message = None
+        cdef SendRequest request = None
         while True:
             if self.rx.due != FS_NONE:
                 self._send_flow_control()
                 return 1
             if self.tx.state == TX_IDLE:
-                if len(self.tx_queue.items) == 0 or not self._begin_next():
+                if self.tx_queue.count == 0 or not self._begin_next():
                     return 0
             elif self.tx.state == TX_TRANSMIT_CF:
                 if self.now < self.tx.cf_due:
@@ -2069,8 +2126,9 @@ cdef class Engine:
                         return 0
             elif self.tx.state == TX_WAIT_FC:
                 return 0
-            with cython.critical_section(self):
-                request = self.active_send_request
+            if request is not self.active_send_request or request is None:
+                with cython.critical_section(self):
+                    request = self.active_send_request
             if request is None:
                 continue               # stopped by another thread since the state was looked at
             if request.streams and not self._fill_stage(request):
@@ -2078,22 +2136,22 @@ cdef class Engine:
             allowed = 0xFFFFFFFF
             if self.rate_limiter.is_enabled:
                 allowed = self.rate_limiter._allowed(self.now)
-            message = None
             if self.port is None:
                 message = new_frame_message()
                 out = &message.frame
+            else:
+                message = None
+                out = &native
             with cython.critical_section(self):
                 ready = transmit(&self.tx, &self.config, &self.filter, self.now, allowed, out)
                 epoch = self.tx.epoch
-                # Last: should another thread have stopped it, the request seen above ends here.
-                request = self.active_send_request
             if not ready:
                 if self.rate_limiter.is_enabled and not self.held_back:
                     self.held_back = next_rate_size(&self.tx, &self.config, &self.filter) > allowed
                     self.counted.throttled += self.held_back
                 return 0
             burst += 1
-            if not self._send_frame(message, out, request, epoch, burst >= self.burst_limit):
+            if not send_frame(self, message, out, request, epoch, burst >= self.burst_limit):
                 return 0
             if self.tx.state == TX_WAIT_FC:
                 return 1
@@ -2131,7 +2189,7 @@ cdef class Engine:
             if message is None:
                 went = self._put_natively(out, True)
             else:
-                went = self._put(message)
+                went = put_frame(self, message)
                 if not went:
                     self._put_again()
         except errors.IsoTpError as error:
@@ -2150,42 +2208,15 @@ cdef class Engine:
         return 0
 
     @cython.final
-    cdef inline int _send_frame(
-            self, CanMessage message, Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst) except -1:
-        """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile.
-
-        0: there is no room for it now.
-        """
-        cdef bint last = False
-        cdef bint needs_time = self.rate_limiter.is_enabled or starts_timer(&self.tx)
-        if message is None:
-            try:
-                if not self._put_natively(
-                        frame, needs_time or ends_burst or self.tx.sent + self.tx.in_frame >= self.tx.size):
-                    return 0
-            except BaseException as error:
-                if not self._fail_with(request, epoch, error):
-                    raise
-                return 0
-        elif not self._put(message):
-            self._retry_or_fail(request, epoch)
-            return 0
-        if needs_time:
-            self.now = self._read_clock()
-        if self.rate_limiter.is_enabled:
-            self.held_back = False
-            self.rate_limiter._count(self.now, frame.len)
-        with cython.critical_section(self):
-            if self.tx.epoch == epoch:
-                request.taken += self.tx.in_frame
-                last = transmitted(&self.tx, &self.config, self.now)
-                if last:
-                    self.active_send_request = None
-                    self.counted.messages_sent += 1
-                    self.counted.bytes_sent += request.size
-        if last:
-            request._complete(True, None)
-        return 1
+    cdef bint _send_natively(self, const Frame *frame, SendRequest request, uint32_t epoch, bint flush) except -1:
+        """Send one frame of the active message by the port. False: it did not go."""
+        try:
+            return self._put_natively(
+                frame, flush or self.tx.sent + self.tx.in_frame >= self.tx.size)
+        except BaseException as error:
+            if not self._fail_with(request, epoch, error):
+                raise
+            return False
 
     @cython.final
     cdef bint _put_natively(self, const Frame *frame, bint flush) except -1:
@@ -2199,23 +2230,6 @@ cdef class Engine:
             self.counted.frames_sent -= 1
             return False
         return True
-
-    @cython.final
-    cdef inline int _put(self, CanMessage message) except -1:
-        """Give a frame to txfn. 0: it raised, and the exception is the caller's to handle."""
-        cdef PyObject *returned
-        message.frame.res1 = DLC_CODE[message.frame.len]
-        if self.logs_frames:
-            self._log_frame("Tx", message.frame.can_id, message.frame.data[:message.frame.len], "p")
-        with cython.critical_section(self):
-            txfn = self.txfn
-        returned = try_call_with(txfn, message)
-        if returned == NULL:
-            return 0
-        Py_XDECREF(returned)
-        self.counted.frames_sent += 1
-        self.no_room_since = NEVER
-        return 1
 
     @cython.final
     cdef int _put_again(self) except -1:
@@ -2455,7 +2469,7 @@ cdef class Engine:
             transmitter_stop(&self.tx)
         if request is not None:
             request._complete(False, None)
-        if self.driven and len(self.tx_queue.items) > 0:
+        if self.driven and self.tx_queue.count > 0:
             self.drive()
 
     def _withdraw(self, SendRequest request):
@@ -2466,9 +2480,7 @@ cdef class Engine:
         if active:
             self.stop_sending()
             return True
-        try:
-            self.tx_queue.remove(request)
-        except ValueError:
+        if not self.tx_queue.remove(request):
             return False
         request._complete(False, None)
         return True
@@ -2683,6 +2695,7 @@ cdef class Engine:
         if self._enter():
             try:
                 self._begin_pass()
+                self.now = self._read_clock()
                 step()
             finally:
                 self._exit_polled()
@@ -2752,6 +2765,70 @@ cdef class Engine:
         config.stmin = stmin
         encode_flow_control(<FlowStatus><int>flow_status, &config, &self.filter, &frame)
         return message_of_frame(&frame)
+
+
+cdef inline bint takes_next_cf(Engine engine, uint32_t can_id, const uint8_t *data, Py_ssize_t size) noexcept:
+    """What most frames are: the CF that is due, where nobody has to hear of it. False: nothing was done."""
+    cdef bint taken
+    if (engine.logs_frames or engine.asks_address or engine.write is not None
+            or not is_for_us(&engine.filter, can_id, data, size)):
+        return False
+    with cython.critical_section(engine):
+        taken = receive_next_cf(
+            &engine.rx, &engine.config, engine.filter.rx_prefix_size, data, <int>min(size, 0x7FFFFFFF), engine.now)
+        engine.counted.frames_for_us += taken
+    return taken
+
+
+cdef inline bint put_frame(Engine engine, CanMessage message) except -1:
+    """Give a frame to txfn. False: it raised, and the exception is the caller's to handle."""
+    cdef PyObject *returned
+    message.frame.res1 = DLC_CODE[message.frame.len]
+    if engine.logs_frames:
+        engine._log_frame("Tx", message.frame.can_id, message.frame.data[:message.frame.len], "p")
+    with cython.critical_section(engine):
+        txfn = engine.txfn
+    returned = try_call_with(txfn, message)
+    if returned == NULL:
+        return False
+    Py_XDECREF(returned)
+    engine.counted.frames_sent += 1
+    engine.no_room_since = NEVER
+    return True
+
+
+cdef inline bint send_frame(
+        Engine engine, CanMessage message, Frame *frame, SendRequest request, uint32_t epoch,
+        bint ends_burst) except -1:
+    """Send one frame of the active message, then tell the transmitter, unless it was stopped meanwhile.
+
+    False: there is no room for it now, or it failed.
+    """
+    cdef bint last = False
+    cdef bint limited = engine.rate_limiter.is_enabled
+    cdef bint needs_time = limited or starts_timer(&engine.tx)
+    if message is None:
+        if not engine._send_natively(frame, request, epoch, needs_time or ends_burst):
+            return False
+    elif not put_frame(engine, message):
+        engine._retry_or_fail(request, epoch)
+        return False
+    if needs_time:
+        engine.now = engine._read_clock()
+    if limited:
+        engine.held_back = False
+        engine.rate_limiter._count(engine.now, frame.len)
+    with cython.critical_section(engine):
+        if engine.tx.epoch == epoch:
+            request.taken += engine.tx.in_frame
+            last = transmitted(&engine.tx, &engine.config, engine.now)
+            if last:
+                engine.active_send_request = None
+                engine.counted.messages_sent += 1
+                engine.counted.bytes_sent += request.size
+    if last:
+        request._complete(True, None)
+    return True
 
 
 cdef inline ProcessStats new_stats(int received, int processed, int sent, int messages):

@@ -348,11 +348,12 @@ cdef inline bint receive_next_cf(
     cdef uint64_t kept = rx.got - rx.taken
     if (rx.state != RX_WAIT_CF or size != rx.rx_dl or data[prefix] != (N_PCI_CF << 4 | ((rx.sn + 1) & 0x0F))
             or rx.got + payload >= rx.size or kept + payload > rx.capacity
-            or not (config.listen or config.blocksize == 0)):
+            or not (config.listen or config.blocksize == 0 or rx.in_block + 1 < config.blocksize)):
         return False
     copy_payload(&rx.buffer[kept], &data[prefix + 1], payload)
     rx.got += payload
     rx.sn = data[prefix] & 0x0F
+    rx.in_block += not config.listen and config.blocksize != 0
     rx.deadline = now + config.n_cr_ns
     return True
 
