@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import os
 import pkgutil
@@ -202,3 +203,24 @@ def test_reference_has_the_whole_public_api() -> None:
     # Nothing is documented that is not there.
     for name in documented:
         pkgutil.resolve_name(name)
+
+
+# Attributes of layers that the drivers of the package set, and types that are named in signatures.
+OF_THE_PACKAGE = {"asks_address", "courier", "port", "shares_thread"}
+IN_SIGNATURES = {"ErrorHandler", "OnMessage", "PostSendCallback", "ReceiveInto", "RxFn", "TxFn"}
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name in isotp.__all__ if isinstance(getattr(isotp, name), type))
+)
+def test_reference_has_each_attribute(name: str) -> None:
+    """Sphinx takes what has a docstring; attributes that can have none are written down beside their class."""
+    reference = "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "api").glob("*.rst")))
+    written = set(re.findall(r"^   \.\. attribute:: (\w+)$", reference, re.MULTILINE))
+    public = {attribute for attribute in dir(getattr(isotp, name)) if not attribute.startswith("_")}
+    silent = {
+        each for each in public if not inspect.getdoc(inspect.getattr_static(getattr(isotp, name), each))
+    }
+    if issubclass(getattr(isotp, name), enum.Enum):
+        return  # all members are listed, see :undoc-members:
+    assert silent <= written | OF_THE_PACKAGE | IN_SIGNATURES, silent - written
