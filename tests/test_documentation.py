@@ -217,7 +217,7 @@ def test_reference_has_each_attribute(name: str) -> None:
     """Sphinx takes what has a docstring; attributes that can have none are written down beside their class."""
     reference = "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "api").glob("*.rst")))
     written = set(re.findall(r"^   \.\. attribute:: (\w+)$", reference, re.MULTILINE))
-    public = {attribute for attribute in dir(getattr(isotp, name)) if not attribute.startswith("_")}
+    public = {each for each in dir(getattr(isotp, name)) if not each.startswith("_")} - set(dir(Exception))
     silent = {
         each for each in public if not inspect.getdoc(inspect.getattr_static(getattr(isotp, name), each))
     }

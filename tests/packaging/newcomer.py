@@ -3,13 +3,14 @@
 
     python tests/packaging/newcomer.py
 
-Needs git, a C compiler, and an index of packages. Prints how long each block took; exit status 1 if one fails, or if it
-took longer than the page says.
+Needs git, a C compiler, and an index of packages. Prints how long each block took; exit status 1 if one fails, or if
+all together took more processor time than the page says: what they take on a machine that has nothing else to do.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -73,11 +74,13 @@ def main() -> int:
                 assert block.note in {None, SHOWN}
                 continue
             print(f"ok: {block.name}: {time.monotonic() - before:.1f} s", flush=True)
-    took = time.monotonic() - began
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took, busy = time.monotonic() - began, usage.ru_utime + usage.ru_stime
+    good = busy < 60 * MINUTES
     print(
-        f"{'all good' if took < 60 * MINUTES else 'FAILED'}: {took:.0f} s in all, {MINUTES} minutes are promised"
+        f"{'all good' if good else 'FAILED'}: {took:.0f} s, {busy:.0f} s of a processor; {MINUTES} minutes are promised"
     )
-    return 0 if took < 60 * MINUTES else 1
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
