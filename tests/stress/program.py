@@ -28,10 +28,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
 
-import can
+# python-can loads it where it is installed, and with it polars, which does not start under ThreadSanitizer.
+sys.modules["asammdf"] = None  # type: ignore[assignment]
 
-import isotp
-from isotp.hub import Hub
+import can  # noqa: E402
+
+import isotp  # noqa: E402
+from isotp.hub import Hub  # noqa: E402
 
 # Payloads of one direction that are on their way at a time
 WINDOW = 8
