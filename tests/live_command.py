@@ -66,8 +66,16 @@ def bus_options(channel: str) -> list[str]:
     return ["-i", "virtual", "-c", channel]
 
 
-def when_listening(monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any]) -> threading.Thread:
-    """Have a thread do something as soon as the command has opened its bus; join() it in the end."""
+def when_listening(
+    monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any], opener: tuple[Any, str] | None = None
+) -> threading.Thread:
+    """Have a thread do something as soon as the command has opened its bus; join() it in the end.
+
+    `opener` is the object and the name of the function that does that; None: whatever opens an end or a bus.
+    """
+    # Here: tests.command skips where the command is not installed.
+    from isotp.cli import ends, wires
+
     listens = threading.Event()
 
     def act() -> None:
@@ -82,25 +90,28 @@ def when_listening(monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any]) -
 
         return open_and_tell
 
-    # Here: tests.command skips where the command is not installed.
-    from isotp.cli import ends, wires
-
-    monkeypatch.setattr(ends.LayerEnd, "__init__", opened(ends.LayerEnd.__init__))
-    monkeypatch.setattr(wires.BusWire, "__init__", opened(wires.BusWire.__init__))
+    classes = (ends.LayerEnd, ends.KernelEnd, wires.BusWire, wires.SocketWire)
+    for where, name in [opener] if opener else [(each, "__init__") for each in classes]:
+        monkeypatch.setattr(where, name, opened(getattr(where, name)))
     thread = threading.Thread(target=act)
     thread.start()
     return thread
 
 
 def live_command(
-    monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any], *arguments: str | Path, **keywords: Any
+    monkeypatch: pytest.MonkeyPatch,
+    action: Callable[[], Any],
+    *arguments: str | Path,
+    opener: tuple[Any, str] | None = None,
 ) -> Run:
     """Run a command, and `action` while it listens."""
-    thread = when_listening(monkeypatch, action)
-    try:
-        return isotp_command(*arguments, **keywords)
-    finally:
-        thread.join(PATIENCE)
+    # One command may follow another: each has its own listener.
+    with monkeypatch.context() as patches:
+        thread = when_listening(patches, action, opener)
+        try:
+            return isotp_command(*arguments)
+        finally:
+            thread.join(PATIENCE)
 
 
 def say(channel: str, *frames: str, fd: bool = False) -> None:

@@ -124,6 +124,12 @@ def test_can_utils_letters_for_extended_addresses(tmp_path: Path) -> None:
     assert [(line["can_id"], line["payload"]) for line in run.json] == [("600/55", "aa"), ("601/AA", "bb")]
 
 
+def test_both_extended_addresses_in_one_option(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "x.log", "600#5501AA", "601#AA01BB")
+    run = isotp_command("decode", "--json", "-s", "600", "-d", "601", "-x", "55:AA", log)
+    assert [(line["can_id"], line["payload"]) for line in run.json] == [("600/55", "aa"), ("601/AA", "bb")]
+
+
 def test_functional_requests_as_a_session_of_their_own(tmp_path: Path) -> None:
     log = log_of(tmp_path / "f.log", "7DF#023E00", "7E8#027E00")
     run = isotp_command("decode", "--json", "-a", "7E0:7E8", "-a", "7DF:7E8", log)

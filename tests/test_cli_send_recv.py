@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -239,6 +240,24 @@ def test_wrong_options(arguments: tuple[str, ...], complaint: str, channel: str)
     run = isotp_command(*arguments, *bus_options(channel))
     assert run.status == 2
     assert complaint in run.complaint
+
+
+def test_without_python_can(channel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "can", None)
+    run = isotp_command("recv", *RECEIVER, *bus_options(channel))
+    assert run.status == 2
+    assert (
+        "this bus needs python-can, which is not installed: pip install 'can-isotp-cython[can]'"
+        in run.complaint
+    )
+
+
+@pytest.mark.skipif(sys.platform == "linux", reason="tests/kernel has Linux")
+@pytest.mark.parametrize("kernel", [[], ["--kernel"]])
+def test_sockets_of_linux_on_other_systems(kernel: list[str]) -> None:
+    run = isotp_command("recv", *RECEIVER, *kernel, "can0")
+    assert run.status == 2
+    assert "on Linux only" in run.complaint or "this system is" in run.complaint
 
 
 def test_a_line_that_is_no_hex(channel: str) -> None:

@@ -1,0 +1,221 @@
+"""The command `isotp` on SocketCAN and on the kernel's ISO-TP sockets, with the tools of can-utils at the other end."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import isotp
+from tests.command import isotp_command
+from tests.kernel.ends import INTERFACE, PATIENCE, payload
+from tests.kernel.test_can_utils import listening
+from tests.live_command import live_command
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(
+        shutil.which("isotprecv") is None and "ISOTP_KERNEL_REQUIRED" not in os.environ,
+        reason="apt-get install can-utils",
+    ),
+]
+
+HERE, THERE = ("-s", "7E0", "-d", "7E8"), ("-s", "7E8", "-d", "7E0")
+WAYS = {
+    "raw socket": [INTERFACE],
+    "kernel": ["--kernel", INTERFACE],
+    "python-can": ["-i", "socketcan", "-c", INTERFACE],
+}
+SESSIONS = {
+    # options of our end, and of the other one
+    "normal": (HERE, THERE),
+    "29 bits, padded": (
+        ("-s", "18DA10F1", "-d", "18DAF110", "-p", "A5"),
+        ("-s", "18DAF110", "-d", "18DA10F1", "-p", "A5:A5"),
+    ),
+    "extended": (("-s", "6F1", "-d", "640", "-x", "40:F1"), ("-s", "640", "-d", "6F1", "-x", "F1:40")),
+    "FD with BRS": ((*HERE, "-L", "72:64:1"), (*THERE, "-L", "72:64:1")),
+}
+SIZES = (3, 300)
+
+
+def send_by_tool(data: bytes, *options: str) -> Callable[[], None]:
+    def send() -> None:
+        subprocess.run(
+            ["isotpsend", *options, "-b", INTERFACE],
+            input=data.hex(" "),
+            text=True,
+            check=True,
+            timeout=PATIENCE,
+        )
+
+    return send
+
+
+def exchange_by_tools(data: bytes) -> Callable[[], None]:
+    """A message from 7E0 to 7E8, both ends others than the command."""
+
+    def exchange() -> None:
+        with listening("isotprecv", *THERE, "-b", "4") as receiver:
+            send_by_tool(data, *HERE)()
+            receiver.communicate(timeout=PATIENCE)
+
+    return exchange
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("session", SESSIONS)
+def test_send_to_isotprecv(session: str, way: str) -> None:
+    if (session, way) == ("FD with BRS", "python-can"):
+        pytest.skip("python-can before 4.5 asks for --fd and has tests of its own")
+    ours, theirs = SESSIONS[session]
+    for size in SIZES:
+        with listening("isotprecv", *theirs) as receiver:
+            run = isotp_command("send", *ours, *WAYS[way], stdin=payload(size).hex(" ").encode())
+            assert (run.status, run.errors) == (0, "")
+            printed, _ = receiver.communicate(timeout=PATIENCE)
+            assert bytes.fromhex(printed) == payload(size)
+
+
+@pytest.mark.parametrize("way", ["raw socket", "kernel"])
+@pytest.mark.parametrize("session", SESSIONS)
+def test_recv_from_isotpsend(session: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = SESSIONS[session]
+    for size in SIZES:
+        run = live_command(
+            monkeypatch,
+            send_by_tool(payload(size), *theirs),
+            "recv",
+            *ours,
+            "-B",
+            "5",
+            "-m",
+            "F1",
+            *WAYS[way],
+        )
+        assert (run.status, run.errors) == (0, "")
+        # As isotprecv prints it.
+        assert run.text == payload(size).hex(" ").upper() + "\n"
+
+
+def test_dump_says_what_isotpdump_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening("isotpdump", *HERE) as tool:
+        run = live_command(monkeypatch, exchange_by_tools(payload(60)), "dump", "-n", "11", "--no-ascii", "--no-uds",
+                           *HERE, INTERFACE)  # fmt: skip
+        assert tool.stdout is not None
+        theirs: list[str] = []
+        while len(theirs) < 11:
+            if line := tool.stdout.readline().split():
+                theirs.append(" ".join(line))
+    assert [" ".join(line.split()) for line in run.lines] == theirs
+    assert run.status == 0
+
+
+@pytest.mark.parametrize("way", ["raw socket", "kernel"])
+def test_sniff(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from isotp.cli import sniff
+
+    opener = (sniff, "heard_by_kernel") if way == "kernel" else None
+    run = live_command(monkeypatch, exchange_by_tools(payload(100)), "sniff", "-n", "1", "--json", *HERE, *WAYS[way],
+                       opener=opener)  # fmt: skip
+    (line,) = run.json
+    assert [line[name] for name in ("session", "direction", "can_id", "status")] == [
+        "7E0:7E8",
+        "tx",
+        "7E0",
+        "ok",
+    ]
+    assert bytes.fromhex(line["payload"]) == payload(100)
+    # The other direction, by the name that the other side has for the session
+    run = live_command(monkeypatch, exchange_by_tools(payload(100)), "sniff", "-n", "1", "--json", *THERE, *WAYS[way],
+                       opener=opener)  # fmt: skip
+    assert [run.json[0][name] for name in ("session", "direction", "can_id")] == ["7E8:7E0", "rx", "7E0"]
+    assert run.status == 0
+
+
+@pytest.mark.parametrize("way", ["raw socket", "kernel"])
+def test_perf_with_both_ends(way: str) -> None:
+    run = isotp_command(
+        "perf", "--mode", "both", "-D", "1000", "-n", "3", "-B", "8", "--json", *HERE, *WAYS[way]
+    )
+    assert run.status == 0, run.errors
+    assert [line["length"] for line in run.json[:-1]] == [1000] * 3
+    assert run.json[-1]["bytes_per_second"]["median"] > 0
+
+
+def test_perf_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = live_command(
+        monkeypatch, exchange_by_tools(payload(100)), "perf", "-n", "1", "--json", *HERE, INTERFACE
+    )
+    assert [run.json[0][name] for name in ("length", "frames", "blocksize", "status")] == [100, 15, 4, "ok"]
+    assert run.json[0]["duration"] > 0
+
+
+def test_scan() -> None:
+    with isotp.Hub(INTERFACE) as hub:
+        for address, also in (
+            (isotp.Address(txid=0x7E8, rxid=0x7E0), [isotp.Address(rxid=0x7DF, rx_only=True)]),
+            (isotp.Address(2, target_address=0xF1, source_address=0x10), []),
+        ):
+            session = hub.session(address, also=also, params={"tx_padding": 0xCC})
+            session.on_message = lambda data, address, timestamp, session=session: session.send(b"\x7e\x00")
+            session.start()
+        run = isotp_command("scan", "--transmit", "--json", "--ids", "7E0-7E2", "--targets", "0F-11", "--noise", "0.2",
+                            "--wait", "300", INTERFACE)  # fmt: skip
+    assert sorted((line["session"], line["functional"]) for line in run.json) == [
+        ("7E0:7E8", True),
+        ("ta=10,sa=F1", False),
+    ]
+
+
+@pytest.mark.parametrize("kernel", [[], ["--kernel"]])
+def test_no_such_interface(kernel: list[str]) -> None:
+    run = isotp_command("send", *HERE, "--data", "00", *kernel, "no-such-can")
+    assert run.status == 2
+    assert re.search("isotp: .*no-such-can", run.complaint)
+    assert "Traceback" not in run.errors
+
+
+@pytest.mark.parametrize("way", ["raw socket", "kernel"])
+def test_nobody_there(way: str) -> None:
+    run = isotp_command("send", *HERE, "-D", "100", *WAYS[way])
+    assert run.status == 1
+    assert "FlowControlTimeoutError: " in run.complaint
+
+
+def test_what_the_kernel_can_not_do() -> None:
+    for options, complaint in (
+        (["--functional"], "the kernel's sockets are physical"),
+        (["--param", "stmin=3"], "the kernel does not have them"),
+    ):
+        run = isotp_command("send", *HERE, "--data", "00", *options, "--kernel", INTERFACE)
+        assert run.status == 2
+        assert complaint in run.complaint
+
+
+def test_a_pipe_from_one_bus_to_the_other() -> None:
+    program = Path(sys.executable).with_name("isotp")
+    with (
+        subprocess.Popen(
+            [program, "recv", "--ready", *THERE, INTERFACE],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as receiver,
+        subprocess.Popen(
+            [program, "send", *HERE, "vcan1"], stdin=receiver.stdout, stderr=subprocess.PIPE, text=True
+        ) as sender,
+        subprocess.Popen(["isotprecv", *THERE, "vcan1"], stdout=subprocess.PIPE, text=True) as end,
+    ):
+        assert receiver.stderr is not None
+        assert receiver.stderr.readline() == f"listening on {INTERFACE}\n"
+        send_by_tool(payload(50), *HERE)()
+        printed, _ = end.communicate(timeout=PATIENCE)
+        assert bytes.fromhex(printed) == payload(50)
+        assert (receiver.wait(PATIENCE), sender.wait(PATIENCE)) == (0, 0)
