@@ -8,7 +8,7 @@ import pytest
 
 import isotp
 from isotp import Address, AddressingMode
-from isotp.cli.addresses import SYNTAX, ChannelAddress, address_text, can_id_text, parse_address
+from isotp.cli.addresses import CHANNEL_SYNTAX, ChannelAddress, address_text, can_id_text, parse_address
 
 WRITTEN = {
     "7E0:7E8": Address(AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8),
@@ -97,7 +97,7 @@ def test_anything_else_is_refused_with_the_reason_and_the_syntax(text: str, reas
     with pytest.raises(ValueError, match=reason) as refusal:
         parse_address(text)
     assert str(refusal.value).startswith(f"{text!r} is no address: ")
-    assert SYNTAX in str(refusal.value)
+    assert CHANNEL_SYNTAX in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +119,6 @@ def test_can_id_of_a_message(text: str, direction: int, target_type: int, shown:
 
 
 def test_the_syntax_has_each_word() -> None:
-    assert {word for word in ("ext=", "ae=", "ta=", "sa=", "@") if not re.search(word, SYNTAX)} == set()
+    assert {
+        word for word in ("ext=", "ae=", "ta=", "sa=", "@") if not re.search(word, CHANNEL_SYNTAX)
+    } == set()

@@ -74,6 +74,12 @@ def test_json_tells_of_each_message(channel: str) -> None:
     assert abs(line["time"] - time.time_ns()) < 3600e9
 
 
+def test_an_empty_file_is_no_message(channel: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    run = isotp_command("send", *PAIR, "--file", tmp_path / "empty", *bus_options(channel))
+    assert (run.status, run.complaint) == (1, "isotp: ValueError: there are no messages without a byte")
+
+
 def test_nobody_answers(channel: str) -> None:
     with ecu_on(channel) as ecu:
         run = isotp_command("send", *PAIR, "--answer", "--timeout", "0.05", "--data", "3E00", "--data", "01",

@@ -23,8 +23,9 @@ __all__ = [
 SYNTAX = (
     "TX:RX, two CAN IDs in hex, 11 bits with up to 3 digits and 29 bits with 8, or TX: or :RX for one direction alone;"
     " then, after commas, ext=N_TA[:N_SA] or ae=N_AE; or ta=N_TA,sa=N_SA for normal fixed and, with ae=N_AE, mixed"
-    " 29 bit addressing; @CHANNEL at the end for one channel only"
+    " 29 bit addressing"
 )
+CHANNEL_SYNTAX = f"{SYNTAX}; @CHANNEL at the end for one channel only"
 
 # What may stand beside what, and the addressing mode it means; the first is for 11 bits, the second for 29.
 MODES = {
@@ -47,14 +48,14 @@ class ChannelAddress(NamedTuple):
 
 
 def parse_address(text: str) -> ChannelAddress:
-    """The address that `text` writes in the syntax of SYNTAX.
+    """The address that `text` writes in CHANNEL_SYNTAX.
 
     :raises ValueError: if it does not.
     """
     try:
         return _parse(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is no address: {error}. An address is {SYNTAX}") from None
+        raise ValueError(f"{text!r} is no address: {error}. An address is {CHANNEL_SYNTAX}") from None
 
 
 def _parse(text: str) -> ChannelAddress:

@@ -168,7 +168,7 @@ class FrameOptions:
             params["tx_data_min_length"] = 8
         params |= {"can_fd": kind.fd, "tx_data_length": kind.tx_dl, "bitrate_switch": bool(kind.flags & 1)}
         link = Link(address, kind, pad, rx_pad, params)
-        return link.having(dict(map(parameter, self.parameters or ())), "--param")
+        return link.having(dict(map(parameter, self.parameters or ())), "-L -p --param")
 
     def _pad_bytes(self) -> tuple[int | None, int | None]:
         if self.padding is None:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from isotp.cli.addresses import SYNTAX, ChannelAddress, pair_text, parse_address
+from isotp.cli.addresses import CHANNEL_SYNTAX, ChannelAddress, pair_text, parse_address
 from isotp.message import MessageStatus
 
 __all__ = [
@@ -54,7 +54,9 @@ Logs = Annotated[
 ]
 Addresses = Annotated[
     list[str] | None,
-    typer.Option("--address", "-a", metavar="ADDRESS", help=f"A session: {SYNTAX}.", rich_help_panel=WHERE),
+    typer.Option(
+        "--address", "-a", metavar="ADDRESS", help=f"A session: {CHANNEL_SYNTAX}.", rich_help_panel=WHERE
+    ),
 ]
 Source = Annotated[
     str | None,

@@ -45,7 +45,7 @@ class BusOptions:
     can_interface: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CAN_INTERFACE]",
+            metavar="CAN_INTERFACE",
             help="A CAN interface of Linux, say can0, by a raw socket; python-can is not needed. The options below"
             " name any other bus.",
             autocompletion=interfaces,

@@ -82,7 +82,6 @@ def command(
         except KeyboardInterrupt:
             if not loop:
                 raise
-            typer.echo("", err=True)
         finally:
             tally.add_counters(address_text(link.address), end.counters())
             for error in end.close():

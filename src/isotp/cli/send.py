@@ -181,6 +181,8 @@ def exchange(
     problem: IsoTpError | ValueError | None = None
     answered: Received | None = None
     try:
+        if size == 0:
+            raise ValueError("there are no messages without a byte")
         if isinstance(message, Path):
             with message.open("rb") as stream:
                 end.send(stream, target_type, None)

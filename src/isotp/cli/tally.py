@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from typing import Any
@@ -37,8 +38,10 @@ class Tally:
     def show(self) -> None:
         """On standard error."""
         seconds = time.monotonic() - self._began
+        # Over the ^C that a terminal shows.
+        start = "\r" if sys.stderr.isatty() else ""
         typer.echo(
-            f"{count_text(self.messages, 'message')}, {size_text(self.bytes)} in {seconds:.3g} s"
+            f"{start}{count_text(self.messages, 'message')}, {size_text(self.bytes)} in {seconds:.3g} s"
             f" ({rate_text(self.bytes / seconds)} bytes/s)",
             err=True,
         )
