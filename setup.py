@@ -49,12 +49,15 @@ else:
 class BuildExtensions(build_ext):
     """Symbols and line numbers, for profilers, only where the package is worked on: they are most of a wheel's size."""
 
+    worked_on = False
+
     def run(self) -> None:
-        self.is_worked_on = bool(self.inplace)     # which setuptools clears while it builds
+        # setuptools builds in a folder of its own first, even in place: `inplace` is not true while it does.
+        self.worked_on = bool(self.inplace or getattr(self, "editable_mode", False))
         super().run()
 
     def build_extension(self, extension: Extension) -> None:
-        if not (self.is_worked_on or debug or trace or sanitize or sys.platform == "win32"):
+        if not (self.worked_on or debug or trace or sanitize or sys.platform == "win32"):
             strip = "-Wl,-x" if sys.platform == "darwin" else "-Wl,-s"
             extension.extra_compile_args = [*extension.extra_compile_args, "-g0"]
             extension.extra_link_args = [*extension.extra_link_args, strip]

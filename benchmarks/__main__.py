@@ -154,8 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(listing())
         return 0
     if options.html is not None:
-        # Early: who lacks matplotlib should know before minutes have gone by.
-        from benchmarks import html
+        # Who lacks matplotlib should know before minutes have gone by.
+        import matplotlib  # noqa: F401
     try:
         how = settings(options)
         peer_env.environment(options.peer_version, Path())
@@ -167,12 +167,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         command_line.error(str(error))
     report = measure(chosen, how, options.peer_version, options.peer_dir, options.null_test)
+    output(report, options)
+    return 0
+
+
+def output(report: Report, options: argparse.Namespace) -> None:
+    """Print and write a report as the options say."""
     print(report.markdown() if options.markdown else report.text())
     if options.json is not None:
         report.save(options.json)
     if options.html is not None:
+        from benchmarks import html
+
         options.html.write_text(html.page(report), encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":

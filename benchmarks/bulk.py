@@ -327,7 +327,7 @@ CASES = (
         for fd in (False, True)
         for sessions in (10, 100, 1000)
     ),
-    decoding_case(False, 4095, 10_000),
+    decoding_case(False, 127, 10_000),
     decoding_case(False, 7, 1000),
     Case(
         "bulk-two-threads",

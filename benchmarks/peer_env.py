@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,10 +37,10 @@ def environment(version: str, directory: Path) -> Path:
     return directory / f"can-isotp-{version}-{company}-{sys.implementation.cache_tag}-{interpreter}"
 
 
-def companions() -> list[str]:
-    """Return the requirements of what stands beside the peer: the releases that this interpreter has, if any."""
+def companions(names: Sequence[str] = ("python-can", "udsoncan")) -> list[str]:
+    """Return the requirements of what stands beside isotp: the releases that this interpreter has, if any."""
     found = []
-    for name in ("python-can", "udsoncan"):
+    for name in names:
         with suppress(importlib.metadata.PackageNotFoundError):
             found.append(f"{name}=={importlib.metadata.version(name)}")
     return found

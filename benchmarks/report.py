@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -266,7 +267,9 @@ class Report:
     def save(self, file: Path) -> None:
         """Write all of it into a file."""
         # nan, for what has no ratio, is null in JSON.
-        text = json.dumps(self.json(), indent=1, default=str).replace("NaN", "null")
+        text = json.dumps(self.json(), indent=1).replace("NaN", "null")
+        # A list of numbers takes a line.
+        text = re.sub(r"\[[^\[\]{}\"]*\]", lambda found: " ".join(found[0].split()), text)
         file.write_text(text + "\n", encoding="utf-8")
 
 

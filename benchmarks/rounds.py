@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from typing import Any
 
 from benchmarks import peer_env
 from benchmarks.case import Case, Measured
-from benchmarks.worker import PEER
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,7 +31,7 @@ class Side:
 
     def environ(self) -> dict[str, str]:
         """Return the environment variables for its processes."""
-        return peer_env.isolated() if self.distribution == PEER else dict(os.environ)
+        return dict(os.environ) if self.python == Path(sys.executable) else peer_env.isolated()
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version}"
