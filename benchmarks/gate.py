@@ -120,12 +120,12 @@ def is_ours(library: str) -> bool:
 
 def readable(name: str) -> str:
     """Return a C name of Cython's without what says the same for all of them: ``_core.Engine._take``."""
-    found = re.fullmatch(r"__pyx_\w+?_5isotp_(.+)", name)
+    found = re.fullmatch(r"__pyx_(\w+?)_5isotp_(.+)", name)
     if found is None:
         return name
     # 5_core_6Engine__take is _core, Engine, and the rest; in 5_core_6Engine_29process, 29 is no length but a
     # number that changes with each method that is added before.
-    parts, rest = [], found[1]
+    parts, rest = [], found[2]
     while counted := re.match(r"(\d+)", rest):
         start, end = counted.end(), counted.end() + int(counted[1])
         if rest[end : end + 1] != "_":
@@ -133,7 +133,8 @@ def readable(name: str) -> str:
             break
         parts.append(rest[start:end])
         rest = rest[end + 1 :]
-    return ".".join([*parts, rest])
+    # f is a C function; tp_dealloc of a type, or pw, what Python calls, may have the same name.
+    return ".".join([*parts, rest]) + (f" [{found[1]}]" if found[1] != "f" else "")
 
 
 def changes(before: Mapping[str, Counts], now: Mapping[str, Counts]) -> Iterator[Change]:
@@ -255,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"stored for {key}: {options.reason}")
         return GOOD
     for each in grown:
-        print(f"MORE: {each} (tolerance {each.tolerance:.0%})")
+        print(f"MORE: {each} (tolerance {each.tolerance:.1%})")
     missing = [name for name in names if entry is not None and name not in entry["workloads"]]
     if missing:
         print(f"no counts are stored for {', '.join(missing)}: --update")

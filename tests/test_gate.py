@@ -55,10 +55,10 @@ def test_a_callgrind_file_is_read() -> None:
     [
         ("__pyx_f_5isotp_5_core_6Engine__take", "_core.Engine._take"),
         ("__pyx_f_5isotp_5_bulk_feed_buffer", "_bulk.feed_buffer"),
-        ("__pyx_pw_5isotp_5_core_6Engine_29process", "_core.Engine.process"),
+        ("__pyx_pw_5isotp_5_core_6Engine_29process", "_core.Engine.process [pw]"),
         # 3 is the number of the method, not the length of its name.
-        ("__pyx_pw_5isotp_5_core_6Engine_3send", "_core.Engine.send"),
-        ("__pyx_tp_dealloc_5isotp_5_core_CanMessage", "_core.CanMessage"),
+        ("__pyx_pw_5isotp_5_core_6Engine_3send", "_core.Engine.send [pw]"),
+        ("__pyx_tp_dealloc_5isotp_5_core_CanMessage", "_core.CanMessage [tp_dealloc]"),
         ("_Py_Dealloc", "_Py_Dealloc"),
     ],
 )
@@ -113,7 +113,9 @@ def test_the_command(
     capsys.readouterr()
     assert run(monkeypatch, file, counts(function=106)) == gate.GREW
     said = capsys.readouterr().out
-    assert "MORE: single-frame: _core.Engine._take +6.0%, 100.0 -> 106.0 instructions (tolerance 3%)" in said
+    assert (
+        "MORE: single-frame: _core.Engine._take +6.0%, 100.0 -> 106.0 instructions (tolerance 3.0%)" in said
+    )
     assert "1 of 3 counts grew" in said
     assert run(monkeypatch, file, counts(1100), "--update", "--reason", "a new check") == gate.GOOD
     kept = json.loads(file.read_text())[gate.build()]
