@@ -1,191 +1,244 @@
-"""`isotp scan`: finds who answers, takes nobody else for one, and sends nothing unless it is told to."""
+"""`isotp scan`: finds who answers, takes nobody else for one, and sends nothing unless it is told to.
+
+The bus is a model: its ECUs are polled layers that answer at once, and time passes only when the scan waits. Scans of
+real buses are in tests/kernel/test_cli.py and on docs/command-line.md.
+"""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 
 import pytest
 
 import isotp
 from tests.command import Run, isotp_command
-from tests.live_command import bus_options, can
 
 FUNCTIONAL_11 = isotp.Address(rxid=0x7DF, rx_only=True)
 FUNCTIONAL_29 = isotp.Address(1, rxid=0x18DB33F1, rx_only=True)
-# Few addresses, and a short wait: the ECUs are in this process.
-FEW = ("--ids", "7E0-7E7", "--targets", "0E-12", "--noise", "0", "--wait", "30")
+FEW = ("--ids", "7E0-7E7", "--targets", "0E-12", "--noise", "1")
+
+
+class Model:
+    """A bus on which somebody may talk all the time, as the wire and the clock of a scan."""
+
+    NOISE_PERIOD = 0.01
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.sent: list[isotp.CanMessage] = []
+        self.frames: deque[isotp.CanMessage] = deque()
+        self.ecus: list[tuple[isotp.TransportLayer, deque[isotp.CanMessage]]] = []
+        self.noise: isotp.CanMessage | None = None
+        self.next_noise = 0.0
+
+    def add(self, address: isotp.Address, *also: isotp.Address) -> None:
+        """An ECU that knows TesterPresent and ReadDataByIdentifier."""
+        heard: deque[isotp.CanMessage] = deque()
+        layer = isotp.TransportLayer(
+            lambda timeout: heard.popleft() if heard else None, self.frames.append, address
+        )
+        layer.clock = lambda: round(self.now * 1e9)
+        layer.receive_also(also)
+        self.ecus.append((layer, heard))
+
+    def send(self, message: isotp.CanMessage) -> None:
+        self.sent.append(message)
+        for layer, heard in self.ecus:
+            heard.append(message)
+            layer.process()
+            while (request := layer.recv()) is not None:
+                layer.send(
+                    {0x3E: b"\x7e\x00", 0x22: b"\x62" + bytes(30)}.get(
+                        request[0], bytes((0x7F, request[0], 0x11))
+                    )
+                )
+                layer.process()
+
+    def receive(self, timeout: float) -> object:
+        from isotp.cli.wires import Frame
+
+        message = None
+        if self.frames:
+            message = self.frames.popleft()
+        elif self.noise is not None and self.next_noise < self.now + timeout:
+            message, self.now = self.noise, self.next_noise
+            self.next_noise += self.NOISE_PERIOD
+        if message is None:
+            self.now += timeout
+            return None
+        flag = 0x8000_0000 if message.is_extended_id else 0
+        return Frame(0, message.arbitration_id | flag, message.data, 0)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 @pytest.fixture
-def channel(request: pytest.FixtureRequest) -> str:
-    return request.node.name
+def model(monkeypatch: pytest.MonkeyPatch) -> Model:
+    """In the place of the bus and of the clock."""
+    from isotp.cli import scan as module
+
+    model = Model()
+    monkeypatch.setattr(module, "open_wire", lambda place, identifiers: model)
+    monkeypatch.setattr(module, "time", model)
+    return model
 
 
-@contextmanager
-def vehicle(channel: str) -> Iterator[isotp.Hub]:
-    """ECUs at 7E0 and 7E3, the first on the functional address too, and at N_TA 10; they answer to 3E and to 22."""
-    with can.Bus(interface="virtual", channel=channel) as bus, isotp.Hub(bus) as hub:
-        for address, also in (
-            (isotp.Address(txid=0x7E8, rxid=0x7E0), [FUNCTIONAL_11]),
-            (isotp.Address(txid=0x7EB, rxid=0x7E3), []),
-            (isotp.Address(2, target_address=0xF1, source_address=0x10), [FUNCTIONAL_29]),
-        ):
-            session = hub.session(address, also=also)
-            session.on_message = answering(session)
-            session.start()
-        yield hub
+@pytest.fixture
+def vehicle(model: Model) -> Model:
+    """ECUs at 7E0 and 7E3, the first on the functional address too, and at N_TA 10, on that of 29 bits too."""
+    model.add(isotp.Address(txid=0x7E8, rxid=0x7E0), FUNCTIONAL_11)
+    model.add(isotp.Address(txid=0x7EB, rxid=0x7E3))
+    model.add(isotp.Address(2, target_address=0xF1, source_address=0x10), FUNCTIONAL_29)
+    return model
 
 
-def answering(session: isotp.HubSession) -> Callable[..., None]:
-    def on_message(payload: bytes, address: object, timestamp: int) -> None:
-        request = bytes(payload)
-        session.send(
-            {0x3E: b"\x7e\x00", 0x22: b"\x62" + bytes(30)}.get(request[0], bytes((0x7F, request[0], 0x11)))
-        )
-
-    return on_message
+def scan(*options: str) -> Run:
+    return isotp_command("scan", *options, "-i", "virtual", "-c", "model")
 
 
-def scan(channel: str, *options: str) -> Run:
-    return isotp_command("scan", *options, *bus_options(channel))
+def words(run: Run) -> list[str]:
+    return [" ".join(line.split()) for line in run.lines]
 
 
-def test_nothing_is_sent_without_the_flag(channel: str) -> None:
-    with can.Bus(interface="virtual", channel=channel) as bus:
-        run = scan(channel, *FEW)
-        assert bus.recv(0) is None
-    assert run.status == 2
+def test_nothing_is_sent_without_the_flag(vehicle: Model) -> None:
+    run = scan(*FEW)
+    assert (run.status, run.text, vehicle.sent) == (2, "", [])
     assert "nothing was sent" in run.complaint
     assert "sends 3E 00 to 2 functional CAN IDs and 13 physical CAN IDs" in run.complaint
     assert "--transmit" in run.complaint
 
 
-def test_who_answers_and_how(channel: str) -> None:
-    with vehicle(channel):
-        run = scan(channel, "--transmit", *FEW)
+def test_who_answers_and_how(vehicle: Model) -> None:
+    run = scan("--transmit", *FEW)
     assert run.status == 0
-    assert sorted(" ".join(line.split()) for line in run.lines) == [
-        f"{channel} 7E0:7E8 physical and functional 7E 00 [PSR] TesterPresent",
-        f"{channel} 7E3:7EB physical 7E 00 [PSR] TesterPresent",
-        f"{channel} ta=10,sa=F1 physical and functional 7E 00 [PSR] TesterPresent",
+    assert words(run) == [
+        "model 7E0:7E8 physical and functional 7E 00 [PSR] TesterPresent",
+        "model ta=10,sa=F1 physical and functional 7E 00 [PSR] TesterPresent",
+        "model 7E3:7EB physical 7E 00 [PSR] TesterPresent",
     ]
-    assert run.complaint.startswith(
-        "noise: 0 CAN IDs heard in 0 s functional: 2 responders physical: 3 responders"
+    assert run.complaint == (
+        "noise: 0 CAN IDs heard in 1 s functional: 2 responders"
+        " physical: 3 responders so far, asked again 2 times"
     )
 
 
-def test_json_whole_answers_and_sessions_that_other_commands_take(channel: str) -> None:
-    with vehicle(channel):
-        run = scan(channel, "--transmit", "--json", "-q", "--bits", "11", "--request", "22F190", *FEW)
-        assert run.errors == ""
-        assert sorted((line["session"], line["answer"]) for line in run.json) == [
-            ("7E0:7E8", "62" + "00" * 30),
-            ("7E3:7EB", "62" + "00" * 30),
-        ]
-        first = min(run.json, key=lambda line: line["session"])
-        assert (first["request_id"], first["response_id"]) == ("7E0", "7E8")
-        assert (first["physical"], first["functional"]) == (True, True)
-        sent = isotp_command("send", "-a", first["session"], "--answer", "--timeout", "30", "--data", "3E00",
-                             *bus_options(channel))  # fmt: skip
-    assert sent.text == "7E 00\n"
+def test_each_address_is_asked_once_and_responders_again(vehicle: Model) -> None:
+    scan("--transmit", "--bits", "11", "--verify", "3", "-p", "CC", *FEW)
+    counts = dict.fromkeys(range(2015, 2024), 0)
+    for message in vehicle.sent:
+        counts[message.arbitration_id] += 1
+    assert counts == dict.fromkeys(counts, 1) | {0x7E0: 4, 0x7E3: 4}
+    assert {message.data.hex() for message in vehicle.sent} == {"023e00cccccccccc"}
 
 
-def test_a_negative_response_is_an_answer(channel: str) -> None:
-    with vehicle(channel):
-        run = scan(channel, "--transmit", "-q", "--bits", "29", "--request", "1001", *FEW)
-    assert [" ".join(line.split()) for line in run.lines] == [
-        f"{channel} ta=10,sa=F1 physical and functional 7F 10 11 [NRC] DiagnosticSessionControl: serviceNotSupported"
-    ]
-
-
-def test_an_answer_from_beyond_the_range_is_followed(channel: str) -> None:
-    with vehicle(channel):
-        run = scan(
-            channel, "--transmit", "-q", "--bits", "11", "--ids", "700", "--noise", "0", "--wait", "30"
+def test_json_and_whole_answers(vehicle: Model) -> None:
+    run = scan("--transmit", "--json", "-q", "--bits", "11", "--request", "22F190", *FEW)
+    assert run.errors == ""
+    answer = "62" + "00" * 30
+    assert run.json == [
+        {
+            "channel": "model",
+            "session": session,
+            "request_id": request,
+            "response_id": response,
+            "physical": True,
+            "functional": functional,
+            "answer": answer,
+        }
+        for session, request, response, functional in (
+            ("7E0:7E8", "7E0", "7E8", True),
+            ("7E3:7EB", "7E3", "7EB", False),
         )
-    assert [" ".join(line.split())[: -len(" 7E 00 [PSR] TesterPresent")] for line in run.lines] == [
-        f"{channel} 7E0:7E8 physical and functional"
     ]
 
 
-def test_nobody(channel: str) -> None:
-    run = scan(channel, "--transmit", "--bits", "11", "--ids", "7E0", "--noise", "0", "--wait", "5")
+def test_long_answers_are_declined_at_first(vehicle: Model) -> None:
+    """Or else who gave one would wait for flow control, and be deaf meanwhile."""
+    scan("--transmit", "-q", "--bits", "11", "--request", "22F190", *FEW)
+    controls = [(each.arbitration_id, each.data.hex()) for each in vehicle.sent if each.data[0] >> 4 == 3]
+    assert controls[:3] == [(0x7E0, "320000"), (0x7E0, "320000"), (0x7E3, "320000")]
+    assert {data for _, data in controls[3:]} == {"300800"}
+        "300800"
+    }
+
+
+def test_a_negative_response_is_an_answer(vehicle: Model) -> None:
+    run = scan("--transmit", "-q", "--bits", "29", "--request", "1001", *FEW)
+    text = "model ta=10,sa=F1 physical and functional 7F 10 11 [NRC] DiagnosticSessionControl: serviceNotSupported"
+    assert words(run) == [text]
+
+
+def test_an_answer_from_beyond_the_range_is_followed(vehicle: Model) -> None:
+    run = scan("--transmit", "-q", "--bits", "11", "--ids", "700")
+    assert words(run) == ["model 7E0:7E8 physical and functional 7E 00 [PSR] TesterPresent"]
+
+
+def test_nobody(model: Model) -> None:
+    run = scan("--transmit", "--bits", "11", "--ids", "7E0")
     assert (run.status, run.text) == (1, "")
     assert run.complaint.endswith("isotp: nobody answered")
 
 
-def test_what_is_heard_anyway_is_no_answer(channel: str) -> None:
+def test_what_is_heard_anyway_is_no_answer(vehicle: Model) -> None:
     """Somebody talks all the time, with what would be an answer, to somebody else."""
-    done = threading.Event()
-
-    def talk() -> None:
-        with can.Bus(interface="virtual", channel=channel) as bus:
-            while not done.wait(0.005):
-                bus.send(can.Message(arbitration_id=0x7EA, data=b"\x02\x7e\x00", is_extended_id=False))
-
-    talker = threading.Thread(target=talk)
-    with vehicle(channel), ExitStack() as stack:
-        stack.callback(talker.join)
-        stack.callback(done.set)
-        talker.start()
-        run = scan(
-            channel, "--transmit", "--json", *FEW[:4], "--bits", "11", "--noise", "0.3", "--wait", "30"
-        )
+    vehicle.noise = isotp.CanMessage(0x7EA, data=b"\x02\x7e\x00")
+    run = scan("--transmit", "--json", "--bits", "11", *FEW)
     assert "noise: 1 CAN ID heard" in run.complaint
-    assert sorted(line["session"] for line in run.json) == ["7E0:7E8", "7E3:7EB"]
+    assert [line["session"] for line in run.json] == ["7E0:7E8", "7E3:7EB"]
 
 
-class Wire:
-    """Frames that a function gives for each one sent, as many calls of send() later as it says."""
+def test_who_is_not_silent_when_not_asked_does_not_answer(vehicle: Model) -> None:
+    """As before, but the talker begins after the noise was listened to."""
+    vehicle.noise, vehicle.next_noise = isotp.CanMessage(0x7EA, data=b"\x02\x7e\x00"), 1.005
+    run = scan("--transmit", "--json", "--bits", "11", *FEW)
+    assert "noise: 0 CAN IDs heard" in run.complaint
+    assert "7EA does not answer reliably, left out" in run.complaint
+    assert [line["session"] for line in run.json] == ["7E0:7E8", "7E3:7EB"]
 
-    def __init__(self, answer: Callable[[int, int], list[tuple[int, int, str]]]) -> None:
+
+class Answers(Model):
+    """Answers of a function to each frame sent, as many frames later as it says."""
+
+    def __init__(self, answer: Callable[[int, int], int | None]) -> None:
+        super().__init__()
         self.answer = answer
-        self.sent: list[int] = []
-        self.due: deque[tuple[int, isotp.CanMessage]] = deque()
+        self.due: list[int] = []
 
     def send(self, message: isotp.CanMessage) -> None:
-        self.sent.append(message.arbitration_id)
-        for later, can_id, data in self.answer(message.arbitration_id, len(self.sent)):
-            self.due.append((len(self.sent) + later, isotp.CanMessage(can_id, data=bytes.fromhex(data))))
-
-    def receive(self, timeout: float) -> object:
-        from isotp.cli.wires import Frame
-
-        if self.due and (self.due[0][0] <= len(self.sent)):
-            _, message = self.due.popleft()
-            return Frame(0, message.arbitration_id, message.data, 0)
-        return None
+        self.sent.append(message)
+        later = self.answer(message.arbitration_id, len(self.sent))
+        if later is not None:
+            self.due.append(len(self.sent) + later)
+        while self.due and self.due[0] <= len(self.sent):
+            self.due.pop(0)
+            self.frames.append(isotp.CanMessage(0x70A, data=b"\x02\x7e\x00"))
 
 
-def phases(wire: Wire, *can_ids: int) -> list[str]:
-    """The sessions that are found among these."""
-    from isotp.cli.scan import Request, Scan
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        # Slow at first; when it is asked again, alone, it is in time.
+        (lambda can_id, count: (1 if count <= 5 else 0) if can_id == 0x702 else None, ["702:70A"]),
+        # Once, and then no more.
+        (lambda can_id, count: 0 if count == 3 else None, []),
+    ],
+)
+def test_answers_are_asked_for_again(
+    answer: Callable[[int, int], int | None], found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from isotp.cli import scan as module
 
-    params = {"can_fd": False, "bitrate_switch": False}
-    scan = Scan(wire, b"\x3e\x00", params, 0.002)  # type: ignore[arg-type]
-    for can_id in can_ids:
-        scan.ask(Request(can_id))
-    return [each.session for each in scan.responders.values() if scan.verify(each, 2)]
-
-
-def test_an_answer_that_comes_after_the_next_request_is_that_of_the_one_before() -> None:
-    slow = {0x702: 1}
-
-    def answer(can_id: int, count: int) -> list[tuple[int, int, str]]:
-        # When it is asked again, alone, it is in time.
-        return [(slow[can_id] if count <= 4 else 0, 0x70A, "027E00")] if can_id in slow else []
-
-    assert phases(Wire(answer), 0x701, 0x702, 0x703, 0x704) == ["702:70A"]
-
-
-def test_an_answer_to_nothing_is_not_taken_for_one() -> None:
-    def answer(can_id: int, count: int) -> list[tuple[int, int, str]]:
-        return [(0, 0x70A, "027E00")] if count == 2 else []
-
-    assert phases(Wire(answer), 0x701, 0x702, 0x703) == []
+    model = Answers(answer)
+    monkeypatch.setattr(module, "open_wire", lambda place, identifiers: model)
+    monkeypatch.setattr(module, "time", model)
+    run = scan("--transmit", "--json", "--bits", "11", "--ids", "701-704")
+    assert [line["session"] for line in run.json] == found
+    assert run.status == (0 if found else 1)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +252,7 @@ def test_an_answer_to_nothing_is_not_taken_for_one() -> None:
         (("--sa", "1F1"), "'1F1' is no byte in hex"),
     ],
 )
-def test_wrong_options(options: tuple[str, ...], complaint: str, channel: str) -> None:
-    run = scan(channel, "--transmit", *options)
-    assert run.status == 2
+def test_wrong_options(options: tuple[str, ...], complaint: str, model: Model) -> None:
+    run = scan("--transmit", *options)
+    assert (run.status, model.sent) == (2, [])
     assert complaint in run.complaint

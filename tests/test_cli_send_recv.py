@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,13 +142,21 @@ def test_what_frames_look_like(channel: str) -> None:
     ]
 
 
-def test_a_gap_of_ones_own(channel: str) -> None:
-    """-f: the receiver asks for 127 ms between 20 frames, and gets none."""
+def test_a_gap_of_ones_own(channel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from isotp.cli import ends, send
+
+    links: list[Any] = []
+
+    def open_end(place: Any, link: Any) -> Any:
+        links.append(link)
+        return ends.open_end(place, link)
+
+    monkeypatch.setattr(send, "open_end", open_end)
     with ecu_on(channel, stmin=127) as ecu:
-        run = isotp_command("send", *PAIR, "--json", "-f", "0", "-D", "140", *bus_options(channel))
-        assert [len(each) for each in ecu.take(1)] == [140]
-    assert run.status == 0
-    assert run.json[0]["seconds"] < 19 * 0.127
+        run = isotp_command("send", *PAIR, "-f", "500000", "-D", "40", *bus_options(channel))
+        assert run.status == 0
+        assert len(ecu.take(1)[0]) == 40
+    assert [link.params["override_receiver_stmin"] for link in links] == [0.0005]
 
 
 # ---------------------------------------------------------------- recv
