@@ -361,6 +361,27 @@ def check_use(wheel: Path, python: Path, folder: Path, version: str) -> None:
     report(f"the compiled module is by Cython {pinned[1]}")
 
 
+def check_beside_can_isotp(wheel: Path, interpreter: Interpreter, folder: Path, version: str) -> None:
+    """Installed over can-isotp the package says what is wrong; what it says mends it."""
+    python = new_environment(interpreter, folder / f"beside-{interpreter.tag}")
+    show = "import isotp; print(isotp.__version__)"
+    run(python, "-I", "-m", "pip", "install", "can-isotp==2.0.7", cwd=folder)
+    run(python, "-I", "-m", "pip", "install", "--no-index", wheel, cwd=folder)
+    said = run(python, "-I", "-c", show, cwd=folder)
+    require(
+        "RuntimeWarning: can-isotp and can-isotp-cython are both installed" in said, f"no warning: {said}"
+    )
+    remedy = "pip uninstall -y can-isotp can-isotp-cython"
+    require(remedy in said, f"the warning does not say {remedy}: {said}")
+    run(python, "-I", "-m", *remedy.split(), cwd=folder)
+    run(python, "-I", "-m", "pip", "install", "--no-index", wheel, cwd=folder)
+    require(
+        run(python, "-I", "-W", "error", "-c", show, cwd=folder).strip() == version,
+        "the remedy does not mend it",
+    )
+    report("installed over can-isotp 2.0.7: says so, and what it says mends it")
+
+
 def check_import_time(python: Path, folder: Path) -> None:
     # Not -I: that would be asked of the children as well, which say so themselves.
     times = json.loads(run(python, "-c", TIME % TRIES, cwd=folder))
@@ -438,6 +459,8 @@ def main() -> int:
                 check_wheel(wheel, sources, version)
                 python = new_environment(interpreter, folder / f"empty-{interpreter.tag}")
                 check_use(wheel, python, folder, version)
+                if len(made) == 1:
+                    check_beside_can_isotp(wheel, interpreter, folder, version)
                 check_import_time(python, folder)
                 check_tests(python, interpreter, project, folder, options.all_tests)
                 made.append(wheel)
