@@ -163,8 +163,6 @@ def test_long_answers_are_declined_at_first(vehicle: Model) -> None:
     controls = [(each.arbitration_id, each.data.hex()) for each in vehicle.sent if each.data[0] >> 4 == 3]
     assert controls[:3] == [(0x7E0, "320000"), (0x7E0, "320000"), (0x7E3, "320000")]
     assert {data for _, data in controls[3:]} == {"300800"}
-        "300800"
-    }
 
 
 def test_a_negative_response_is_an_answer(vehicle: Model) -> None:
