@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shlex
@@ -52,11 +53,8 @@ def numbers_hidden(line: str) -> str:
     return re.sub(" +", " ", hidden) if hidden != line else line
 
 
-@pytest.mark.skipif(
-    shutil.which("bash") is None or sys.platform == "win32", reason="the commands are those of a shell"
-)
-@pytest.mark.parametrize("transcript", transcripts.transcripts())
-def test_transcript_can_be_played_again(transcript: str) -> None:
+def free_port() -> int:
+    """A port for a multicast bus of this process; skips the test where there is no multicast."""
     can = pytest.importorskip("can", reason="the bus is one of python-can")
     pytest.importorskip("msgpack", reason="python-can's multicast bus needs it")
     port = 30_000 + os.getpid() % 2_000
@@ -64,11 +62,42 @@ def test_transcript_can_be_played_again(transcript: str) -> None:
         can.Bus(interface="udp_multicast", channel="239.74.163.2", port=port).shutdown()
     except (can.CanError, OSError) as error:
         pytest.skip(f"no multicast here: {error}")
+    return port
+
+
+@pytest.mark.skipif(
+    shutil.which("bash") is None or sys.platform == "win32", reason="the commands are those of a shell"
+)
+@pytest.mark.parametrize("transcript", transcripts.transcripts())
+def test_transcript_can_be_played_again(transcript: str) -> None:
+    port = free_port()
     shown = [numbers_hidden(line) for line in transcript.splitlines() if not line.startswith("$ ")]
     streams = [[numbers_hidden(line) for line in lines] for lines in transcripts.played(transcript, port)]
     assert sorted(shown) == sorted(line for lines in streams for line in lines)
     for lines in streams:
         assert [line for line in shown if line in lines] == lines
+
+
+def lines_of_svg(picture: Path) -> list[str]:
+    """What is to be read in a picture of a terminal, but for its title."""
+    lines: dict[float, str] = {}
+    for y, text in re.findall(
+        r'<text class="dump-r\d+" x="\S+" y="([\d.]+)"[^>]*>(.*?)</text>', picture.read_text()
+    ):
+        lines[float(y)] = lines.get(float(y), "") + html.unescape(text).replace("\xa0", " ")
+    return [lines[y].rstrip() for y in sorted(lines)]
+
+
+def test_picture_of_the_dump() -> None:
+    dump_picture = pytest.importorskip("tools.dump_picture", reason="it is drawn on a bus of python-can")
+    port = free_port()
+
+    def without_times_and_colours(line: str) -> str:
+        return re.sub(r"\x1b\[[\d;]*m|\(\d+\.\d+\) ", "", line).rstrip()
+
+    shown = [without_times_and_colours(line) for line in dump_picture.shown(port).splitlines()]
+    drawn = [without_times_and_colours(line) for line in lines_of_svg(dump_picture.PICTURE)]
+    assert drawn == [f"$ {dump_picture.COMMAND} can0", *shown]
 
 
 def test_page_of_all_options_is_that_of_the_commands() -> None:

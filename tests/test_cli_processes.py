@@ -1,4 +1,7 @@
-"""Commands of `isotp` as programs of their own, which meet on python-can's multicast bus: pipes, Ctrl-C, time-outs."""
+"""Commands of `isotp` as programs of their own, on python-can's multicast bus: Ctrl-C, and readers that leave.
+
+How they work together is on docs/command-line.md, which tests/test_cli_documentation.py plays.
+"""
 
 from __future__ import annotations
 
@@ -69,35 +72,11 @@ class Programs:
         assert process.stderr.readline() == f"listening on {GROUP}\n"
         return process
 
-    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.program, *arguments, *BUS],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-
 
 @pytest.fixture
 def programs(program: str) -> Iterator[Programs]:
     with ExitStack() as stack:
         yield Programs(program, stack)
-
-
-def test_what_one_sends_another_receives_and_two_watch(programs: Programs) -> None:
-    receiver = programs("recv", "-n", "2", "-B", "2", "-s", "7E8", "-d", "7E0")
-    sniffer = programs("sniff", "-n", "2", "--json", *SESSION)
-    dump = programs("dump", "-n", "4", "--no-ascii", *SESSION)
-    sent = programs.run("send", *SESSION, stdin="22 F1 90\n000102030405060708090A0B0C\n")
-    assert (sent.returncode, sent.stderr) == (0, "")
-    printed, _ = receiver.communicate(timeout=PATIENCE)
-    assert printed == "22 F1 90\n00 01 02 03 04 05 06 07 08 09 0A 0B 0C\n"
-    seen, _ = sniffer.communicate(timeout=PATIENCE)
-    assert seen.count('"status":"ok"') == 2
-    lines, _ = dump.communicate(timeout=PATIENCE)
-    assert [line.split("[")[2][:2] for line in lines.splitlines()] == ["SF", "FF", "FC", "CF"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import sys
 import time
 from pathlib import Path
@@ -265,6 +267,26 @@ def test_without_python_can(channel: str, monkeypatch: pytest.MonkeyPatch) -> No
         "this bus needs python-can, which is not installed: pip install 'can-isotp-cython[can]'"
         in run.complaint
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels of Linux")
+@pytest.mark.parametrize(
+    ("kernel", "complaint"),
+    [
+        ([], "isotp: no such protocol: this kernel has no CAN sockets (modprobe can-raw)"),
+        (["--kernel"], "isotp: the running Linux kernel has no ISO-TP sockets."),
+    ],
+)
+def test_kernels_without_the_modules(
+    kernel: list[str], complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(errno.EPROTONOSUPPORT, "no such protocol")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    run = isotp_command("recv", *RECEIVER, *kernel, "can0")
+    assert run.status == 2
+    assert run.complaint.startswith(complaint)
 
 
 @pytest.mark.skipif(sys.platform == "linux", reason="tests/kernel has Linux")

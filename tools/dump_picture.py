@@ -14,7 +14,7 @@ from rich.text import Text
 
 PICTURE = Path(__file__).parent.parent / "docs" / "dump.svg"
 GROUP = "239.74.163.2"
-COMMAND = f"isotp dump -t d -a 7E0:7E8 -a ta=10,sa=F1 -i udp_multicast -c {GROUP}"
+COMMAND = "isotp dump -t d -a 7E0:7E8 -a ta=10,sa=F1"
 TALK = (
     "7E0#0322F190",
     "7E8#101462F190575657",
@@ -29,11 +29,12 @@ TALK = (
 )
 
 
-def shown() -> str:
+def shown(port: int = 43113) -> str:
     """What the command writes on a terminal."""
+    bus_options = ["-i", "udp_multicast", "-c", GROUP, "--bus-kwargs", f"port={port}"]
     options = ["-n", str(len(TALK)), "--color", "always", "--ready"]
-    words = ["-c", "from isotp.cli import main; main()", *COMMAND.split()[1:], *options]
-    with can.Bus(interface="udp_multicast", channel=GROUP) as bus:
+    words = ["-c", "from isotp.cli import main; main()", *COMMAND.split()[1:], *bus_options, *options]
+    with can.Bus(interface="udp_multicast", channel=GROUP, port=port) as bus:
         program = subprocess.Popen(
             [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -52,7 +53,7 @@ def shown() -> str:
 
 
 def main() -> None:
-    text = Text.from_ansi(f"\x1b[1m$ isotp dump -t d -a 7E0:7E8 -a ta=10,sa=F1 can0\x1b[0m\n{shown()}")
+    text = Text.from_ansi(f"\x1b[1m$ {COMMAND} can0\x1b[0m\n{shown()}")
     console = Console(record=True, width=max(map(len, text.plain.splitlines())) + 1, file=io.StringIO())
     console.print(text, no_wrap=True)
     # A font that every machine has, in place of one on the web.
