@@ -23,8 +23,8 @@ from benchmarks.object_path import Listening
 if TYPE_CHECKING:
     from isotp import Address, Records
 
-# Some megabytes: more than the caches hold, as with logs.
-FRAMES = 200_000
+# Some dozen megabytes: more than the caches hold, as with logs.
+FRAMES = 1_000_000
 FEW = 5_000
 
 C_LOOP = r"""

@@ -35,7 +35,7 @@ VICTIMS = {"classic-4095-bs0": 2, "bulk-classic-4095-1": 1}
 DO_NOTHING = '''
 cdef extern from *:
     """
-    static inline void isotp_do_nothing(void) {{ __asm__ volatile (".rept {count}\\n nop\\n .endr"); }}
+    static inline void isotp_do_nothing(void) {{ __asm__ volatile (".rept {count}; nop; .endr"); }}
     """
     void isotp_do_nothing() noexcept nogil
 

@@ -73,7 +73,9 @@ def table(report: Report, results: Sequence[Result]) -> str:
     text = {"case", "figure", "beside"}
     rows = [(each, row) for each in results for row in report.rows(each)]
     used = [k for k in range(len(HEADER)) if any(row[k] for _, row in rows)]
-    head = "".join(f"<th{' class=text' if HEADER[k] in text else ''}>{HEADER[k]}</th>" for k in used)
+    head = "".join(
+        f"<th{' class=text' if HEADER[k] in text else ''}>{escape(report.header[k])}</th>" for k in used
+    )
     body = ""
     for result, row in rows:
         cells = []

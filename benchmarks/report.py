@@ -129,6 +129,12 @@ class Report:
     """What runs in the columns `ours` and `peer`, or others."""
     results: Sequence[Result]
 
+    @property
+    def header(self) -> list[str]:
+        """The columns by name; ours may be another's, where revisions stand beside each other."""
+        first = next(iter(self.sides), OURS_ROLE)
+        return [each.replace("ours", first) for each in HEADER]
+
     def groups(self) -> dict[str, list[Result]]:
         found: dict[str, list[Result]] = {}
         for each in self.results:
@@ -199,7 +205,7 @@ class Report:
 
     def text(self) -> str:
         """Return the table for a terminal."""
-        rows = [list(HEADER)]
+        rows = [self.header]
         lines = {}
         for group, results in self.groups().items():
             lines[len(rows)] = group
@@ -233,7 +239,7 @@ class Report:
         used = [column for column in range(len(HEADER)) if any(row[column] for row in rows)]
         rule = ["---" if HEADER[column] in ("case", "figure", "beside") else "---:" for column in used]
         cells = [
-            [HEADER[column] for column in used],
+            [self.header[column] for column in used],
             rule,
             *([row[column] for column in used] for row in rows),
         ]

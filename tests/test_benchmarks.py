@@ -22,7 +22,7 @@ import pytest
 import isotp
 from benchmarks import __main__ as command
 from benchmarks import cases as registry
-from benchmarks import instructions, machine, peer_env, report, rounds, started, worker
+from benchmarks import instructions, machine, peer_env, report, revisions, rounds, started, worker
 from benchmarks.case import ALL, FULL, QUICK, ROLES, Case, Measured, Repeated, Stage, percentiles
 from benchmarks.cases import CASES, case, choose
 from benchmarks.object_path import Listening, Loopback, RoundTrip, loopback, segment, writer
@@ -39,7 +39,16 @@ SETTINGS = Settings(rounds=2, seconds=0.001, warmup=0.001, cpu=None, budget=100)
 RUNNABLE = [each for each in CASES if each.lacking() is None]
 # Each of these takes a second or more, and differs from others that are tried by a number or a parameter only.
 SLOW = (
-    *("sessions-1000", "bulk-*-1000", "bulk-*-10000", "bulk-fd-7-1", "memory-*", "fd-1mib", "size-*"),
+    *(
+        "sessions-1000",
+        "bulk-*-1000",
+        "bulk-*-10000",
+        "bulk-fd-*",
+        "bulk-*-1mib-1",
+        "memory-*",
+        "fd-1mib",
+        "size-*",
+    ),
     *("exchange-4095-*", "exchange-8-busy-*", "st*-NotifierBasedCanStack", "udsoncan-NotifierBasedCanStack"),
     *("frames-*-fd", "frames-trc", "frames-csv", "idle-NotifierBasedCanStack"),
 )
@@ -631,6 +640,53 @@ def test_the_virtual_machine_runs_the_same_command(monkeypatch: pytest.MonkeyPat
         "--rounds",
         "2",
     ]
+
+
+def test_the_workflow_runs_commands_that_exist() -> None:
+    yaml = pytest.importorskip("yaml")
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "benchmarks.yml").read_text(encoding="utf-8"))
+    # YAML takes the key `on` for a truth value.
+    assert "pull_request" in workflow[True]
+    scripts = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    modules = set(re.findall(r"python -m (benchmarks\S*)", "\n".join(scripts)))
+    assert modules == {"benchmarks", "benchmarks.revisions", "benchmarks.gate"}
+    quick = next(line for line in "\n".join(scripts).splitlines() if "python -m benchmarks --quick" in line)
+    options = quick.split("|")[0].split()[3:]
+    assert command.parser().parse_args(options).quick
+    assert "--markdown" in options
+    assert any("gh pr comment" in script and "benchmarks.md" in script for script in scripts)
+    groups = set(re.findall(r"--group (?:\S+:)?(\w+)", "\n".join(scripts)))
+    assert all(f"\n{group} = [" in (ROOT / "pyproject.toml").read_text() for group in groups)
+
+
+def test_revisions_are_checked_before_anything_is_built(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, complaint in (
+        (["no-such-revision", "HEAD"], "git knows no revision 'no-such-revision'"),
+        (["HEAD", "HEAD"], "HEAD beside itself tells nothing"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            revisions.main(arguments)
+        assert stopped.value.code == 2
+        assert complaint in capsys.readouterr().err
+
+
+def test_revisions_stand_beside_each_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def build(revision: str, folder: Path) -> Side:
+        return Side(OURS, "1.0" if revision == "old" else "2.0", folder / "python")
+
+    def turn(contender: Contender, each: Case, settings: Settings, folder: Path) -> Measured:
+        assert contender.role == "ours"
+        return Measured({"ns a frame": 200.0 if contender.side.version == "1.0" else 100.0})
+
+    monkeypatch.setattr(revisions, "commit", {"old": "aaa", "new": "bbb"}.__getitem__)
+    monkeypatch.setattr(revisions, "build", build)
+    monkeypatch.setattr(revisions, "interleave", lambda *arguments: rounds.interleave(*arguments, turn=turn))
+    assert revisions.main(["old", "new", "listen-4095", "--rounds", "2", "--markdown"]) == 0
+    said = capsys.readouterr().out
+    assert "| case | figure | old (aaa) | beside |" in said
+    assert "| listen-4095 | ns a frame | 200 | new (bbb) | 100 | 0.5x | 0.5..0.5 |" in said
 
 
 # --- started layers ---
