@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from isotp._core import PDU, CanMessage
 from isotp._encode import encode
@@ -200,7 +202,10 @@ def command(
         for each in functional:
             scan.ask(each)
         tell(f"functional: {count_text(len(scan.responders), 'responder')}")
-        for each in dict.fromkeys([*scan.guesses(), *physical]):
+        console = Console(stderr=True)
+        requests = list(dict.fromkeys([*scan.guesses(), *physical]))
+        hidden = quiet or not console.is_terminal
+        for each in track(requests, "asking", console=console, transient=True, disable=hidden):
             scan.ask(each)
         tell(f"physical: {count_text(len(scan.responders), 'responder')} so far, asked again {verify} times")
         for responder in scan.responders.values():
