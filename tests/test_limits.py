@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 
 import pytest
 
 import isotp
-from tests.frames import SECOND, Bench
+from tests.frames import HERE, SECOND, Bench, frame
 
+# Only ends a test that has failed
+PATIENCE = 20.0
 FULL = isotp.ReceptionQueueFullError
 
 
@@ -189,3 +192,30 @@ def test_log_of_callback_errors_is_bounded_too(caplog: pytest.LogCaptureFixture)
             bench.layer._report_callback_error(ValueError("from a callback"))
     assert len(caplog.records) == 101
     assert bench.layer.stats.errors == {"CallbackError": 150}
+
+
+def test_message_is_refused_while_a_slow_callback_has_others_waiting() -> None:
+    can = pytest.importorskip("can")
+    entered, may_go_on = threading.Event(), threading.Event()
+
+    def slow(payload: bytearray, address: isotp.Address, timestamp: int) -> None:
+        entered.set()
+        assert may_go_on.wait(PATIENCE)
+
+    with (
+        can.Bus("limits", interface="virtual") as bus,
+        can.Bus("limits", interface="virtual") as other,
+        isotp.Hub(bus) as hub,
+    ):
+        session = hub.session(HERE, on_message=slow, params={"rx_queue_limit": 300})
+        session.start()
+        session.feed(frame("01 AA"))
+        assert entered.wait(PATIENCE)
+        session.feed(frame("01 BB"))
+        session.feed(frame("10 08 01 02 03 04 05 06"))
+        refusal = other.recv(PATIENCE)
+        may_go_on.set()
+        assert refusal is not None
+        assert refusal.data[0] == 0x32
+        assert session.stats.dropped == {"receptions": 1}
+        assert isinstance(session.last_error, FULL)

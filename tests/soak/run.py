@@ -49,7 +49,7 @@ import isotp.aio
 from isotp.protocol import TryAgain
 
 # Only what hangs takes so long, on the slowest machine.
-PATIENCE = 120.0
+PATIENCE = 240.0
 # Payloads of one direction that are on their way at a time
 WINDOW = 2
 # Seconds between two of them, at the least: as long as the one before needed, so that the machine is never flooded.
@@ -62,11 +62,9 @@ ROOM, SO_RCVBUFFORCE = 8 << 20, 33
 # Threads of the package that stay for whoever needs them next
 STAYING = ("isotp timekeeper", "isotp callbacks")
 
-STEADY = {
-    "rx_flowcontrol_timeout": 60_000,
-    "rx_consecutive_frame_timeout": 60_000,
-    "tx_frame_timeout": 60_000,
-}
+STEADY = dict.fromkeys(
+    ("rx_flowcontrol_timeout", "rx_consecutive_frame_timeout", "tx_frame_timeout"), 240_000
+)
 HASTY = {"rx_flowcontrol_timeout": 300, "rx_consecutive_frame_timeout": 300, "tx_frame_timeout": 300}
 
 
@@ -85,7 +83,7 @@ class Report:
         self.counted: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.wrong: list[str] = []
-        self.latency = PAUSE  # seconds that steady payloads need, of late
+        self.latency = 0.5  # seconds that steady payloads need, of late
         self._changing = threading.Lock()
 
     def count(self, **numbers: int) -> None:
@@ -121,9 +119,8 @@ def number_in(payload: bytes | bytearray) -> int | None:
 
 
 def any_size(chance: random.Random) -> int:
-    return chance.choice(
-        (chance.randint(8, 60), chance.randint(8, 60), chance.randint(60, 500), chance.randint(500, 4095))
-    )
+    smallest, largest = chance.choices(((8, 60), (60, 500), (500, 4095)), (70, 28, 2))[0]
+    return chance.randint(smallest, largest)
 
 
 # -- Traffic -----------------------------------------------------------------------------------------------------
@@ -309,6 +306,8 @@ class Place:
         if self.real:
             for hub in self.hubs:
                 make_room(hub._port._can.fileno())  # type: ignore[attr-defined]
+        self.heard: list[set[int]] = [{0x7FF}, {0x7FF}]
+        self._filtering = threading.Lock()
         self.notified = [self.open_bus(stack) for _ in range(2)]
         self.notifiers = [can.Notifier(bus, [], timeout=0.1) for bus in self.notified]
         for notifier in self.notifiers:
@@ -327,12 +326,31 @@ class Place:
             make_room(bus.fileno())
         return bus
 
+    def _let_through(self, stack: ExitStack, side: int, identifier: int) -> None:
+        """The bus of a notifier hears those frames only that its layers are there for."""
+
+        def change(identifiers: set[int]) -> None:
+            self.heard[side] = identifiers
+            self.notified[side].set_filters(
+                [{"can_id": each, "can_mask": 0x1FFFFFFF} for each in identifiers]
+            )
+
+        with self._filtering:
+            change(self.heard[side] | {identifier})
+
+        def no_more() -> None:
+            with self._filtering:
+                change(self.heard[side] - {identifier})
+
+        stack.callback(no_more)
+
     def _make(
         self, stack: ExitStack, kind: str, side: int, address: isotp.Address, params: dict[str, Any]
     ) -> Any:
         if kind == "Hub":
             return self.hubs[side].session(address, params=params)
         if kind == "NotifierBasedCanStack":
+            self._let_through(stack, side, address.get_rx_arbitration_id())
             return isotp.NotifierBasedCanStack(
                 self.notified[side], self.notifiers[side], address=address, params=params
             )
@@ -551,7 +569,8 @@ def soak(seconds: float, interface: str, report: Report) -> list[int]:
         victims = [
             (kind, *place.pair(stack, (kind, kind), next(numbers), greedy, None)) for kind in place.kinds
         ]
-        thrower = place.open_bus(stack, 0x7FF)
+        # Filters of a virtual bus let recv(0) end at a frame that they drop: not all would be read.
+        thrower = place.open_bus(stack, 0x7FF if place.real else None)
 
         def throw(message: can.Message) -> None:
             thrower.send(message, timeout=PATIENCE)
@@ -610,14 +629,22 @@ def _check_lossy(report: Report, faulty: Lossy) -> None:
         report.errors.update(faulty.sender.stats.errors)
         report.count(retries=faulty.sender.stats.retries)
     if not isinstance(faulty.receiver, KernelSocket):
-        stats = faulty.receiver.stats
-        waiting = faulty.receiver.rx_queue.qsize()
+        stats, waiting = _at_rest(faulty.receiver)
         report.errors.update(stats.errors)
         report.require(
             faulty.received + waiting == stats.messages_received,
             f"{faulty.name}: {faulty.received} payloads and {waiting} that wait, but {stats}",
         )
     report.require(faulty.received > 0 or faulty.sent < 100, f"{faulty.name}: nothing came of {faulty.sent}")
+
+
+def _at_rest(layer: Any) -> tuple[isotp.Stats, int]:
+    """What a layer counted and how many messages wait, at a moment at which none comes in between."""
+    while True:
+        before = layer.stats
+        waiting = layer.rx_queue.qsize()
+        if layer.stats.messages_received == before.messages_received:
+            return before, waiting
 
 
 def _check_victims(report: Report, kind: str, pair: list[Any]) -> None:
