@@ -99,6 +99,35 @@ def test_messages_arrive_whole_and_in_order_both_ways(
     assert link.here.errors == link.there.errors == []
 
 
+def strictly(params: dict[str, Any]) -> dict[str, Any]:
+    return {**params, "strict": True, "tx_data_min_length": 8 if params["tx_data_min_length"] else None}
+
+
+@given(
+    addresses=ADDRESSES,
+    params_here=layer_params().map(strictly),
+    params_there=layer_params().map(strictly),
+    forth=st.lists(PAYLOADS, max_size=2),
+    back=st.lists(PAYLOADS, max_size=2),
+)
+def test_a_strict_layer_takes_all_that_a_strict_layer_sends(
+    addresses: tuple[Any, Any],
+    params_here: dict[str, Any],
+    params_there: dict[str, Any],
+    forth: list[bytes],
+    back: list[bytes],
+) -> None:
+    link = Link(*addresses, params_here=params_here, params_there=params_there)
+    for payload in forth:
+        link.here.layer.send(payload)
+    for payload in back:
+        link.there.layer.send(payload)
+    link.run(step_ns=100 * US)
+    assert link.there.received() == forth
+    assert link.here.received() == back
+    assert link.here.errors == link.there.errors == []
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(("here", "there")), st.booleans(), st.booleans(), st.integers(0, 3 * MS)),
     max_size=60,

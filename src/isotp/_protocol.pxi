@@ -419,8 +419,8 @@ cdef inline RxEvent receive_functional(
         outcome.given = pci.type
     elif outcome.code == OK and size > CAN_DLEN_CLASSIC and not pci.escape:
         outcome.code = MISSING_ESCAPE
-    else:
-        outcome.code = check_strictly(outcome.code, rx, &pci, prefix, size, outcome)
+    elif outcome.code == OK:
+        outcome.code = check_strictly(OK, rx, &pci, prefix, size, outcome)
     if outcome.code != OK:
         return RX_NOTHING
     rx.message = &data[pci.offset]

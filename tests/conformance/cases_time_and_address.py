@@ -308,6 +308,8 @@ def functional_cases() -> Iterator[Case]:
         for what, frame in (
             ("unknown N_PDU", "70"),
             ("SF_DL 0", "00 00"),
+            ("FC with a reserved FlowStatus", "3F 00 00"),
+            ("FC with a reserved STmin", "30 00 80"),
             ("SF, CAN_DL 12, no escape form", "03 00*11"),
         ):
             broken = "error MissingEscapeSequenceError\n" if "escape" in what else error

@@ -1,0 +1,469 @@
+"""The protocol of one end of a session in plain Python, by ISO 15765-2: clear and slow, for tests only.
+
+`strict` is the standard. Without it, each deviation of can-isotp that the package keeps stands where it is made.
+Time is an argument, in nanoseconds. What happens is in lists: `frames` sent, `messages` received, names of `errors`,
+and the results of the messages that were to be sent (`confirms`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import isotp
+
+MS = 1_000_000
+PHYSICAL, FUNCTIONAL = isotp.TargetAddressType.Physical, isotp.TargetAddressType.Functional
+CAN_DL = (*range(9), 12, 16, 20, 24, 32, 48, 64)
+EXTENDED_ID = 1 << 31
+
+# FlowStatus
+CTS, WAIT, OVERFLOW = range(3)
+
+
+class Malformed(Exception):
+    """A frame that is no N_PDU, or that the standard ignores; the text is the name of the error that is reported."""
+
+
+@dataclass
+class SingleFrame:
+    data: bytes
+
+
+@dataclass
+class FirstFrame:
+    length: int
+    data: bytes
+    can_dl: int
+    escape: bool
+
+
+@dataclass
+class ConsecutiveFrame:
+    sn: int
+    data: bytes
+    can_dl: int
+
+
+@dataclass
+class FlowControl:
+    status: int
+    blocksize: int
+    stmin: int
+
+
+@dataclass
+class Reception:
+    length: int
+    rx_dl: int
+    data: bytearray
+    deadline: int
+    sn: int = 0
+    in_block: int = 0
+
+
+@dataclass
+class Transmission:
+    data: bytes
+    sent: int
+    state: str  # "WAIT_FC" or "TRANSMIT_CF"
+    sn: int = 1
+    deadline: int = 0  # N_Bs
+    due: int = 0  # of the next Consecutive Frame
+    blocksize: int = 0
+    in_block: int = 0
+    stmin_ns: int = 0
+    waits: int = 0
+    longest_stmin: bool = False
+
+
+def stmin_ns(stmin: int) -> int | None:
+    """Table of STmin (9.6.5.4); None for the reserved values."""
+    if 0x00 <= stmin <= 0x7F:
+        return stmin * MS
+    if 0xF1 <= stmin <= 0xF9:
+        return (stmin - 0xF0) * 100_000
+    return None
+
+
+def shortest_can_dl(size: int) -> int:
+    return next(length for length in CAN_DL if length >= size)
+
+
+def flagged(identifier: int, wide: bool) -> int:
+    return identifier | (EXTENDED_ID if wide else 0)
+
+
+@dataclass
+class Reference:
+    """One end. `params` has the parameters of a layer by name, and is read whenever one is needed."""
+
+    address: Any
+    params: Any
+    also: tuple[Any, ...] = ()
+    now: int = 0
+    reception: Reception | None = None
+    transmission: Transmission | None = None
+    queue: deque[tuple[bytes, bool]] = field(default_factory=deque)
+    frames: list[tuple[int, bytes]] = field(default_factory=list)
+    messages: list[bytes] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    confirms: list[bool] = field(default_factory=list)
+
+    # ------------------------------------------------ what the outside does
+
+    def send(self, data: bytes, functional: bool) -> None:
+        self.queue.append((data, functional))
+
+    def stop_sending(self) -> None:
+        if self.transmission is not None:
+            self.end_transmission(False)
+
+    def stop_receiving(self) -> None:
+        self.reception = None
+
+    def clear_tx_queue(self) -> None:
+        self.confirms += [False] * len(self.queue)
+        self.queue.clear()
+
+    def step(self, now: int, frame: tuple[int, bytes] | None = None) -> None:
+        """Time is `now`: timers first, then a frame, then what can be sent."""
+        self.now = now
+        self.expire()
+        if frame is not None:
+            self.hear(*frame)
+        self.transmit()
+
+    def deadline(self) -> int | None:
+        """When something is to be done without a frame."""
+        times = []
+        if self.reception is not None:
+            times.append(self.reception.deadline)
+        if self.transmission is not None:
+            waits = self.transmission.state == "WAIT_FC"
+            times.append(self.transmission.deadline if waits else self.transmission.due)
+        return min(times, default=None)
+
+    # ------------------------------------------------ addresses (10.3)
+
+    def addressed(self, can_id: int, data: bytes) -> tuple[bytes, bool] | None:
+        """The N_PDU in a frame, and whether it came on a functional address. None: it is for somebody else."""
+        for address in (self.address, *self.also):
+            wide = address.is_rx_29bits()
+            physical = flagged(address.get_rx_arbitration_id(PHYSICAL), wide)
+            functional = flagged(address.get_rx_arbitration_id(FUNCTIONAL), wide)
+            if can_id not in (physical, functional):
+                continue
+            if address.requires_rx_extension_byte() and data[:1] != bytes([address.get_rx_extension_byte()]):
+                continue
+            return data[address.get_rx_prefix_size() :], can_id != physical or address is not self.address
+        return None
+
+    def put(self, n_pdu: bytes, functional: bool = False) -> None:
+        """Send a frame, padded as the parameters ask for and CAN FD needs (10.4.2)."""
+        params = self.params
+        data = self.address.get_tx_payload_prefix() + n_pdu
+        length = len(data)
+        if params.tx_data_min_length is not None:
+            length = max(length, params.tx_data_min_length)
+        elif params.tx_padding is not None and params.tx_data_length == 8:
+            length = 8
+        filler = 0xCC if params.tx_padding is None else params.tx_padding
+        data = data.ljust(shortest_can_dl(length), bytes([filler]))
+        identifier = self.address.get_tx_arbitration_id(FUNCTIONAL if functional else PHYSICAL)
+        self.frames.append((flagged(identifier, self.address.is_tx_29bits()), data))
+
+    # ------------------------------------------------ N_PCI (9.6)
+
+    def decode(self, n_pdu: bytes, can_dl: int) -> SingleFrame | FirstFrame | ConsecutiveFrame | FlowControl:
+        if can_dl > 64 or not n_pdu:
+            raise Malformed("InvalidCanDataError")
+        kind, low = n_pdu[0] >> 4, n_pdu[0] & 0x0F
+        if kind == 0:
+            return self.decode_single(n_pdu, can_dl)
+        if kind == 1:
+            return self.decode_first(n_pdu, can_dl)
+        if kind == 2:
+            return ConsecutiveFrame(low, n_pdu[1:], can_dl)
+        if kind == 3 and len(n_pdu) >= 3:
+            return FlowControl(low, n_pdu[1], n_pdu[2])
+        raise Malformed("InvalidCanDataError")
+
+    def decode_single(self, n_pdu: bytes, can_dl: int) -> SingleFrame:
+        prefix = can_dl - len(n_pdu)
+        escape = n_pdu[0] == 0
+        if escape and len(n_pdu) < 2:
+            raise Malformed("InvalidCanDataError")
+        sf_dl, data = (n_pdu[1], n_pdu[2:]) if escape else (n_pdu[0], n_pdu[1:])
+        if not 1 <= sf_dl <= len(data):
+            raise Malformed("InvalidCanDataError")
+        if can_dl > 8 and not escape:
+            raise Malformed("MissingEscapeSequenceError")
+        if self.params.strict:
+            if can_dl > 8:
+                fits_without = prefix + 1 + sf_dl <= 8
+                legal = not fits_without and can_dl == shortest_can_dl(prefix + 2 + sf_dl)
+            else:
+                # padded, or just as long as it must be
+                legal = not escape and (can_dl == 8 or sf_dl == len(data))
+            if not legal:
+                raise Malformed("InvalidCanDataError")
+        # can-isotp: with any length that has room, and in the escape form at any CAN_DL
+        return SingleFrame(data[:sf_dl])
+
+    def decode_first(self, n_pdu: bytes, can_dl: int) -> FirstFrame:
+        prefix = can_dl - len(n_pdu)
+        if len(n_pdu) < 2:
+            raise Malformed("InvalidCanDataError")
+        length, data, escape = (n_pdu[0] & 0x0F) << 8 | n_pdu[1], n_pdu[2:], False
+        if length == 0:
+            if len(n_pdu) < 6:
+                raise Malformed("InvalidCanDataError")
+            length, data, escape = int.from_bytes(n_pdu[2:6], "big"), n_pdu[6:], True
+        if length == 0:
+            raise Malformed("InvalidCanDataError")
+        if self.params.strict:
+            if can_dl < 8 or can_dl not in CAN_DL:
+                raise Malformed("InvalidCanFdFirstFrameRXDL")
+            most_of_sf = 8 - 1 - prefix if can_dl == 8 else can_dl - 2 - prefix
+            if length <= most_of_sf or (escape and length <= 4095):
+                raise Malformed("InvalidCanDataError")
+        return FirstFrame(length, data, can_dl, escape)
+
+    # ------------------------------------------------ receiving
+
+    def hear(self, can_id: int, data: bytes) -> None:
+        found = self.addressed(can_id, data)
+        if found is None:
+            return
+        n_pdu, functional = found
+        strict = self.params.strict
+        try:
+            if functional and strict and n_pdu[:1] and n_pdu[0] >> 4 != 0:
+                raise Malformed("InvalidCanDataError")
+            pdu = self.decode(n_pdu, len(data))
+            reserved = isinstance(pdu, FlowControl) and (pdu.status > OVERFLOW or stmin_ns(pdu.stmin) is None)
+            if reserved and not strict:
+                raise Malformed("InvalidCanDataError")
+        except Malformed as problem:
+            self.errors.append(str(problem))
+            # can-isotp: such a frame ends the reception, but for a Single Frame that lacks its escape form.
+            if not strict and str(problem) != "MissingEscapeSequenceError":
+                self.reception = None
+            return
+        if isinstance(pdu, SingleFrame):
+            if self.reception is not None and not (functional and strict):
+                self.errors.append("ReceptionInterruptedWithSingleFrameError")
+                self.reception = None
+            self.messages.append(pdu.data)
+        elif isinstance(pdu, FirstFrame):
+            self.on_first_frame(pdu)
+        elif isinstance(pdu, ConsecutiveFrame):
+            self.on_consecutive_frame(pdu)
+        else:
+            self.on_flow_control(pdu)
+
+    def on_first_frame(self, pdu: FirstFrame) -> None:
+        rx_dl = max(8, pdu.can_dl)
+        if rx_dl not in CAN_DL:
+            self.errors.append("InvalidCanFdFirstFrameRXDL")
+            self.reception = None
+            return
+        if self.reception is not None:
+            self.errors.append("ReceptionInterruptedWithFirstFrameError")
+            self.reception = None
+        if pdu.length > self.params.max_frame_size:
+            self.errors.append("FrameTooLongError")
+            self.flow_control(OVERFLOW)
+            return
+        self.reception = Reception(
+            pdu.length, rx_dl, bytearray(pdu.data[: pdu.length]), self.now + self.n_cr()
+        )
+        self.flow_control(CTS)
+
+    def n_cr(self) -> int:
+        return int(self.params.rx_consecutive_frame_timeout * MS)
+
+    def flow_control(self, status: int) -> None:
+        if not self.params.listen_mode:
+            self.put(bytes([0x30 | status, self.params.blocksize, self.params.stmin]))
+
+    def on_consecutive_frame(self, pdu: ConsecutiveFrame) -> None:
+        reception = self.reception
+        if reception is None:
+            self.errors.append("UnexpectedConsecutiveFrameError")
+            return
+        left = reception.length - len(reception.data)
+        if self.params.strict:
+            may_be_last = len(pdu.data) >= left and pdu.can_dl in CAN_DL and pdu.can_dl < reception.rx_dl
+            if pdu.can_dl != reception.rx_dl and not may_be_last:
+                self.errors.append("ChangingInvalidRXDLError")
+                return
+        if pdu.sn != (reception.sn + 1) % 16:
+            self.errors.append("WrongSequenceNumberError")
+            self.reception = None
+            return
+        if not self.params.strict:
+            # can-isotp: CAN_DL up to 8 all count as 8, and as the last frame any will do.
+            rx_dl = max(8, pdu.can_dl)
+            if rx_dl != reception.rx_dl and rx_dl < left:
+                self.errors.append("ChangingInvalidRXDLError")
+                return
+        reception.sn = pdu.sn
+        reception.data += pdu.data[:left]
+        if len(reception.data) == reception.length:
+            self.messages.append(bytes(reception.data))
+            self.reception = None
+            return
+        reception.deadline = self.now + self.n_cr()
+        if self.params.blocksize != 0 and not self.params.listen_mode:
+            reception.in_block += 1
+            if reception.in_block >= self.params.blocksize:
+                reception.in_block = 0
+                self.flow_control(CTS)
+
+    # ------------------------------------------------ timers (9.8.2)
+
+    def expire(self) -> None:
+        if self.reception is not None and self.now >= self.reception.deadline:
+            self.errors.append("ConsecutiveFrameTimeoutError")
+            self.reception = None
+        sender = self.transmission
+        if sender is not None and sender.state == "WAIT_FC" and self.now >= sender.deadline:
+            self.fail("FlowControlTimeoutError")
+
+    # ------------------------------------------------ sending
+
+    def fail(self, error: str) -> None:
+        self.errors.append(error)
+        self.end_transmission(False)
+
+    def end_transmission(self, success: bool) -> None:
+        self.transmission = None
+        self.confirms.append(success)
+
+    def transmit(self) -> None:
+        while True:
+            if self.transmission is None:
+                if not self.queue:
+                    return
+                self.begin(*self.queue.popleft())
+            elif self.transmission.state == "TRANSMIT_CF" and self.now >= self.transmission.due:
+                self.send_consecutive_frame(self.transmission)
+            else:
+                return
+
+    def room(self) -> int:
+        """Bytes of a frame that are not its address."""
+        return int(self.params.tx_data_length) - len(self.address.get_tx_payload_prefix())
+
+    def begin(self, data: bytes, functional: bool) -> None:
+        params = self.params
+        most_of_sf = self.room() - (1 if params.tx_data_length == 8 else 2)
+        if len(data) <= most_of_sf:
+            prefix = len(self.address.get_tx_payload_prefix())
+            # Escape form: if the frame becomes longer than 8 bytes, by its payload or by padding.
+            escape = prefix + 1 + len(data) > 8 or (params.tx_data_min_length or 0) > 8
+            self.put((bytes([0, len(data)]) if escape else bytes([len(data)])) + data, functional)
+            self.confirms.append(True)
+            return
+        if functional:
+            self.confirms.append(False)
+            return
+        if len(data) <= 4095:
+            head = bytes([0x10 | len(data) >> 8, len(data) & 0xFF])
+        else:
+            head = b"\x10\x00" + len(data).to_bytes(4, "big")
+        first = self.room() - len(head)
+        self.put(head + data[:first])
+        self.transmission = Transmission(data, first, "WAIT_FC")
+        if params.tx_flow_control:
+            self.await_flow_control(self.transmission)
+        else:
+            override = self.override_ns()
+            self.transmission.state = "TRANSMIT_CF"
+            self.transmission.stmin_ns = 0 if override is None else override
+            self.transmission.due = self.now + self.transmission.stmin_ns
+
+    def await_flow_control(self, sender: Transmission) -> None:
+        sender.state = "WAIT_FC"
+        sender.deadline = self.now + int(self.params.rx_flowcontrol_timeout * MS)
+
+    def send_consecutive_frame(self, sender: Transmission) -> None:
+        data = sender.data[sender.sent :][: self.room() - 1]
+        self.put(bytes([0x20 | sender.sn]) + data)
+        sender.sent += len(data)
+        if sender.sent == len(sender.data):
+            self.end_transmission(True)
+            return
+        sender.sn = (sender.sn + 1) % 16
+        sender.due = self.now + sender.stmin_ns
+        if sender.blocksize != 0:
+            sender.in_block += 1
+            if sender.in_block >= sender.blocksize:
+                self.await_flow_control(sender)
+
+    def override_ns(self) -> int | None:
+        seconds = self.params.override_receiver_stmin
+        return None if seconds is None else round(seconds * 1e9)
+
+    def on_flow_control(self, pdu: FlowControl) -> None:
+        sender, params = self.transmission, self.params
+        awaited = sender is not None and sender.state == "WAIT_FC"
+        if not awaited and params.strict:
+            if pdu.status > OVERFLOW:
+                self.errors.append("InvalidCanDataError")
+            elif params.tx_flow_control and not params.listen_mode:
+                self.errors.append("UnexpectedFlowControlError")
+            return
+        if sender is not None and pdu.status > OVERFLOW:
+            self.fail("InvalidCanDataError")
+            return
+        if pdu.status == OVERFLOW:
+            # can-isotp: at any time, and told even if nothing is sent
+            self.errors.append("OverflowError")
+            if sender is not None:
+                self.end_transmission(False)
+            return
+        if not params.tx_flow_control and not awaited:
+            return
+        if sender is None:
+            if not params.listen_mode:
+                self.errors.append("UnexpectedFlowControlError")
+            return
+        if pdu.status == WAIT:
+            self.on_wait(sender)
+            return
+        sender.waits = 0
+        sender.blocksize = pdu.blocksize
+        if stmin_ns(pdu.stmin) is None:
+            sender.longest_stmin = True
+        override = self.override_ns()
+        if override is not None:
+            sender.stmin_ns = override
+        elif sender.longest_stmin:
+            sender.stmin_ns = 127 * MS
+        else:
+            sender.stmin_ns = stmin_ns(pdu.stmin) or 0
+        if awaited:
+            sender.state = "TRANSMIT_CF"
+            sender.in_block = 0
+            sender.due = self.now + sender.stmin_ns
+
+    def on_wait(self, sender: Transmission) -> None:
+        limit = self.params.wftmax
+        if limit == 0 and not self.params.strict:
+            # can-isotp: N_WFTmax is the sender's, and 0 means that N_Bs runs on.
+            self.errors.append("UnsupportedWaitFrameError")
+            return
+        if limit != 0 and sender.waits >= limit:
+            self.fail("MaximumWaitFrameReachedError")
+            return
+        sender.waits += 1
+        self.await_flow_control(sender)
+
+
+def payloads(messages: Iterable[Any]) -> list[bytes]:
+    return [bytes(message) for message in messages]
