@@ -132,7 +132,7 @@ def play_terminals(checkout: Path, scripts: Path) -> tuple[str, list[str]]:
                 line = started.stdout.readline()
                 assert "istening on" in line, line + started.stdout.read()
             with terminal(commands[2]) as tester:
-                answer, _ = tester.communicate(timeout=60)
+                answer, _ = tester.communicate(timeout=100)
             return answer, [dump.stdout.readline() for _ in shown.splitlines()]
         finally:
             for started in (ecu, dump):

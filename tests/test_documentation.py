@@ -52,7 +52,7 @@ def test_block_of_python_runs(block: Block) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert run.returncode == 0, run.stderr
@@ -74,7 +74,7 @@ def test_shell_commands_of_the_pages_run(block: Block) -> None:
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
