@@ -298,3 +298,38 @@ def test_two_threads_may_not_feed_one_reassembler() -> None:
 def test_reassembler_that_was_not_initialised_says_so() -> None:
     with pytest.raises(RuntimeError, match=r"Reassembler\.__init__\(\) of the base class was not called"):
         Reassembler.__new__(Reassembler).feed(log("7E0#01 02"))
+
+
+def test_damaged_state() -> None:
+    """Whatever byte of a state changes, it is refused, or what comes of it works."""
+    reassembler = Reassembler([TESTER, OTHER])
+    records = log("7E8#10 14 01 02 03 04 05 06", "7E0#02 10 03")
+    reassembler.feed(records)
+    rebuild, state = reassembler.__reduce__()
+    refused = 0
+    for part, value in enumerate(state):
+        for place in range(len(value) if isinstance(value, bytes) else 0):
+            for flip in (0x01, 0x80, 0xFF):
+                broken = bytearray(value)
+                broken[place] ^= flip
+                try:
+                    made = rebuild(*state[:part], bytes(broken), *state[part + 1 :])
+                except ValueError:
+                    refused += 1
+                    continue
+                made.feed(records)
+                made.statistics()
+                made.flush()
+    assert refused > 300
+
+
+@pytest.mark.parametrize("cut", ["config", "slots", "lanes", "buffers"])
+def test_state_that_was_cut(cut: str) -> None:
+    reassembler = Reassembler([TESTER])
+    reassembler.feed(log("7E8#10 14 01 02 03 04 05 06"))
+    rebuild, state = reassembler.__reduce__()
+    names = ["cls", "sessions", "latest", "config", "slots", "used", "lanes", "buffers"]
+    assert len(names) == len(state)
+    place = names.index(cut)
+    with pytest.raises(ValueError, match=r"damaged|another build"):
+        rebuild(*state[:place], state[place][:-1], *state[place + 1 :])

@@ -598,3 +598,32 @@ def test_one_table_for_several_logs() -> None:
         capture.Channels({"a": 1, "b": 1})
     with pytest.raises(ValueError, match="65536"):
         capture.Channels({"a": 65536})
+
+
+# --- found by fuzzing ---
+
+
+@pytest.mark.parametrize("rest", ["", ";$STARTTIME=43008.1\n", "1 DT 0100 Rx - 1 00\n" * 3])
+def test_trc_whose_columns_are_missing(rest: str) -> None:
+    """It is told, and there is an end of it."""
+    pytest.importorskip("can", reason="TRC is read with python-can")
+    found, log = read(f";$FILEVERSION=2.1\n{rest}".encode())
+    assert found == []
+    assert 1 <= len(log.problems) <= 5
+
+
+def test_pcapng_that_begins_again_in_the_middle_of_a_block() -> None:
+    """Behind a bad block, the next one is found even if only its beginning is there for now."""
+    bad = struct.pack("<II", 0x0A0D0D0A, 4)
+    section = struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28)
+    interface = struct.pack("<IIHHII", 1, 20, 227, 0, 0, 20)
+    packet = struct.pack("<IIIIIII", 6, 48, 0, 0, 5, 16, 16) + bytes(16) + struct.pack("<I", 48)
+    log = section + bad + section + interface + packet
+    whole = PcapParser(lambda name: 0)
+    expected = list(whole.feed(log, True))
+    assert len(expected) == 1
+    for cut in range(len(log)):
+        parser = PcapParser(lambda name: 0)
+        found = [*parser.feed(log[:cut]), *parser.feed(log[cut:]), *parser.feed(b"", True)]
+        assert found == expected, cut
+        assert parser.defects_found()[1] == 1

@@ -345,3 +345,12 @@ def test_many_slots() -> None:
         else:
             bench.layer.stop_sending()
     assert len(model) > 64
+
+
+def test_what_is_no_number_counts_as_too_much() -> None:
+    limiter = RateLimiter(1_000_000, 1.0)
+    limiter.enable()
+    limiter.inform_byte_sent(math.nan)
+    assert limiter.allowed_bytes() == 0
+    limiter.reset()
+    assert limiter.allowed_bytes() > 0

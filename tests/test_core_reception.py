@@ -1395,3 +1395,28 @@ def test_logger_without_a_cache_of_its_levels() -> None:
     bench.layer.logger = logger = Plain()
     bench.hear("01 07")
     assert logger.lines == ["Rx: <456> (02) [p] 0107"]
+
+
+@pytest.mark.parametrize("now", [-(1 << 63), -(1 << 62), 1 << 62, (1 << 63) - 1])
+def test_clock_at_the_end_of_its_range(now: int) -> None:
+    """Deadlines are added to any time that a clock may give."""
+    bench = Bench()
+    bench.layer.clock = lambda: now
+    assert bench.hear("10 09 01 02 03 04 05 06") == [words(octets("30 08 00"))]
+    bench.hear("21 07 08 09")
+    assert bench.received() == [octets("01 02 03 04 05 06 07 08 09")]
+    assert bench.say(bytes(20)) == ["10 14 00 00 00 00 00 00"]
+    assert len(bench.hear("30 01 00")) == 1
+    assert bench.layer.deadline_ns() is not None
+
+
+def test_data_that_is_a_number() -> None:
+    """It is no size: bytes() would make as many zeros of it."""
+    bench = Bench()
+    message = bench.frame("02 01 02")
+    message.data = 1 << 62  # type: ignore[assignment]
+    bench.arrive(message)
+    with pytest.raises(TypeError, match="must be bytes"):
+        bench.run()
+    bench.hear("02 01 02")
+    assert bench.received() == [b"\1\2"]

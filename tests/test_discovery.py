@@ -303,3 +303,18 @@ def test_two_threads_may_not_feed_one_discovery() -> None:
     assert len(fed) + len(refused) == 15
     counted = sum(line.frames for line in discovery._observer.counts()[0].values() if line.prefix is None)
     assert counted == sum(fed)
+
+
+def test_identifiers_that_no_frame_has() -> None:
+    """Bits beyond the eleven without the flag for 29: such records are passed over."""
+    records = Records()
+    for k in range(20):
+        records.append(k * SECOND, 0x7E0, octets("02 3E 00"))
+        records.append(k * SECOND + MS, 0x7E8, octets("02 7E 00"))
+    honest = isotp.discover(records)
+    assert len(honest) == 1
+    odd = bytearray(bytes(records))
+    for k in range(40):
+        odd[24 * k + 10] = 0x10  # 0x1007E0: more than 11 bits
+    assert isotp.discover(bytes(odd), "classic", min_score=0) == []
+    assert isotp.discover(bytes(odd) + bytes(records), "classic") == honest

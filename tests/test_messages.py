@@ -169,3 +169,37 @@ def test_polars(messages: Messages) -> None:
 def test_names_are_public() -> None:
     assert isotp.Messages is Messages
     assert {"Messages", "Message", "MessageStatus", "Direction", "Reassembler"} <= set(isotp.__all__)
+
+
+@pytest.mark.parametrize(
+    ("column", "item", "value"),
+    [
+        (0, 0, -8),
+        (0, 1, 1 << 62),
+        (0, -1, 0),
+        (5, 0, -1),
+        (5, 0, 1000),
+        (11, 0, 2),
+        (12, 0, 2),
+        (13, 0, 10),
+    ],
+)
+def test_damaged_pickle(messages: Messages, column: int, item: int, value: int) -> None:
+    """Offsets that lead nowhere, a session, direction, target type or status that there is not."""
+    rebuild, (sessions, count, buffers) = messages.__reduce_ex__(2)
+    kind = messages.column(("offsets", "session", "direction")[(column > 0) + (column > 5)]).format
+    broken = memoryview(bytearray(buffers[column])).cast(kind)
+    broken[item] = value
+    buffers[column] = bytes(broken)
+    with pytest.raises(ValueError, match=r"do not fit each other|in place of"):
+        rebuild(sessions, count, buffers)
+
+
+def test_pickle_without_a_column(messages: Messages) -> None:
+    rebuild, (sessions, count, buffers) = messages.__reduce_ex__(2)
+    for wrong in (buffers[:-1], [*buffers, b""], []):
+        with pytest.raises(ValueError, match="no columns"):
+            rebuild(sessions, count, wrong)
+    for wrong_count in (-1, count + 1, 1 << 60):
+        with pytest.raises(ValueError, match="no columns"):
+            rebuild(sessions, wrong_count, buffers)

@@ -43,7 +43,6 @@ def restore(
     config: bytes,
     slots: bytes,
     slots_used: int,
-    filters: bytes,
     lanes: bytes,
     buffers: list[bytes],
 ) -> Reassembler: ...

@@ -18,6 +18,7 @@ include "_slots.pxi"
 
 from isotp._core cimport error_class_of, flatten_address, require_address, takes_frames_by_filter
 from isotp._messages cimport (
+    DIRECTION_RX,
     DIRECTION_TX,
     NO_FLOW_CONTROL,
     ROWS_IN_CHUNK,
@@ -659,7 +660,6 @@ cdef class Reassembler:
         self._add_sessions(addresses)
 
     def _add_sessions(self, addresses):
-        cdef Py_ssize_t k
         given = [each if isinstance(each, tuple) else (each, None) for each in addresses]
         for address, channel in given:
             require_address(address)
@@ -673,11 +673,9 @@ cdef class Reassembler:
         for address, _ in given:
             indices.setdefault(address, len(indices))
         sessions = tuple(indices)
-        self.machine.filters = <AddressFilter *>malloc(max(len(sessions), 1) * sizeof(AddressFilter))
-        if self.machine.filters == NULL or not slots_double(&self.machine.slots):
+        self._flatten_sessions(sessions)
+        if not slots_double(&self.machine.slots):
             raise MemoryError(f"no memory for {len(sessions)} sessions")
-        for k in range(len(sessions)):
-            self.machine.filters[k] = flatten_address(sessions[k])
         for address, channel in given:
             if not template_add(
                     &self.machine, indices[address],
@@ -687,6 +685,16 @@ cdef class Reassembler:
             self._check_prefixes(
                 indices[address], KEY_ANY_CHANNEL if channel is None else <uint64_t>channel << KEY_CHANNEL_SHIFT)
         self.sessions = sessions
+
+    cdef int _flatten_sessions(self, tuple sessions) except -1:
+        cdef Py_ssize_t k
+        self.machine.filters = <AddressFilter *>malloc(max(len(sessions), 1) * sizeof(AddressFilter))
+        if self.machine.filters == NULL:
+            raise MemoryError(f"no memory for {len(sessions)} sessions")
+        for k in range(len(sessions)):
+            require_address(sessions[k])
+            self.machine.filters[k] = flatten_address(sessions[k])
+        return 0
 
     cdef int _check_prefixes(self, Py_ssize_t session, uint64_t channel_bits) except -1:
         cdef int direction, functional
@@ -830,7 +838,6 @@ cdef class Reassembler:
                 type(self), self.sessions, self.machine.latest,
                 octets_of(&self.machine.config, sizeof(Config)),
                 octets_of(self.machine.slots.items, sizeof(Slot) << self.machine.slots.bits), self.machine.slots.used,
-                octets_of(self.machine.filters, len(self.sessions) * sizeof(AddressFilter)),
                 octets_of(self.machine.lanes, self.machine.lane_count * sizeof(Lane)), buffers)
         finally:
             self.busy = False
@@ -852,20 +859,54 @@ cdef void *copied(bytes octets) except NULL:
     return place
 
 
-def restore(cls, tuple sessions, latest, bytes config, bytes slots, slots_used, bytes filters, bytes lanes, buffers):
+cdef bint are_sound_slots(const Slots *slots, Py_ssize_t size, Py_ssize_t lane_count, Py_ssize_t session_count):
+    """Whether a table of slots can be looked things up in, and they lead to lanes and sessions that there are."""
+    cdef Py_ssize_t k, used = 0
+    cdef int32_t code
+    if not FIRST_SLOTS_BITS <= slots.bits < 48 or size != <Py_ssize_t>(sizeof(Slot) << slots.bits):
+        return False
+    for k in range(<Py_ssize_t>1 << slots.bits):
+        code = slots.items[k].code
+        if slots.items[k].key == KEY_EMPTY:
+            if code != NO_CODE:
+                return False
+            continue
+        used += 1
+        if code >= 2 * lane_count or (code <= FIRST_TEMPLATE and (FIRST_TEMPLATE - code) >> 2 >= session_count):
+            return False
+    return used == slots.used and used * 2 <= <Py_ssize_t>1 << slots.bits
+
+
+cdef bint is_sound_lane(const Lane *lane, const Config *config, Py_ssize_t lane_count, Py_ssize_t session_count):
+    """Whether a lane is one that frames can have led to, as far as memory and time depend on it."""
+    cdef const Receiver *rx = &lane.rx
+    if (not 0 <= lane.prefix <= 1 or not 0 <= lane.session < session_count or not 0 <= lane.peer < lane_count
+            or lane.direction > DIRECTION_RX or lane.target_type > 1
+            or not -1 <= lane.stmin_us <= 127_000 or not -1 <= lane.blocksize <= 0xFF):
+        return False
+    if rx.state == RX_IDLE:
+        return rx.deadline == NEVER
+    return (
+        rx.state == RX_WAIT_CF and CAN_DLEN_CLASSIC <= rx.rx_dl <= CAN_DLEN_MAX and FD_LENGTH[rx.rx_dl] == rx.rx_dl
+        and rx.size <= 0xFFFFFFFF and rx.taken == 0 and lane.counted_bytes <= rx.got <= rx.size
+        and INT64_MIN + config.n_cr_ns <= rx.deadline <= LATEST_TIME + config.n_cr_ns)
+
+
+def restore(cls, tuple sessions, latest, bytes config, bytes slots, slots_used, bytes lanes, list buffers):
     """What pickle calls to make a Reassembler anew.
 
-    :raises ValueError: if another build of the package made the pickle.
+    :raises ValueError: if another build of the package made the pickle, or it is damaged.
     """
     cdef Reassembler made = cls.__new__(cls)
     cdef Machine *machine = &made.machine
     cdef Py_ssize_t k
     cdef Py_ssize_t lane_count = len(buffers)
     cdef Lane *lane
+    cdef bint sound
     if len(config) != sizeof(Config) or len(lanes) != lane_count * <Py_ssize_t>sizeof(Lane):
         raise ValueError("this Reassembler was pickled by another build of the package")
     memcpy(&machine.config, PyBytes_AS_STRING(config), sizeof(Config))
-    machine.filters = <AddressFilter *>copied(filters)
+    made._flatten_sessions(sessions)
     machine.slots.items = <Slot *>copied(slots)
     machine.slots.bits = (len(slots) // <Py_ssize_t>sizeof(Slot)).bit_length() - 1
     machine.slots.used = slots_used
@@ -875,10 +916,19 @@ def restore(cls, tuple sessions, latest, bytes config, bytes slots, slots_used, 
     for k in range(lane_count):
         machine.lanes[k].rx.buffer = NULL
     machine.lane_count = lane_count
+    # Nothing that the frames to come rely on is taken on trust.
+    sound = (
+        0 <= machine.config.n_cr_ns <= LATEST_TIME and machine.latest <= LATEST_TIME
+        and are_sound_slots(&machine.slots, len(slots), lane_count, len(sessions)))
     for k in range(lane_count):
         lane = &machine.lanes[k]
         lane.rx.buffer = <uint8_t *>copied(buffers[k])
         lane.rx.capacity = <uint64_t>len(buffers[k])
         lane.rx.message = NULL
+        sound = (
+            sound and is_sound_lane(lane, &machine.config, lane_count, len(sessions))
+            and lane.rx.capacity == (lane.rx.got if lane.rx.state == RX_WAIT_CF else 0))
+    if not sound:
+        raise ValueError("this pickle of a Reassembler is damaged")
     made.sessions = sessions
     return made

@@ -989,7 +989,11 @@ cdef bytes data_of(object message, uint32_t *can_id):
         can_id[0] = flagged_id(can_id[0], message.is_extended_id)
     if type(data) is bytes:
         return data
-    return b"" if data is None else bytes(data)
+    if data is None:
+        return b""
+    if isinstance(data, int):
+        raise TypeError(f"data of a CAN message must be bytes, not {data!r}")   # bytes() would make as many zeros
+    return bytes(data)
 
 
 cdef class Watchers:
@@ -1138,7 +1142,11 @@ cdef class Engine:
 
     @cython.final
     cdef int64_t _read_clock(self) except? -1:
-        return isotp_monotonic_ns() if self.clock is None else self.clock()
+        cdef int64_t given
+        if self.clock is None:
+            return isotp_monotonic_ns()
+        given = self.clock()
+        return max(-LONGEST_WAIT_NS, min(given, LONGEST_WAIT_NS))   # deadlines are added to it
 
     def _set_rxfn(self, rxfn, bint takes_timeout):
         self._rxfn = rxfn

@@ -35,6 +35,7 @@ cdef enum:
     MOST_PAIRS_IN_ALL = 65536
     NO_FILLER = -1
     KEY_CHANNEL_SHIFT = 48
+    CAN_SFF_MASK = 0x7FF           # linux/can.h: the bits of an identifier that has 11
     CHANNEL_ITSELF = 1             # in bits of a key that no CAN ID uses
     CHANNEL_ITSELF_SHIFT = 40
     RECORDS_WITH_GIL = 128         # so few are done before another thread could be woken up
@@ -669,7 +670,8 @@ cdef bint feed_records(
     cdef int64_t now
     for k in range(count):
         record = <const FdRecord *>(records + k * itemsize)   # both layouts begin alike
-        if record.can_id & (CAN_RTR_FLAG | CAN_ERR_FLAG) or record.len > room:
+        if (record.can_id & (CAN_RTR_FLAG | CAN_ERR_FLAG) or record.len > room
+                or not record.can_id & CAN_EFF_FLAG and record.can_id > CAN_SFF_MASK):
             continue
         key = record.can_id | <uint64_t>record.channel << KEY_CHANNEL_SHIFT
         if key != machine.last_key:

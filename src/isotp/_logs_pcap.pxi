@@ -73,7 +73,7 @@ cdef class PcapParser(LogParser):
                 pos += done
                 continue
             if self.is_ng:
-                done = self.read_block(data + pos, size - pos, offset + pos)
+                done = self.read_block(data + pos, size - pos, offset + pos, final)
             else:
                 done = self.read_packet(data + pos, size - pos, offset + pos)
             if self.question > 0:
@@ -148,7 +148,7 @@ cdef class PcapParser(LogParser):
 
     # --- pcapng ---
 
-    cdef Py_ssize_t read_block(self, const uint8_t *p, Py_ssize_t size, int64_t offset) noexcept nogil:
+    cdef Py_ssize_t read_block(self, const uint8_t *p, Py_ssize_t size, int64_t offset, bint final) noexcept nogil:
         cdef uint32_t length, kind
         cdef Reason reason = READABLE
         if size < 12:
@@ -174,7 +174,8 @@ cdef class PcapParser(LogParser):
             self.skip = length
             return self.skip_now(size)
         if size < <Py_ssize_t>length:
-            return 0 if not self.lost else 4
+            # Whether a block begins here is seen at its end: only behind the end of the log it can not be.
+            return 4 if self.lost and final else 0
         if self.u32(p + length - 4) != length:
             if not self.lost:
                 self.defect(offset, 0, BAD_BLOCK)

@@ -514,30 +514,55 @@ cdef class Messages:
         return polars.from_arrow(self.to_arrow())
 
 
+cdef bint is_sound(const Columns *columns, Py_ssize_t session_count) noexcept nogil:
+    """Whether the payloads lie one behind the other, and each row has numbers that stand for something."""
+    cdef Py_ssize_t row
+    if columns.offsets[0] < 0:
+        return False
+    for row in range(columns.count):
+        if (columns.offsets[row + 1] < columns.offsets[row]
+                or not 0 <= columns.session[row] < session_count or columns.direction[row] > DIRECTION_RX
+                or columns.target_type[row] > 1 or columns.status[row] > STATUS_OPEN):
+            return False
+    return True
+
+
 def restore(sessions, Py_ssize_t count, buffers):
     """What pickle calls to make Messages anew.
 
-    :raises ValueError: if the buffers do not fit each other.
+    :raises ValueError: if the buffers do not fit each other: the pickle is damaged.
     """
     cdef Block block = Block.__new__(Block)
     cdef Columns *columns = &block.columns
     cdef Py_buffer view
     cdef Py_ssize_t k, size
     cdef int64_t start
+    sessions = tuple(sessions)
+    buffers = list(buffers)
+    # Nothing is allocated that is not there: a count alone says little.
+    sizes = [memoryview(source).nbytes for source in buffers]
+    if len(sizes) != FIELD_COUNT + 1 or count < 0 or sizes[OFFSETS] // SIZES[OFFSETS] != count + 1:
+        raise ValueError(f"these are no columns of {count} messages")
     columns_allocate(columns, count)
     for k, source in enumerate(buffers):
-        size = SIZES[k] * (count + 1 if k == OFFSETS else count) if k < FIELD_COUNT else columns.offsets[count]
+        if k < FIELD_COUNT:
+            size = SIZES[k] * (count + 1 if k == OFFSETS else count)
+        elif is_sound(columns, len(sessions)):
+            size = payload_size(columns, 0, count)
+        else:
+            raise ValueError(f"the columns of {count} messages do not fit each other")
+        if sizes[k] != size:
+            raise ValueError(f"column {k} of {count} messages has {sizes[k]} bytes in place of {size}")
         if k == FIELD_COUNT:
             data_allocate(columns, size)
         PyObject_GetBuffer(source, &view, PyBUF_SIMPLE)
         try:
             if view.len != size:
-                raise ValueError(f"column {k} of {count} messages has {view.len} bytes in place of {size}")
+                raise ValueError(f"column {k} of {count} messages changed its size")
             memcpy(columns.data if k == FIELD_COUNT else places(columns)[k], view.buf, <size_t>size)
         finally:
             PyBuffer_Release(&view)
-        if k == OFFSETS:
-            start = columns.offsets[0]
-            for row in range(count + 1):
-                columns.offsets[row] -= start
-    return new_messages(block, 0, count, tuple(sessions))
+    start = columns.offsets[0]
+    for k in range(count + 1):
+        columns.offsets[k] -= start
+    return new_messages(block, 0, count, sessions)

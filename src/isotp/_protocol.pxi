@@ -249,6 +249,8 @@ cdef inline bint receiver_append(Receiver *rx, const uint8_t *data, uint64_t siz
     cdef uint64_t kept = rx.got - rx.taken
     if size > rx.size - rx.got:
         size = rx.size - rx.got
+    if size == 0:
+        return True                # an FF may end with its N_PCI: there is no buffer yet, nor need there be one
     if not receiver_reserve(rx, kept + size):
         return False
     copy_payload(&rx.buffer[kept], data, size)
@@ -741,7 +743,7 @@ cdef inline void rate_forget(RateWindow *window, int64_t now) noexcept nogil:
 
 cdef inline uint64_t rate_allowed_bytes(const RateWindow *window) noexcept nogil:
     cdef double free_bits = window.capacity - window.used
-    if free_bits <= 0:
+    if not free_bits > 0:          # none, or no number: that is what somebody said was sent
         return 0
     return <uint64_t>min(free_bits / 8, 4294967295.0)
 

@@ -100,6 +100,7 @@ def read_messages(
     collector = reading.collector()
     messages = iter(reader)
     count = 0
+    given_up = -1
     while True:
         try:
             message = next(messages, None)
@@ -109,6 +110,9 @@ def read_messages(
         # Whatever a line of nonsense makes of the reader; it is reported, and reading goes on behind it.
         except (ValueError, LookupError, TypeError, ArithmeticError, NotImplementedError) as error:
             reading.report(lines.offset, f"{type(error).__name__}: {error}", lines.line)
+            if lines.line == given_up:  # nothing was read since: that will not change
+                break
+            given_up = lines.line
             lines.before = header
             messages = iter(reader)
             continue
