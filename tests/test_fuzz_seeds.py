@@ -1,0 +1,55 @@
+"""The inputs that fuzzing begins with hold their promises on the package as it is; tests/fuzz/run.py goes on from them.
+
+What needs a sanitizer to be seen, and the harnesses of the protocol in C, are for tests/fuzz/run.py alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.fuzz import run, seeds
+from tests.fuzz.choices import Choices
+from tests.fuzz.targets import pickled
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    """python-can's reader of TRC logs each line that it can not read."""
+    before = logging.root.manager.disable
+    logging.disable()
+    yield
+    logging.disable(before)
+
+
+@pytest.mark.parametrize("name", run.TARGETS)
+def test_seeds_of_a_target(name: str) -> None:
+    if name == "capture":
+        pytest.importorskip("can", reason="TRC and CSV are read with python-can")
+    one_input: Callable[[bytes], None] = importlib.import_module(f"tests.fuzz.targets.{name}").one_input
+    inputs = seeds.load(name)
+    assert len(inputs) > 1
+    for each in inputs:
+        one_input(each)
+
+
+@pytest.mark.parametrize("name", run.PROTOCOL)
+def test_harnesses_of_the_protocol_have_seeds(name: str) -> None:
+    assert len(seeds.load(name)) > 1
+
+
+def test_damaged_pickles() -> None:
+    """Each byte of a state changed in turn: refused, or something that works."""
+    for kind in range(3):
+        for step in range(600):
+            how = bytes([kind, 0]) + (step * 2_654_435_761).to_bytes(8, "little") * 3
+            pickled.one_input(how)
+
+
+def test_choices_end_in_zeros() -> None:
+    choices = Choices(b"\1\2")
+    assert (choices.byte(), choices.left, choices.number(4), choices.byte()) == (1, 1, 2, 0)
+    assert choices.block(3) == b""
