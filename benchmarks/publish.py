@@ -16,7 +16,9 @@ import argparse
 import json
 import re
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,6 +33,10 @@ RESULTS = ROOT / "benchmarks" / "results"
 SUITE, KERNEL, SHARES = (RESULTS / f"{name}.json" for name in ("suite", "kernel", "shares"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
 MARKED = re.compile(r"(<!-- benchmarks: (.+?) begin -->\n)(.*?)(<!-- benchmarks: \2 end -->\n)", re.DOTALL)
+
+# What measures for a file.
+HOW = {SUITE: "python -m benchmarks.publish", KERNEL: "python -m benchmarks.publish --vm"}
+PICTURE = ROOT / "docs" / "benchmark-report.png"
 
 BUDGET_S = 330
 
@@ -52,12 +58,12 @@ def facts(report: Report) -> str:
     """Return what has to be known of a run in one line."""
     machine = report.machine
     counts = [len(each.rounds) for each in report.results]
-    rounds = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{counts[0]}"
+    rounds = f"{min(counts)} to {max(counts)} rounds" if max(counts) > 1 else "one round"
     date = str(machine["date"])[:10]
     sides = " beside ".join(report.sides.values())
     return (
         f"{sides}; {machine['python']}, {machine['packages']}; {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['system']}; {date}; medians of {rounds} rounds by turns, load {machine['load']} at the start."
+        f"{machine['system']}; {date}; medians of {rounds} by turns, load {machine['load']} at the start."
     )
 
 
@@ -91,6 +97,8 @@ def of_report(file: Path, make: Callable[[Report], str]) -> Callable[[], str]:
     """Return what makes a table from a report of the suite, with what has to be known of it."""
 
     def text() -> str:
+        if not file.exists():
+            return f"Not measured yet: `{HOW[file]}` does."
         report = load(file)
         return f"{make(report)}\n\n{facts(report)} Raw figures: `{file.relative_to(ROOT).as_posix()}`."
 
@@ -151,6 +159,31 @@ def publish_shares() -> None:
     SHARES.write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
 
 
+def publish_picture() -> None:
+    """Have a browser draw the report, as a user sees it, for docs/performance.md."""
+    browser = next(
+        (found for name in ("chromium", "google-chrome", "chrome") if (found := shutil.which(name))), None
+    )
+    if browser is None:
+        print("chromium is not installed: the picture of the report stays as it was")
+        return
+    from PIL import Image
+
+    from benchmarks import html
+
+    with tempfile.TemporaryDirectory() as folder:
+        page, drawn = Path(folder, "report.html"), Path(folder, "report.png")
+        page.write_text(html.page(load(SUITE)), encoding="utf-8")
+        # In a container there is no sandbox to be had; the page is our own.
+        how = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1200,2300"]
+        subprocess.run(
+            [browser, *how, f"--screenshot={drawn}", page.as_uri()], check=True, capture_output=True
+        )
+        # Lines, bars and letters do with few colours, and a fraction of the bytes.
+        Image.open(drawn).convert("RGB").quantize(48).save(PICTURE, optimize=True)
+    print(f"drew {PICTURE.relative_to(ROOT)}, {PICTURE.stat().st_size // 1000} kB")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(
@@ -177,6 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.save(SUITE)
         print(report.text())
         publish_shares()
+        publish_picture()
     for page in write_tables():
         print(f"rewrote {page.relative_to(ROOT)}")
     return 0
