@@ -438,7 +438,8 @@ class Layer:
         :param data: bytes, or `(generator, size)`, see :meth:`isotp.TransportLayerLogic.send`.
         :param target_address_type: Physical, Functional, or None for the parameter `default_target_address_type`.
         :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing.
-        :raises RuntimeError: in listen mode; or if the layer was not started, or belongs to another loop.
+        :raises RuntimeError: in listen mode; if too many messages wait (parameter `tx_queue_limit`); or if the layer
+            was not started, or belongs to another loop.
         :raises isotp.BlockingSendFailure: if it failed; what happened on the bus is its `__cause__`.
         :raises isotp.LayerClosedError: if the layer is closed.
         """
