@@ -111,6 +111,7 @@ def some_params(choices: Choices) -> dict[str, Any]:
         "rx_flowcontrol_timeout": choices.number(2),
         "rx_consecutive_frame_timeout": choices.number(2),
         "can_fd": choices.flag(),
+        "strict": choices.flag(),
     }
 
 
