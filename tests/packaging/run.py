@@ -242,7 +242,9 @@ def check_wheel(wheel: Path, sources: set[str], version: str) -> None:
         metadata = email.message_from_bytes(archive.read(f"can_isotp_cython-{version}.dist-info/METADATA"))
     package = {name for name in found if ".dist-info/" not in name}
     binaries = {name for name in package if name.endswith((".so", ".pyd"))}
-    compiled = {Path(name).stem for name in sources if name.endswith(".pyx")}
+    compiled = {
+        Path(name).stem for name in sources if name.startswith("src/isotp/") and name.endswith(".pyx")
+    }
     if sys.platform != "linux":
         compiled -= LINUX_ONLY
     require_same(
