@@ -68,11 +68,27 @@ def test_flow_control_frame_in_the_middle_of_a_block_brings_values_only() -> Non
     assert bench.hear("30 04 0A") == []
     bench.wait(10 * MS)
     assert len(bench.run()) == 1
-    assert bench.hear("30 02 01") == []  # STmin of the frame before still runs
+    assert bench.hear("30 02 01") == []  # it counts from the frame before
     assert bench.complaints() == []
     bench.wait(10 * MS)
     assert len(bench.run()) == 1
     assert bench.layer.tx_state is bench.layer.TxState.WAIT_FC  # the block is now full
+
+
+@pytest.mark.parametrize("longer", [True, False])
+def test_stmin_that_comes_in_the_middle_of_a_block_holds_for_the_gap_that_runs(longer: bool) -> None:
+    """As in can-isotp: the next frame goes the new STmin after the last one."""
+    b = Bench()
+    b.say(counted(30))
+    b.hear("30 00 05")
+    b.wait(5 * MS)
+    assert len(b.run()) == 1
+    b.wait(2 * MS)
+    assert b.hear("30 00 08" if longer else "30 00 03") == []
+    b.wait(6 * MS - 1 if longer else MS - 1)
+    assert b.run() == []
+    b.wait(1)
+    assert len(b.run()) == 1
 
 
 def test_both_sides_of_one_transfer() -> None:

@@ -389,7 +389,7 @@ def test_statistics_and_states_of_a_transfer() -> None:
     bench.wait(4 * MS)
     assert bench.layer.next_cf_delay() == 0
     assert bench.layer.process().sent == 1
-    assert (bench.layer.tx_seqnum, bench.layer.tx_block_counter) == (2, 0)
+    assert (bench.layer.tx_seqnum, bench.layer.tx_block_counter) == (2, 1)
     bench.wait(5 * MS)
     assert bench.layer.process().sent == 1
     assert bench.layer.tx_state is state.IDLE

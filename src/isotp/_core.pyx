@@ -913,6 +913,10 @@ cdef class SendRequest:
         return f"<SendRequest of {self.size} bytes, {self.taken} sent, {state}>"
 
 
+cdef object ended_early(SendRequest request, uint64_t at):
+    return errors.BadGeneratorError(f"generator ended after {at} of {request.size} bytes")
+
+
 @cython.freelist(8)
 cdef class ProcessStats:
     """ProcessStats(received, received_processed, sent, frame_received)\n--\n\n
@@ -2116,6 +2120,7 @@ cdef class Engine:
         cdef Frame native
         cdef Frame *out = &native
         cdef bint ready
+        cdef bint ran_dry
         cdef uint64_t allowed
         cdef uint32_t epoch
         cdef CanMessage message = None
@@ -2152,6 +2157,8 @@ cdef class Engine:
                 out = &native
             with cython.critical_section(self):
                 ready = transmit(&self.tx, &self.config, &self.filter, self.now, allowed, out)
+                ran_dry = (request.streams
+                           and self.tx.in_frame < next_payload_size(&self.tx, &self.config, &self.filter))
                 epoch = self.tx.epoch
             if not ready:
                 if self.rate_limiter.is_enabled and not self.held_back:
@@ -2161,6 +2168,9 @@ cdef class Engine:
             burst += 1
             if not send_frame(self, message, out, request, epoch, burst >= self.burst_limit):
                 return 0
+            if ran_dry and self.tx.epoch == epoch:
+                self._give_up(request, epoch, ended_early(request, request.taken))
+                continue
             if self.tx.state == TX_WAIT_FC:
                 return 1
             if burst >= self.burst_limit:
@@ -2334,8 +2344,7 @@ cdef class Engine:
         if self.tx.epoch != epoch:
             return False
         if k == 0 or (k < wanted and self.tx.state != TX_TRANSMIT_CF):
-            self._give_up(request, epoch, errors.BadGeneratorError(
-                f"generator ended after {request.taken + k} of {request.size} bytes"))
+            self._give_up(request, epoch, ended_early(request, request.taken + k))
             return False
         with cython.critical_section(self):
             if self.tx.epoch == epoch:

@@ -262,14 +262,13 @@ cdef inline RxEvent receive_ff(
     Receiver *rx, const Config *config, const NPci *pci, const uint8_t *data, int size, int64_t now, Outcome *outcome,
 ) noexcept nogil:
     cdef int rx_dl = size if size > CAN_DLEN_CLASSIC else CAN_DLEN_CLASSIC
-    if FD_LENGTH[rx_dl] != rx_dl:
-        receiver_stop(rx)
-        outcome.code = BAD_FF_RX_DL
-        outcome.given = <uint64_t>size
-        return RX_NOTHING
     if rx.state == RX_WAIT_CF:
         outcome.interruption = INTERRUPTED_BY_FF
     receiver_stop(rx)
+    if FD_LENGTH[rx_dl] != rx_dl:
+        outcome.code = BAD_FF_RX_DL
+        outcome.given = <uint64_t>size
+        return RX_NOTHING
     if rx.capacity > BUFFER_KEPT:
         receiver_free(rx)
     if pci.length > config.max_frame_size:
@@ -643,10 +642,9 @@ cdef inline bint transmitted(Transmitter *tx, const Config *config, int64_t now)
         return False
     tx.sn = (tx.sn + 1) & 0x0F
     tx.cf_due = now + tx.stmin_ns
-    if tx.blocksize != 0:
-        tx.in_block += 1
-        if tx.in_block >= tx.blocksize:
-            await_flow_control(tx, config, now)
+    tx.in_block += 1               # also without BS: a flow control frame within the block may bring one
+    if tx.blocksize != 0 and tx.in_block >= tx.blocksize:
+        await_flow_control(tx, config, now)
     return False
 
 
@@ -655,6 +653,7 @@ cdef inline bint on_flow_control(
 ) noexcept nogil:
     """A flow control frame came in. True: the message was given up."""
     cdef bint sending = tx.state == TX_WAIT_FC or tx.state == TX_TRANSMIT_CF
+    cdef int64_t stmin_ns
     outcome.code = OK
     outcome.interruption = OK
     if config.strict and tx.state != TX_WAIT_FC:
@@ -703,16 +702,19 @@ cdef inline bint on_flow_control(
     if pci.stmin_ns < 0:
         tx.saw_reserved_stmin = True   # only strictly do such frames come here
     if config.overrides_stmin:
-        tx.stmin_ns = config.override_stmin_ns
+        stmin_ns = config.override_stmin_ns
     elif tx.saw_reserved_stmin:
-        tx.stmin_ns = LONGEST_STMIN_NS     # 9.6.5.5: for the rest of the message
+        stmin_ns = LONGEST_STMIN_NS    # 9.6.5.5: for the rest of the message
     else:
-        tx.stmin_ns = pci.stmin_ns
+        stmin_ns = pci.stmin_ns
     if tx.state == TX_WAIT_FC:
         tx.state = TX_TRANSMIT_CF
         tx.fc_deadline = NEVER
         tx.in_block = 0
-        tx.cf_due = now + tx.stmin_ns
+        tx.cf_due = now + stmin_ns
+    else:
+        tx.cf_due += stmin_ns - tx.stmin_ns    # holds for the gap that runs, too
+    tx.stmin_ns = stmin_ns
     return False
 
 
