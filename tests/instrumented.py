@@ -45,6 +45,17 @@ TESTS = (
 )
 
 
+def lay_out_copy(copy: Path, built: bool = False) -> None:
+    """Put what a test run needs of the checkout into a folder; `built`: with the extensions, as they are."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info") if built else _LEFT_BEHIND
+    for part in _PARTS:
+        source = CHECKOUT / part
+        if source.is_dir():
+            shutil.copytree(source, copy / part, ignore=ignored)
+        elif source.exists():
+            shutil.copy2(source, copy / part)
+
+
 @contextmanager
 def instrumented_copy(switches: Mapping[str, str]) -> Iterator[Path]:
     """A copy of the checkout, its extensions built in place with these switches of setup.py.
@@ -53,12 +64,7 @@ def instrumented_copy(switches: Mapping[str, str]) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="isotp-") as folder:
         copy = Path(folder)
-        for part in _PARTS:
-            source = CHECKOUT / part
-            if source.is_dir():
-                shutil.copytree(source, copy / part, ignore=_LEFT_BEHIND)
-            elif source.exists():
-                shutil.copy2(source, copy / part)
+        lay_out_copy(copy)
         build = subprocess.run(
             [sys.executable, "setup.py", "build_ext", "--inplace"],
             cwd=copy,

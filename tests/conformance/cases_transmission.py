@@ -359,14 +359,14 @@ def unexpected_cases() -> Iterator[Case]:
     yield Case(
         rule,
         "FC.CTS between CFs",
-        SENDING + f"< 30 00 00\n strict: {unexpected}\n wait 10\n" + LAST,
+        SENDING + f"< 30 00 00\n strict: {unexpected}\n strict: wait 10\n" + LAST,
     )
     yield Case(
         rule,
         "FC.CTS between CFs does not change BS and STmin",
         "send 00*27\n > 10 1B 00*6\n < 30 00 0A\n wait 10\n > 21 00*7\n"
-        f"< 30 00 64\n strict: {unexpected}\n wait 10\n > 22 00*7\n wait 10\n"
-        "strict: > 23 00*7\n strict: confirm\n wait 90\n default: > 23 00*7\n default: confirm",
+        f"< 30 00 64\n strict: {unexpected}\n wait 10\n strict: > 22 00*7\n wait 10\n strict: > 23 00*7\n"
+        "strict: confirm\n wait 80\n default: > 22 00*7\n wait 100\n default: > 23 00*7\n default: confirm",
     )
     yield Case(
         rule,

@@ -233,6 +233,17 @@ def held_single_frame(case: Case) -> Proposal | None:
     return case.accept(rebuild=True) if was_held and case.fields == {"ended"} and rest else None
 
 
+def changed_while_held(case: Case) -> Proposal | None:
+    if case.step[0] not in ("process", "settle") or not case.our["frames"] or not case.their["frames"]:
+        return None
+    for at in range(case.at - 1, -1, -1):
+        if not case.ours[at]["throttled"]:
+            return None
+        if case.script["steps"][at][0] in ("assign", "readdress"):
+            return case.accept(rebuild=True)
+    return None
+
+
 def timers_reloaded(case: Case) -> Proposal | None:
     """The layer loaded its parameters while a timer ran, and was not idle since."""
     missing = Counter(case.our["errors"]) - Counter(case.their["errors"])
@@ -399,6 +410,13 @@ DIFFERENCES = (
         "is never told: a blocking send() waits on",
         "a defect of can-isotp",
         held_single_frame,
+    ),
+    Difference(
+        "parameters or address changed while the rate limiter holds the first frame back",
+        "the frame is made with the new ones",
+        "the frame is the one of before",
+        "the changes take effect with the next frame",
+        changed_while_held,
     ),
     Difference(
         "frames within the 5 ms that the rate limiter counts as one",

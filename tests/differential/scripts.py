@@ -119,7 +119,7 @@ def some_params(rng: random.Random) -> dict[str, Any]:
         params["rate_limit_enable"] = True
         params["rate_limit_window_size"] = window = rng.choice((0.01, 0.1, 0.2, 1))
         # At least one frame must fit the window.
-        params["rate_limit_max_bitrate"] = int(64 * 8 / window) * rng.choice((1, 2, 5)) + 1
+        params["rate_limit_max_bitrate"] = int(tx_dl * 8 / window) * rng.choice((1, 2, 5)) + 1
     return params
 
 
@@ -133,6 +133,8 @@ class Author:
         self.rng = rng = random.Random(seed)
         self.address = an_address(rng)
         self.params = some_params(rng)
+        # Whether a pass finds more than one frame, now and then
+        self.bursts = chance(rng, 30)
 
     def script(self) -> dict[str, Any]:
         rng = self.rng
@@ -209,7 +211,7 @@ class Author:
             yield ["process", {"rx_timeout": 1}]
             return
         while frames:
-            count = rng.choice((1, 1, 2, 3, len(frames)))
+            count = rng.choice((1, 1, 2, 3, len(frames))) if self.bursts else 1
             yield ["hear", frames[:count]]
             if chance(rng, 95):
                 yield self.process()
@@ -232,7 +234,7 @@ class Author:
                 int(params.get("rate_limit_window_size", 0) * 1e9),
             )
         )
-        return max(0, around + rng.choice((-1, 0, 1, 1, 1000)))
+        return max(0, around + rng.choice((-1, -1, 0, 1, 1, 1, 1000, 1000)))
 
     def a_wait(self) -> int:
         """As a_time(), and such that waits can not add up to less than what they are next to."""
@@ -336,8 +338,10 @@ class Author:
         rng = self.rng
         tx_dl = self.params["tx_data_length"]
         size = rng.choice((0, rng.randint(1, 7), 7 - rng.randrange(2), rng.randint(1, tx_dl), tx_dl - 2))
-        yield self.send(size, rng.choice((None, None, 0, 1)))
-        yield self.process()
+        # As many as the rate limiter may hold back
+        for _ in range(4 if "rate_limit_enable" in self.params else 1):
+            yield self.send(size, rng.choice((None, None, 0, 1)))
+            yield self.process()
         yield from self.pause(20)
 
     def flow_control(self) -> str:
@@ -411,7 +415,7 @@ class Author:
                 new.pop(name, None)
             if any(name.startswith("rate_") for name in new):
                 new = {k: v for k, v in new.items() if not k.startswith("rate_")}
-            if chance(rng, 30):
+            if chance(rng, 30) and "rate_limit_enable" not in self.params:
                 tx_dl = rng.choice(LENGTHS)
                 new |= {"tx_data_length": tx_dl, "tx_data_min_length": None}
             self.params.update(new)
