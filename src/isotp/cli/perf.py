@@ -48,6 +48,8 @@ isotp perf --mode both --kernel -s 7E0 -d 7E8 vcan0
 
 {EXIT_STATUS}"""
 
+PATIENCE = 10.0  # seconds that a message whose last frame was sent may take to arrive
+
 
 class Mode(str, enum.Enum):
     """Which ends of the session are here."""
@@ -227,9 +229,6 @@ def sent(
         duration = time.perf_counter_ns() - began
         tally.add(length)
         yield Measured(can_id, length, duration, None, None, None)
-
-
-PATIENCE = 10.0  # seconds that a message whose last frame was sent may take to arrive
 
 
 def received(here: End, can_id: str, timeout: float | None, tally: Tally) -> Iterator[Measured]:
