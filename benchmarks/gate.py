@@ -9,8 +9,8 @@ it calls. More than the tolerance is a failure; less is told.
     python -m benchmarks.gate
     python -m benchmarks.gate --update --reason "an event for each frame sent"
 
-Counts hold for one build: interpreter, processor architecture and compiler. Exit status: 0 good, 1 something grew, 3 no
-counts are stored for this build, 2 bad usage.
+Counts hold for one build: interpreter, processor architecture, Cython and compiler. Exit status: 0 good, 1 something
+grew, 3 no counts are stored for this build, 2 bad usage.
 """
 
 from __future__ import annotations
@@ -152,15 +152,19 @@ def changes(before: Mapping[str, Counts], now: Mapping[str, Counts]) -> Iterator
 
 def build() -> str:
     """Return what counts hold for."""
-    compilers = set()
-    for path in sorted(Path(isotp.__file__).parent.glob("_core*")):
-        if path.name in LIBRARIES:
-            compilers |= set(re.findall(rb"(GCC: \([^)]*\) [\d.]+|clang version [\d.]+)", path.read_bytes()))
-    compiler = ", ".join(sorted(each.decode() for each in compilers)) or "unknown compiler"
+    core = b"".join(
+        path.read_bytes() for path in Path(isotp.__file__).parent.glob("_core*") if path.name in LIBRARIES
+    )
+    # Compilers leave their names in what they make; Cython, in that of a module for what all its extensions share.
+    compilers = {each.decode() for each in re.findall(rb"GCC: \([^)]*\) [\d.]+|clang version [\d.]+", core)}
+    compiler = (
+        ", ".join(re.sub(r"GCC: .*\) ", "GCC ", each) for each in sorted(compilers)) or "unknown compiler"
+    )
+    cython = {each.decode().replace("_", ".") for each in re.findall(rb"_cython_(\d+_\d+_\w+)", core)}
     threads = ", free-threaded" if not getattr(sys, "_is_gil_enabled", lambda: True)() else ""
     return (
         f"{platform.python_implementation()} {platform.python_version()}{threads} {platform.machine()}, "
-        f"{re.sub(r'GCC: .*[)] ', 'GCC ', compiler)}"
+        f"Cython {', '.join(sorted(cython)) or 'unknown'}, {compiler}"
     )
 
 
