@@ -45,10 +45,20 @@ cdef extern from "_memory.h":
     void *isotp_realloc_large(void *old, size_t size) noexcept nogil
 
 
+cdef extern from *:
+    """
+    /* All bits of a record's can_id, len and channel, none of its flags, whatever the order of bytes. */
+    static const union { uint8_t octets[8]; uint64_t word; } isotp_head = {
+        {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0xFF, 0xFF}};
+    """
+    const uint64_t HEAD_MASK "isotp_head.word"
+
+
 cdef enum:
     OUTCOME_COUNT = PEER_OVERFLOW + 1
     RECORDS_WITH_GIL = 128         # so few are done before another thread could be woken up
     FIRST_DATA = 256               # bytes of memory for payloads
+    UNUSED_SHARE = 6               # of that memory, one part in so many at the most stays with a table
     MOST_FIRST_DATA = 1 << 26      # ... however many frames there are
     KEY_CHANNEL_SHIFT = 48
     KEY_PREFIX_SHIFT = 32
@@ -243,7 +253,7 @@ cdef int32_t find_lane(
 # ---------------------------------------------------------------- what becomes a row
 
 
-cdef bint add_data(Machine *machine, const uint8_t *data, uint64_t size) noexcept nogil:
+cdef inline bint add_data(Machine *machine, const uint8_t *data, uint64_t size) noexcept nogil:
     cdef uint64_t capacity
     cdef uint8_t *grown
     if machine.data_size + size > machine.data_capacity:
@@ -275,7 +285,7 @@ cdef RowChunk *next_chunk(Machine *machine) noexcept nogil:
     return chunk
 
 
-cdef Row *add_row(Machine *machine, Lane *lane, StatusCode status, int64_t start, int64_t end) noexcept nogil:
+cdef inline Row *add_row(Machine *machine, Lane *lane, StatusCode status, int64_t start, int64_t end) noexcept nogil:
     """A row whose payload was just added; its length, frames and target type are the caller's. NULL: no memory."""
     cdef RowChunk *chunk = machine.last_chunk
     cdef Row *row
@@ -295,7 +305,7 @@ cdef Row *add_row(Machine *machine, Lane *lane, StatusCode status, int64_t start
     return row
 
 
-cdef Row *add_single(
+cdef inline Row *add_single(
     Machine *machine, Lane *lane, StatusCode status, uint64_t length, int functional, int64_t now,
 ) noexcept nogil:
     """A row of one frame, whose payload was just added. NULL: no memory."""
@@ -498,43 +508,53 @@ cdef inline int size_of(const FdRecord *record, int room) noexcept nogil:
     return record.len if record.len <= room else CAN_DLEN_MAX + 1
 
 
+cdef inline uint64_t head_of(const FdRecord *record) noexcept nogil:
+    """Identifier, length and channel of a record, which lie side by side, but for the flags between them."""
+    cdef uint64_t head
+    memcpy(&head, &record.can_id, 8)
+    return head & HEAD_MASK
+
+
 cdef inline Py_ssize_t receive_run(
-    Lane *lane, const Config *config, const uint8_t *records, Py_ssize_t count, Py_ssize_t itemsize, int room,
-    int64_t *latest,
+    Lane *lane, const Config *config, const uint8_t *records, Py_ssize_t count, Py_ssize_t itemsize, int64_t *latest,
 ) noexcept nogil:
     """Take the full CFs of one lane that begin the records; returns how many.
 
-    The state is in local copies meanwhile, which payload bytes can not alias: so it stays in registers.
+    What can not change meanwhile is asked once. The state is in local copies, which payload bytes can not alias: so it
+    stays in registers.
     """
     cdef const FdRecord *record = <const FdRecord *>records
     cdef Receiver rx
     cdef Config here
     cdef int prefix = <int>lane.prefix
-    cdef uint64_t key = key_of(record)
+    cdef uint64_t head = head_of(record)
     cdef int64_t now
+    cdef int64_t newest = latest[0]
+    cdef int64_t latest_time = LATEST_TIME
     cdef Py_ssize_t k = 0
-    here.listen = True
+    cdef Py_ssize_t most
+    if record.len != lane.rx.rx_dl:
+        return 0
+    most = <Py_ssize_t>min(<uint64_t>count, next_cfs(&lane.rx, prefix))
     here.n_cr_ns = config.n_cr_ns
-    rx.state = lane.rx.state
     rx.sn = lane.rx.sn
     rx.rx_dl = lane.rx.rx_dl
-    rx.size = lane.rx.size
     rx.got = lane.rx.got
     rx.taken = 0
     rx.buffer = lane.rx.buffer
-    rx.capacity = lane.rx.capacity
     rx.deadline = lane.rx.deadline
-    while k < count:
+    while k < most:
         record = <const FdRecord *>(records + k * itemsize)
-        now = min(record.timestamp, LATEST_TIME)
-        if (key_of(record) != key or now >= rx.deadline
-                or not receive_next_cf(&rx, &here, prefix, record.data, size_of(record, room), now)):
+        now = min(record.timestamp, latest_time)
+        if head_of(record) != head or now >= rx.deadline or not is_next_cf(&rx, prefix, record.data):
             break
-        latest[0] = max(latest[0], now)
+        take_cf(&rx, &here, prefix, record.data, now)
+        newest = max(newest, now)
         k += 1
     lane.rx.sn = rx.sn
     lane.rx.got = rx.got
     lane.rx.deadline = rx.deadline
+    latest[0] = newest
     return k
 
 
@@ -552,6 +572,8 @@ cdef inline bint feed_records(
     cdef int32_t code
     cdef int32_t stepwise = machine.config.strict      # bit of the codes that receive_next_cf() is not for
     cdef int size
+    cdef int length
+    cdef const uint8_t *payload
     cdef bint done = True
     while k < count:
         record = <const FdRecord *>(records + k * itemsize)   # both layouts begin alike
@@ -579,7 +601,14 @@ cdef inline bint feed_records(
                 &lane.rx, &machine.config, <int>lane.prefix, record.data, size, now):
             if key == machine.last_key and k < count and key_of(<const FdRecord *>(records + k * itemsize)) == key:
                 k += receive_run(
-                    lane, &machine.config, records + k * itemsize, count - k, itemsize, room, &latest)
+                    lane, &machine.config, records + k * itemsize, count - k, itemsize, &latest)
+            continue
+        length = 0 if stepwise else lone_sf(&lane.rx, <int>lane.prefix, record.data, size, &payload)
+        if length > 0:
+            if not (add_data(machine, payload, <uint64_t>length)
+                    and add_single(machine, lane, STATUS_OK, <uint64_t>length, code & 1, now)):
+                done = False
+                break
             continue
         done = step(machine, lane, code & 1, record.data, size, now)
         if not done:
@@ -789,7 +818,8 @@ cdef class Reassembler:
             if not done:
                 raise MemoryError(f"no memory for the messages of {len(self.sessions)} sessions")
             data = self.machine.data
-            if self.machine.data_size < self.machine.data_capacity:
+            # A little is left as it is: memory of the same size again is what malloc() has at hand, with its pages.
+            if self.machine.data_capacity - self.machine.data_size > self.machine.data_capacity // UNUSED_SHARE:
                 data = <uint8_t *>realloc(data, <size_t>max(self.machine.data_size, 1))
                 if data == NULL:
                     data = self.machine.data

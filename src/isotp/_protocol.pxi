@@ -338,6 +338,19 @@ cdef inline RxEvent receive_cf(
     return RX_NOTHING
 
 
+cdef inline bint is_next_cf(const Receiver *rx, int prefix, const uint8_t *data) noexcept nogil:
+    return data[prefix] == (N_PCI_CF << 4 | ((rx.sn + 1) & 0x0F))
+
+
+cdef inline void take_cf(Receiver *rx, const Config *config, int prefix, const uint8_t *data, int64_t now) noexcept nogil:
+    """The CF that is due, full, neither the last of its message nor of a block, for which the buffer has room."""
+    cdef uint64_t payload = <uint64_t>(rx.rx_dl - prefix - 1)
+    copy_payload(&rx.buffer[rx.got - rx.taken], &data[prefix + 1], payload)
+    rx.got += payload
+    rx.sn = (rx.sn + 1) & 0x0F
+    rx.deadline = now + config.n_cr_ns
+
+
 cdef inline bint receive_next_cf(
     Receiver *rx, const Config *config, int prefix, const uint8_t *data, int size, int64_t now,
 ) noexcept nogil:
@@ -347,16 +360,38 @@ cdef inline bint receive_next_cf(
     """
     cdef uint64_t payload = <uint64_t>(rx.rx_dl - prefix - 1)
     cdef uint64_t kept = rx.got - rx.taken
-    if (rx.state != RX_WAIT_CF or size != rx.rx_dl or data[prefix] != (N_PCI_CF << 4 | ((rx.sn + 1) & 0x0F))
+    if (rx.state != RX_WAIT_CF or size != rx.rx_dl or not is_next_cf(rx, prefix, data)
             or rx.got + payload >= rx.size or kept + payload > rx.capacity
             or not (config.listen or config.blocksize == 0 or rx.in_block + 1 < config.blocksize)):
         return False
-    copy_payload(&rx.buffer[kept], &data[prefix + 1], payload)
-    rx.got += payload
-    rx.sn = data[prefix] & 0x0F
+    take_cf(rx, config, prefix, data, now)
     rx.in_block += not config.listen and config.blocksize != 0
-    rx.deadline = now + config.n_cr_ns
     return True
+
+
+cdef inline uint64_t next_cfs(const Receiver *rx, int prefix) noexcept nogil:
+    """How many full CFs can come before the last one, or before the buffer has to grow."""
+    cdef uint64_t payload = <uint64_t>(rx.rx_dl - prefix - 1)
+    if rx.state != RX_WAIT_CF or rx.size <= rx.got:
+        return 0
+    return min(rx.size - rx.got - 1, rx.capacity - (rx.got - rx.taken)) // payload
+
+
+cdef inline int lone_sf(
+    const Receiver *rx, int prefix, const uint8_t *data, int size, const uint8_t **payload,
+) noexcept nogil:
+    """What short messages are: an SF while nothing is received. Returns the length of its payload.
+
+    0: it is something else. Decides nothing that receive() would not decide alike, which it changes nothing for.
+    """
+    cdef int length
+    if rx.state != RX_IDLE or size > CAN_DLEN_CLASSIC or size <= prefix:
+        return 0
+    length = data[prefix]
+    if length >= size - prefix:    # no SF, or SF_DL is too long
+        return 0
+    payload[0] = &data[prefix + 1]
+    return length
 
 
 cdef inline RxEvent receive(
