@@ -342,7 +342,9 @@ cdef inline bint is_next_cf(const Receiver *rx, int prefix, const uint8_t *data)
     return data[prefix] == (N_PCI_CF << 4 | ((rx.sn + 1) & 0x0F))
 
 
-cdef inline void take_cf(Receiver *rx, const Config *config, int prefix, const uint8_t *data, int64_t now) noexcept nogil:
+cdef inline void take_cf(
+    Receiver *rx, const Config *config, int prefix, const uint8_t *data, int64_t now,
+) noexcept nogil:
     """The CF that is due, full, neither the last of its message nor of a block, for which the buffer has room."""
     cdef uint64_t payload = <uint64_t>(rx.rx_dl - prefix - 1)
     copy_payload(&rx.buffer[rx.got - rx.taken], &data[prefix + 1], payload)
