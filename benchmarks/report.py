@@ -186,11 +186,11 @@ class Report:
         )
         counts = [len(each.rounds) for each in self.results] or [0]
         fewest, most = min(counts), max(counts)
+        rounds = "one round" if most == 1 else f"{most if fewest == most else f'{fewest} to {most}'} rounds"
         lines = [
             ", ".join(f"{key}: {value}" for key, value in self.machine.items()),
             ", ".join(f"{column}: {side}" for column, side in self.sides.items()),
-            f"{fewest if fewest == most else f'{fewest} to {most}'} rounds by turns, about {how.seconds:g} s each, "
-            f"every turn a process of its own, {pinned}",
+            f"{rounds} by turns, about {how.seconds:g} s each, every turn a process of its own, {pinned}",
             "times for a frame are of the CPU's clock where nothing waits (object path, payload size, bulk, files)",
             "figures: medians over the rounds, less is better; ratio: median of the rounds' own ratios, how many times "
             "ours the other is; min..max: their spread",
