@@ -120,16 +120,14 @@ class Player:
     def do_settle(self, arguments: dict[str, Any]) -> Any:
         """One frame after the other, each in a pass of its own, with as many passes as change anything after it."""
         total = [0, 0, 0, 0]
-        self.may_read = 1
         try:
             while True:
+                self.may_read = 1
                 before = None
                 while before != (before := self.state()):
                     total = [a + b for a, b in zip(total, self.do_process(arguments), strict=True)]
-                    self.may_read = 0
-                if not self.incoming:
-                    return total
-                self.may_read = 1
+                if not self.incoming or self.may_read == 1:
+                    return total       # nothing is left, or nothing is read any more
         finally:
             self.may_read = -1
 
