@@ -42,12 +42,12 @@ FINDINGS = CHECKOUT / "fuzz-findings"
 
 # Share of the executions, of a million. How fast a harness is differs by a factor of a thousand.
 PROTOCOL = {
-    "decode": 470_000,
-    "reception": 150_000,
-    "transmission": 200_000,
-    "exchange": 20_000,
-    "encode": 20_000,
-    "rate": 139_000,
+    "decode": 656_000,
+    "reception": 120_000,
+    "transmission": 150_000,
+    "exchange": 5_000,
+    "encode": 8_000,
+    "rate": 60_000,
 }
 TARGETS = {
     "reassembler": 100,
