@@ -16,7 +16,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import isotp
-from isotp import Address, AddressingMode, Direction, Messages, MessageStatus, Reassembler, Record, Records
+from isotp import (
+    Address,
+    AddressingMode,
+    Direction,
+    Messages,
+    MessageStatus,
+    Reassembler,
+    Record,
+    Records,
+    encode,
+)
 from tests.frames import MS, SECOND, counted
 
 # Coverage and sanitizer builds are slow: no example is wrong for taking its time.
@@ -282,3 +292,41 @@ def test_chunks_do_not_matter(frames: list[tuple[Line, Record]], dice: random.Ra
 
 def lines_of(channel: int) -> Iterator[Line]:
     return (Line(session, direction, channel) for session in range(len(ADDRESSES)) for direction in Direction)
+
+
+@pytest.mark.parametrize("fault", ["lost", "doubled", "swapped", "shorter", "late", "single", "nothing"])
+def test_sessions_by_turns_stay_apart_when_one_of_them_falters(fault: str) -> None:
+    """The decoder guesses whose turn it is: a frame that breaks the rhythm must end nobody else's message."""
+    addresses = [Address(AddressingMode.Normal_11bits, txid=0x100 + k, rxid=0x200 + k) for k in range(5)]
+    payloads = [bytes((k + j) % 256 for j in range(400)) for k in range(5)]
+    parts = [
+        list(encode([payload] * 4, address, params={"blocksize": 0}, frame_time=1000, flow_control=False))
+        for payload, address in zip(payloads, addresses, strict=True)
+    ]
+    frames = [frame for turn in zip(*parts, strict=True) for frame in turn]
+    # The 20th CF of the third session's second message.
+    place = (len(parts[0]) // 4 + 20) * 5 + 2
+    hit = frames[place]
+    late = 2_000_000_000
+    if fault == "lost":
+        del frames[place]
+    elif fault == "doubled":
+        frames.insert(place, hit)
+    elif fault == "swapped":
+        frames[place], frames[place + 1] = frames[place + 1], hit
+    elif fault == "shorter":
+        frames[place] = hit._replace(data=hit.data[:5])
+    elif fault == "late":
+        frames = frames[:place] + [each._replace(timestamp=each.timestamp + late) for each in frames[place:]]
+    elif fault == "single":
+        frames.insert(place, hit._replace(data=b"\x02\xaa\xbb"))
+    records = Records()
+    for frame in frames:
+        records.append(frame.timestamp, frame.can_id, frame.data)
+    reassembler = Reassembler(addresses)
+    found = [*reassembler.feed(records), *reassembler.flush()]
+    for k, payload in enumerate(payloads):
+        mine = [each for each in found if each.session == k and each.length == 400]
+        whole = [each.payload for each in mine if each.status == MessageStatus.OK]
+        broken = fault not in ("swapped", "nothing") and (k == 2 or fault == "late")
+        assert whole == [payload] * (3 if broken else 4), k

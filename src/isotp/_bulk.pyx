@@ -79,6 +79,9 @@ cdef enum:
 # One direction of one session on one channel.
 cdef struct Lane:
     int64_t prefix                 # bytes before the N_PCI
+    uint64_t head                  # head_of() the CFs that it takes without further questions ...
+    uint64_t left                  # ... and how many of them, as far as known now
+    Py_ssize_t next                # lane of the frame that came after one of this lane, or -1
     Receiver rx
     # Of the reception that goes on:
     int64_t start
@@ -200,6 +203,7 @@ cdef bint open_session(Machine *machine, int32_t session, uint64_t key) noexcept
         lane = &machine.lanes[machine.lane_count + direction]
         memset(lane, 0, sizeof(Lane))
         receiver_init(&lane.rx)
+        lane.next = -1
         lane_clear(lane)
         lane.prefix = address.tx_prefix_size if direction == DIRECTION_TX else address.rx_prefix_size
         lane.session = session
@@ -353,6 +357,7 @@ cdef Row *end_reception(Machine *machine, Lane *lane, StatusCode status, int64_t
     row.flow_controls = lane.flow_controls
     lane.frames += row.frames
     lane.messages += status == STATUS_OK
+    lane.left = 0
     lane_clear(lane)
     return row
 
@@ -453,6 +458,7 @@ cdef bint step(
     cdef bint was_open, is_first
     cdef uint64_t got
     cdef int64_t end
+    lane.left = 0
     if not expire(machine, lane, now):
         return False
     if functional and machine.config.strict:
@@ -566,6 +572,7 @@ cdef inline bint feed_records(
     cdef const Slot *slot
     cdef Lane *lane
     cdef Py_ssize_t k = 0
+    cdef Py_ssize_t run
     cdef int64_t now
     cdef int64_t latest = machine.latest
     cdef uint64_t key
@@ -574,6 +581,8 @@ cdef inline bint feed_records(
     cdef int size
     cdef int length
     cdef const uint8_t *payload
+    cdef Py_ssize_t before = -1    # lane of the last frame
+    cdef Py_ssize_t guess = -1     # and the one whose turn it may be: sessions that send at once do it by turns
     cdef bint done = True
     while k < count:
         record = <const FdRecord *>(records + k * itemsize)   # both layouts begin alike
@@ -582,6 +591,20 @@ cdef inline bint feed_records(
         latest = max(latest, now)
         size = size_of(record, room)
         k += 1
+        if guess >= 0:
+            lane = &machine.lanes[guess]
+            if (lane.left > 0 and head_of(record) == lane.head and now < lane.rx.deadline
+                    and is_next_cf(&lane.rx, 0, record.data)):
+                take_cf(&lane.rx, &machine.config, 0, record.data, now)
+                lane.left -= 1
+                if lane.next == guess:
+                    run = receive_run(
+                        lane, &machine.config, records + k * itemsize, count - k, itemsize, &latest)
+                    lane.left -= <uint64_t>run
+                    k += run
+                before = guess
+                guess = lane.next
+                continue
         if key == machine.last_key:
             code = machine.last_code
         else:
@@ -597,11 +620,17 @@ cdef inline bint feed_records(
         if code < 0:
             continue
         lane = &machine.lanes[code >> 1]
+        if before >= 0:
+            machine.lanes[before].next = code >> 1
+        before = code >> 1
+        guess = lane.next
         if now < lane.rx.deadline and not code & stepwise and receive_next_cf(
                 &lane.rx, &machine.config, <int>lane.prefix, record.data, size, now):
             if key == machine.last_key and k < count and key_of(<const FdRecord *>(records + k * itemsize)) == key:
                 k += receive_run(
                     lane, &machine.config, records + k * itemsize, count - k, itemsize, &latest)
+            lane.head = head_of(record)
+            lane.left = 0 if lane.prefix > 0 else next_cfs(&lane.rx, 0)
             continue
         length = 0 if stepwise else lone_sf(&lane.rx, <int>lane.prefix, record.data, size, &payload)
         if length > 0:
@@ -955,6 +984,8 @@ def restore(cls, tuple sessions, latest, bytes config, bytes slots, slots_used, 
         lane.rx.buffer = <uint8_t *>copied(buffers[k])
         lane.rx.capacity = <uint64_t>len(buffers[k])
         lane.rx.message = NULL
+        lane.left = 0
+        lane.next = -1
         sound = (
             sound and is_sound_lane(lane, &machine.config, lane_count, len(sessions))
             and lane.rx.capacity == (lane.rx.got if lane.rx.state == RX_WAIT_CF else 0))
