@@ -152,8 +152,13 @@ def compare(peer: Peer, scripts: Iterable[tuple[int, Script]], report: Report) -
             if trial is not None and trial.holds(at, ours):
                 report.explained.update(difference.name for difference in trial.explanations)
                 run.script, run.case, run.trials = script, None, []
-            elif trial is not None and at == trial.last and len(trial.explanations) < TOGETHER:
-                # Explained in part: the rest of it must have an explanation of its own.
+            elif (
+                trial is not None
+                and at is not None
+                and at <= trial.last
+                and len(trial.explanations) < TOGETHER
+            ):
+                # Perhaps explained in part: the rest of it must have an explanation of its own.
                 rest = Case(run.seed, script, at, ours, theirs)
                 run.trials = proposals(rest, trial.explanations) + run.trials
             if run.case is None:

@@ -65,17 +65,27 @@ class Case:
                 address = arguments[0]
         return address
 
-    def pending(self) -> list[list[Any]]:
-        """What rxfn has to give when the step begins."""
+    def pending(self, at: int | None = None) -> list[list[Any]]:
+        """What rxfn has to give when the step (None: this one) begins."""
         waiting: list[list[Any]] = []
-        for step, observation in zip(self.script["steps"][: self.at], self.ours, strict=False):
+        before = self.script["steps"][: self.at if at is None else at]
+        for step, observation in zip(before, self.ours, strict=False):
             if step[0] == "hear":
                 waiting += step[1]
             elif step[0] == "rebuild":
                 waiting = []
-            unread = observation["unread"]
-            waiting = waiting[len(waiting) - unread :]
+            waiting = waiting[len(waiting) - observation["unread"] :]
         return waiting
+
+    def settled(self, which: Callable[[int, dict[str, Any]], bool]) -> Proposal | None:
+        """The script with passes settled: this one if it is such a one, else those before, as it may show later."""
+        steps = self.script["steps"]
+        found = [at for at in range(self.at + 1) if steps[at][0] == "process" and which(at, steps[at][1])]
+        changed, last = self.replaced(self.step)
+        for at in [self.at] if self.at in found else found:
+            rest = {key: value for key, value in steps[at][1].items() if key == "rx_timeout"}
+            changed["steps"][at] = ["settle", rest]
+        return (changed, last) if found else None
 
     def n_pcis(self) -> list[str]:
         """The frames that rxfn has to give, from their N_PCI on."""
@@ -93,10 +103,14 @@ class Case:
         changed = {**self.script, "steps": [*before, *steps, *after], "accepted": accepted}
         return changed, self.at + len(steps) - 1
 
-    def accept(self, rebuild: bool) -> Proposal:
-        """The script with this difference accepted; `rebuild`: as it leads to further ones, with a new layer."""
+    def accept(self, rebuild: bool, fields: set[str] | None = None) -> Proposal:
+        """The script with this difference accepted, in these fields (None: in all that differ).
+
+        `rebuild`: as it leads to further ones, a new layer goes on.
+        """
         new, last = self.replaced(self.step, ["rebuild"]) if rebuild else self.replaced(self.step)
-        new["accepted"] = {**new["accepted"], str(self.at): sorted(self.fields)}
+        before = self.script.get("accepted", {}).get(str(self.at), [])
+        new["accepted"] = {**new["accepted"], str(self.at): sorted({*before, *(fields or self.fields)})}
         return new, last
 
 
@@ -120,9 +134,7 @@ def surplus(many: list[Any], few: list[Any]) -> list[Any] | None:
 
 
 def read_together(case: Case) -> Proposal | None:
-    if case.step[0] != "process" or len(case.pending()) < 2:
-        return None
-    return case.replaced(["settle", case.step[1]])
+    return case.settled(lambda at, arguments: len(case.pending(at)) > 1)
 
 
 def zero_timeout(case: Case) -> Proposal | None:
@@ -136,11 +148,16 @@ def zero_timeout(case: Case) -> Proposal | None:
 def zero_n_bs(case: Case) -> Proposal | None:
     if case.params()["rx_flowcontrol_timeout"] != 0:
         return None
-    name = "FlowControlTimeoutError"
-    if case.their["errors"].count(name) <= case.our["errors"].count(name):
-        return None
-    frames = case.their["frames"]
-    return case.accept(rebuild=True) if case.our["frames"][:1] == frames[:1] else None
+    ours, theirs = Counter(case.our["errors"]), Counter(case.their["errors"])
+    earlier = theirs["FlowControlTimeoutError"] > ours["FlowControlTimeoutError"]
+    # The same, but in another order, as the time-out comes earlier.
+    if ours == theirs and case.fields == {"frames"} and ours["FlowControlTimeoutError"]:
+        earlier = sorted(case.our["frames"]) == sorted(case.their["frames"])
+    if case.fields == {"errors"} and ours["FlowControlTimeoutError"] and case.flow_controls():
+        earlier = True
+    return (
+        case.accept(rebuild=True) if earlier and case.our["frames"][:1] == case.their["frames"][:1] else None
+    )
 
 
 def next_message(case: Case) -> Proposal | None:
@@ -152,7 +169,7 @@ def next_message(case: Case) -> Proposal | None:
 def escape_of_padded(case: Case) -> Proposal | None:
     ours, theirs = case.our["frames"], case.their["frames"]
     shortest = case.params().get("tx_data_min_length") or 0
-    if case.fields != {"frames"} or shortest <= 8 or len(ours) != len(theirs):
+    if "frames" not in case.fields or shortest <= 8 or len(ours) != len(theirs):
         return None
     for our, their in zip(ours, theirs, strict=True):
         if our != their:
@@ -164,7 +181,7 @@ def escape_of_padded(case: Case) -> Proposal | None:
                 return None
             if our[:2] + our[3:] != their[:2] + their[3:] or len(our[2]) != len(their[2]):
                 return None
-    return case.accept(rebuild=False)
+    return case.accept(rebuild=False, fields={"frames"})
 
 
 def at_the_nanosecond(case: Case) -> Proposal | None:
@@ -190,6 +207,11 @@ def no_less(case: Case, ours: list[Observation], last: int) -> bool:
 
 def late_flow_control(case: Case) -> Proposal | None:
     ours, theirs = Counter(case.our["errors"]), Counter(case.their["errors"])
+    if "Interrupted" in str(case.ours[: case.at + 1]):
+        # The timer of an interrupted reception may run out besides: see timer_after_interruption().
+        theirs["ConsecutiveFrameTimeoutError"] = min(
+            theirs["ConsecutiveFrameTimeoutError"], ours["ConsecutiveFrameTimeoutError"]
+        )
     late, wait = Counter(["UnexpectedFlowControlError"]), Counter(["UnsupportedWaitFrameError"])
     if case.fields != {"errors"} or not ours["FlowControlTimeoutError"]:
         return None
@@ -219,7 +241,8 @@ def late_wait_frame(case: Case) -> Proposal | None:
 
 
 def unsent_first_frame(case: Case) -> Proposal | None:
-    if not case.flow_controls() & {0, 1} or not case.our["throttled"]:
+    held = case.our["throttled"] or (case.at > 0 and case.ours[case.at - 1]["throttled"])
+    if not case.flow_controls() & {0, 1} or not held:
         return None
     ours, theirs = Counter(case.our["errors"]), Counter(case.their["errors"])
     # A wait frame is counted, or refused by WFTmax 0.
@@ -293,6 +316,21 @@ def empty_first_frame(case: Case) -> Proposal | None:
     return case.accept(rebuild=True)
 
 
+def blocksize_changed(case: Case) -> Proposal | None:
+    frames = surplus([frame[2] for frame in case.their["frames"]], [frame[2] for frame in case.our["frames"]])
+    if not case.fields <= {"frames", "returned"} or not frames or len(frames) != 1:
+        return None
+    if frames[0][2 * prefix_sent(case.address()) :][:2] != "30":
+        return None
+    for at in range(case.at - 1, -1, -1):
+        if not case.ours[at]["receiving"]:
+            return None
+        name, *arguments = case.script["steps"][at]
+        if name == "assign" and "blocksize" in arguments[0]:
+            return case.accept(rebuild=True)
+    return None
+
+
 def dropped(case: Case) -> Proposal | None:
     if case.step[0] != "call" or case.step[1] not in ("clear_tx_queue", "reset") or case.fields != {"ended"}:
         return None
@@ -303,16 +341,7 @@ def dropped(case: Case) -> Proposal | None:
 
 
 def half_a_pass(case: Case) -> Proposal | None:
-    """Whole passes instead, also before: it may show only later."""
-    changed, last = case.replaced(case.step)
-    found = False
-    for at in range(case.at + 1):
-        name, *arguments = changed["steps"][at]
-        if name == "process" and False in (arguments[0].get("do_rx"), arguments[0].get("do_tx")):
-            rest = {key: value for key, value in arguments[0].items() if key == "rx_timeout"}
-            changed["steps"][at] = ["settle", rest]
-            found = True
-    return (changed, last) if found else None
+    return case.settled(lambda at, arguments: False in (arguments.get("do_rx"), arguments.get("do_tx")))
 
 
 def timer_after_interruption(case: Case) -> Proposal | None:
@@ -348,6 +377,13 @@ DIFFERENCES = (
         "a message of no bytes, complete with the next Consecutive Frame",
         "there is no such message",
         empty_first_frame,
+    ),
+    Difference(
+        "`blocksize` 0 changed to another value in the middle of a reception",
+        "the block begins with the next Consecutive Frame",
+        "the frames before count too",
+        "the sender was told that there are no blocks",
+        blocksize_changed,
     ),
     Difference(
         "N_Cr after an interrupted reception",

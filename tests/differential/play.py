@@ -127,7 +127,7 @@ class Player:
                 while before != (before := self.state()):
                     total = [a + b for a, b in zip(total, self.do_process(arguments), strict=True)]
                 if not self.incoming or self.may_read == 1:
-                    return total       # nothing is left, or nothing is read any more
+                    return total  # nothing is left, or nothing is read any more
         finally:
             self.may_read = -1
 
