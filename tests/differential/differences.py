@@ -153,7 +153,7 @@ def zero_n_bs(case: Case) -> Proposal | None:
     # The same, but in another order, as the time-out comes earlier.
     if ours == theirs and case.fields == {"frames"} and ours["FlowControlTimeoutError"]:
         earlier = sorted(case.our["frames"]) == sorted(case.their["frames"])
-    if case.fields == {"errors"} and ours["FlowControlTimeoutError"] and case.flow_controls():
+    if ours["FlowControlTimeoutError"] and case.flow_controls():
         earlier = True
     return (
         case.accept(rebuild=True) if earlier and case.our["frames"][:1] == case.their["frames"][:1] else None
