@@ -1,0 +1,152 @@
+"""A pytest plugin that runs the collected tests on each mutant of a build, in a fork for each.
+
+First all tests run on the package as it is, which must pass, and note which mutants each of them reaches. A mutant
+then faces the tests that reach it, the quick ones first, until one fails. Results go as JSON lines to the file that
+ISOTP_MUTATION_REPORT names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import hypothesis
+import pytest
+from _pytest.runner import runtestprotocol
+
+# A test that takes so much longer than it did on the package as it is hangs.
+PATIENCE_S = 20.0
+MEMORY = 4 << 30
+
+_register = hypothesis.settings.register_profile
+
+
+def without_shrinking(name: str, *arguments: Any, **settings: Any) -> None:
+    """That a test fails is enough, and it must fail for the same mutants in each run."""
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    _register(name, *arguments, **{**settings, "phases": phases, "derandomize": True, "database": None})
+
+
+# Its own class refuses an assignment.
+type.__setattr__(hypothesis.settings, "register_profile", staticmethod(without_shrinking))
+without_shrinking("mutation")
+hypothesis.settings.load_profile("mutation")
+
+
+@dataclass
+class Child:
+    """A fork that runs tests on one mutant."""
+
+    mutant: int
+    pid: int
+    pipe: int
+    last_word: float = field(default_factory=time.monotonic)
+    test: str = ""
+
+
+def passes(item: pytest.Item) -> bool:
+    return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool:
+    reaching = tests_by_mutant(session.items)
+    mutants: list[int] = json.loads(os.environ["ISOTP_MUTANTS"])
+    with open(os.environ["ISOTP_MUTATION_REPORT"], "w") as report:
+        for outcome in run_all(mutants, reaching):
+            print(json.dumps(outcome), file=report, flush=True)
+    return True
+
+
+def tests_by_mutant(items: list[pytest.Item]) -> dict[int, list[tuple[float, pytest.Item]]]:
+    """The tests that reach each mutant, with the time that each took, on the package as it is."""
+    from isotp import _core
+
+    reaching: dict[int, list[tuple[float, pytest.Item]]] = {}
+    for item in items:
+        _core.isotp_forget_reached()
+        start = time.perf_counter()
+        if not passes(item):
+            raise pytest.UsageError(f"fails on the package as it is: {item.nodeid}")
+        taken = time.perf_counter() - start
+        for mutant in _core.isotp_reached_mutants():
+            reaching.setdefault(mutant, []).append((taken, item))
+    return reaching
+
+
+def run_all(
+    mutants: list[int], reaching: dict[int, list[tuple[float, pytest.Item]]]
+) -> Iterator[dict[str, Any]]:
+    for mutant in mutants:
+        if mutant not in reaching:
+            yield {"mutant": mutant, "killed": None, "reached": 0}
+    waiting = [mutant for mutant in mutants if mutant in reaching]
+    running: list[Child] = []
+    while waiting or running:
+        while waiting and len(running) < int(os.environ["ISOTP_MUTATION_JOBS"]):
+            mutant = waiting.pop()
+            running.append(start_child(mutant, sorted(reaching[mutant], key=lambda pair: pair[0])))
+        for child in wait_for(running):
+            running.remove(child)
+            yield {**ended(child), "reached": len(reaching[child.mutant])}
+
+
+def start_child(mutant: int, tests: list[tuple[float, pytest.Item]]) -> Child:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writer)
+        return Child(mutant, pid, reader)
+    status = 2
+    try:
+        from isotp import _core
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        _core.isotp_choose_mutant(mutant)
+        status = 0
+        for _, item in tests:
+            os.write(writer, item.nodeid.encode() + b"\n")
+            if not passes(item):
+                status = 1
+                break
+    finally:
+        os._exit(status)
+
+
+def wait_for(running: list[Child]) -> list[Child]:
+    """The children that ended, or that hang, of which there are some."""
+    while True:
+        readable, _, _ = select.select([child.pipe for child in running], [], [], 0.5)
+        done = []
+        for child in running:
+            if child.pipe in readable:
+                words = os.read(child.pipe, 65536)
+                if not words:
+                    done.append(child)
+                    continue
+                child.last_word = time.monotonic()
+                child.test = words.decode().split("\n")[-2]
+            elif time.monotonic() - child.last_word > PATIENCE_S:
+                done.append(child)
+        if done:
+            return done
+
+
+def ended(child: Child) -> dict[str, Any]:
+    hangs = time.monotonic() - child.last_word > PATIENCE_S
+    if hangs:
+        os.kill(child.pid, signal.SIGKILL)
+    os.close(child.pipe)
+    _, status = os.waitpid(child.pid, 0)
+    how = "hangs" if hangs else "crashes" if os.WIFSIGNALED(status) else "fails" if status else None
+    return {"mutant": child.mutant, "killed": how and f"{how}: {child.test}"}

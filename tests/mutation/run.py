@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Change the core's decisions one at a time, and see whether a test fails for each change.
+
+    python tests/mutation/run.py [--sample N --seed S] [--jobs J] [--list]
+
+All changes (a comparison, a boundary, a constant, a left-out statement, ...) of the protocol and of the engine's
+loop go into one build in a temporary folder, chosen by a number at run time; the tests of the core run on each in
+a fork. survivors.py names the changes that no test notices, with the reason. The exit status is 0 if at least
+90 % of the changes are noticed and the others are all named there.
+
+The checkout must be built in place: of the copy only the core is built anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.instrumented import environment, lay_out_copy
+from tests.mutation.mutants import Mutant, rewrite
+from tests.mutation.survivors import SURVIVORS
+
+LIMIT = 90.0
+
+# The engine's decisions about frames and messages; what it does about threads has other tests.
+ENGINE = (
+    "_run",
+    "_expire",
+    "_run_out",
+    "_receive_pass",
+    "_take",
+    "_take_from_batch",
+    "_prefix_if_further",
+    "_take_bytes",
+    "_report_reception",
+    "_transmit_pass",
+    "_transmit_frames",
+    "_send_flow_control",
+    "_send_frame",
+    "_begin_next",
+    "_fill_stage",
+    "_deadline",
+    "_earliest_frame",
+)
+# Quick tests of the protocol and its promises
+TESTS = (
+    "test_core_*.py",
+    "test_stmin.py",
+    "test_receive_into.py",
+    "test_full_queue.py",
+    "test_better_than_can_isotp.py",
+    "test_strict.py",
+    "conformance/test_*.py",
+    "model/test_*.py",
+)
+
+SWITCH = """
+cdef extern from *:
+    \"\"\"
+    static int isotp_mutant = 0;
+    static unsigned char isotp_reached[10000];
+    static inline int isotp_is(int mutant) {
+        isotp_reached[mutant] = 1;
+        return isotp_mutant == mutant;
+    }
+    \"\"\"
+    int isotp_mutant
+    unsigned char *isotp_reached
+    bint isotp_is(int mutant) noexcept nogil
+
+
+def isotp_choose_mutant(int mutant):
+    global isotp_mutant
+    isotp_mutant = mutant
+
+
+def isotp_forget_reached():
+    memset(isotp_reached, 0, 10000)
+
+
+def isotp_reached_mutants():
+    return [k for k in range(10000) if isotp_reached[k]]
+
+"""
+
+
+def make_mutants(package: Path) -> list[Mutant]:
+    """Rewrite the core of a copy; returns its mutants."""
+    protocol = (package / "_protocol.pxi").read_text()
+    new, mutants = rewrite(protocol, "_protocol.pxi", lambda name: True, 1)
+    (package / "_protocol_mutants.pxi").write_text(new)
+    core = package / "_core.pyx"
+    new, more = rewrite(core.read_text(), "_core.pyx", lambda name: name in ENGINE, len(mutants) + 1)
+    include = 'include "_protocol.pxi"'
+    assert include in new
+    new = new.replace(
+        include, "from libc.string cimport memset\n" + SWITCH + 'include "_protocol_mutants.pxi"'
+    )
+    core.write_text(new)
+    return mutants + more
+
+
+def build(copy: Path) -> None:
+    """Build the core of a copy; the other modules are those of the checkout."""
+    setup = copy / "setup.py"
+    text = setup.read_text()
+    only_core = 'extensions = [each for each in extensions if each.name == "isotp._core"]\n\nsetup('
+    # To optimise takes much longer than the tests lose.
+    setup.write_text(text.replace('["-O3"]', '["-O0"]').replace("\nsetup(", "\n" + only_core, 1))
+    done = subprocess.run(
+        [sys.executable, "setup.py", "build_ext", "--inplace"],
+        cwd=copy,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        print(done.stdout, file=sys.stderr)
+        done.check_returncode()
+
+
+def run_tests(copy: Path, chosen: list[Mutant], jobs: int) -> list[dict[str, object]]:
+    tests = sorted(
+        str(path.relative_to(copy)) for pattern in TESTS for path in (copy / "tests").glob(pattern)
+    )
+    report = copy / "mutation-report"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.mutation.plugin"]
+    # The bulk path has the protocol in a module of its own, which is not changed.
+    command += ["-k", "not bulk"]
+    subprocess.run(
+        [*command, "--timeout=60", *tests],
+        cwd=copy,
+        env={
+            **environment(copy),
+            "ISOTP_MUTANTS": json.dumps([mutant.number for mutant in chosen]),
+            "ISOTP_MUTATION_REPORT": str(report),
+            "ISOTP_MUTATION_JOBS": str(jobs),
+        },
+        check=True,
+    )
+    return [json.loads(line) for line in report.read_text().splitlines()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sample", type=int, metavar="N", help="only so many of the changes")
+    parser.add_argument("--seed", type=int, default=0, help="which ones (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time (%(default)s)")
+    parser.add_argument("--only", metavar="REGEX", help="only changes that match")
+    parser.add_argument("--list", action="store_true", help="print the changes, build nothing")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="isotp-") as folder:
+        copy = Path(folder)
+        lay_out_copy(copy, built=True)
+        mutants = make_mutants(copy / "src" / "isotp")
+        chosen = [m for m in mutants if options.only is None or re.search(options.only, m.key)]
+        if options.sample is not None:
+            chosen = random.Random(options.seed).sample(chosen, min(options.sample, len(chosen)))
+        if options.list:
+            for mutant in chosen:
+                print(f"{mutant.number:4} {mutant.line:4} {mutant.key}")
+            return 0
+        build(copy)
+        outcomes = {outcome["mutant"]: outcome for outcome in run_tests(copy, chosen, options.jobs)}
+
+    survivors = [mutant for mutant in chosen if not outcomes[mutant.number]["killed"]]
+    how = Counter(
+        str(outcome["killed"]).partition(":")[0] for outcome in outcomes.values() if outcome["killed"]
+    )
+    unnamed = [mutant for mutant in survivors if mutant.key not in SURVIVORS]
+    for mutant in survivors:
+        reason = SURVIVORS.get(mutant.key, "UNEXPECTED")
+        reached = outcomes[mutant.number]["reached"]
+        print(f"survived: line {mutant.line}, reached by {reached} tests: {mutant.key}: {reason}")
+    gone = []
+    if len(chosen) == len(mutants):
+        alive = {mutant.key for mutant in survivors}
+        gone = [key for key in SURVIVORS if key not in alive]
+        for key in gone:
+            print(f"does not survive: {key}")
+    killed = len(chosen) - len(survivors)
+    share = 100 * killed / len(chosen)
+    counts = ", ".join(f"{count} {name}" for name, count in how.most_common())
+    print(
+        f"{len(chosen)} of {len(mutants)} mutants: {killed} killed ({counts}), that is {share:.1f} %;"
+        f" {len(survivors)} survived, {len(unnamed)} of them without a reason"
+    )
+    return 0 if share >= LIMIT and not unnamed and not gone else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""The mutation check changes what it says, and nothing else."""
+
+from __future__ import annotations
+
+from tests.instrumented import CHECKOUT
+from tests.mutation.mutants import rewrite
+from tests.mutation.survivors import SURVIVORS
+
+SOURCE = """\
+cdef enum:
+    LIMIT = 8                      # no mutant: a constant of the protocol
+
+
+cdef inline bint step(Machine *m, uint64_t given) noexcept nogil:
+    cdef int size = 3
+    if <int>given > m.limit and not m.done:
+        m.count += 1
+        m.due = (
+            NEVER)
+    stop(m)
+    return m.count == 7
+
+
+cdef bint other(Machine *m) noexcept nogil:
+    return m.count > 0
+"""
+
+
+def test_each_change_once() -> None:
+    new, mutants = rewrite(SOURCE, "source", lambda name: name == "step", 5)
+    assert [(m.number, m.line, m.original, m.mutated) for m in mutants] == [
+        (5, 7, "if < int > given > m.limit and not m.done:", "if < int > given >= m.limit and not m.done:"),
+        (6, 7, "if < int > given > m.limit and not m.done:", "if < int > given <= m.limit and not m.done:"),
+        (7, 7, "if < int > given > m.limit and not m.done:", "if < int > given > m.limit or not m.done:"),
+        (8, 7, "if < int > given > m.limit and not m.done:", "if < int > given > m.limit and m.done:"),
+        (9, 8, "m.count += 1", "m.count += (1 + 1)"),
+        (10, 8, "m.count += 1", "(left out)"),
+        (11, 9, "m.due = (NEVER)", "(left out)"),
+        (12, 11, "stop(m)", "(left out)"),
+        (13, 12, "return m.count == 7", "return m.count != 7"),
+        (14, 12, "return m.count == 7", "return m.count == (7 + 1)"),
+    ]
+    assert len({m.key for m in mutants}) == len(mutants)
+    lines, before = new.split("\n"), SOURCE.split("\n")
+    assert len(lines) == len(before)
+    assert lines[:6] == before[:6]
+    assert lines[12:] == before[12:]
+    assert lines[10] == "    if not isotp_is(12): stop(m)"
+
+
+def test_the_core_has_what_the_check_names() -> None:
+    source = (CHECKOUT / "src" / "isotp" / "_protocol.pxi").read_text()
+    _, mutants = rewrite(source, "_protocol.pxi", lambda name: True, 1)
+    assert len(mutants) > 500
+    assert len({mutant.key for mutant in mutants}) == len(mutants)
+
+
+def test_each_survivor_has_a_reason() -> None:
+    assert all(len(reason.split()) >= 3 for reason in SURVIVORS.values())
