@@ -267,13 +267,12 @@ class Reference:
 
     def on_first_frame(self, pdu: FirstFrame) -> None:
         rx_dl = max(8, pdu.can_dl)
-        if rx_dl not in CAN_DL:
-            self.errors.append("InvalidCanFdFirstFrameRXDL")
-            self.reception = None
-            return
         if self.reception is not None:
             self.errors.append("ReceptionInterruptedWithFirstFrameError")
             self.reception = None
+        if rx_dl not in CAN_DL:
+            self.errors.append("InvalidCanFdFirstFrameRXDL")
+            return
         if pdu.length > self.params.max_frame_size:
             self.errors.append("FrameTooLongError")
             self.flow_control(OVERFLOW)
@@ -400,10 +399,9 @@ class Reference:
             return
         sender.sn = (sender.sn + 1) % 16
         sender.due = self.now + sender.stmin_ns
-        if sender.blocksize != 0:
-            sender.in_block += 1
-            if sender.in_block >= sender.blocksize:
-                self.await_flow_control(sender)
+        sender.in_block += 1
+        if sender.blocksize != 0 and sender.in_block >= sender.blocksize:
+            self.await_flow_control(sender)
 
     def override_ns(self) -> int | None:
         seconds = self.params.override_receiver_stmin
@@ -438,6 +436,7 @@ class Reference:
             return
         sender.waits = 0
         sender.blocksize = pdu.blocksize
+        sent_at = sender.due - sender.stmin_ns  # the last Consecutive Frame
         if stmin_ns(pdu.stmin) is None:
             sender.longest_stmin = True
         override = self.override_ns()
@@ -451,6 +450,9 @@ class Reference:
             sender.state = "TRANSMIT_CF"
             sender.in_block = 0
             sender.due = self.now + sender.stmin_ns
+        else:
+            # can-isotp: it counts for the gap and the block that go on.
+            sender.due = sent_at + sender.stmin_ns
 
     def on_wait(self, sender: Transmission) -> None:
         limit = self.params.wftmax
