@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import signal
 
 import pytest
 
+from isotp.cli import sniff
 from tests.command import isotp_command
 from tests.live_command import bus_options, live_command, say
 
@@ -68,6 +70,27 @@ def test_what_broke_off(channel: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "  7E8  [13/20]  62 F1 90 57 56 57 5A 5A 5A 31 4A 5A 33  wrong_sequence_number",
     ]
     assert "broken: 1 message (wrong_sequence_number 1)" in run.complaint
+
+
+def test_ctrl_c_while_a_line_is_shown(channel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line is whole, and what was open then is shown as at any other time."""
+    write_line = sniff.write_line
+
+    def write_line_amid_ctrl_c(line: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+        write_line(line)
+        monkeypatch.setattr(sniff, "write_line", write_line)
+
+    monkeypatch.setattr(sniff, "write_line", write_line_amid_ctrl_c)
+    before = signal.getsignal(signal.SIGINT)
+    run = live_command(monkeypatch, lambda: say(channel, TALK[1], TALK[0]), "sniff", "--no-uds", "-f", "1", *SESSION,
+                       *bus_options(channel))  # fmt: skip
+    assert run.status == 0
+    assert [line.removeprefix(channel) for line in run.lines] == [
+        "  7E0  [3]  22 F1 90",
+        "  7E8  [6/20]  62 F1 90 57 56 57  open",
+    ]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_parts_of_messages_in_ascii(channel: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from isotp.cli.lines import write_json, write_line
 from isotp.cli.link import AddressOptions, FrameOptions, Link, ReceiverOptions
 from isotp.cli.places import BusOptions, Place
 from isotp.cli.tally import Tally
-from isotp.cli.watch import identifiers_of, messages_on
+from isotp.cli.watch import CtrlC, identifiers_of, messages_on
 from isotp.cli.wires import open_wire
 from isotp.cli.words import count_text, rate_text, size_text, time_text
 from isotp.errors import IsoTpError
@@ -164,9 +164,10 @@ def watched(
     addresses = address.some()
     wire = open_wire(place, identifiers_of(addresses))
     stack.callback(wire.close)
+    ctrl_c = stack.enter_context(CtrlC())
 
     def results() -> Iterator[Measured]:
-        for table in messages_on(wire, addresses, 1000, quiet):
+        for table in messages_on(wire, addresses, 1000, quiet, ctrl_c):
             for it in table:
                 if it.frames > 1 or it.status is not MessageStatus.OK:
                     yield Measured(

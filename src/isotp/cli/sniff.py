@@ -22,7 +22,7 @@ from isotp.cli.link import HOW, AddressOptions, FrameOptions, Link
 from isotp.cli.places import BusOptions, Place
 from isotp.cli.tally import Tally
 from isotp.cli.uds import service_text
-from isotp.cli.watch import identifiers_of, messages_on
+from isotp.cli.watch import CtrlC, identifiers_of, messages_on
 from isotp.cli.wires import open_wire
 from isotp.errors import IsoTpError
 from isotp.message import Direction, MessageStatus
@@ -132,7 +132,8 @@ def command(
         else:
             wire = open_wire(place, identifiers_of(addresses))
             stack.callback(wire.close)
-            messages = heard(messages_on(wire, addresses, n_cr, timeout))
+            ctrl_c = stack.enter_context(CtrlC())
+            messages = heard(messages_on(wire, addresses, n_cr, timeout, ctrl_c))
         if ready:
             typer.echo(f"listening on {place.name}", err=True)
         with suppress(KeyboardInterrupt):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator, Sequence
+from types import FrameType, TracebackType
+from typing import TypeVar
 
 from isotp._bulk import Reassembler
 from isotp._messages import Messages
@@ -11,7 +15,48 @@ from isotp.address import AbstractAddress, TargetAddressType
 from isotp.cli.addresses import sides_of
 from isotp.cli.wires import Wire, frames_of
 
-__all__ = ["identifiers_of", "messages_on"]
+__all__ = ["CtrlC", "identifiers_of", "messages_on"]
+
+_Item = TypeVar("_Item")
+
+
+class CtrlC:
+    """Ctrl-C ends the wait for frames, and waits while something is shown; a second one ends that too."""
+
+    def __init__(self) -> None:
+        self._asked = self._waiting = False
+        # Only there may a program have handlers, and only there it is interrupted.
+        self._is_main = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> CtrlC:
+        if self._is_main:
+            self._before = signal.signal(signal.SIGINT, self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._is_main:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._asked or self._waiting:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def until(self, items: Iterator[_Item]) -> Iterator[_Item]:
+        """The items up to Ctrl-C."""
+        while True:
+            try:
+                self._waiting = True
+                if self._asked:
+                    return
+                item = next(items)
+            except (KeyboardInterrupt, StopIteration):
+                return
+            finally:
+                self._waiting = False
+            yield item
 
 
 def identifiers_of(addresses: Sequence[AbstractAddress]) -> set[int]:
@@ -26,19 +71,16 @@ def identifiers_of(addresses: Sequence[AbstractAddress]) -> set[int]:
 
 
 def messages_on(
-    wire: Wire, addresses: Sequence[AbstractAddress], n_cr: float, quiet: float | None
+    wire: Wire, addresses: Sequence[AbstractAddress], n_cr: float, quiet: float | None, ctrl_c: CtrlC
 ) -> Iterator[Messages]:
-    """Tables of messages as they end, until no frame came for `quiet` seconds; those that were open then, at last.
+    """Tables of messages as they end, until no frame came for `quiet` seconds, or Ctrl-C; those open then, at last.
 
     Empty ones now and then, while nothing comes.
     """
     reassembler = Reassembler(addresses, rx_consecutive_frame_timeout=n_cr)
-    try:
-        for frames in frames_of(wire, quiet):
-            records = Records("fd", len(frames))
-            for frame in frames:
-                records.append(*frame)
-            yield reassembler.feed(records)
-    except KeyboardInterrupt:
-        pass
+    for frames in ctrl_c.until(frames_of(wire, quiet)):
+        records = Records("fd", len(frames))
+        for frame in frames:
+            records.append(*frame)
+        yield reassembler.feed(records)
     yield reassembler.flush()
