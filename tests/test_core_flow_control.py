@@ -484,6 +484,25 @@ def test_malformed_flow_control_frame_leaves_the_transmission_alone() -> None:
     assert bench.hear(CTS) == [CF_10]
 
 
+# Heard after the first frame of 20 bytes
+SENTENCES = {
+    "32 00 00": "the receiver reports that a message of 20 bytes overflows its buffer",
+    "31 00 00, 31 00 00, 31 00 00": "the receiver asked to wait more than 2 times in a row",
+    "33 00 00": "flow status 3 is reserved",
+    "R 35 00 00": "flow status 5 is reserved; transmission stopped",
+    "R 32 00 00": "the receiver reports that a message of 20 bytes overflows its buffer",
+    "R 30 00 7F, 31 00 00": "flow control frame (flow status 1), but no message waits for it",
+    "R 30 00 7F, 34 00 00": "flow status 4 is reserved",
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), SENTENCES.items())
+def test_the_sentence_of_an_error_has_its_numbers(text: str, sentence: str) -> None:
+    bench = sender(20, wftmax=2, strict=text.startswith("R "))
+    bench.hear(*text.removeprefix("R ").split(", "))
+    assert [str(error)[: len(sentence)] for error in bench.errors] == [sentence]
+
+
 # --- Both directions at once --------------------------------------------------------------------------------
 
 
@@ -578,3 +597,11 @@ def test_flow_control_that_is_awaited_already_still_counts() -> None:
     bench.say(counted(10))
     bench.layer.params.tx_flow_control = False
     assert bench.hear("30 00 00") == ["21 06 07 08 09"]
+
+
+@pytest.mark.parametrize("params", [{"listen_mode": True}, {"tx_flow_control": False}])
+@pytest.mark.parametrize("strict", [False, True])
+def test_flow_control_frames_that_are_not_ours_to_judge(params: dict[str, Any], strict: bool) -> None:
+    bench = Bench(strict=strict, wftmax=1, **params)
+    assert bench.hear("30 00 00", "31 00 00") == []
+    assert bench.complaints() == []

@@ -270,6 +270,17 @@ def test_overflow_while_on_standby() -> None:
     assert bench.run() == []
 
 
+@pytest.mark.parametrize("payload", [b"a", counted(20)], ids=["SF", "FF"])
+def test_flow_control_frame_while_on_standby(payload: bytes) -> None:
+    bench = limited(8)
+    bench.say(counted(7))
+    assert bench.say(payload) == []
+    assert bench.hear("30 00 00", "31 00 00") == []
+    assert bench.complaints() == [errors.UnexpectedFlowControlError] * 2
+    bench.wait(SECOND + 1)
+    assert len(bench.run()) == 1
+
+
 def test_load_params_switches_it() -> None:
     bench = limited(8)
     bench.say(counted(7))
@@ -345,6 +356,40 @@ def test_many_slots() -> None:
         else:
             bench.layer.stop_sending()
     assert len(model) > 64
+
+
+def test_each_slot_is_counted_until_the_window_is_over() -> None:
+    """What is left is exact after each frame, also when the ring of slots grows while it is wrapped."""
+    capacity = 1_000_000
+    window = 500 * MS
+    bench = Bench(rate_limit_enable=True, rate_limit_max_bitrate=capacity * 16, rate_limit_window_size=0.5)
+    slots: list[tuple[int, int, int]] = []  # (first frame, last frame, bytes)
+    # A slot alone, for which each edge comes; few slots in a window, then more and more; all are forgotten.
+    gaps = [600, 4, 500, 1, 500, 501, 5, 495, *[30] * 40, *[5, 2, 3, 5, 4] * 60, 600]
+    most = 0
+    for gap in gaps:
+        bench.wait(gap * MS)
+        now = bench.clock.ns
+        assert len(bench.say(b"abc")) == 1
+        while slots and now - slots[0][1] > window:
+            del slots[0]
+        if slots and now - slots[-1][0] < 5 * MS:
+            slots[-1] = slots[-1][0], now, slots[-1][2] + 4
+        else:
+            slots.append((now, now, 4))
+        assert bench.layer.rate_limiter.allowed_bytes() == capacity - sum(size for _, _, size in slots)
+        most = max(most, len(slots))
+    assert most > 64
+
+
+def test_what_is_no_number_is_forgotten_after_the_window() -> None:
+    limiter = RateLimiter(mean_bitrate=8e12, window_size_sec=1e-9)
+    limiter.inform_byte_sent(math.nan)
+    began = isotp._core.monotonic_ns()
+    while isotp._core.monotonic_ns() - began < 10:
+        pass
+    limiter.update()
+    assert limiter.allowed_bytes() == 1000
 
 
 def test_what_is_no_number_counts_as_too_much() -> None:

@@ -262,15 +262,99 @@ def test_first_frame_of_a_length_that_can_fd_has_not(length: int) -> None:
     assert bench.still_works()
 
 
-def test_the_sentence_of_an_error_has_its_numbers() -> None:
-    bench = Bench()
-    bench.hear("03 61", "C0", "33 00 00", "30 00 85")
-    texts = [str(error) for error in bench.errors]
-    assert "3" in texts[0]
-    assert "1 bytes" in texts[0]
-    assert "12" in texts[1]
-    assert "3" in texts[2]
-    assert "0x85" in texts[3]
+# Frames, of which the last one is what the error is about; "R ..." where reception is by the letter of the standard
+SENTENCES = {
+    "456#": "CAN frame of 0 bytes has no N_PCI",
+    "40": "N_PCI type 4 is reserved",
+    "F0 01": "N_PCI type 15 is reserved",
+    "00": "single frame with SF_DL 0",
+    "02 61": "single frame with SF_DL 2, but 1 bytes of payload",
+    "08 00*7": "single frame with SF_DL 8, but 7 bytes of payload",
+    "00 0B 00*10": "single frame with SF_DL 11, but 10 bytes of payload",
+    "00 FF 00*62": "single frame with SF_DL 255, but 62 bytes of payload",
+    "10": "first frame of 1 bytes is too short for its FF_DL",
+    "10 00 00 00 10": "first frame of 5 bytes is too short for its FF_DL",
+    "10 00*7": "first frame with FF_DL 0 in the escape form",
+    "30": "flow control frame of 1 bytes is too short",
+    "30 08": "flow control frame of 2 bytes is too short",
+    "33 00 00": "flow status 3 is reserved",
+    "3F 00 00": "flow status 15 is reserved",
+    "30 00 80": "STmin 0x80 is reserved",
+    "30 00 F0": "STmin 0xF0 is reserved",
+    "30 00 FA": "STmin 0xFA is reserved",
+    "05 00*11": "single frame of 12 bytes without the escape sequence",
+    "10 64 00*9": "first frame of 11 bytes, which is no valid RX_DL",
+    "11 2D 00*6": "first frame announces 301 bytes, max_frame_size is 300",
+    "10 00 FF FE FD FC 00 00": "first frame announces 4294901244 bytes, max_frame_size is 300",
+    "2C 00": "consecutive frame with SN 12, but no message is being received",
+    "10 0A 00*6, 2C 00*4": "consecutive frame with SN 12 where 1 was due",
+    "10 14 00*6, 21 00*7, 21 00*7": "consecutive frame with SN 1 where 2 was due",
+    "10 64 00*14, 21 00*11": "consecutive frame of 12 bytes, which is not RX_DL (16) nor the last of the message",
+    "10 64 00*14, 21 00*4": "consecutive frame of 8 bytes, which is not RX_DL (16) nor the last of the message",
+    "10 0A 00*6, 03 61 62 63": "reception of a message was interrupted by a single frame",
+    "10 0A 00*6, 10 0A 00*6": "reception of a message was interrupted by a first frame",
+    "31 00 00": "flow control frame (flow status 1), but no message waits for it",
+    "R 33 00 00": "flow status 3 is reserved",
+    "R 02 61 62 63": "single frame with SF_DL 2, for which 4 bytes are not the length",
+    "R 00 0A 00*14": "single frame with SF_DL 10, for which 16 bytes are not the length",
+    "R 00 06 00*10": "single frame with SF_DL 6, for which 12 bytes are not the length",
+    "R 10 0A 00*5": "first frame of 7 bytes, which is no valid RX_DL",
+    "R 10 64 00*9": "first frame of 11 bytes, which is no valid RX_DL",
+    "R 10 00 00 00 0F FF 00 00": "first frame with FF_DL 4095 in the escape form, which is for more than 4095",
+    "R 10 07 00*6": "first frame with FF_DL 7, which is below FF_DLmin (8)",
+    "R 10 0A 00*10": "first frame with FF_DL 10, which is below FF_DLmin (11)",
+    "R 10 64 00*14, 21 00*11": "consecutive frame of 12 bytes, which is not RX_DL (16) nor the last of the message",
+    "R 10 64 00*14, 21 00*4": "consecutive frame of 5 bytes, which is not RX_DL (16) nor the last of the message",
+    "R 31 00 00": "flow control frame (flow status 1), but no message waits for it",
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), SENTENCES.items())
+def test_the_sentence_of_an_error_has_its_numbers(text: str, sentence: str) -> None:
+    bench = Bench(max_frame_size=300, strict=text.startswith("R "))
+    bench.hear(*text.removeprefix("R ").split(", "))
+    assert [str(error)[: len(sentence)] for error in bench.errors] == [sentence]
+
+
+FUNCTIONAL_SENTENCES = {
+    "21 06": "N_PDU type 2 with a functional address",
+    "30 00 00": "N_PDU type 3 with a functional address",
+    "05 00*11": "single frame of 12 bytes without the escape sequence",
+    "03 61": "single frame with SF_DL 3, but 1 bytes of payload",
+    "02 61 62 63": "single frame with SF_DL 2, for which 4 bytes are not the length",
+    "00*65": "CAN frame of 65 bytes: 64 is the most there can be",
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), FUNCTIONAL_SENTENCES.items())
+def test_the_sentence_of_an_error_with_a_functional_address(text: str, sentence: str) -> None:
+    mode = isotp.AddressingMode.NormalFixed_29bits
+    bench = Bench(isotp.Address(mode, target_address=0x10, source_address=0xF1), strict=True)
+    bench.hear("18DBF110#" + text)
+    assert [str(error)[: len(sentence)] for error in bench.errors] == [sentence]
+
+
+# What the sentences count begins with the N_PCI, or with the frame
+SENTENCES_WITH_AN_ADDRESS_BYTE = {
+    "99": "CAN frame of 1 bytes has no N_PCI",
+    "99 07 00*6": "single frame with SF_DL 7, but 6 bytes of payload",
+    "99 00 08 00*7": "single frame with SF_DL 8, but 7 bytes of payload",
+    "99 10": "first frame of 2 bytes is too short for its FF_DL",
+    "99 10 00 00 00 10": "first frame of 6 bytes is too short for its FF_DL",
+    "99 30 00": "flow control frame of 3 bytes is too short",
+    "R 99 02 61 62 63": "single frame with SF_DL 2, for which 5 bytes are not the length",
+    "R 99 00 06 00*9": "single frame with SF_DL 6, for which 12 bytes are not the length",
+    "R 99 10 06 00*5": "first frame with FF_DL 6, which is below FF_DLmin (7)",
+    "R 99 10 09 00*9": "first frame with FF_DL 9, which is below FF_DLmin (10)",
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), SENTENCES_WITH_AN_ADDRESS_BYTE.items())
+def test_the_sentence_of_an_error_with_an_address_byte(text: str, sentence: str) -> None:
+    mixed = isotp.Address(isotp.AddressingMode.Mixed_11bits, txid=0x123, rxid=0x456, address_extension=0x99)
+    bench = Bench(mixed, strict=text.startswith("R "))
+    bench.hear(text.removeprefix("R "))
+    assert [str(error)[: len(sentence)] for error in bench.errors] == [sentence]
 
 
 # --- Too long -----------------------------------------------------------------------------------------------

@@ -48,6 +48,33 @@ def test_each_change_once() -> None:
     assert lines[10] == "    if not isotp_is(12): stop(m)"
 
 
+RETURNS = """\
+cdef int always(Machine *m) except -1:
+    if m.count > limit:
+        return 0
+    stop(m)
+    return 0
+
+
+cdef int sometimes(Machine *m) except -1:
+    if m.failed:
+        return -1
+    if m.done:
+        return 2
+    return 0
+"""
+
+
+def test_a_returned_number_is_0_or_not() -> None:
+    _, mutants = rewrite(RETURNS, "source", lambda name: True, 1)
+    returns = [(m.function, m.original, m.mutated) for m in mutants if m.original.startswith("return")]
+    assert returns == [
+        ("sometimes", "return - 1", "return 0"),
+        ("sometimes", "return 2", "return 0"),
+        ("sometimes", "return 0", "return 1"),
+    ]
+
+
 def test_the_core_has_what_the_check_names() -> None:
     source = (CHECKOUT / "src" / "isotp" / "_protocol.pxi").read_text()
     _, mutants = rewrite(source, "_protocol.pxi", lambda name: True, 1)

@@ -3,6 +3,9 @@
 Works on logical lines and their tokens. A condition, a returned or an assigned value becomes
 ``(mutated) if isotp_is(7) else (original)``; an assignment or a call becomes ``if not isotp_is(8): ...``. Type
 casts, declarations and what is not in the named functions stay as they are.
+
+A number that is all that a function returns is no decision: 0 where there was no exception. Of other returned
+numbers only 0 or not 0 is looked at, so they are mutated to that.
 """
 
 from __future__ import annotations
@@ -153,24 +156,54 @@ def rewrite(
 ) -> tuple[str, list[Mutant]]:
     """The source with mutants in the functions that are chosen by name, and what they are."""
     lines = source.split("\n")
+    logical = list(logical_lines(source))
+    returned = returned_by_function(logical)
     found: list[Mutant] = []
     function = ""
     function_indent = 0
     constants = False
-    for line in list(logical_lines(source)):
-        text = line.comment_free
-        head = re.match(r"(?:cdef|cpdef|def)\b.*?(\w+)\(", text)
-        if text.endswith(":") and text.startswith(("cdef", "cpdef", "def", "class")):
-            function = head[1] if head else ""
+    for line in logical:
+        name = name_of_block(line)
+        if name is not None:
+            function = name
             function_indent = len(line.indent)
-            constants = head is None
+            constants = not name
             continue
         if constants or not function or len(line.indent) <= function_indent or not functions(function):
+            continue
+        if line.comment_free.startswith("return") and returned[function] == {line.comment_free}:
             continue
         new = mutated_line(line, file, function, first_number + len(found), found)
         if new is not None:
             lines[line.first - 1 : line.last] = new + [""] * (line.last - line.first + 1 - len(new))
     return "\n".join(lines), found
+
+
+def name_of_block(line: Line) -> str | None:
+    """Of the function that the line opens; empty for another block of definitions, None for any other line."""
+    text = line.comment_free
+    if not (text.endswith(":") and text.startswith(("cdef", "cpdef", "def", "class"))):
+        return None
+    head = re.match(r"(?:cdef|cpdef|def)\b.*?(\w+)\(", text)
+    return head[1] if head else ""
+
+
+def returned_by_function(lines: list[Line]) -> dict[str, set[str]]:
+    """The statements by which a function returns a number; others count as one that is none of them."""
+    returned: dict[str, set[str]] = {}
+    function = ""
+    for line in lines:
+        name = name_of_block(line)
+        if name is not None:
+            function = name
+        elif line.tokens[0].text == "return":
+            number = line.comment_free if is_number(line.tokens[1:]) else ""
+            returned.setdefault(function, set()).add(number)
+    return returned
+
+
+def is_number(tokens: list[Token]) -> bool:
+    return bool(tokens) and re.fullmatch(r"-? ?\d+", joined(tokens)) is not None
 
 
 def mutated_line(line: Line, file: str, function: str, number: int, found: list[Mutant]) -> list[str] | None:
@@ -193,8 +226,11 @@ def mutated_line(line: Line, file: str, function: str, number: int, found: list[
     def chosen(expression: list[Token], wrap: Callable[[str], str]) -> str:
         original = joined(expression)
         choice = ""
-        for mutated in mutations(expression):
-            changed = joined(mutated)
+        if first == "return" and is_number(expression):
+            variants = ["1" if original == "0" else "0"]
+        else:
+            variants = [joined(mutated) for mutated in mutations(expression)]
+        for changed in variants:
             choice += f"({changed}) if isotp_is({note(wrap(changed))}) else "
         return f"{choice}({original})" if choice else original
 

@@ -7,6 +7,7 @@ ISOTP_MUTATION_REPORT names.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import resource
@@ -21,9 +22,15 @@ import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
 
-# A test that takes so much longer than it did on the package as it is hangs.
-PATIENCE_S = 20.0
+from isotp import _bulk, _core
+
+# A test hangs that takes so much of the processor's time, and so many times what it took on the package as it is,
+CPU_S, CPU_TIMES = 2.0, 20.0
+# or so long altogether.
+PATIENCE_S = 30.0
 MEMORY = 4 << 30
+# The compiler of types does not know what the build adds.
+MODULES: tuple[Any, ...] = (_core, _bulk)
 
 _register = hypothesis.settings.register_profile
 
@@ -67,16 +74,15 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
 
 def tests_by_mutant(items: list[pytest.Item]) -> dict[int, list[tuple[float, pytest.Item]]]:
     """The tests that reach each mutant, with the time that each took, on the package as it is."""
-    from isotp import _core
-
     reaching: dict[int, list[tuple[float, pytest.Item]]] = {}
     for item in items:
-        _core.isotp_forget_reached()
+        for module in MODULES:
+            module.isotp_forget_reached()
         start = time.perf_counter()
         if not passes(item):
             raise pytest.UsageError(f"fails on the package as it is: {item.nodeid}")
         taken = time.perf_counter() - start
-        for mutant in _core.isotp_reached_mutants():
+        for mutant in {mutant for module in MODULES for mutant in module.isotp_reached_mutants()}:
             reaching.setdefault(mutant, []).append((taken, item))
     return reaching
 
@@ -106,15 +112,18 @@ def start_child(mutant: int, tests: list[tuple[float, pytest.Item]]) -> Child:
         return Child(mutant, pid, reader)
     status = 2
     try:
-        from isotp import _core
-
+        # A crash is told by the status.
+        faulthandler.disable()
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
-        _core.isotp_choose_mutant(mutant)
+        for module in MODULES:
+            module.isotp_choose_mutant(mutant)
         status = 0
-        for _, item in tests:
+        for taken, item in tests:
+            # Ends the process by SIGPROF
+            signal.setitimer(signal.ITIMER_PROF, CPU_S + CPU_TIMES * taken)
             os.write(writer, item.nodeid.encode() + b"\n")
             if not passes(item):
                 status = 1
@@ -148,5 +157,6 @@ def ended(child: Child) -> dict[str, Any]:
         os.kill(child.pid, signal.SIGKILL)
     os.close(child.pipe)
     _, status = os.waitpid(child.pid, 0)
+    hangs |= os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
     how = "hangs" if hangs else "crashes" if os.WIFSIGNALED(status) else "fails" if status else None
     return {"mutant": child.mutant, "killed": how and f"{how}: {child.test}"}

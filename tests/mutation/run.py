@@ -52,6 +52,8 @@ ENGINE = (
     "_deadline",
     "_earliest_frame",
 )
+# The modules that run the protocol on what comes from outside, each with the changed protocol in it
+MODULES = ("_core", "_bulk")
 # Quick tests of the protocol and its promises
 TESTS = (
     "test_core_*.py",
@@ -60,6 +62,11 @@ TESTS = (
     "test_full_queue.py",
     "test_better_than_can_isotp.py",
     "test_strict.py",
+    "test_stats.py",
+    "test_limits.py",
+    "test_native_driver.py",
+    "test_bulk.py",
+    "test_bulk_properties.py",
     "conformance/test_*.py",
     "model/test_*.py",
 )
@@ -99,24 +106,27 @@ def make_mutants(package: Path) -> list[Mutant]:
     protocol = (package / "_protocol.pxi").read_text()
     new, mutants = rewrite(protocol, "_protocol.pxi", lambda name: True, 1)
     (package / "_protocol_mutants.pxi").write_text(new)
-    core = package / "_core.pyx"
-    new, more = rewrite(core.read_text(), "_core.pyx", lambda name: name in ENGINE, len(mutants) + 1)
-    include = 'include "_protocol.pxi"'
-    assert include in new
-    new = new.replace(
-        include, "from libc.string cimport memset\n" + SWITCH + 'include "_protocol_mutants.pxi"'
-    )
-    core.write_text(new)
+    core = (package / "_core.pyx").read_text()
+    core, more = rewrite(core, "_core.pyx", lambda name: name in ENGINE, len(mutants) + 1)
+    (package / "_core.pyx").write_text(core)
+    for name in MODULES:
+        module = package / f"{name}.pyx"
+        source = module.read_text()
+        include = 'include "_protocol.pxi"\n'
+        assert include in source
+        switched = "from libc.string cimport memset\n" + SWITCH + 'include "_protocol_mutants.pxi"\n'
+        module.write_text(source.replace(include, switched))
     return mutants + more
 
 
 def build(copy: Path) -> None:
-    """Build the core of a copy; the other modules are those of the checkout."""
+    """Build the modules of a copy that are changed; the others are those of the checkout."""
     setup = copy / "setup.py"
     text = setup.read_text()
-    only_core = 'extensions = [each for each in extensions if each.name == "isotp._core"]\n\nsetup('
-    # To optimise takes much longer than the tests lose.
-    setup.write_text(text.replace('["-O3"]', '["-O0"]').replace("\nsetup(", "\n" + only_core, 1))
+    changed = tuple(f"isotp.{name}" for name in MODULES)
+    only_changed = f"extensions = [each for each in extensions if each.name in {changed}]\n\nsetup("
+    # To optimise more takes much longer than the tests lose.
+    setup.write_text(text.replace('["-O3"]', '["-O1"]').replace("\nsetup(", "\n" + only_changed, 1))
     done = subprocess.run(
         [sys.executable, "setup.py", "build_ext", "--inplace"],
         cwd=copy,
@@ -136,8 +146,6 @@ def run_tests(copy: Path, chosen: list[Mutant], jobs: int) -> list[dict[str, obj
     )
     report = copy / "mutation-report"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.mutation.plugin"]
-    # The bulk path has the protocol in a module of its own, which is not changed.
-    command += ["-k", "not bulk"]
     subprocess.run(
         [*command, "--timeout=60", *tests],
         cwd=copy,
@@ -164,7 +172,7 @@ def main() -> int:
         copy = Path(folder)
         lay_out_copy(copy, built=True)
         mutants = make_mutants(copy / "src" / "isotp")
-        chosen = [m for m in mutants if options.only is None or re.search(options.only, m.key)]
+        chosen = [m for m in mutants if options.only is None or re.search(options.only, f"{m.file}: {m.key}")]
         if options.sample is not None:
             chosen = random.Random(options.seed).sample(chosen, min(options.sample, len(chosen)))
         if options.list:
