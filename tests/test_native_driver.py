@@ -362,6 +362,55 @@ def test_an_address_with_rules_of_its_own(native: Callable[..., tuple[Native, Wi
     assert not layer.available()
 
 
+def test_what_an_address_with_rules_of_its_own_is_asked(native: Callable[..., tuple[Native, Wire]]) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    class Curious(isotp.Address):
+        def is_for_me(self, msg: Any) -> bool:
+            asked.append((msg.arbitration_id, msg.is_extended_id, bytes(msg.data), msg.dlc))
+            return super().is_for_me(msg)
+
+    layer, wire = native(address=Curious(txid=0x123, rxid=0x456))
+    wire.put("03 01 02 03", 0x7AA)
+    wire.put("04 01 02 03 04", 0x1FFFFFFE | EFF)
+    wire.put("01 AA", 0x456)
+    while not layer.available():
+        layer.read()
+    plain = isotp.CanMessage(0x7AA, data=b"\x03\x01\x02\x03")
+    assert asked == [
+        (0x7AA, False, b"\x03\x01\x02\x03", plain.dlc),
+        (0x1FFFFFFE, True, b"\x04\x01\x02\x03\x04", plain.dlc),
+        (0x456, False, b"\x01\xaa", plain.dlc),
+    ]
+    assert layer.recv() == b"\xaa"
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_segmented_message_with_a_further_address(
+    native: Callable[..., tuple[Native, Wire]], strict: bool
+) -> None:
+    """By the letter of the standard further addresses are functional ones: single frames, and N_AIs of their own."""
+    layer, wire = native(params={"strict": strict})
+    layer.receive_also([isotp.Address(rxid=0x7DF, rx_only=True)])
+    wire.put("10 0A 00 01 02 03 04 05")
+    wire.put("02 3E 80", 0x7DF)
+    wire.put("10 0A 10 11 12 13 14 15", 0x7DF)
+    wire.put("21 16 17 18 19")
+    wire.put("01 AA")
+    received: list[bytes] = []
+    while b"\xaa" not in received:
+        layer.read()
+        while (payload := layer.recv()) is not None:
+            received.append(bytes(payload))
+    errors = [type(error) for error in layer.errors]
+    if strict:
+        assert received == [b"\x3e\x80", bytes([0, 1, 2, 3, 4, 5, 0x16, 0x17, 0x18, 0x19]), b"\xaa"]
+        assert errors == [isotp.InvalidCanDataError]
+    else:
+        assert received == [b"\x3e\x80", bytes(range(0x10, 0x1A)), b"\xaa"]
+        assert errors == [isotp.ReceptionInterruptedWithSingleFrameError]
+
+
 def test_further_addresses(native: Callable[..., tuple[Native, Wire]]) -> None:
     """An ECU listens on its functional address as well; answers go by its own."""
     layer, wire = native()
