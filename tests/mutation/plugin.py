@@ -1,21 +1,24 @@
 """A pytest plugin that runs the collected tests on each mutant of a build, in a fork for each.
 
 First all tests run on the package as it is, which must pass, and note which mutants each of them reaches. A mutant
-then faces the tests that reach it, the quick ones first, until one fails. Results go as JSON lines to the file that
-ISOTP_MUTATION_REPORT names.
+then faces the tests that reach it, the quick ones first, until one fails. Results go as JSON lines to the file
+mutation-report in the folder that ISOTP_MUTATION_FOLDER names.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import functools
 import json
 import os
 import resource
 import select
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -23,11 +26,12 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from isotp import _bulk, _core
+from tests.conformance import paths
 
 # A test hangs that takes so much of the processor's time, and so many times what it took on the package as it is,
 CPU_S, CPU_TIMES = 2.0, 20.0
 # or so long altogether.
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 MEMORY = 4 << 30
 # The compiler of types does not know what the build adds.
 MODULES: tuple[Any, ...] = (_core, _bulk)
@@ -45,6 +49,17 @@ def without_shrinking(name: str, *arguments: Any, **settings: Any) -> None:
 type.__setattr__(hypothesis.settings, "register_profile", staticmethod(without_shrinking))
 without_shrinking("mutation")
 hypothesis.settings.load_profile("mutation")
+
+_build_native = paths.build_native
+
+
+@functools.cache
+def build_native_once() -> Any:
+    """Each test runs as if it were the last one of its module, whose driver is not to be built each time."""
+    return _build_native(Path(tempfile.mkdtemp(dir=os.environ["ISOTP_MUTATION_FOLDER"])))
+
+
+paths.build_native = lambda folder: build_native_once()
 
 
 @dataclass
@@ -66,7 +81,7 @@ def passes(item: pytest.Item) -> bool:
 def pytest_runtestloop(session: pytest.Session) -> bool:
     reaching = tests_by_mutant(session.items)
     mutants: list[int] = json.loads(os.environ["ISOTP_MUTANTS"])
-    with open(os.environ["ISOTP_MUTATION_REPORT"], "w") as report:
+    with (Path(os.environ["ISOTP_MUTATION_FOLDER"]) / "mutation-report").open("w") as report:
         for outcome in run_all(mutants, reaching):
             print(json.dumps(outcome), file=report, flush=True)
     return True

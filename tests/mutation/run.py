@@ -5,8 +5,11 @@
 
 All changes (a comparison, a boundary, a constant, a left-out statement, ...) of the protocol and of the engine's
 loop go into one build in a temporary folder, chosen by a number at run time; the tests of the core run on each in
-a fork. survivors.py names the changes that no test notices, with the reason. The exit status is 0 if at least
-90 % of the changes are noticed and the others are all named there.
+a fork. survivors.py names the changes that no test notices, with the reason.
+
+The exit status is 0 if at least 90 % of the changes are noticed; those named in survivors.py count as not noticed.
+A run of all changes asks for more: that those not noticed are just the ones that are named. A sample takes their
+word for it, and runs no tests on them.
 
 The checkout must be built in place: of the copy only the core is built anew.
 """
@@ -152,7 +155,7 @@ def run_tests(copy: Path, chosen: list[Mutant], jobs: int) -> list[dict[str, obj
         env={
             **environment(copy),
             "ISOTP_MUTANTS": json.dumps([mutant.number for mutant in chosen]),
-            "ISOTP_MUTATION_REPORT": str(report),
+            "ISOTP_MUTATION_FOLDER": str(copy),
             "ISOTP_MUTATION_JOBS": str(jobs),
         },
         check=True,
@@ -180,19 +183,21 @@ def main() -> int:
                 print(f"{mutant.number:4} {mutant.line:4} {mutant.key}")
             return 0
         build(copy)
-        outcomes = {outcome["mutant"]: outcome for outcome in run_tests(copy, chosen, options.jobs)}
+        complete = len(chosen) == len(mutants)
+        tried = [mutant for mutant in chosen if complete or mutant.key not in SURVIVORS]
+        outcomes = {outcome["mutant"]: outcome for outcome in run_tests(copy, tried, options.jobs)}
 
-    survivors = [mutant for mutant in chosen if not outcomes[mutant.number]["killed"]]
+    survivors = [m for m in chosen if m.number not in outcomes or not outcomes[m.number]["killed"]]
     how = Counter(
         str(outcome["killed"]).partition(":")[0] for outcome in outcomes.values() if outcome["killed"]
     )
     unnamed = [mutant for mutant in survivors if mutant.key not in SURVIVORS]
     for mutant in survivors:
-        reason = SURVIVORS.get(mutant.key, "UNEXPECTED")
-        reached = outcomes[mutant.number]["reached"]
-        print(f"survived: line {mutant.line}, reached by {reached} tests: {mutant.key}: {reason}")
+        reason = SURVIVORS.get(mutant.key, "NO REASON")
+        reached = f"{outcomes[mutant.number]['reached']} tests" if mutant.number in outcomes else "not tried"
+        print(f"survived: {mutant.file}:{mutant.line} ({reached}): {mutant.key}: {reason}")
     gone = []
-    if len(chosen) == len(mutants):
+    if complete:
         alive = {mutant.key for mutant in survivors}
         gone = [key for key in SURVIVORS if key not in alive]
         for key in gone:
@@ -204,7 +209,8 @@ def main() -> int:
         f"{len(chosen)} of {len(mutants)} mutants: {killed} killed ({counts}), that is {share:.1f} %;"
         f" {len(survivors)} survived, {len(unnamed)} of them without a reason"
     )
-    return 0 if share >= LIMIT and not unnamed and not gone else 1
+    as_named = not unnamed and not gone
+    return 0 if share >= LIMIT and (as_named or not complete) else 1
 
 
 if __name__ == "__main__":
