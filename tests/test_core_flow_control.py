@@ -223,6 +223,19 @@ def test_n_bs_at_its_edge() -> None:
     assert bench.still_works()
 
 
+@pytest.mark.parametrize("blocksize", [1, 2, 3])
+def test_n_bs_begins_when_the_last_frame_of_a_block_is_sent(blocksize: int) -> None:
+    def txfn(message: isotp.CanMessage) -> None:
+        bench.wait(100 * MS)
+
+    bench = Bench(txfn=txfn)
+    bench.say(counted(100))
+    assert bench.layer.deadline_ns() == bench.clock.ns + SECOND
+    bench.hear(f"30 {blocksize:02X} 00")
+    assert bench.layer.tx_state is bench.layer.TxState.WAIT_FC
+    assert bench.layer.deadline_ns() == bench.clock.ns + SECOND
+
+
 def test_n_bs_fires_once_and_without_a_frame() -> None:
     bench = sender(rx_flowcontrol_timeout=250)
     assert bench.layer.deadline_ns() == bench.clock.ns + 250 * MS

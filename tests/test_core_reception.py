@@ -572,6 +572,22 @@ def test_n_cr_fires_once_and_without_a_frame() -> None:
     assert bench.still_works()
 
 
+@pytest.mark.parametrize("do_tx", [False, True])
+def test_n_cr_is_no_matter_of_the_sender(do_tx: bool) -> None:
+    bench = Bench()
+    bench.hear(FF_10)
+    assert bench.say(TEN) == [FF_10]
+    bench.wait(SECOND // 2)
+    bench.arrive("31 00 00")
+    bench.layer.params.set("wftmax", 1)
+    bench.run()
+    bench.wait(SECOND // 2)
+    bench.layer.process(do_tx=do_tx)
+    assert bench.complaints() == [errors.ConsecutiveFrameTimeoutError]
+    assert bench.hear("30 00 00") == [CF_10]
+    assert bench.complaints() == []
+
+
 def test_each_consecutive_frame_starts_n_cr_anew() -> None:
     bench = Bench(blocksize=0)
     bench.hear(first_frame(27))

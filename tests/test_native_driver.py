@@ -183,6 +183,21 @@ def test_a_long_burst_goes_out_whole(native: Callable[..., tuple[Native, Wire]])
     assert not layer.transmitting()
 
 
+def test_each_byte_of_a_frame_is_written(native: Callable[..., tuple[Native, Wire]]) -> None:
+    """Frames are built one after the other in the same place."""
+    layer, wire = native(params={"tx_padding": 0xCC})
+    layer.send(b"\xaa" * 7)
+    layer.send(bytes(5000))
+    assert wire.take_data() == "07 AA AA AA AA AA AA AA"
+    assert wire.take_data() == "10 00 00 00 13 88 00 00"
+    layer.stop_sending()
+    for payload in (b"\xaa" * 7, b"\xbb", bytes(300)):
+        layer.send(payload)
+    assert wire.take_data() == "07 AA AA AA AA AA AA AA"
+    assert wire.take_data() == "01 BB CC CC CC CC CC CC"
+    assert wire.take_data() == "11 2C 00 00 00 00 00 00"
+
+
 def test_time_counts_from_the_arrival(native: Callable[..., tuple[Native, Wire]]) -> None:
     """Each frame of a batch is judged at its own time: the one after N_Cr is late."""
     now = 0
@@ -342,6 +357,31 @@ def test_frames_are_logged(
     text = caplog.text
     assert "Tx: <123>" in text
     assert "Rx: <456>" in text
+
+
+@pytest.mark.parametrize(
+    ("size", "data", "sentence"),
+    [
+        (0, "02 01 02", "CAN frame of 0 bytes has no N_PCI"),
+        (1, "00 05 01 02 03 04 05", "single frame with SF_DL 0"),
+        (1, "01 05", "single frame with SF_DL 1, but 0 bytes of payload"),
+        (2, "00 05 01 02 03 04 05", "single frame with SF_DL 5, but 0 bytes of payload"),
+        (1, "10 0A 00 01 02 03 04 05", "first frame of 1 bytes is too short"),
+        (5, "10 00 00 00 00 0A 00 01", "first frame of 5 bytes is too short"),
+        (1, "30 00 00", "flow control frame of 1 bytes is too short"),
+        (2, "30 00 00", "flow control frame of 2 bytes is too short"),
+    ],
+)
+def test_what_is_behind_the_data_of_a_frame_is_not_read(
+    native: Callable[..., tuple[Native, Wire]], size: int, data: str, sentence: str
+) -> None:
+    layer, wire = native()
+    wire.far.send(struct.pack("=IBBxx8s", 0x456, size, 0, bytes.fromhex(data)))
+    wire.put("01 AA")
+    while not layer.available():
+        layer.read()
+    assert [str(error)[: len(sentence)] for error in layer.errors] == [sentence]
+    assert layer.recv() == b"\xaa"
 
 
 class Whatever(isotp.Address):
