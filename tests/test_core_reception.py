@@ -241,6 +241,39 @@ def test_malformed_frame_with_an_address_byte() -> None:
     assert bench.received() == [counted(6)]
 
 
+def test_an_empty_frame_has_no_address_byte() -> None:
+    mixed = isotp.Address(isotp.AddressingMode.Mixed_11bits, txid=0x123, rxid=0x456, address_extension=0)
+    bench = Bench(mixed)
+    bench.hear("456#")
+    assert bench.complaints() == []
+    bench.hear("00 01 61")
+    assert bench.received() == [b"a"]
+
+
+def test_a_first_frame_with_one_byte_after_a_large_message() -> None:
+    """The buffer of the large message is not kept."""
+    mixed = isotp.Address(isotp.AddressingMode.Mixed_11bits, txid=0x123, rxid=0x456, address_extension=0x99)
+    bench = Bench(mixed, blocksize=0, max_frame_size=100_000)
+    payload = counted(100_000)
+    bench.hear(words([0x99, 0x10, 0, *len(payload).to_bytes(4, "big"), *payload[:57]]))
+    for k, at in enumerate(range(57, len(payload), 62)):
+        bench.arrive(words([0x99, 0x20 | (k + 1) & 0xF, *payload[at : at + 62]]))
+    bench.run()
+    assert bench.received() == [payload]
+    bench.hear("99 10 00 00 00 00 07 61", "99 21 62 63 64 65 66 67")
+    assert bench.received() == [b"abcdefg"]
+
+
+def test_a_new_message_begins_a_new_block() -> None:
+    bench = Bench(blocksize=2, stmin=0)
+    first, *rest = (first_frame(30), "21 00*7", "22 00*7", "23 00*7")
+    assert bench.hear(first) == ["30 02 00"]
+    assert bench.hear(rest[0]) == []
+    assert bench.hear(first) == ["30 02 00"]
+    assert bench.hear(rest[0]) == []
+    assert bench.hear(rest[1]) == ["30 02 00"]
+
+
 def test_single_frame_beyond_8_bytes_without_the_escape_form_is_ignored() -> None:
     bench = Bench()
     bench.hear(FF_10, "05 00*11")
@@ -295,6 +328,7 @@ SENTENCES = {
     "10 0A 00*6, 10 0A 00*6": "reception of a message was interrupted by a first frame",
     "31 00 00": "flow control frame (flow status 1), but no message waits for it",
     "R 33 00 00": "flow status 3 is reserved",
+    "R 00 06 00*6": "single frame with SF_DL 0",
     "R 02 61 62 63": "single frame with SF_DL 2, for which 4 bytes are not the length",
     "R 00 0A 00*14": "single frame with SF_DL 10, for which 16 bytes are not the length",
     "R 00 06 00*10": "single frame with SF_DL 6, for which 12 bytes are not the length",

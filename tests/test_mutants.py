@@ -75,6 +75,21 @@ def test_a_returned_number_is_0_or_not() -> None:
     ]
 
 
+CLAMP = """\
+cdef void clamp(Machine *m) noexcept nogil:
+    if m.count > m.most - m.used:
+        m.count = m.most - m.used
+"""
+
+
+def test_a_boundary_where_both_sides_are_alike() -> None:
+    _, mutants = rewrite(CLAMP, "source", lambda name: True, 1)
+    assert [m.mutated for m in mutants if m.line == 2] == [
+        "if m.count <= m.most - m.used:",
+        "if m.count > m.most + m.used:",
+    ]
+
+
 def test_the_core_has_what_the_check_names() -> None:
     source = (CHECKOUT / "src" / "isotp" / "_protocol.pxi").read_text()
     _, mutants = rewrite(source, "_protocol.pxi", lambda name: True, 1)

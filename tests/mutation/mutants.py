@@ -5,7 +5,8 @@ Works on logical lines and their tokens. A condition, a returned or an assigned 
 casts, declarations and what is not in the named functions stay as they are.
 
 A number that is all that a function returns is no decision: 0 where there was no exception. Of other returned
-numbers only 0 or not 0 is looked at, so they are mutated to that.
+numbers only 0 or not 0 is looked at, so they are mutated to that. And whether ``if a < b: a = b`` does so for equal
+ones is no decision either.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ def rewrite(
     function = ""
     function_indent = 0
     constants = False
-    for line in logical:
+    for line, next_line in zip(logical, [*logical[1:], None], strict=True):
         name = name_of_block(line)
         if name is not None:
             function = name
@@ -173,7 +174,8 @@ def rewrite(
             continue
         if line.comment_free.startswith("return") and returned[function] == {line.comment_free}:
             continue
-        new = mutated_line(line, file, function, first_number + len(found), found)
+        equal = next_line is not None and assigns_what_is_compared(line, next_line)
+        new = mutated_line(line, file, function, first_number + len(found), found, equal)
         if new is not None:
             lines[line.first - 1 : line.last] = new + [""] * (line.last - line.first + 1 - len(new))
     return "\n".join(lines), found
@@ -206,7 +208,14 @@ def is_number(tokens: list[Token]) -> bool:
     return bool(tokens) and re.fullmatch(r"-? ?\d+", joined(tokens)) is not None
 
 
-def mutated_line(line: Line, file: str, function: str, number: int, found: list[Mutant]) -> list[str] | None:
+def assigns_what_is_compared(line: Line, next_line: Line) -> bool:
+    compared = re.fullmatch(r"(?:if|elif) (.+) (?:<|<=|>|>=) (.+):", line.comment_free)
+    return compared is not None and next_line.comment_free == f"{compared[1]} = {compared[2]}"
+
+
+def mutated_line(
+    line: Line, file: str, function: str, number: int, found: list[Mutant], equal_is_alike: bool
+) -> list[str] | None:
     tokens, text = line.tokens, line.comment_free
     first = tokens[0].text
     if any(tokenize.tok_name[token.kind].startswith("FSTRING") or token.text[:2] == 'f"' for token in tokens):
@@ -230,6 +239,8 @@ def mutated_line(line: Line, file: str, function: str, number: int, found: list[
             variants = ["1" if original == "0" else "0"]
         else:
             variants = [joined(mutated) for mutated in mutations(expression)]
+        if equal_is_alike:
+            variants = [v for v in variants if v.replace("=", "") != original.replace("=", "")]
         for changed in variants:
             choice += f"({changed}) if isotp_is({note(wrap(changed))}) else "
         return f"{choice}({original})" if choice else original
