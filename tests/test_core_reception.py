@@ -299,6 +299,8 @@ def test_first_frame_of_a_length_that_can_fd_has_not(length: int) -> None:
 SENTENCES = {
     "456#": "CAN frame of 0 bytes has no N_PCI",
     "40": "N_PCI type 4 is reserved",
+    "40 00*64": "CAN frame of 65 bytes: 64 is the most there can be",
+    "R 40 00*64": "CAN frame of 65 bytes: 64 is the most there can be",
     "F0 01": "N_PCI type 15 is reserved",
     "00": "single frame with SF_DL 0",
     "02 61": "single frame with SF_DL 2, but 1 bytes of payload",
@@ -351,12 +353,12 @@ def test_the_sentence_of_an_error_has_its_numbers(text: str, sentence: str) -> N
 
 
 FUNCTIONAL_SENTENCES = {
-    "21 06": "N_PDU type 2 with a functional address",
-    "30 00 00": "N_PDU type 3 with a functional address",
+    "21 06 07 08": "N_PDU type 2 with a functional address",
+    "30 00 00 CC*5": "N_PDU type 3 with a functional address",
     "05 00*11": "single frame of 12 bytes without the escape sequence",
     "03 61": "single frame with SF_DL 3, but 1 bytes of payload",
     "02 61 62 63": "single frame with SF_DL 2, for which 4 bytes are not the length",
-    "00*65": "CAN frame of 65 bytes: 64 is the most there can be",
+    "40 00*64": "CAN frame of 65 bytes: 64 is the most there can be",
 }
 
 
@@ -366,6 +368,17 @@ def test_the_sentence_of_an_error_with_a_functional_address(text: str, sentence:
     bench = Bench(isotp.Address(mode, target_address=0x10, source_address=0xF1), strict=True)
     bench.hear("18DBF110#" + text)
     assert [str(error)[: len(sentence)] for error in bench.errors] == [sentence]
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 62])
+def test_single_frame_with_a_functional_address(size: int) -> None:
+    mode = isotp.AddressingMode.NormalFixed_29bits
+    bench = Bench(isotp.Address(mode, target_address=0x10, source_address=0xF1), strict=True)
+    escape = [0] if size > 7 else []
+    padding = [0xCC] * (12 - 2 - size) if size == 8 else []
+    bench.hear("18DBF110#" + words([*escape, size, *counted(size), *padding]))
+    assert bench.received() == [counted(size)]
+    assert bench.complaints() == []
 
 
 # What the sentences count begins with the N_PCI, or with the frame

@@ -37,6 +37,15 @@ def test_what_is_ignored_leaves_the_target_alone() -> None:
     assert bench.complaints() == [isotp.InvalidCanDataError] * 3
 
 
+def test_an_interruption_is_told_once() -> None:
+    bench = Bench(FIXED, strict=True)
+    bench.hear(BEGIN, "02 3E 00")
+    assert bench.complaints() == [isotp.ReceptionInterruptedWithSingleFrameError]
+    bench.hear(FUNCTIONAL + "02 3E 80")
+    assert bench.complaints() == []
+    assert bench.received() == [b"\x3e\x00", b"\x3e\x80"]
+
+
 class Choosy(isotp.Address):
     """Takes frames by a rule of its own."""
 
