@@ -100,6 +100,18 @@ def test_both_sides_of_one_transfer() -> None:
         assert link.here.errors == link.there.errors == []
 
 
+def test_all_blocks_go_in_one_pass_where_the_answers_are_there() -> None:
+    def txfn(message: isotp.CanMessage) -> None:
+        frames.append(message)
+        bench.arrive("30 01 00")
+
+    frames: list[isotp.CanMessage] = []
+    bench = Bench(txfn=txfn)
+    bench.layer.send(counted(30))
+    bench.layer.process()
+    assert len(frames) == 5
+
+
 # --- STmin --------------------------------------------------------------------------------------------------
 
 STMIN = {0x00: 0, 0x01: MS, 0x7F: 127 * MS, 0xF1: 100 * US, 0xF5: 500 * US, 0xF9: 900 * US}

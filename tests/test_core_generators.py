@@ -299,6 +299,15 @@ def test_queued_generator_does_not_keep_its_layer_alive() -> None:
     assert gone() is None
 
 
+@pytest.mark.parametrize("given", [[1, 2], [1, "no byte"], []])
+def test_the_next_message_goes_in_the_same_pass(given: list[Any]) -> None:
+    bench = Bench()
+    bench.layer.send((iter(given), 3))
+    bench.layer.send(b"a")
+    assert bench.run() == ["01 61"]
+    assert bench.complaints() == [errors.BadGeneratorError]
+
+
 # --- Files --------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ NO_MEMORY = "happens only where malloc() fails, which no test has it do"
 NOT_ASKED = "the result is asked only after an error, and there is none"
 NOT_CALLED = "the engine calls it only in the states in which something is to be sent"
 READ_TWICE = "the clock is read although nobody needs the time: that is slower, and nothing else"
+SHORT_WAY = "the short way is taken less often, and the long one decides alike"
 NO_LOOK = "nobody looks at an interruption after a timeout"
 SET_ALREADY = "receive(), which gave the frame, has set it"
 
@@ -38,4 +39,13 @@ SURVIVORS: dict[str, str] = {
     "on_flow_control: outcome.code = OK -> (left out)": SET_ALREADY,
     "receiver_expired: outcome.interruption = OK -> (left out)": NO_LOOK,
     "receive: outcome.given = < uint64_t > size -> (left out) (2)": "decode_n_pci() gave the same number",
+    "lone_sf: if rx.state != RX_IDLE or size > CAN_DLEN_CLASSIC or size <= prefix: -> if rx.state != RX_IDLE or size >= CAN_DLEN_CLASSIC or size <= prefix:": SHORT_WAY,
+    "next_cfs: if rx.state != RX_WAIT_CF or rx.size <= rx.got: -> if rx.state != RX_WAIT_CF or rx.size > rx.got:": SHORT_WAY,
+    "next_cfs: if rx.state != RX_WAIT_CF or rx.size <= rx.got: -> if rx.state == RX_WAIT_CF or rx.size <= rx.got:": SHORT_WAY,
+    "next_cfs: if rx.state != RX_WAIT_CF or rx.size <= rx.got: -> if rx.state != RX_WAIT_CF or rx.size < rx.got:": "a message that has all its bytes is no more received",
+    "next_cfs: if rx.state != RX_WAIT_CF or rx.size <= rx.got: -> if rx.state != RX_WAIT_CF and rx.size <= rx.got:": "the bulk path asks only while a message is received",
+    "next_cfs: return min(rx.size - rx.got - 1, rx.capacity - (rx.got - rx.taken)) // payload -> return min(rx.size - rx.got - 1, rx.capacity - (rx.got + rx.taken)) // payload": "the bulk path takes nothing out of a buffer before the end",
+    "_begin_next: return False -> return True": "the loop finds no message, and asks the queue once more",
+    "_transmit_frames: self.held_back = next_rate_size(& self.tx, & self.config, & self.filter) > allowed -> self.held_back = next_rate_size(& self.tx, & self.config, & self.filter) >= allowed": "a frame for which there is just enough is sent",
+    "_transmit_frames: burst = 0 -> burst = (0 + 1)": "the clock is read a frame earlier",
 }
