@@ -54,8 +54,9 @@ TOLERANCE_OF_ALL = 0.01
 TOLERANCE = 0.005
 # A function's 5 percent must be seen, the shifts that a compiler makes around a change elsewhere need not be.
 FUNCTION_TOLERANCE = 0.03
-# So many instructions a frame the memory functions that it calls may take more, by where their blocks happen to lie.
-FUNCTION_NOISE = 3.0
+# Such a share of all instructions the memory functions that it calls may take more, by where their blocks happen to
+# lie. It is what 5 percent of the least of the hot functions are.
+FUNCTION_NOISE = 0.0015
 # Shares of a workload's instructions below which a function is not hot.
 HOT = 0.03
 
@@ -151,7 +152,7 @@ def changes(before: Mapping[str, Counts], now: Mapping[str, Counts]) -> Iterator
         for function, instructions in counts.functions.items():
             if function in old.functions:
                 stored = old.functions[function]
-                tolerance = max(FUNCTION_TOLERANCE, FUNCTION_NOISE / stored)
+                tolerance = max(FUNCTION_TOLERANCE, FUNCTION_NOISE * old.total / stored)
                 yield Change(name, function, stored, instructions, tolerance)
 
 

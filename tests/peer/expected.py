@@ -10,13 +10,14 @@ class Expected:
     """The one acceptable outcome of a run.
 
     `failures` maps `file::Class::test` to why that test fails; those in `by_speed`, which are not counted in
-    `passed`, fail or pass with the speed of the machine.
+    `passed`, fail or pass with the speed of the machine. Those in `races` must pass, but may need a second try.
     """
 
     passed: int
     skipped: int
     failures: dict[str, str] = field(default_factory=dict)
     by_speed: dict[str, str] = field(default_factory=dict)
+    races: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,12 @@ _FASTER_IN_KERNEL = {
     ),
 }
 
+_AGAINST_SOCKET = "test_layer_vs_socket::TestLayerAgainstSocket"
+_ADDRESS_AFTER_START = dict.fromkeys(
+    (f"{_AGAINST_SOCKET}::test_receive_extended_29bits", f"{_AGAINST_SOCKET}::test_receive_mixed_29bits"),
+    "one thread gives the started layer another address while the other one sends to that address already",
+)
+
 _CAN_STACK_OVER_VIRTUAL = Run(
     title="test_can_stack over python-can's virtual bus",
     interface="virtual",
@@ -77,7 +84,7 @@ EXPECTED: dict[str, tuple[Run, ...]] = {
 # With one: nothing is skipped.
 EXPECTED_WITH_KERNEL: dict[str, tuple[Run, ...]] = {
     "2.0.7": (
-        Run("whole suite", "socketcan", (), Expected(passed=164, skipped=0)),
+        Run("whole suite", "socketcan", (), Expected(passed=164, skipped=0, races=_ADDRESS_AFTER_START)),
         _CAN_STACK_OVER_VIRTUAL,
     ),
     "1.9": (

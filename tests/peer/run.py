@@ -156,6 +156,12 @@ def main() -> int:
         for run in runs:
             print(f"== can-isotp {arguments.version}: {run.title}", flush=True)
             outcome = run_pytest(python, run, tests, arguments.pytest_args)
+            for name in [name for name in outcome.failed if name in run.expected.races]:
+                print(f"once more: {name}: {run.expected.races[name]}", flush=True)
+                alone = run_pytest(python, run, tests, ["-k", name.rpartition("::")[2]])
+                if name in alone.passed:
+                    del outcome.failed[name]
+                    outcome.passed.append(name)
             found = differences(run.expected, outcome, whole=not arguments.pytest_args)
             for name in outcome.failed:
                 if reason := (run.expected.failures | run.expected.by_speed).get(name):

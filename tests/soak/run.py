@@ -612,6 +612,13 @@ def _couples(kinds: list[str]) -> list[tuple[str, str]]:
 
 
 def _check_counters(report: Report, here: Any, there: Any, out: Steady, back: Steady) -> None:
+    # A payload may be there before the thread that sent its last frame has counted it.
+    deadline = time.monotonic() + PATIENCE
+    while here.transmitting() or there.transmitting():
+        if time.monotonic() > deadline:
+            report.require(False, f"{out.name}: still sends")
+            return
+        time.sleep(0.01)
     for layer, sends, receives in ((here, out, back), (there, back, out)):
         stats = layer.stats
         counted = (stats.messages_sent, stats.bytes_sent, stats.messages_received, stats.bytes_received)
