@@ -195,6 +195,22 @@ def test_every_kind_of_buffer(tmp_path: Path) -> None:
         Reassembler([TESTER]).feed(memoryview(records)[::2])
 
 
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_each_length_after_a_long_message(sessions: int) -> None:
+    """The buffer of the long message has room for more than what is left of a short one."""
+    addresses = [isotp.Address(txid=0x600 + k, rxid=0x700 + k) for k in range(sessions)]
+    payloads = [bytes(k % 251 for k in range(size)) for size in (500, *range(8, 60))]
+    frames = []
+    for payload in payloads:
+        data = [bytes([0x10 | len(payload) >> 8, len(payload) & 0xFF]) + payload[:6]]
+        for k, at in enumerate(range(6, len(payload), 7)):
+            data.append(bytes([0x20 | (k + 1) & 0xF]) + payload[at : at + 7].ljust(7, b"\xcc"))
+        frames += [f"{0x700 + k:03X}#{each.hex(' ')}" for each in data for k in range(sessions)]
+    messages = decoded(*frames, addresses=addresses)
+    for session in range(sessions):
+        assert [m.payload for m in messages if m.session == session] == payloads
+
+
 def test_announced_sizes_cost_no_memory() -> None:
     """100,000 sessions, and each claims 4 GiB: the memory is that of what arrived."""
     count = 100_000

