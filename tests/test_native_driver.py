@@ -477,6 +477,19 @@ def test_further_addresses(native: Callable[..., tuple[Native, Wire]]) -> None:
     assert layer.recv() == b"\xee"
 
 
+def test_messages_come_with_the_address_they_came_for(native: Callable[..., tuple[Native, Wire]]) -> None:
+    layer, wire = native()
+    others = [isotp.Address(rxid=0x7DF, rx_only=True), isotp.Address(rxid=0x7DE, rx_only=True)]
+    layer.receive_also(others)
+    came: list[tuple[bytes, Any]] = []
+    layer.on_message = lambda payload, address, now: came.append((bytes(payload), address))
+    for k, can_id in enumerate((0x7DE, 0x456, 0x7DF)):
+        wire.put(f"01 0{k}", can_id)
+    while len(came) < 3:
+        layer.read()
+    assert came == [(b"\0", others[1]), (b"\1", HERE), (b"\2", others[0])]
+
+
 @pytest.mark.parametrize(
     ("addresses", "shown"),
     [([HERE] * 9, "9"), ([5], "5"), ([Whatever(txid=1, rxid=2)], "Whatever|Address")],

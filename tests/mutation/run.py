@@ -68,6 +68,7 @@ TESTS = (
     "test_stats.py",
     "test_limits.py",
     "test_native_driver.py",
+    "test_callbacks.py",
     "test_bulk.py",
     "test_bulk_properties.py",
     "conformance/test_*.py",
