@@ -52,4 +52,6 @@ SURVIVORS: dict[str, str] = {
     "_take_bytes: event = receive(& self.rx, & self.config, prefix, data, < int > min(size, 0x7FFFFFFF), self.now, & self.outcome) -> event = receive(& self.rx, & self.config, prefix, data, < int > min(size, (0x7FFFFFFF + 1)), self.now, & self.outcome)": "no frame in the tests has 2 GiB",
     "_take_bytes: if (event == RX_NOTHING and self.write is None and self.outcome.code == OK and self.outcome.interruption == OK): -> if (event == RX_NOTHING and self.write is None and self.outcome.code == OK and self.outcome.interruption != OK):": "what is left out when there is nothing to do does nothing",
     "_take_bytes: self.matched = - 1 -> self.matched = - (1 + 1)": "any number below 0 stands for the layer's own address",
+    "_take: return 0 -> return 1": "only an exception is looked at",
+    "_transmit_frames: return 0 -> return 1 (5)": "reception has one turn more, which finds nothing",
 }
