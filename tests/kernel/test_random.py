@@ -271,7 +271,12 @@ class Author:
             else:
                 disturbed += [self.frame(b"\x30" + self.fc), step]
         if dice.random() < self.odd:
-            at = dice.randrange(len(disturbed) + 1)
+            # The last frame of a message has rules of its own.
+            at = (
+                len(disturbed) - 1
+                if disturbed and dice.random() < 0.3
+                else dice.randrange(len(disturbed) + 1)
+            )
             disturbed[at:at] = self.odd_frames(disturbed[at] if at < len(disturbed) else None)
         return disturbed
 
@@ -382,14 +387,17 @@ class OurDevice:
         self.layer.close()
         self.wire.socket.close()
 
-    def play(self, step: Step) -> Seen:
-        layer, was_sending = self.layer, self.layer.transmitting()
+    def begin(self, step: Step) -> None:
+        self.was_sending = self.layer.transmitting()
         self.reported.clear()
         if isinstance(step, Hear):
             self.wire.send(step.frame)
-            self.wire.heard()
         elif isinstance(step, Send):
-            layer.send(step.data)
+            self.layer.send(step.data)
+
+    def finish(self, step: Step) -> Seen:
+        layer = self.layer
+        self.wire.heard()
         busy = True
         while busy:
             done = layer.process(0.001 if layer.is_tx_transmitting_cf() else 0.0)
@@ -402,7 +410,7 @@ class OurDevice:
         sending = layer.transmitting()
         # The kernel notes no other errors; of an Overflow, or of a Flow Control, only if it awaits one.
         noted = {WRONG_SN, N_CR, N_BS}
-        if was_sending and not sending:
+        if self.was_sending and not sending:
             noted |= {OVERFLOW, INVALID}
         errors = tuple(name for name in self.reported if name in noted)
         return Seen(self.wire.heard(), tuple(messages), errors, sending)
@@ -430,12 +438,14 @@ class KernelDevice:
         self.end.close()
         self.wire.socket.close()
 
-    def play(self, step: Step, expected: Seen) -> Seen:
-        """:param expected: what may be waited for."""
+    def begin(self, step: Step) -> None:
         if isinstance(step, Hear):
             self.wire.send(step.frame)
         elif isinstance(step, Send):
             self.socket.send(step.data)
+
+    def finish(self, expected: Seen) -> Seen:
+        """:param expected: what may be waited for."""
         frames = self.wire.heard(len(expected.frames))
         messages, errors = [], []
         while True:
@@ -721,12 +731,15 @@ class Comparison:
                 begin = time.monotonic()
                 view = View(self.script, reception, before, waits, step)
                 self.difference = known_difference(view)
-                our = ours.play(step)
+                # Together, as the kernel's time runs while ours sends.
+                ours.begin(step)
+                kernel.begin(step)
+                our = ours.finish(step)
                 if self.difference is not None:
-                    theirs = kernel.play(step, Seen(sending=True))
+                    theirs = kernel.finish(Seen(sending=True))
                     self.judge_difference(view, before, our, theirs, ours, kernel)
                     return
-                theirs = kernel.play(step, our)
+                theirs = kernel.finish(our)
                 self.steps += 1
                 if not isinstance(step, Silence):
                     self.longest_step = max(self.longest_step, time.monotonic() - begin)
@@ -750,16 +763,17 @@ class Comparison:
         elif row.receiving is not None:
             # Who receives a message complains about this.
             probe = wrong_cf(self.script, view)
-            receiving = tuple(
-                WRONG_SN in seen.errors for seen in (kernel.play(probe, Seen(sending=True)), ours.play(probe))
-            )
+            ours.begin(probe)
+            kernel.begin(probe)
+            after = kernel.finish(Seen(sending=True)), ours.finish(probe)
+            receiving = tuple(WRONG_SN in seen.errors for seen in after)
             if receiving != row.receiving:
                 self.problem = f"{self.difference}: {view.step}\nthen receiving: {receiving}\nwith {view.rx}"
 
 
 def wrong_cf(script: Script, view: View) -> Hear:
     """A Consecutive Frame of the right length whose SN cannot be the next one."""
-    if view.rx is None or view.type == 1:
+    if view.rx is None or (view.type == 1 and view.ff_for_ours()):
         sn, length = 5, max(8, view.can_dl)
     else:
         sn, length = view.rx.sn + 5, view.rx.ll_dl
