@@ -45,10 +45,15 @@ TESTS_OF_THE_CORE = (
     "test_can_stack.py",
     "test_compat_names.py",
     "test_full_queue.py",
+    "test_limits.py",
+    "test_message_queue.py",
     "test_native_driver.py",
     "test_params.py",
+    "test_stats.py",
     "test_stmin.py",
+    "test_strict.py",
     "test_subclassing.py",
+    "conformance/test_*.py",
 )
 
 
