@@ -421,7 +421,9 @@ def test_as_an_unprivileged_user() -> None:
     """Neither the socket nor its options need a capability."""
     program = """
 import os
-from isotp import Address, SocketCanStack  # before: this user may not read all modules
+from isotp import Address, SocketCanStack, TransportLayer
+# What a layer imports when it is made: this user may not read all modules.
+TransportLayer(lambda: None, print, Address(txid=1, rxid=2))
 os.setgid(65534); os.setuid(65534)
 params = {"blocking_send": True}
 with SocketCanStack("vcan0", address=Address(txid=1, rxid=2), params=params) as here:
