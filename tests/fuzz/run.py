@@ -189,13 +189,11 @@ def run_harness(
     name: str, command: list[str], bound: str, folders: list[Path], setting: dict[str, str]
 ) -> Outcome:
     FINDINGS.mkdir(exist_ok=True)
-    dictionary = HERE / "dictionaries" / f"{name}.dict"
     begun = time.monotonic()
     done = subprocess.run(
         [
             *(*command, *OPTIONS, bound, f"-max_len={longest(name)}"),
             f"-artifact_prefix={FINDINGS / name}-",
-            *([f"-dict={dictionary}"] if dictionary.exists() else []),
             *map(str, folders),
         ],
         env=os.environ | SANITIZERS | setting,
