@@ -163,16 +163,16 @@ def compiled_loop(folder: Path, room: int) -> ctypes.CDLL:
 
 
 def plain_c(fd: bool, size: int, stage: Stage) -> Workload:
-    """The loop at work; like the Reassembler, each run makes its output anew."""
+    """The loop at work; like the Reassembler, each run writes where one before did."""
     import numpy
 
     records, payloads = traffic(fd, size, 1, FRAMES)
     library = compiled_loop(stage.folder, 64 if fd else 8)
     array = numpy.asarray(records)
+    data = numpy.empty(len(array) * (records.itemsize - 17), "u1")
+    offsets = numpy.empty(len(array) + 1, "i8")
 
     def decode() -> tuple[int, Any]:
-        data = numpy.empty(len(array) * (records.itemsize - 17), "u1")
-        offsets = numpy.empty(len(array) + 1, "i8")
         found = library.decode(
             ctypes.c_void_p(array.ctypes.data),
             ctypes.c_long(len(array)),

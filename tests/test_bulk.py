@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 import mmap
 import pickle
+import queue
+import subprocess
+import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +212,170 @@ def test_each_length_after_a_long_message(sessions: int) -> None:
     messages = decoded(*frames, addresses=addresses)
     for session in range(sessions):
         assert [m.payload for m in messages if m.session == session] == payloads
+
+
+# --- rows become columns in between, and memory is used again ---
+
+HELD = 256  # rows that wait to become columns together
+WORTH_KEEPING = 1 << 17  # bytes: the memory of tables from this size on is used again
+
+
+def single(number: int, can_id: int = 0x7E0) -> bytes:
+    """An SF, as a record, whose every column tells its number."""
+    data = bytes([4]) + number.to_bytes(4, "big")
+    channel = (number % 3).to_bytes(2, "little")
+    return (
+        (number * MS).to_bytes(8, "little")
+        + can_id.to_bytes(4, "little")
+        + b"\5\0"
+        + channel
+        + data
+        + bytes(3)
+    )
+
+
+def assert_numbered(messages: Messages, numbers: Sequence[int]) -> None:
+    assert messages.payloads == [number.to_bytes(4, "big") for number in numbers]
+    assert messages.column("start").tolist() == [number * MS for number in numbers]
+    assert messages.column("end").tolist() == [number * MS for number in numbers]
+    assert messages.column("channel").tolist() == [number % 3 for number in numbers]
+    assert messages.column("offsets").tolist() == [4 * k for k in range(len(numbers) + 1)]
+    for name, value in (
+        *(("length", 4), ("frames", 1), ("session", 0), ("stmin_us", -1), ("waits", 0), ("blocksize", -1)),
+        *(("flow_controls", 0), ("direction", 0), ("target_type", 0), ("status", 0)),
+    ):
+        assert set(messages.column(name)) <= {value}, name
+    assert messages.nbytes == len(messages.data) + 55 * len(messages) + 8
+
+
+@pytest.mark.parametrize("count", [*range(HELD - 1, HELD + 3), 2 * HELD, 2 * HELD + 1, 9 * HELD + 7, 20_000])
+def test_tables_of_all_sizes(count: int) -> None:
+    numbers = range(count)
+    reassembler = Reassembler([TESTER])
+    assert_numbered(reassembler.feed(b"".join(map(single, numbers)), "classic"), numbers)
+    assert_numbered(reassembler.feed(b"".join(map(single, numbers)), "classic"), numbers)
+
+
+@pytest.mark.parametrize("dense_first", [True, False])
+def test_logs_whose_begin_is_not_like_their_end(dense_first: bool) -> None:
+    """There are many more messages than the first ones let expect, or many fewer."""
+    parts = [range(0, 30_000), range(30_000, 400_000, 100)]
+    if not dense_first:
+        parts = [range(0, 400_000, 100), range(400_000, 430_000)]
+    unrelated = single(0, 0x123)
+    raw, at = bytearray(), 0
+    for number in (number for part in parts for number in part):
+        raw += unrelated * (number - at) + single(number)
+        at = number + 1
+    found = Reassembler([TESTER]).feed(raw, "classic")
+    assert_numbered(found, [number for part in parts for number in part])
+
+
+def test_open_receptions_beyond_the_rows_at_hand() -> None:
+    count = 5 * HELD + 1
+    addresses = [isotp.Address(txid=k, rxid=0x400 | k) for k in range(0x400)]
+    reassembler = Reassembler(addresses)
+    raw = b"".join(
+        (k * 1000).to_bytes(8, "little") + (k % 0x400).to_bytes(4, "little") + b"\x08\0"
+        + (k // 0x400).to_bytes(2, "little") + b"\x10\x14" + k.to_bytes(6, "big")
+        for k in range(count)
+    )  # fmt: skip
+    assert len(reassembler.feed(raw, "classic")) == 0
+    found = reassembler.flush()
+    assert sorted(found.payloads) == [k.to_bytes(6, "big") for k in range(count)]
+    assert set(found.column("status")) == {MessageStatus.OPEN}
+
+
+def test_memory_of_a_table_is_used_again_once_nobody_sees_it() -> None:
+    numpy = pytest.importorskip("numpy")
+    numbers = [range(part * 50_000, (part + 1) * 50_000) for part in range(4)]
+    logs = [b"".join(map(single, part)) for part in numbers]
+    reassembler = Reassembler([TESTER])
+
+    def place(messages: Messages, name: str) -> int:
+        return int(messages.to_numpy()[name].ctypes.data)
+
+    first = reassembler.feed(logs[0], "classic")
+    data, offsets, view = place(first, "data"), place(first, "offsets"), first.column("start")
+    del first
+    second = reassembler.feed(logs[1], "classic")
+    assert view.tolist() == [number * MS for number in numbers[0]]
+    assert place(second, "data") != data
+    view.release()
+    third = reassembler.feed(logs[2], "classic")
+    assert (place(third, "data"), place(third, "offsets")) == (data, offsets)
+    assert_numbered(second, numbers[1])
+    assert_numbered(third, numbers[2])
+    part = second[10:20]
+    del second
+    assert_numbered(reassembler.feed(logs[3], "classic"), numbers[3])
+    assert part.payloads == [number.to_bytes(4, "big") for number in numbers[1][10:20]]
+    del reassembler, third
+    assert numpy.array_equal(numpy.asarray(part.column("start")) // MS, list(numbers[1][10:20]))
+
+
+@pytest.mark.parametrize("layout", ["classic", "fd"])
+def test_tables_that_grow_and_shrink(layout: str) -> None:
+    """Memory that is too small for the next table, or much too large."""
+    params = {"tx_data_length": 64, "can_fd": True} if layout == "fd" else {}
+    reassembler = Reassembler([TESTER])
+    for size in (40_000, 1_000_000, 150_000, 7, 2_000_000, 2_500_000, WORTH_KEEPING, 5_000_000, 0, 300_000):
+        payloads = [counted(4095)] * (size // 4095) + [counted(size % 4095)] * (size % 4095 > 0)
+        frames = isotp.encode(payloads, TESTER, params=params, flow_control=False)
+        assert reassembler.feed(frames).payloads == payloads
+
+
+def test_threads_drop_tables_while_others_are_made() -> None:
+    logs = [b"".join(map(single, range(part * 10_000, (part + 1) * 10_000))) for part in range(3)]
+    reassembler = Reassembler([TESTER])
+    tables: queue.Queue[tuple[int, Messages] | None] = queue.Queue(3)
+    wrong = []
+
+    def look_and_drop() -> None:
+        while (item := tables.get()) is not None:
+            part, messages = item
+            if messages.column("start").tolist() != [
+                k * MS for k in range(part * 10_000, (part + 1) * 10_000)
+            ]:
+                wrong.append(part)
+            del item, messages
+
+    threads = [threading.Thread(target=look_and_drop) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for turn in range(60):
+        tables.put((turn % 3, reassembler.feed(logs[turn % 3], "classic")))
+    for _ in threads:
+        tables.put(None)
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+MEASURE = """
+import re
+import isotp
+
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) << 10
+
+address = isotp.Address(txid=0x7E0, rxid=0x7E8)
+frames = isotp.encode([bytes(1 << 20)] * 90, address, params={"tx_data_length": 64, "can_fd": True}, flow_control=False)
+reassembler = isotp.Reassembler([address])
+before = resident()
+table = reassembler.feed(frames)
+assert table.nbytes > 90 << 20
+del table
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+def test_memory_of_very_large_tables_is_given_back() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True, timeout=100
+    )
+    assert int(run.stdout) < 8 << 20
 
 
 def test_announced_sizes_cost_no_memory() -> None:

@@ -21,7 +21,7 @@ from isotp._messages cimport (
     DIRECTION_RX,
     DIRECTION_TX,
     NO_FLOW_CONTROL,
-    ROWS_IN_CHUNK,
+    ROWS_HELD,
     STATUS_INTERRUPTED_BY_FF,
     STATUS_INTERRUPTED_BY_SF,
     STATUS_INVALID_FRAME,
@@ -32,17 +32,22 @@ from isotp._messages cimport (
     STATUS_TIMED_OUT,
     STATUS_TOO_LONG,
     STATUS_WRONG_SN,
+    Columns,
     Messages,
     Row,
-    RowChunk,
+    Spares,
     StatusCode,
-    messages_of_rows,
+    append_rows,
+    messages_of,
 )
 from isotp._records cimport ClassicRecord, FdRecord, buffer_is_fd
 
 
 cdef extern from "_memory.h":
+    enum:
+        ISOTP_SPARE_LEAST
     void *isotp_realloc_large(void *old, size_t size) noexcept nogil
+    void *isotp_take_spare(void **spare, size_t *size) noexcept nogil
 
 
 cdef extern from *:
@@ -58,8 +63,8 @@ cdef enum:
     OUTCOME_COUNT = PEER_OVERFLOW + 1
     RECORDS_WITH_GIL = 128         # so few are done before another thread could be woken up
     FIRST_DATA = 256               # bytes of memory for payloads
-    UNUSED_SHARE = 6               # of that memory, one part in so many at the most stays with a table
     MOST_FIRST_DATA = 1 << 26      # ... however many frames there are
+    MOST_FIRST_ROWS = 1 << 20      # rows that there is room for at once, whatever is expected
     KEY_CHANNEL_SHIFT = 48
     KEY_PREFIX_SHIFT = 32
 
@@ -116,12 +121,15 @@ cdef struct Machine:
     uint64_t last_key
     int32_t last_code
     int64_t latest                 # time of the latest frame
-    RowChunk *first_chunk
-    RowChunk *last_chunk
-    uint8_t *data                  # payloads of the rows
-    uint64_t data_size
-    uint64_t data_capacity
-    uint64_t data_first            # capacity to begin with
+    uint64_t data_used             # bytes of payload in `columns.data`
+    uint64_t data_first            # room for them to begin with
+    Py_ssize_t records             # of this feed(): how many there are ...
+    Py_ssize_t done                # ... and how many of them were looked at, when a row was added
+    void **spare_columns
+    void **spare_data
+    Columns columns                # of the table that is being made
+    Py_ssize_t row_count
+    Row[ROWS_HELD] rows            # those that are not in the columns yet
 
 
 # ---------------------------------------------------------------- which lane
@@ -257,51 +265,56 @@ cdef int32_t find_lane(
 # ---------------------------------------------------------------- what becomes a row
 
 
-cdef inline bint add_data(Machine *machine, const uint8_t *data, uint64_t size) noexcept nogil:
+cdef bint grow_data(Machine *machine, uint64_t needed) noexcept nogil:
+    cdef Columns *columns = &machine.columns
     cdef uint64_t capacity
     cdef uint8_t *grown
-    if machine.data_size + size > machine.data_capacity:
-        capacity = max(2 * machine.data_capacity, machine.data_size + size, machine.data_first)
-        grown = <uint8_t *>isotp_realloc_large(machine.data, <size_t>capacity)
-        if grown == NULL:
-            return False
-        machine.data = grown
-        machine.data_capacity = capacity
-    copy_payload(machine.data + machine.data_size, data, size)
-    machine.data_size += size
+    if columns.data == NULL and machine.data_first >= ISOTP_SPARE_LEAST:
+        columns.data = <uint8_t *>isotp_take_spare(machine.spare_data, &columns.data_size)
+        if needed <= columns.data_size:
+            return True
+    capacity = max(2 * <uint64_t>columns.data_size, needed, machine.data_first)
+    grown = <uint8_t *>isotp_realloc_large(columns.data, <size_t>capacity)
+    if grown == NULL:
+        return False
+    columns.data = grown
+    columns.data_size = <size_t>capacity
     return True
 
 
-cdef RowChunk *next_chunk(Machine *machine) noexcept nogil:
-    """The chunk behind the last one, kept from an earlier table or new. NULL: no memory."""
-    cdef RowChunk *chunk = machine.first_chunk if machine.last_chunk == NULL else machine.last_chunk.next
-    if chunk == NULL:
-        chunk = <RowChunk *>malloc(sizeof(RowChunk))
-        if chunk == NULL:
-            return NULL
-        chunk.next = NULL
-        chunk.count = 0
-        if machine.last_chunk == NULL:
-            machine.first_chunk = chunk
-        else:
-            machine.last_chunk.next = chunk
-    machine.last_chunk = chunk
-    return chunk
+cdef inline bint add_data(Machine *machine, const uint8_t *data, uint64_t size) noexcept nogil:
+    cdef uint64_t needed = machine.data_used + size
+    if needed > machine.columns.data_size and not grow_data(machine, needed):
+        return False
+    copy_payload(machine.columns.data + machine.data_used, data, size)
+    machine.data_used = needed
+    return True
+
+
+cdef bint flush_rows(Machine *machine) noexcept nogil:
+    """Rows become columns, which have room for what the frames up to now let expect. False: no memory."""
+    cdef Py_ssize_t rows = machine.columns.count + machine.row_count
+    cdef Py_ssize_t expected = rows
+    if machine.done < machine.records:
+        # And a little more. A guess that is far from what is there already may be far off.
+        expected = <Py_ssize_t>(1.0625 * rows * machine.records / machine.done)
+        expected = min(expected, max(4 * rows, <Py_ssize_t>MOST_FIRST_ROWS))
+    if not append_rows(&machine.columns, machine.rows, machine.row_count, expected, machine.spare_columns):
+        return False
+    machine.row_count = 0
+    return True
 
 
 cdef inline Row *add_row(Machine *machine, Lane *lane, StatusCode status, int64_t start, int64_t end) noexcept nogil:
     """A row whose payload was just added; its length, frames and target type are the caller's. NULL: no memory."""
-    cdef RowChunk *chunk = machine.last_chunk
     cdef Row *row
-    if chunk == NULL or chunk.count == ROWS_IN_CHUNK:
-        chunk = next_chunk(machine)
-        if chunk == NULL:
-            return NULL
-    row = &chunk.rows[chunk.count]
-    chunk.count += 1
+    if machine.row_count == ROWS_HELD and not flush_rows(machine):
+        return NULL
+    row = &machine.rows[machine.row_count]
+    machine.row_count += 1
     row.start = start
     row.end = end
-    row.data_end = <int64_t>machine.data_size
+    row.data_end = <int64_t>machine.data_used
     row.session = lane.session
     row.channel = lane.channel
     row.direction = lane.direction
@@ -632,6 +645,7 @@ cdef inline bint feed_records(
             lane.head = head_of(record)
             lane.left = 0 if lane.prefix > 0 else next_cfs(&lane.rx, 0)
             continue
+        machine.done = k
         length = 0 if stepwise else lone_sf(&lane.rx, <int>lane.prefix, record.data, size, &payload)
         if length > 0:
             if not (add_data(machine, payload, <uint64_t>length)
@@ -647,6 +661,7 @@ cdef inline bint feed_records(
 
 
 cdef bint feed_buffer(Machine *machine, const uint8_t *records, Py_ssize_t count, bint fd) noexcept nogil:
+    machine.records = count
     # What the frames themselves can carry. Memory that is not written to costs nothing, growing does.
     machine.data_first = <uint64_t>count * (CAN_DLEN_MAX if fd else CAN_DLEN_CLASSIC)
     machine.data_first = min(max(machine.data_first, <uint64_t>FIRST_DATA), <uint64_t>MOST_FIRST_DATA)
@@ -660,6 +675,7 @@ cdef bint end_all(Machine *machine) noexcept nogil:
     cdef Py_ssize_t k
     cdef Lane *lane
     cdef int64_t end
+    machine.records = 0
     for k in range(machine.lane_count):
         lane = &machine.lanes[k]
         if not expire(machine, lane, machine.latest):
@@ -695,10 +711,14 @@ cdef class Reassembler:
 
     cdef Machine machine
     cdef readonly tuple sessions
+    cdef Spares spares
     cdef bint busy
 
     def __cinit__(self, *args, **kwargs):
         memset(&self.machine, 0, sizeof(Machine))
+        self.spares = Spares()
+        self.machine.spare_columns = &self.spares.columns
+        self.machine.spare_data = &self.spares.data
         self.machine.config.listen = True
         self.machine.latest = INT64_MIN
         self.machine.last_key = KEY_EMPTY
@@ -769,12 +789,6 @@ cdef class Reassembler:
 
     def __dealloc__(self):
         cdef Py_ssize_t k
-        cdef RowChunk *chunk
-        while self.machine.first_chunk != NULL:
-            chunk = self.machine.first_chunk
-            self.machine.first_chunk = chunk.next
-            free(chunk)
-        free(self.machine.data)
         for k in range(self.machine.lane_count):
             receiver_free(&self.machine.lanes[k].rx)
         free(self.machine.lanes)
@@ -783,15 +797,11 @@ cdef class Reassembler:
 
     cdef void _drop_rows(self) noexcept:
         """Forget rows that did not become a table."""
-        cdef RowChunk *chunk = self.machine.first_chunk
-        while chunk != NULL:
-            chunk.count = 0
-            chunk = chunk.next
-        self.machine.last_chunk = NULL
-        free(self.machine.data)
-        self.machine.data = NULL
-        self.machine.data_size = 0
-        self.machine.data_capacity = 0
+        free(self.machine.columns.offsets)
+        free(self.machine.columns.data)
+        memset(&self.machine.columns, 0, sizeof(Columns))
+        self.machine.row_count = 0
+        self.machine.data_used = 0
 
     cdef int _enter(self) except -1:
         cdef bint entered
@@ -842,18 +852,11 @@ cdef class Reassembler:
         return self._table(end_all(&self.machine))
 
     cdef Messages _table(self, bint done):
-        cdef uint8_t *data
         try:
             if not done:
                 raise MemoryError(f"no memory for the messages of {len(self.sessions)} sessions")
-            data = self.machine.data
-            # A little is left as it is: memory of the same size again is what malloc() has at hand, with its pages.
-            if self.machine.data_capacity - self.machine.data_size > self.machine.data_capacity // UNUSED_SHARE:
-                data = <uint8_t *>realloc(data, <size_t>max(self.machine.data_size, 1))
-                if data == NULL:
-                    data = self.machine.data
-            self.machine.data = NULL
-            return messages_of_rows(self.sessions, self.machine.first_chunk, data)
+            return messages_of(
+                self.sessions, &self.machine.columns, self.machine.rows, self.machine.row_count, self.spares)
         finally:
             self._drop_rows()
             self.busy = False

@@ -1,4 +1,4 @@
-/* Large pieces of memory for tables: fresh pages cost more than filling them, so ask for large ones. */
+/* Large pieces of memory for tables: fresh pages cost more than filling them, so ask for large ones and keep them. */
 #ifndef ISOTP_MEMORY_H
 #define ISOTP_MEMORY_H
 #include <stddef.h>
@@ -6,32 +6,74 @@
 #include <stdlib.h>
 #if defined(__linux__)
 #include <sys/mman.h>
+#include <unistd.h>
+#endif
+#if defined(_MSC_VER)
+#include <intrin.h>
 #endif
 
 #define ISOTP_LARGE_PAGE ((size_t)1 << 21)
+/* Smaller pieces malloc() itself keeps; larger ones are too much to hold on to. */
+#define ISOTP_SPARE_LEAST ((size_t)1 << 17)
+#define ISOTP_SPARE_MOST ((size_t)1 << 26)
 
-static inline void isotp_want_large_pages(void *place, size_t size) {
+/* realloc() for what may become large. */
+static inline void *isotp_realloc_large(void *old, size_t size) {
+    void *place;
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    /* Only whole large pages inside. A kernel that has none refuses, which changes nothing. */
-    uintptr_t first = ((uintptr_t)place + ISOTP_LARGE_PAGE - 1) & ~(uintptr_t)(ISOTP_LARGE_PAGE - 1);
-    uintptr_t end = ((uintptr_t)place + size) & ~(uintptr_t)(ISOTP_LARGE_PAGE - 1);
-    if (place != NULL && end > first) (void)madvise((void *)first, end - first, MADV_HUGEPAGE);
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first, end;
+    if (size < 2 * ISOTP_LARGE_PAGE) return realloc(old, size);
+    if (old != NULL) place = realloc(old, size);
+    else if (posix_memalign(&place, ISOTP_LARGE_PAGE, size) != 0) place = NULL;
+    if (place == NULL) return NULL;
+    /* Up to the end of the last large page, whoever has the rest of it. Where there are none, nothing changes. */
+    first = (uintptr_t)place & ~(page - 1);
+    end = ((uintptr_t)place + size + ISOTP_LARGE_PAGE - 1) & ~(uintptr_t)(ISOTP_LARGE_PAGE - 1);
+    (void)madvise((void *)first, end - first, MADV_HUGEPAGE);
+#else
+    place = realloc(old, size);
+#endif
+    return place;
+}
+
+/* The kernel may have the whole pages of [place + skip, place + size) if it runs short, until they are written to. */
+static inline void isotp_lend(void *place, size_t skip, size_t size) {
+#if defined(__linux__) && defined(MADV_FREE)
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)place + skip + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)place + size) & ~(page - 1);
+    if (end > first) (void)madvise((void *)first, end - first, MADV_FREE);
 #else
     (void)place;
+    (void)skip;
     (void)size;
 #endif
 }
 
-/* malloc() and realloc() for what may become large. */
-static inline void *isotp_malloc_large(size_t size) {
-    void *place = malloc(size);
-    if (size >= 2 * ISOTP_LARGE_PAGE) isotp_want_large_pages(place, size);
+/* A spare is memory that a table left for the next one; its first word is its size. Threads may come here at once. */
+static inline void *isotp_exchange(void **spare, void *place) {
+#if defined(_MSC_VER)
+    return _InterlockedExchangePointer((void *volatile *)spare, place);
+#else
+    return __atomic_exchange_n(spare, place, __ATOMIC_ACQ_REL);
+#endif
+}
+
+/* NULL: there is none. */
+static inline void *isotp_take_spare(void **spare, size_t *size) {
+    void *place = spare == NULL ? NULL : isotp_exchange(spare, NULL);
+    if (place != NULL) *size = *(size_t *)place;
     return place;
 }
 
-static inline void *isotp_realloc_large(void *old, size_t size) {
-    void *place = realloc(old, size);
-    if (size >= 2 * ISOTP_LARGE_PAGE) isotp_want_large_pages(place, size);
-    return place;
+/* The one that was there is freed, so that what is kept fits what comes now. */
+static inline void isotp_leave_spare(void **spare, void *place, size_t size) {
+    if (size >= ISOTP_SPARE_LEAST && size <= ISOTP_SPARE_MOST) {
+        *(size_t *)place = size;
+        isotp_lend(place, sizeof(size_t), size);
+        place = isotp_exchange(spare, place);
+    }
+    free(place);
 }
 #endif

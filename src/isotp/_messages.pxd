@@ -24,8 +24,7 @@ cdef enum DirectionCode:
 
 
 cdef enum:
-    ROWS_IN_CHUNK = 1024
-    CHUNKS_KEPT = 32               # less than 2 MB
+    ROWS_HELD = 256                # 14 KB: they stay in the nearest cache until they become columns
     NO_FLOW_CONTROL = -1           # in stmin_us and blocksize
 
 
@@ -46,15 +45,12 @@ cdef struct Row:
     uint8_t status
 
 
-cdef struct RowChunk:
-    RowChunk *next
-    Py_ssize_t count
-    Row[ROWS_IN_CHUNK] rows
-
-
 cdef struct Columns:
     Py_ssize_t count
-    int64_t *offsets               # count + 1; the memory of all columns begins here
+    Py_ssize_t capacity            # rows that there is room for
+    size_t size                    # bytes of the memory of all columns, which begins at `offsets`
+    size_t data_size               # bytes of the memory at `data`
+    int64_t *offsets               # count + 1
     int64_t *start
     int64_t *end
     uint32_t *length
@@ -71,9 +67,16 @@ cdef struct Columns:
     uint8_t *data
 
 
+# Memory of tables that are gone, for the next table of the same Reassembler: fresh memory is dearer than filling it.
+cdef class Spares:
+    cdef void *columns
+    cdef void *data
+
+
 # Owns the memory of one or more Messages.
 cdef class Block:
     cdef Columns columns
+    cdef Spares spares             # where it goes in the end, or None
 
 
 cdef class Messages:
@@ -85,5 +88,9 @@ cdef class Messages:
     cdef object message(self, Py_ssize_t row)
 
 
-# Takes over the data, and empties the chunks; those that are left in the chain stay the caller's.
-cdef Messages messages_of_rows(tuple sessions, RowChunk *chunks, uint8_t *data)
+# Rows behind those that there are. `expected`: of how many rows in all there will be. False: no memory.
+cdef bint append_rows(
+    Columns *columns, const Row *rows, Py_ssize_t count, Py_ssize_t expected, void **spare) noexcept nogil
+
+# Takes over the columns and their data, with some rows behind them.
+cdef Messages messages_of(tuple sessions, Columns *columns, const Row *rows, Py_ssize_t count, Spares spares)

@@ -5,8 +5,8 @@ cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE
 from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memmove, memset
 
 import operator
 import pickle
@@ -18,7 +18,11 @@ from isotp.message import Direction, Message, MessageStatus
 
 
 cdef extern from "_memory.h":
-    void *isotp_malloc_large(size_t size) noexcept nogil
+    enum:
+        ISOTP_SPARE_LEAST
+    void *isotp_realloc_large(void *old, size_t size) noexcept nogil
+    void *isotp_take_spare(void **spare, size_t *size) noexcept nogil
+    void isotp_leave_spare(void **spare, void *place, size_t size) noexcept nogil
 
 
 cdef extern from "Python.h":
@@ -28,6 +32,8 @@ cdef extern from "Python.h":
 cdef enum:
     FIELD_COUNT = 14               # pointers in Columns, all but `data`
     OFFSETS = 0                    # the first of them, with one item more than the others
+    ROW_SIZE = 55                  # bytes of a row in all columns
+    UNUSED_SHARE = 6               # of its memory, one part in so many at the most stays with a table
 
 # In the order of the pointers in Columns, the largest items first: so each column of the one block is aligned.
 cdef tuple FIELDS = (
@@ -51,97 +57,170 @@ cdef inline Py_ssize_t payload_size(const Columns *columns, Py_ssize_t first, Py
     return columns.offsets[first + count] - columns.offsets[first]
 
 
-cdef int columns_allocate(Columns *columns, Py_ssize_t count) except -1:
-    """One block for all columns of `count` rows; `data` is not part of it."""
-    cdef Py_ssize_t k, total = 0
+cdef void lay_out(Columns *columns, uint8_t *begin, Py_ssize_t capacity) noexcept nogil:
+    """Set the pointers to columns for so many rows that begin there."""
+    cdef Py_ssize_t k
+    columns.capacity = capacity
+    for k in range(FIELD_COUNT):
+        places(columns)[k] = begin
+        begin += SIZES[k] * (capacity + 1 if k == OFFSETS else capacity)
+
+
+cdef void move_columns(Columns *columns, Py_ssize_t capacity) noexcept nogil:
+    """Lay the columns out anew within their memory, with room for so many rows."""
+    cdef Columns old = columns[0]
+    cdef Py_ssize_t k, step
+    lay_out(columns, <uint8_t *>old.offsets, capacity)
+    for step in range(1, FIELD_COUNT):
+        # None onto one that has to be moved yet.
+        k = FIELD_COUNT - step if capacity > old.capacity else step
+        memmove(places(columns)[k], places(&old)[k], <size_t>(SIZES[k] * columns.count))
+
+
+cdef bint columns_reserve(Columns *columns, Py_ssize_t capacity, void **spare) noexcept nogil:
+    """One block for all columns of so many rows; `data` is not part of it. False: no memory."""
     cdef uint8_t *place
-    for k in range(FIELD_COUNT):
-        total += SIZES[k]
-    if count > (PY_SSIZE_T_MAX - 8) // total:
+    cdef size_t size
+    if capacity > (PY_SSIZE_T_MAX - 8) // ROW_SIZE:
+        return False
+    size = <size_t>(ROW_SIZE * capacity + 8)
+    if columns.offsets == NULL and size >= ISOTP_SPARE_LEAST:
+        columns.offsets = <int64_t *>isotp_take_spare(spare, &columns.size)
+    if size > columns.size:
+        place = <uint8_t *>isotp_realloc_large(columns.offsets, size)
+        if place == NULL:
+            return False
+        columns.size = size
+        lay_out(columns, place, columns.capacity)
+    move_columns(columns, capacity)
+    if columns.count == 0:
+        columns.offsets[0] = 0
+    return True
+
+
+cdef int columns_allocate(Columns *columns, Py_ssize_t count) except -1:
+    """Columns of `count` rows, which the caller fills."""
+    if not columns_reserve(columns, count, NULL):
         raise MemoryError(f"no memory for {count} messages")
-    place = <uint8_t *>isotp_malloc_large(<size_t>(total * count + 8))
-    if place == NULL:
-        raise MemoryError(f"no memory for {count} messages")
-    memset(place, 0, 8)
     columns.count = count
-    for k in range(FIELD_COUNT):
-        places(columns)[k] = place
-        place += SIZES[k] * (count + 1 if k == OFFSETS else count)
     return 0
 
 
 cdef int data_allocate(Columns *columns, Py_ssize_t size) except -1:
-    columns.data = <uint8_t *>isotp_malloc_large(<size_t>max(size, 1))
+    columns.data = <uint8_t *>isotp_realloc_large(NULL, <size_t>max(size, 1))
     if columns.data == NULL:
         raise MemoryError(f"no memory for {size} bytes of payload")
+    columns.data_size = <size_t>max(size, 1)
     return 0
 
 
+cdef inline bint is_wasted(size_t size, size_t used) noexcept nogil:
+    """Whether so much is not used that it has to be given back.
+
+    A little is left as it is: memory of the same size again is what the next table finds at hand.
+    """
+    return size - used > size // UNUSED_SHARE
+
+
+cdef void trim(Columns *columns) noexcept nogil:
+    cdef size_t used = <size_t>(ROW_SIZE * columns.count + 8)
+    cdef uint8_t *place
+    if is_wasted(columns.size, used):
+        move_columns(columns, columns.count)
+        place = <uint8_t *>realloc(columns.offsets, used)
+        if place != NULL:
+            lay_out(columns, place, columns.count)
+            columns.size = used
+    used = <size_t>max(columns.offsets[columns.count], 1)
+    if is_wasted(columns.data_size, used):
+        place = <uint8_t *>realloc(columns.data, used)
+        if place != NULL:
+            columns.data = place
+            columns.data_size = used
+
+
+cdef class Spares:
+    def __cinit__(self):
+        self.columns = NULL
+        self.data = NULL
+
+    def __dealloc__(self):
+        free(self.columns)
+        free(self.data)
+
+
+@cython.no_gc                      # what it refers to refers to nothing, and is needed until the end
 cdef class Block:
     def __cinit__(self):
         memset(&self.columns, 0, sizeof(Columns))
 
     def __dealloc__(self):
-        free(self.columns.offsets)
-        free(self.columns.data)
-
-
-cdef void fill_from_chunk(Columns *columns, Py_ssize_t first, const RowChunk *chunk) noexcept nogil:
-    cdef Py_ssize_t k
-    cdef const Row *row
-    for k in range(chunk.count):
-        row = &chunk.rows[k]
-        columns.offsets[first + k + 1] = row.data_end
-        columns.start[first + k] = row.start
-        columns.end[first + k] = row.end
-        columns.length[first + k] = row.length
-        columns.frames[first + k] = row.frames
-        columns.session[first + k] = row.session
-        columns.stmin_us[first + k] = row.stmin_us
-        columns.waits[first + k] = row.waits
-        columns.flow_controls[first + k] = row.flow_controls
-        columns.channel[first + k] = row.channel
-        columns.blocksize[first + k] = row.blocksize
-        columns.direction[first + k] = row.direction
-        columns.target_type[first + k] = row.target_type
-        columns.status[first + k] = row.status
-
-
-cdef Messages messages_of_rows(tuple sessions, RowChunk *chunks, uint8_t *data):
-    """A table of the rows in a chain of chunks, which takes over `data`.
-
-    Some chunks are kept for the next rows, since fresh memory is dear; the others are freed as soon as they are
-    copied, so that rows and columns together need little more than the columns.
-    """
-    cdef Block block = Block.__new__(Block)
-    cdef RowChunk *chunk = chunks
-    cdef RowChunk *last_kept = NULL
-    cdef RowChunk *next_chunk
-    cdef Py_ssize_t count = 0
-    cdef int kept = 0
-    block.columns.data = data
-    if data == NULL:
-        data_allocate(&block.columns, 0)
-    while chunk != NULL:
-        count += chunk.count
-        chunk = chunk.next
-    columns_allocate(&block.columns, count)
-    chunk = chunks
-    count = 0
-    while chunk != NULL:
-        next_chunk = chunk.next
-        fill_from_chunk(&block.columns, count, chunk)
-        count += chunk.count
-        chunk.count = 0
-        if kept < CHUNKS_KEPT:
-            last_kept = chunk
+        if self.spares is None:
+            free(self.columns.offsets)
+            free(self.columns.data)
         else:
-            free(chunk)
-        kept += 1
-        chunk = next_chunk
-    if last_kept != NULL:
-        last_kept.next = NULL
-    return new_messages(block, 0, count, sessions)
+            isotp_leave_spare(&self.spares.columns, self.columns.offsets, self.columns.size)
+            isotp_leave_spare(&self.spares.data, self.columns.data, self.columns.data_size)
+
+
+cdef void fill(Columns *columns, const Row *rows, Py_ssize_t count) noexcept nogil:
+    """Column by column: so each of them is written in one go."""
+    cdef Py_ssize_t k
+    cdef Py_ssize_t first = columns.count
+    for k in range(count):
+        columns.offsets[first + k + 1] = rows[k].data_end
+    for k in range(count):
+        columns.start[first + k] = rows[k].start
+    for k in range(count):
+        columns.end[first + k] = rows[k].end
+    for k in range(count):
+        columns.length[first + k] = rows[k].length
+    for k in range(count):
+        columns.frames[first + k] = rows[k].frames
+    for k in range(count):
+        columns.session[first + k] = rows[k].session
+    for k in range(count):
+        columns.stmin_us[first + k] = rows[k].stmin_us
+    for k in range(count):
+        columns.waits[first + k] = rows[k].waits
+    for k in range(count):
+        columns.flow_controls[first + k] = rows[k].flow_controls
+    for k in range(count):
+        columns.channel[first + k] = rows[k].channel
+    for k in range(count):
+        columns.blocksize[first + k] = rows[k].blocksize
+    for k in range(count):
+        columns.direction[first + k] = rows[k].direction
+    for k in range(count):
+        columns.target_type[first + k] = rows[k].target_type
+    for k in range(count):
+        columns.status[first + k] = rows[k].status
+    columns.count += count
+
+
+cdef bint append_rows(
+    Columns *columns, const Row *rows, Py_ssize_t count, Py_ssize_t expected, void **spare,
+) noexcept nogil:
+    cdef Py_ssize_t needed = columns.count + count
+    if columns.offsets == NULL or needed > columns.capacity:
+        # What was expected fell short if there are columns: then by half at least, so that few are moved often.
+        if not columns_reserve(columns, max(needed, expected, columns.capacity + columns.capacity // 2), spare):
+            return False
+    fill(columns, rows, count)
+    return True
+
+
+cdef Messages messages_of(tuple sessions, Columns *columns, const Row *rows, Py_ssize_t count, Spares spares):
+    cdef Block block = Block.__new__(Block)
+    block.spares = spares
+    block.columns = columns[0]
+    memset(columns, 0, sizeof(Columns))
+    if block.columns.data == NULL:
+        data_allocate(&block.columns, 0)
+    if not append_rows(&block.columns, rows, count, 0, &spares.columns):
+        raise MemoryError(f"no memory for {block.columns.count + count} messages")
+    trim(&block.columns)
+    return new_messages(block, 0, block.columns.count, sessions)
 
 
 cdef Messages new_messages(Block block, Py_ssize_t first, Py_ssize_t count, tuple sessions):
@@ -241,10 +320,7 @@ cdef class Messages:
     @property
     def nbytes(self):
         """Bytes of the payloads and the columns."""
-        cdef Py_ssize_t k, total = 8
-        for k in range(FIELD_COUNT):
-            total += SIZES[k] * self.count
-        return total + payload_size(&self.block.columns, self.first, self.count)
+        return ROW_SIZE * self.count + 8 + payload_size(&self.block.columns, self.first, self.count)
 
     # ------------------------------------------------ messages
 
