@@ -212,6 +212,38 @@ def test_time_counts_from_the_arrival(native: Callable[..., tuple[Native, Wire]]
     ]
 
 
+def test_on_a_clock_of_its_own_frames_arrive_when_they_are_read(
+    native: Callable[..., tuple[Native, Wire]],
+) -> None:
+    now = 0
+    layer, wire = native()
+    layer.clock = layer.can.clock = lambda: now
+    for waited, received in ((999_999_999, counted(10)), (10**9, None)):
+        wire.put("10 0A 00 01 02 03 04 05")
+        layer.read()
+        now += waited
+        wire.put("21 06 07 08 09")
+        layer.read()
+        assert layer.recv() == received
+    assert [type(error) for error in layer.errors] == [
+        isotp.ConsecutiveFrameTimeoutError,
+        isotp.UnexpectedConsecutiveFrameError,
+    ]
+
+
+def test_silence_on_a_clock_of_its_own(native: Callable[..., tuple[Native, Wire]]) -> None:
+    now = 0
+    layer, wire = native()
+    layer.clock = layer.can.clock = lambda: now
+    wire.put("10 0A 00 01 02 03 04 05")
+    layer.read()
+    for elapsed, expected in ((999_999_999, []), (10**9, [isotp.ConsecutiveFrameTimeoutError])):
+        now = elapsed
+        assert layer.can.receive_for(layer, 0) == 0
+        layer.drive()
+        assert [type(error) for error in layer.errors] == expected
+
+
 def test_frames_behind_a_batch_are_in_time(native: Callable[..., tuple[Native, Wire]]) -> None:
     """A callback holds the reader up beyond N_Cr: what was not read meanwhile is not missing yet."""
     held_up = 0

@@ -1,6 +1,6 @@
 # Stubs of the compiled module _socketcan.pyx (Linux only), which has the documentation.
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from socket import socket
 from typing import Any
 
@@ -14,6 +14,7 @@ def __setstate_cython__(self: object, __pyx_state: Any) -> None: ...
 
 @disjoint_base
 class CanSocket:
+    clock: Callable[[], int] | None
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     def __init__(self, interface: str, opened: socket | None = None) -> None: ...
     @property

@@ -127,6 +127,7 @@ class SocketCanStack(TransportLayer):
         self.close()
 
     def _drive_from_now_on(self) -> None:
+        self._can.clock = self.clock
         # The socket keeps every time-out: no deadline needs a guard.
         self._set_driven(True, self._wake_at, None)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import isotp
 from isotp import Direction, MessageStatus, Reassembler, Records
 from isotp._core import TryAgain
-from tests.conformance.story import STIMULI, Case, Line, can_id_of
+from tests.conformance.cases import CASES
+from tests.conformance.story import MODES, STIMULI, Case, Line, Rule, can_id_of
 from tests.frames import MS, Clock, octets, words
 
 Effects = dict[str, list[str]]
@@ -26,12 +28,17 @@ class Stage:
         self.effects: Effects = {}
         self.address = case.address
         self.requests: list[Any] = []
-        params = {**case.params, "strict": mode == "strict"}
-        self.layer = isotp.TransportLayerLogic(
-            self.next_frame, self.sent, case.address, self.complain, params, self.requests.append
+        self.layer = self.make_layer(
+            address=case.address,
+            error_handler=self.complain,
+            params={**case.params, "strict": mode == "strict"},
+            post_send_callback=self.requests.append,
         )
         self.layer.clock = self.clock
         self.layer.receive_also(case.also)
+
+    def make_layer(self, **kwargs: Any) -> isotp.TransportLayerLogic:
+        return isotp.TransportLayerLogic(self.next_frame, self.sent, **kwargs)
 
     def next_frame(self) -> isotp.CanMessage | None:
         return None
@@ -183,6 +190,20 @@ def play(stage: Stage, lines: list[Line]) -> None:
             position += 1
         done = stage.do(event)
         assert done == told, f"after {event}: {done}, not {told}"
+
+
+def check(rule: Rule, run: Callable[[Case, str], None], *, in_bulk: bool = False) -> None:
+    """Run each case of a rule in both modes; an AssertionError names those that failed."""
+    failures = []
+    for case in CASES:
+        if case.rule != rule or (in_bulk and case.alone is not None):
+            continue
+        for mode in MODES:
+            try:
+                run(case, mode)
+            except AssertionError as failure:
+                failures.append(f"{case.name} ({mode}): {failure}")
+    assert not failures, "\n\n".join([f"{len(failures)} cases failed", *failures])
 
 
 # Errors that a listener sees too: those about frames that arrive.

@@ -5,29 +5,14 @@ One test for each rule and path; it names the cases that failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from tests.conformance.cases import CASES, RULES
 from tests.conformance.count import PAGE, page, rows
-from tests.conformance.paths import NativePath, ObjectPath, build_native, play, play_in_bulk
-from tests.conformance.story import MODES, Case, Rule
+from tests.conformance.paths import NativePath, ObjectPath, build_native, check, play, play_in_bulk
+from tests.conformance.story import Rule
 
 by_rule = pytest.mark.parametrize("rule", RULES, ids=str)
-
-
-def check(rule: Rule, run: Callable[[Case, str], None], *, in_bulk: bool = False) -> None:
-    failures = []
-    for case in CASES:
-        if case.rule != rule or (in_bulk and case.alone is not None):
-            continue
-        for mode in MODES:
-            try:
-                run(case, mode)
-            except AssertionError as failure:
-                failures.append(f"{case.name} ({mode}): {failure}")
-    assert not failures, "\n\n".join([f"{len(failures)} cases failed", *failures])
 
 
 @by_rule

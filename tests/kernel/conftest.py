@@ -126,9 +126,9 @@ def sockets() -> Iterator[Sockets]:
 
 
 class FullQueue:
-    """vcan1 with a queue of no length: every frame is refused with ENOBUFS until there is room."""
+    """vcan1, whose queue can be given no length: every frame is refused with ENOBUFS until there is room."""
 
-    def __init__(self) -> None:
+    def fill(self) -> None:
         run("tc", "qdisc", "replace", "dev", "vcan1", "root", "pfifo", "limit", "0")
 
     def make_room(self) -> None:
@@ -140,6 +140,7 @@ def full_queue() -> Iterator[FullQueue]:
     if os.getuid() != 0:
         pytest.skip("only root may change the queue of an interface")
     queue = FullQueue()
+    queue.fill()
     yield queue
     run("tc", "qdisc", "replace", "dev", "vcan1", "root", "pfifo", "limit", "1000")
     queue.make_room()

@@ -586,6 +586,23 @@ def test_frames_in_time_for_a_late_reader(make_raw: MakeStack, bus: RawBus, cons
     assert handler.errors[1:] == []
 
 
+@pytest.mark.parametrize("ahead_s", [-(10**6), 10**6])
+def test_a_clock_of_its_own(make_raw: MakeStack, bus: RawBus, ahead_s: int) -> None:
+    """The kernel's time stamps are on another one: neither does a message time out at once, nor never."""
+    errors = Errors()
+    stack = make_raw(error_handler=errors, params={"rx_consecutive_frame_timeout": 2000})
+    stack.clock = lambda: time.monotonic_ns() + ahead_s * 10**9
+    stack.start()
+    bus.send("123#100A000102030405")
+    assert bus.recv() == "456#300800"
+    bus.send("123#2106070809")
+    assert stack.recv(block=True, timeout=PATIENCE) == bytes(range(10))
+    assert errors == []
+    bus.send("123#100A000102030405")
+    assert errors.told.wait(PATIENCE)
+    assert [type(error) for error in errors] == [isotp.ConsecutiveFrameTimeoutError]
+
+
 def test_first_frame_for_a_late_reader(make_raw: MakeStack, bus: RawBus) -> None:
     """N_Cr runs from the Flow Control, not from the First Frame that was read late."""
     handler = Holding()
