@@ -308,6 +308,32 @@ def test_the_next_message_goes_in_the_same_pass(given: list[Any]) -> None:
     assert bench.complaints() == [errors.BadGeneratorError]
 
 
+@pytest.mark.parametrize("ends", ["with what is no byte", "early", "stopped", "stopped and early"])
+def test_the_next_message_follows_one_that_ends_in_its_midst(ends: str) -> None:
+    def generator() -> Iterator[int]:
+        yield from counted(6)
+        if ends == "with what is no byte":
+            yield 256
+        if ends.startswith("stopped"):
+            bench.layer.stop_sending()
+        if ends == "stopped":
+            yield 6
+
+    bench = Bench()
+    assert len(bench.say((generator(), 20))) == 1
+    bench.layer.send(b"a")
+    assert bench.hear(CTS) == ["01 61"]
+
+
+def test_the_end_of_a_generator_does_not_wait_for_stmin() -> None:
+    bench = Bench()
+    bench.say((iter(counted(8)), 20))
+    bench.hear("30 00 7F")
+    bench.wait(127 * MS)
+    assert bench.run() == ["21 06 07"]
+    assert bench.complaints() == [errors.BadGeneratorError]
+
+
 # --- Files --------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import tracemalloc
 from typing import Any
 
 import pytest
@@ -461,16 +460,13 @@ def test_large_buffers_are_not_kept() -> None:
         isotp.CanMessage(0x456, data=bytes([0x20 | (k + 1) & 0xF]) + payload[at : at + 63])
         for k, at in enumerate(range(58, 1 << 20, 63))
     ]
-    tracemalloc.start()
-    try:
-        for bench in benches:
-            bench.hear(*frames)
-            assert bench.received() == [payload]
-            bench.hear(FF_10, CF_10)
-        gc.collect()
-        assert tracemalloc.get_traced_memory()[0] < 4 << 20
-    finally:
-        tracemalloc.stop()
+    gc.collect()
+    before = resident()
+    for bench in benches:
+        bench.hear(*frames)
+        assert bench.received() == [payload]
+        bench.hear(FF_10, CF_10)
+    assert resident() - before < 8 << 20
 
 
 # --- Interruptions ------------------------------------------------------------------------------------------
@@ -579,10 +575,41 @@ def test_last_frame_may_be_shorter_or_longer_than_rx_dl() -> None:
     assert bench.errors == []
 
 
+def test_frame_of_the_length_of_what_is_left_may_come_in_the_middle() -> None:
+    """Its N_PCI takes a byte, so that it can not be the last one."""
+    bench = Bench(blocksize=0)
+    payload = counted(14 + 12)
+    bench.hear(first_frame(26, 16), words([0x21, *payload[14:25]]), words([0x22, payload[25]]))
+    assert bench.received() == [payload]
+    assert bench.errors == []
+
+
 def test_short_classic_frame_in_the_middle_counts_with_what_it_has() -> None:
     bench = Bench()
-    bench.hear("10 0A 00 01 02 03 04 05", "21 06 07", "22 08 09")
+    bench.hear("10 0A 00 01 02 03 04 05")
+    bench.wait(SECOND - 1)
+    bench.hear("21 06 07")
+    bench.wait(SECOND - 1)
+    bench.hear("22 08 09")
     assert bench.received() == [TEN]
+
+
+@pytest.mark.parametrize("n_pci_type", range(4, 16))
+def test_reserved_type_with_the_sequence_number_that_is_due(n_pci_type: int) -> None:
+    bench = Bench(blocksize=0)
+    bench.hear(first_frame(100), words([n_pci_type << 4 | 1, *bytes(7)]))
+    assert bench.complaints() == [errors.InvalidCanDataError]
+    assert not bench.layer.is_rx_active()
+
+
+def test_consecutive_frames_of_others() -> None:
+    bench = Bench(blocksize=0)
+    payload = counted(20)
+    others = "457#21 CC*7", "00000456#21 CC*7"
+    own = words([0x21, *payload[6:13]]), words([0x22, *payload[13:]])
+    bench.hear(first_frame(20), *others, own[0], *others, own[1])
+    assert bench.received() == [payload]
+    assert bench.errors == []
 
 
 # --- Time: N_Cr ---------------------------------------------------------------------------------------------
@@ -682,6 +709,12 @@ def test_n_cr_starts_anew_with_the_flow_control_frame_after_a_first_frame() -> N
     bench.wait(SECOND - 1)
     bench.hear(CF_10)
     assert bench.received() == [TEN]
+
+
+def test_n_cr_counts_from_when_txfn_returned() -> None:
+    bench = Bench(txfn=lambda message: bench.wait(400 * MS))
+    bench.hear(FF_10)
+    assert bench.layer.deadline_ns() == bench.clock.ns + SECOND
 
 
 def test_n_cr_of_zero_is_over_at_once() -> None:
@@ -914,6 +947,18 @@ def test_a_layer_hears_its_own_sent_message_object() -> None:
 
 
 # --- Subclasses of Address ----------------------------------------------------------------------------------
+
+
+def test_subclass_of_address_that_refuses_consecutive_frames() -> None:
+    class Picky(isotp.Address):
+        def is_for_me(self, msg: Any) -> bool:
+            return super().is_for_me(msg) and msg.data[-1:] != b"\xff"
+
+    bench = Bench(Picky(Mode.Normal_11bits, txid=0x123, rxid=0x456))
+    payload = counted(20)
+    bench.hear(first_frame(20), "21 FF*7", words([0x21, *payload[6:13]]), words([0x22, *payload[13:]]))
+    assert bench.received() == [payload]
+    assert bench.errors == []
 
 
 def test_subclass_of_address_that_decides_for_itself() -> None:
@@ -1330,6 +1375,15 @@ def test_max_frame_size_and_blocksize_changed_at_run_time() -> None:
     ]
 
 
+def test_frames_before_the_block_size_was_set_are_of_no_block() -> None:
+    bench = Bench(blocksize=0)
+    assert bench.hear(first_frame(100), *(words([0x21 + k, *bytes(7)]) for k in range(3))) == ["30 00 00"]
+    assert bench.layer.rx_block_counter == 0
+    bench.layer.params.set("blocksize", 4)
+    assert bench.hear(*(words([0x24 + k, *bytes(7)]) for k in range(3))) == []
+    assert bench.hear(words([0x27, *bytes(7)])) == ["30 04 00"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -1520,6 +1574,13 @@ def test_frames_are_logged_at_debug_level(caplog: pytest.LogCaptureFixture) -> N
     caplog.clear()
     bench.hear(CF_10)
     assert caplog.records == []
+
+
+def test_consecutive_frames_in_the_midst_are_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    with caplog.at_level("DEBUG", "isotp"):
+        bench.hear(first_frame(20), "21 06 07 08 09 0A 0B 0C")
+    assert caplog.records[-1].getMessage() == "Rx: <456> (08) [p] 21060708090a0b0c"
 
 
 def test_logger_of_the_users_choice(caplog: pytest.LogCaptureFixture) -> None:

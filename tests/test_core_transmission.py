@@ -936,3 +936,25 @@ def test_long_bursts_give_reception_its_turn() -> None:
     sent = bench.hear(CTS)
     assert len(sent) == 64
     assert bench.complaints() == [errors.OverflowError]
+
+
+def test_the_reader_of_a_started_layer_looks_for_frames_between_bursts() -> None:
+    """Nobody else would while it sends a long message; it does not look where it has just done so, nor while idle."""
+    asked: list[int] = []
+    bench = Bench(rxfn=lambda timeout: asked.append(len(bench.messages)))
+    bench.layer._set_driven(True, lambda deadline: None)
+    bench.layer._set_reader()
+    bench.layer.send(counted(6 + 7 * 200))
+    bench.layer.drive()
+    assert asked == []
+    bench.layer.feed(bench.frame("30 64 00"))
+    assert asked == [1, 65]
+    bench.layer.feed(bench.frame("30 00 01"))
+    assert asked == [1, 65, 101]
+    bench.wait(MS)
+    bench.layer._drive_unread()
+    assert len(bench.messages) == 102
+    assert asked == [1, 65, 101]
+    bench.wait(MS)
+    bench.layer.drive()
+    assert asked == [1, 65, 101, 102]

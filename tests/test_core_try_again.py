@@ -66,6 +66,7 @@ def test_a_first_frame_waits(payload: bytes) -> None:
 def test_nothing_is_tried_before_its_time() -> None:
     bench = FullBench()
     bench.submit(b"\x01")
+    assert bench.layer.stats.retries == 1
     bench.room = None
     bench.wait(499 * US)
     assert bench.run() == []
@@ -146,6 +147,19 @@ def test_a_single_frame_comes_in_while_flow_control_waits() -> None:
     bench.wait(SECOND // 2)
     assert bench.run() == []
     assert bench.complaints() == [isotp.ReceptionInterruptedWithSingleFrameError]
+
+
+def test_flow_control_of_a_reception_that_was_stopped_meanwhile_never_goes() -> None:
+    def stop_and_refuse(message: isotp.CanMessage) -> None:
+        bench.layer.stop_receiving()
+        bench.take(message)
+
+    bench = FullBench()
+    bench.layer.txfn = stop_and_refuse
+    assert bench.hear("10 0A 00 01 02 03 04 05") == []
+    bench.room = None
+    assert bench.retry() == []
+    assert bench.layer.deadline_ns() is None
 
 
 def test_gives_up_after_n_as() -> None:
@@ -262,6 +276,19 @@ def test_a_long_message_leaves_the_thread_after_each_burst() -> None:
         assert bench.layer.deadline_ns() == bench.clock.ns
         bursts.append(len(bench.run()))
     assert bursts == [64, 64, 64, 8]
+
+
+def test_many_short_messages_leave_the_thread_too() -> None:
+    """A burst before reception has its turn and one after it."""
+    bench = Bench()
+    bench.layer.shares_thread = True
+    for _ in range(200):
+        bench.layer.send(b"a")
+    bursts = [len(bench.run())]
+    while bench.layer.tx_queue:
+        assert bench.layer.deadline_ns() == bench.clock.ns
+        bursts.append(len(bench.run()))
+    assert bursts == [128, 72]
 
 
 def test_arrival_is_told_once_the_message_can_be_taken() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.instrumented import CHECKOUT
 from tests.mutation.mutants import rewrite
+from tests.mutation.run import ENGINE
 from tests.mutation.survivors import SURVIVORS
 
 SOURCE = """\
@@ -95,6 +96,12 @@ def test_the_core_has_what_the_check_names() -> None:
     _, mutants = rewrite(source, "_protocol.pxi", lambda name: True, 1)
     assert len(mutants) > 500
     assert len({mutant.key for mutant in mutants}) == len(mutants)
+
+
+def test_the_core_has_the_functions_that_are_named() -> None:
+    source = (CHECKOUT / "src" / "isotp" / "_core.pyx").read_text()
+    _, mutants = rewrite(source, "_core.pyx", lambda name: name in ENGINE, 1)
+    assert {mutant.function for mutant in mutants} == set(ENGINE)
 
 
 def test_each_survivor_has_a_reason() -> None:

@@ -44,7 +44,7 @@ def test_a_callable_is_given_the_pieces() -> None:
     assert b"".join(pieces) == payload
     assert all(type(piece) is bytes for piece in pieces)
     assert max(map(len, pieces)) <= 4096
-    assert largest < 4096
+    assert largest <= 256
     assert sizes == [100_000]
     assert receiver.recv() is write
     assert receiver.recv() is None
@@ -61,6 +61,17 @@ def test_a_buffer_is_filled(target: Any) -> None:
     link.run()
     assert link.there.layer.recv() is target
     assert bytes(memoryview(target).cast("B"))[:5000] == payload
+
+
+def test_a_message_without_target_after_a_long_one_with_one() -> None:
+    payload = counted(5000)
+    targets = [bytearray(5000), None]
+    link = Link(params_there=LARGE)
+    link.there.layer.receive_into = lambda size: targets.pop(0)
+    for _ in range(2):
+        link.here.layer.send(payload)
+        link.run()
+    assert link.there.received() == [payload, payload]
 
 
 def test_a_file_by_its_write_method(tmp_path: Any) -> None:
@@ -128,6 +139,14 @@ def test_a_message_that_breaks_off_is_named_by_the_error(then: str | None, error
     bench.hear("21 07 08 09")
     assert bench.layer.recv() is targets[1]
     assert targets[1] == bytes(range(1, 10))
+
+
+def test_the_message_that_interrupted_another_needs_no_target() -> None:
+    targets = [bytearray(8), None]
+    bench = Bench()
+    bench.layer.receive_into = lambda size: targets.pop(0)
+    bench.hear("10 08 01 02 03 04 05 06", "10 09 11 12 13 14 15 16", "21 17 18 19")
+    assert bench.received() == [bytes(range(0x11, 0x1A))]
 
 
 def test_other_errors_have_no_target() -> None:

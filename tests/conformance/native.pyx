@@ -40,8 +40,11 @@ cdef class Port(FramePort):
         return OSError("no room")
 
 
-def feed(Engine engine, frames):
-    """Give frames to a driven engine, as one batch: (time in ns, identifier with bit 31 for 29 bits, data)."""
+def feed(Engine engine, frames, int64_t heard_ns=NO_LIMIT):
+    """Give frames to a driven engine, as one batch: (time in ns, identifier with bit 31 for 29 bits, data).
+
+    What came until `heard_ns` is in it.
+    """
     cdef int count = len(frames)
     cdef Frame *batch = <Frame *>calloc(count, sizeof(Frame))
     cdef int64_t *arrivals = <int64_t *>calloc(count, sizeof(int64_t))
@@ -58,7 +61,7 @@ def feed(Engine engine, frames):
             data = frames[k][2]
             batch[k].len = <uint8_t>len(data)
             memcpy(batch[k].data, <const char *>data, min(len(data), 64))
-        engine.feed_frames(batch, arrivals, count, NO_LIMIT)
+        engine.feed_frames(batch, arrivals, count, heard_ns)
     finally:
         free(batch)
         free(arrivals)

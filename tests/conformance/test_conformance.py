@@ -5,11 +5,13 @@ One test for each rule and path; it names the cases that failed.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.conformance.cases import CASES, RULES
 from tests.conformance.count import PAGE, page, rows
-from tests.conformance.paths import NativePath, ObjectPath, build_native, check, play, play_in_bulk
+from tests.conformance.paths import NativePath, ObjectPath, check, play, play_in_bulk
 from tests.conformance.story import Rule
 
 by_rule = pytest.mark.parametrize("rule", RULES, ids=str)
@@ -21,14 +23,9 @@ def test_object_path(rule: Rule) -> None:
 
 
 @pytest.fixture(scope="module")
-def native_path(tmp_path_factory: pytest.TempPathFactory) -> type[NativePath]:
-    pytest.importorskip("Cython", reason="Cython is not installed: the driver of this path is made by it")
-    pytest.importorskip(
-        "setuptools", reason="setuptools is not installed: it compiles the driver of this path"
-    )
-
+def native_path(native_driver: Any) -> type[NativePath]:
     class Built(NativePath):
-        native = build_native(tmp_path_factory.mktemp("native"))
+        native = native_driver
 
     return Built
 
