@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import select
 import socket
 import subprocess
@@ -199,6 +201,29 @@ def test_what_is_on_the_bus(
     assert message.bitrate_switch == bitrate_switch
     assert not message.is_remote_frame
     assert not message.is_error_frame
+
+
+def test_copies_of_what_is_sent(make_stack: MakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buses copy, and some pickle, what they are given: each copy is python-can's own class, with all there is in it."""
+    given: list[Any] = []
+    stack = make_stack(params={"can_fd": True, "bitrate_switch": True, "tx_data_length": 64})
+    monkeypatch.setattr(stack.bus, "send", given.append)
+    stack.send(LONG[:60])
+    stack.process()
+    (message,) = given
+    assert isinstance(message, can.Message)
+    message.timestamp, message.channel, message.is_rx, message.error_state_indicator = (
+        1.5,
+        "vcan0",
+        False,
+        True,
+    )
+    for copied in (copy.deepcopy(message), copy.copy(message), pickle.loads(pickle.dumps(message))):
+        assert type(copied) is can.Message
+        assert {name: getattr(copied, name) for name in can.Message.__slots__ if name != "__weakref__"} == {
+            name: getattr(message, name) for name in can.Message.__slots__ if name != "__weakref__"
+        }
+    assert copy.deepcopy(message).data is not message.data
 
 
 def test_flags_of_received_frames(make_stack: MakeStack, open_bus: OpenBus) -> None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import enum
 import errno
+import functools
 import importlib
 import os
 import re
 import select
-import sys
 import threading
 import time
 import weakref
@@ -676,16 +676,22 @@ def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
         raise TryAgain(str(error)) from error
 
 
+@functools.cache
+def _outgoing_class() -> type[can.Message]:
+    # Imported when the first frame is sent, as python-can is.
+    from isotp._outgoing import OutgoingMessage
+
+    return OutgoingMessage
+
+
 def _frame_for_python_can(msg: CanMessage) -> can.Message:
-    # Whoever has a bus has imported it: no import for each frame.
-    message: can.Message = sys.modules["can"].Message(
+    return _outgoing_class()(
         arbitration_id=msg.arbitration_id,
         data=msg.data,
         is_extended_id=msg.is_extended_id,
         is_fd=msg.is_fd,
         bitrate_switch=msg.bitrate_switch,
     )
-    return message
 
 
 def _says_queue_is_full(error: can.CanError) -> bool:
