@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ __all__ = [
     "Block",
     "anchors",
     "blocks",
+    "check_block",
     "links",
     "play_terminals",
 ]
@@ -102,6 +104,25 @@ def anchors(page: Path) -> set[str]:
 def links(page: Path) -> list[str]:
     """The targets of the links of a page."""
     return [target or bare for target, bare in _LINK.findall(prose(page))]
+
+
+def check_block(block: Block) -> None:
+    """Run a block of Python or of shell commands: it succeeds; Python prints what the page says, with no warning."""
+    environment = dict(os.environ)
+    if block.kind == "sh":
+        command = ["bash", "-euo", "pipefail", "-c", block.text]
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    else:
+        assert block.kind == "python"
+        command = [sys.executable, "-W", "error", "-c", block.text]
+    run = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    if block.kind == "python":
+        assert run.stderr == "", run.stderr
+    if block.output is not None:
+        assert run.stdout == block.output, f"it prints\n{run.stdout}not\n{block.output}"
 
 
 def play_terminals(checkout: Path, scripts: Path) -> tuple[str, list[str]]:

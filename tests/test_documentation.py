@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import enum
 import inspect
-import os
 import pkgutil
 import re
-import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,6 +26,7 @@ from tests.documentation import (
     Block,
     anchors,
     blocks,
+    check_block,
     links,
     play_terminals,
 )
@@ -47,18 +46,7 @@ def of_kind(kind: str, note: str | None = None) -> list[pytest.param]:
 def test_block_of_python_runs(block: Block) -> None:
     for package in set(re.findall(r"(?:import |to_)(numpy|arrow|pandas|polars|pyarrow)", block.text)):
         pytest.importorskip({"arrow": "pyarrow"}.get(package, package))
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", block.text],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    assert run.stderr == ""
-    if block.output is not None:
-        assert run.stdout == block.output
+    check_block(block)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the commands are those of a shell")
@@ -67,17 +55,7 @@ def test_shell_commands_of_the_pages_run(block: Block) -> None:
     """Those of README.md set up environments: .ci/run has them."""
     for package in ("can", "udsoncan", "typer", "rich", "numpy"):
         pytest.importorskip(package, reason="the commands use the extras")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    run = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block.text],
-        cwd=ROOT,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    check_block(block)
 
 
 @pytest.fixture
