@@ -35,6 +35,12 @@ def receive_long(bench: Bench) -> None:
     assert len(bench.received()) == 1
 
 
+def receive_in_two_passes(bench: Bench) -> None:
+    bench.hear("16 F8 00*6")
+    bench.hear(*consecutive_frames(MANY))
+    assert len(bench.received()) == 1
+
+
 def receive_short(bench: Bench) -> None:
     bench.hear(*["01 AA"] * MANY)
     assert len(bench.received()) == MANY
@@ -59,6 +65,7 @@ def send_short(bench: Bench) -> None:
     ("story", "reads"),
     [
         (receive_long, 5),
+        (receive_in_two_passes, 6),
         (receive_short, 4),
         (send_long(CTS), 5),
         (send_long("30 64 00"), 8),

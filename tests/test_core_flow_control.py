@@ -258,6 +258,7 @@ def test_n_bs_fires_once_and_without_a_frame() -> None:
     bench.run()
     assert "6 of 10" in str(bench.layer.last_error)
     assert bench.complaints() == [errors.FlowControlTimeoutError]
+    assert bench.layer.active_send_request is None
     bench.wait(SECOND)
     bench.run()
     assert bench.complaints() == []

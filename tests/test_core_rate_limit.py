@@ -110,6 +110,14 @@ def test_set_bitrate_refuses_what_makes_no_sense() -> None:
     assert limiter.allowed_bytes() == 3_600_000
 
 
+@pytest.mark.parametrize("capacity", [15, 100])
+def test_deadline_is_that_of_stmin_while_there_is_enough(capacity: int) -> None:
+    bench = limited(capacity)
+    bench.say(counted(20))
+    assert bench.hear("30 00 01") == []
+    assert bench.layer.deadline_ns() == bench.clock.ns + MS
+
+
 # --- In a layer ---------------------------------------------------------------------------------------------
 
 

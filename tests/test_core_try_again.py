@@ -185,12 +185,36 @@ def test_gives_up_after_n_as() -> None:
     assert again.success
 
 
+def test_a_message_behind_one_that_was_given_up_is_tried_at_once() -> None:
+    """A started layer would not be called for it."""
+    bench = FullBench()
+    bench.layer._set_driven(True, lambda deadline: None)
+    for data in (b"\x01", b"\x02"):
+        bench.layer._submit(data, None, bench.ended.append)
+    bench.layer.drive()
+    bench.wait(SECOND)
+    bench.layer.drive()
+    assert bench.complaints() == [isotp.TransmitTimeoutError]
+    bench.room = None
+    deadline = bench.layer.deadline_ns()
+    assert deadline is not None
+    bench.clock.ns = deadline
+    bench.layer.drive()
+    assert bench.sent() == ["01 02"]
+    assert [request.success for request in bench.ended] == [False, True]
+
+
 def test_flow_control_gives_up_after_n_as() -> None:
     bench = FullBench(rx_consecutive_frame_timeout=5000)
     bench.hear("10 0A 00 01 02 03 04 05")
     bench.wait(SECOND)
     assert bench.run() == []
     assert bench.complaints() == [isotp.TransmitTimeoutError]
+    bench.wait(SECOND)
+    assert bench.hear("10 0A 00 01 02 03 04 05") == []
+    assert bench.complaints() == []  # N_As begins anew
+    bench.layer.stop_receiving()
+    bench.wait(MS)
     bench.room = None
     assert bench.run() == []
     assert bench.still_works()

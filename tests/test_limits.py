@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from concurrent.futures import Executor
+from typing import Any
 
 import pytest
 
 import isotp
+from isotp._callbacks import Courier
 from tests.frames import HERE, SECOND, Bench, frame
 
 # Only ends a test that has failed
@@ -172,17 +175,46 @@ def test_send_queue_is_full_for_asyncio() -> None:
         asyncio.run(overfill(bus))
 
 
-def test_log_of_errors_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+class Busy(Executor):
+    """Has no time for any callback."""
+
+    def submit(self, *arguments: Any, **named: Any) -> Any:
+        return None
+
+
+def test_messages_that_wait_for_a_callback_are_bounded_by_weight() -> None:
+    bench = Bench()
+    bench.layer.on_message = pytest.fail
+    bench.layer.courier = courier = Courier(pytest.fail, Busy())
+    bench.hear("01 AA")
+    bench.layer.params.rx_queue_limit = courier.weight + 1
+    assert bench.hear("10 08 01 02 03 04 05 06") == ["30 08 00"]
+    bench.layer.params.rx_queue_limit = courier.weight
+    assert bench.hear("10 08 01 02 03 04 05 06") == ["32 08 00"]
+
+
+def test_errors_that_wait_for_a_callback_are_bounded() -> None:
+    bench = Bench()
+    bench.layer.courier = Courier(pytest.fail, Busy())
+    bench.hear(*["21"] * 1002)
+    assert bench.layer.stats.dropped == {"errors": 2}
+
+
+@pytest.mark.parametrize("count", [250, 101])
+def test_log_of_errors_is_bounded(caplog: pytest.LogCaptureFixture, count: int) -> None:
     bench = Bench()
     with caplog.at_level(logging.WARNING, "isotp"):
-        bench.hear(*["21"] * 250)
+        bench.hear(*["21"] * count)
         assert len(caplog.records) == 101
         assert "more than 100 errors within a second" in caplog.records[-1].message
         bench.wait(SECOND)
         bench.hear("21")
-    assert len(caplog.records) == 103
-    assert caplog.records[-2].message == "150 errors before were not logged"
-    assert len(bench.errors) == 251
+        assert len(caplog.records) == 103
+        assert caplog.records[-2].message == f"{count - 100} errors before were not logged"
+        bench.wait(SECOND)
+        bench.hear("21")
+    assert len(caplog.records) == 104
+    assert len(bench.errors) == count + 2
 
 
 def test_log_of_callback_errors_is_bounded_too(caplog: pytest.LogCaptureFixture) -> None:

@@ -41,6 +41,14 @@ class NativeBench(Bench):
         self.driver.feed(self.layer, batch, *(() if heard is None else (now + heard,)))
         return self.left()
 
+    def retry(self) -> list[str]:
+        """Time goes on to the next deadline."""
+        deadline = self.layer.deadline_ns()
+        assert deadline is not None
+        self.clock.ns = max(deadline, self.clock.ns)
+        self.layer.drive()
+        return self.left()
+
     def left(self) -> list[str]:
         frames, self.frames[:] = list(self.frames), []
         return frames
@@ -160,8 +168,56 @@ def test_a_port_without_room_is_tried_once_in_a_pass(native: Native) -> None:
     bench.layer.port.full = True
     bench.layer.send(b"a")
     bench.layer.drive()
-    assert (bench.layer.stats.retries, bench.left()) == (1, [])
+    assert (bench.layer.stats.retries, bench.layer.stats.frames_sent) == (1, 0)
     bench.layer.port.full = False
-    bench.clock.ns = bench.layer.deadline_ns()
+    assert bench.retry() == ["01 61"]
+    assert (bench.layer.stats.retries, bench.layer.stats.frames_sent) == (1, 1)
+
+
+def test_a_frame_that_never_went_does_not_count_for_the_rate(native: Native) -> None:
+    bench = native(rate_limit_enable=True, rate_limit_max_bitrate=16, rate_limit_window_size=10.0)
+    bench.layer.port.full = True
+    for _ in range(3):
+        bench.layer.send(bytes(7))
     bench.layer.drive()
-    assert (bench.layer.stats.retries, bench.left()) == (1, ["01 61"])
+    bench.wait(SECOND)
+    bench.layer.drive()
+    bench.layer.port.full = False
+    assert len(bench.retry()) == 2
+    assert bench.complaints() == [isotp.TransmitTimeoutError]
+
+
+@pytest.fixture
+def held_up(native: Native) -> NativeBench:
+    """Two consecutive frames wait in the port, the last one does not fit."""
+    bench = native()
+    bench.layer.send(counted(25))
+    bench.layer.drive()
+    bench.layer.port.full = True
+    bench.left()
+    assert bench.give((0, CTS)) == []
+    assert bench.layer.stats.frames_sent == 3
+    return bench
+
+
+def test_a_message_is_sent_when_its_last_frame_is(held_up: NativeBench) -> None:
+    request = held_up.layer.active_send_request
+    assert request.success is None
+    held_up.layer.port.full = False
+    assert [text[:2] for text in held_up.retry()] == ["21", "22", "23"]
+    assert request.success
+    assert held_up.layer.stats.frames_sent == 4
+
+
+@pytest.mark.parametrize("end", ["stop_sending", "N_As"])
+def test_frames_of_a_message_that_was_given_up_do_not_go(held_up: NativeBench, end: str) -> None:
+    held_up.layer.send(b"a")
+    if end == "N_As":
+        held_up.wait(SECOND)
+        held_up.layer.drive()
+        assert held_up.complaints() == [isotp.TransmitTimeoutError]
+    else:
+        held_up.layer.stop_sending()
+    held_up.layer.port.full = False
+    assert held_up.retry() == ["01 61"]
+    assert held_up.layer.stats.frames_sent == 2

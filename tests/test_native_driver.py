@@ -345,6 +345,7 @@ def test_a_port_that_fails(native: Callable[..., tuple[Native, Wire]]) -> None:
         assert isinstance(failed.value.__cause__, OSError)
         assert not layer.transmitting()
     assert [type(error) for error in layer.errors] == [isotp.CallbackError] * 2
+    assert layer.stats.frames_sent == 0
 
 
 def send_until_full(layer: Native) -> None:

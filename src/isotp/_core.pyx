@@ -2065,13 +2065,13 @@ cdef class Engine:
 
     @cython.final
     cdef bint _flush_or_fail(self) except -1:
-        """As _flush_port(); an error ends the message."""
+        """As _flush_port(); an error ends the message, and with it what waits."""
         try:
             return self._flush_port()
         except Exception as error:
             if not self._fail_with(self.active_send_request, self.tx.epoch, error):
                 raise
-            return False
+            return True
 
     @cython.final
     cdef bint _flush_port(self) except -1:
@@ -2167,7 +2167,9 @@ cdef class Engine:
                 return 0
             burst += 1
             if not send_frame(self, message, out, request, epoch, burst >= self.burst_limit):
-                return 0
+                if self.retry_ns != NEVER:
+                    return 0
+                continue               # given up: nobody would call for the next message
             if ran_dry and self.tx.epoch == epoch:
                 self._give_up(request, epoch, ended_early(request, request.taken))
                 continue

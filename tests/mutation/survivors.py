@@ -66,4 +66,7 @@ SURVIVORS: dict[str, str] = {
     "receive_ff: if rx.capacity > BUFFER_KEPT: -> if rx.capacity >= BUFFER_KEPT:": "whether a buffer of just this size is kept is of no meaning",
     "takes_next_cf: taken = receive_next_cf(& engine.rx, & engine.config, engine.filter.rx_prefix_size, data, < int > min(size, 0x7FFFFFFF), engine.now) -> taken = receive_next_cf(& engine.rx, & engine.config, engine.filter.rx_prefix_size, data, < int > max(size, 0x7FFFFFFF), engine.now)": SHORT_WAY,
     "takes_next_cf: taken = receive_next_cf(& engine.rx, & engine.config, engine.filter.rx_prefix_size, data, < int > min(size, 0x7FFFFFFF), engine.now) -> taken = receive_next_cf(& engine.rx, & engine.config, engine.filter.rx_prefix_size, data, < int > min(size, (0x7FFFFFFF + 1)), engine.now)": "no frame in the tests has 2 GiB",
+    "_not_before: if self.window.count > 0 and size > rate_allowed_bytes(& self.window): -> if self.window.count >= 0 and size > rate_allowed_bytes(& self.window):": "the parameters have it that an empty window has room for a frame",
+    "_fill_target: if self.rx.got - self.rx.taken <= < uint64_t > (BUFFER_FIRST - CAN_DLEN_MAX): -> if self.rx.got - self.rx.taken < < uint64_t > (BUFFER_FIRST - CAN_DLEN_MAX):": "whether a buffer is emptied that just holds a further frame is of no meaning",
+    "_fill_block: while < uint64_t > len(block) < wanted: -> while < uint64_t > len(block) <= wanted:": "a file is read a frame earlier",
 }
