@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import random
 import re
 import subprocess
@@ -29,7 +30,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.instrumented import environment, lay_out_copy
+from tests.instrumented import CHECKOUT, environment, lay_out_copy
 from tests.mutation.mutants import Mutant, rewrite
 from tests.mutation.survivors import SURVIVORS
 
@@ -177,6 +178,16 @@ def build(copy: Path) -> None:
         done.check_returncode()
 
 
+def subject() -> str:
+    """What is tested: the revision of the checkout, and the Python."""
+    asked = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(asked, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return f"a checkout without git, Python {platform.python_version()}"
+    return f"{done.stdout.strip()}, Python {platform.python_version()}"
+
+
 def part(text: str) -> tuple[int, int]:
     """K/N: the K-th of N parts."""
     k, n = map(int, text.split("/"))
@@ -229,11 +240,13 @@ def main() -> int:
             for mutant in chosen:
                 print(f"{mutant.number:4} {mutant.line:4} {mutant.key}")
             return 0
+        tested = subject()
         build(copy)
         is_sample = options.sample is not None
         tried = [mutant for mutant in chosen if not (is_sample and mutant.key in SURVIVORS)]
         outcomes = {outcome["mutant"]: outcome for outcome in run_tests(copy, tried, options.jobs)}
 
+    print(tested)
     survivors = [m for m in chosen if m.number not in outcomes or not outcomes[m.number]["killed"]]
     how = Counter(
         str(outcome["killed"]).partition(":")[0] for outcome in outcomes.values() if outcome["killed"]
