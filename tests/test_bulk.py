@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import mmap
 import pickle
 import queue
@@ -376,6 +377,41 @@ def test_memory_of_very_large_tables_is_given_back() -> None:
         [sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True, timeout=100
     )
     assert int(run.stdout) < 8 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="calls mprotect() of Linux")
+@pytest.mark.parametrize("layout", ["classic", "fd"])
+def test_nothing_behind_the_frames_is_read(layout: str) -> None:
+    """The frames end where memory ends: a byte too many would end the process."""
+    params = {"tx_data_length": 64, "can_fd": True} if layout == "fd" else {}
+    encoded = isotp.encode([counted(900), b"123", counted(900)], TESTER, params=params)
+    records = isotp.Records(layout)
+    for k, each in enumerate(encoded):
+        records.append(each.timestamp, each.can_id, each.data)
+        if k % 5 == 4:
+            records.append(each.timestamp, 0x123, bytes(8))
+    raw, size = bytes(records), records.itemsize
+    page = mmap.PAGESIZE
+    room = -(-len(raw) // page) * page
+    with mmap.mmap(-1, room + page) as memory:
+        view = (ctypes.c_char * len(memory)).from_buffer(memory)
+        mprotect = ctypes.CDLL(None, use_errno=True).mprotect
+        behind = ctypes.c_void_p(ctypes.addressof(view) + room)
+        assert mprotect(behind, ctypes.c_size_t(page), 0) == 0
+        for count in range(len(raw) // size + 1):
+            start = room - count * size
+            memory[start:room] = raw[: count * size]
+            whole = Reassembler([TESTER])
+            found = whole.feed(memoryview(memory)[start:room], layout) + whole.flush()
+            pieces = Reassembler([TESTER])
+            for k in range(count):
+                memory[room - size : room] = raw[k * size : (k + 1) * size]
+                rows = pieces.feed(memoryview(memory)[room - size : room], layout)
+                assert rows == found[: len(rows)]
+                found = found[len(rows) :]
+            assert found == pieces.flush()
+        assert mprotect(behind, ctypes.c_size_t(page), 3) == 0
+        del view
 
 
 def test_announced_sizes_cost_no_memory() -> None:

@@ -330,3 +330,36 @@ def test_sessions_by_turns_stay_apart_when_one_of_them_falters(fault: str) -> No
         whole = [each.payload for each in mine if each.status == MessageStatus.OK]
         broken = fault not in ("swapped", "nothing") and (k == 2 or fault == "late")
         assert whole == [payload] * (3 if broken else 4), k
+
+
+def test_sessions_that_come_and_go_while_others_send_by_turns() -> None:
+    """Whose turn it is, and who comes some turns later, is learned anew again and again, also over a pickle."""
+    dice = random.Random(15765)
+    addresses = [Address(AddressingMode.Normal_11bits, txid=0x100 + k, rxid=0x400 + k) for k in range(60)]
+    payloads = [[dice.randbytes(dice.choice((8, 40, 300, 1000))) for _ in range(4)] for _ in addresses]
+    waiting = [
+        list(encode(each, address, params={"blocksize": 0}, flow_control=False))
+        for each, address in zip(payloads, addresses, strict=True)
+    ]
+    records = Records()
+    sending: list[int] = []
+    ahead = list(range(len(addresses)))
+    while sending or ahead:
+        if ahead and dice.random() < 0.3:
+            sending.insert(dice.randrange(len(sending) + 1), ahead.pop())
+        for session in sending:
+            frame = waiting[session].pop(0)
+            records.append(len(records) * 1000, frame.can_id, frame.data)
+        sending = [session for session in sending if waiting[session]]
+    whole = Reassembler(addresses)
+    expected = [*whole.feed(records)]
+    assert [[m.payload for m in expected if m.session == k] for k in range(len(addresses))] == payloads
+    pieces = Reassembler(addresses)
+    found: list[isotp.Message] = []
+    at = 0
+    while at < len(records):
+        size = dice.choice((1, 7, 100, 1000))
+        found += pieces.feed(records[at : at + size])
+        at += size
+        pieces = pickle.loads(pickle.dumps(pieces))
+    assert found == expected

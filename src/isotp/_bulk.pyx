@@ -59,12 +59,25 @@ cdef extern from *:
     const uint64_t HEAD_MASK "isotp_head.word"
 
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+        #define isotp_will_write(place) __builtin_prefetch(place, 1)
+    #else
+        #define isotp_will_write(place) (void)(place)
+    #endif
+    """
+    void isotp_will_write(const void *place) noexcept nogil
+
+
 cdef enum:
     OUTCOME_COUNT = PEER_OVERFLOW + 1
     RECORDS_WITH_GIL = 128         # so few are done before another thread could be woken up
     FIRST_DATA = 256               # bytes of memory for payloads
     MOST_FIRST_DATA = 1 << 26      # ... however many frames there are
     MOST_FIRST_ROWS = 1 << 20      # rows that there is room for at once, whatever is expected
+    LINE = 64                      # bytes of a line of the cache
+    LOOK_AHEAD = 8                 # frames
     KEY_CHANNEL_SHIFT = 48
     KEY_PREFIX_SHIFT = 32
 
@@ -81,12 +94,13 @@ cdef enum:
     FIRST_TEMPLATE = -3
 
 
-# One direction of one session on one channel.
+# One direction of one session on one channel. Its first 64 bytes, up to rx.deadline, are all that an expected CF needs.
 cdef struct Lane:
-    int64_t prefix                 # bytes before the N_PCI
     uint64_t head                  # head_of() the CFs that it takes without further questions ...
-    uint64_t left                  # ... and how many of them, as far as known now
-    Py_ssize_t next                # lane of the frame that came after one of this lane, or -1
+    uint32_t left                  # ... and how many of them, as far as known now
+    int32_t next                   # lane of the frame that came after one of this lane, or -1
+    int32_t ahead                  # lane of a frame that came LOOK_AHEAD frames later
+    int32_t prefix                 # bytes before the N_PCI
     Receiver rx
     # Of the reception that goes on:
     int64_t start
@@ -114,7 +128,8 @@ cdef struct Lane:
 cdef struct Machine:
     Config config
     Slots slots
-    Lane *lanes
+    uint8_t *lanes                 # lane_stride() bytes each, beginning at a line of the cache
+    void *lanes_memory             # as malloc() gave it
     Py_ssize_t lane_count
     Py_ssize_t lane_capacity
     AddressFilter *filters         # of each session
@@ -183,16 +198,31 @@ cdef void lane_clear(Lane *lane) noexcept nogil:
     lane.flow_controls = 0
 
 
+cdef inline Py_ssize_t lane_stride() noexcept nogil:
+    """Bytes from a lane to the next: whole lines, and an odd number of them, so that all sets of a cache are used."""
+    return ((<Py_ssize_t>sizeof(Lane) + LINE - 1) // LINE | 1) * LINE
+
+
+cdef inline Lane *lane_at(uint8_t *lanes, Py_ssize_t index) noexcept nogil:
+    return <Lane *>(lanes + index * lane_stride())
+
+
 cdef bint lanes_reserve(Machine *machine, Py_ssize_t more) noexcept nogil:
     cdef Py_ssize_t capacity = machine.lane_capacity
-    cdef Lane *lanes
+    cdef uint8_t *lanes
+    cdef void *memory
     if machine.lane_count + more <= capacity:
         return True
     capacity = max(2 * capacity, machine.lane_count + more, 4)
-    lanes = <Lane *>realloc(machine.lanes, <size_t>capacity * sizeof(Lane))
-    if lanes == NULL:
+    memory = malloc(<size_t>(capacity * lane_stride() + LINE))
+    if memory == NULL:
         return False
+    lanes = <uint8_t *>memory + (LINE - <size_t>memory % LINE)
+    if machine.lane_count > 0:
+        memcpy(lanes, machine.lanes, <size_t>(machine.lane_count * lane_stride()))
+    free(machine.lanes_memory)
     machine.lanes = lanes
+    machine.lanes_memory = memory
     machine.lane_capacity = capacity
     return True
 
@@ -208,8 +238,8 @@ cdef bint open_session(Machine *machine, int32_t session, uint64_t key) noexcept
     if not lanes_reserve(machine, 2):
         return False
     for direction in range(2):
-        lane = &machine.lanes[machine.lane_count + direction]
-        memset(lane, 0, sizeof(Lane))
+        lane = lane_at(machine.lanes, machine.lane_count + direction)
+        memset(lane, 0, <size_t>lane_stride())
         receiver_init(&lane.rx)
         lane.next = -1
         lane_clear(lane)
@@ -282,11 +312,21 @@ cdef bint grow_data(Machine *machine, uint64_t needed) noexcept nogil:
     return True
 
 
+cdef inline void copy_message(uint8_t *to, const uint8_t *data, uint64_t size) noexcept nogil:
+    """memcpy by plain stores, which the cache sees coming: the faster way into memory that it does not hold."""
+    while size >= LINE:
+        memcpy(to, data, LINE)
+        to += LINE
+        data += LINE
+        size -= LINE
+    copy_payload(to, data, size)
+
+
 cdef inline bint add_data(Machine *machine, const uint8_t *data, uint64_t size) noexcept nogil:
     cdef uint64_t needed = machine.data_used + size
     if needed > machine.columns.data_size and not grow_data(machine, needed):
         return False
-    copy_payload(machine.columns.data + machine.data_used, data, size)
+    copy_message(machine.columns.data + machine.data_used, data, size)
     machine.data_used = needed
     return True
 
@@ -401,7 +441,7 @@ cdef bint expire(Machine *machine, Lane *lane, int64_t now) noexcept nogil:
 cdef bint hear_flow_control(Machine *machine, Lane *lane, int64_t now) noexcept nogil:
     """A flow control frame on `lane` is for the message that goes the other way."""
     cdef const NPci *pci = &lane.rx.flow_control
-    cdef Lane *sender = &machine.lanes[lane.peer]
+    cdef Lane *sender = lane_at(machine.lanes, lane.peer)
     if pci.flow_status == FS_OVFLW and not machine.config.strict:
         lane.outcomes[<int>PEER_OVERFLOW] += 1
     if pci.flow_status > FS_OVFLW:
@@ -577,6 +617,65 @@ cdef inline Py_ssize_t receive_run(
     return k
 
 
+cdef int32_t lane_ahead(uint8_t *lanes, const Lane *lane) noexcept nogil:
+    """The lane whose turn it is LOOK_AHEAD frames after this one, as far as known."""
+    cdef int _step
+    for _step in range(LOOK_AHEAD - 1):
+        if lane.next < 0:
+            return 0
+        lane = lane_at(lanes, lane.next)
+    return max(lane.next, 0)
+
+
+cdef Py_ssize_t receive_turns(
+    Machine *machine, int32_t *lane_before, int32_t *turn, const uint8_t *records, Py_ssize_t count,
+    Py_ssize_t itemsize, int64_t *latest,
+) noexcept nogil:
+    """Take full CFs as long as each is of the lane whose turn it is; returns how many.
+
+    Sessions that send at once mostly do it by turns: so no ID has to be looked up.
+    """
+    cdef const uint8_t *at = records
+    cdef const uint8_t *end = records + count * itemsize
+    cdef const FdRecord *record
+    cdef uint8_t *lanes = machine.lanes
+    cdef Lane *lane
+    cdef Lane *soon = lane_at(lanes, 0)
+    cdef Config here
+    cdef int32_t before = lane_before[0]
+    cdef int32_t this = turn[0]
+    cdef int64_t now
+    cdef int64_t newest = latest[0]
+    cdef int64_t latest_time = LATEST_TIME
+    cdef Py_ssize_t run
+    here.n_cr_ns = machine.config.n_cr_ns
+    while at < end and this >= 0:
+        record = <const FdRecord *>at
+        lane = lane_at(lanes, this)
+        # The lane looked up one frame ago should be here by now, and where its CF will go has to be fetched, too.
+        isotp_will_write(<const void *>(<size_t>soon.rx.buffer + soon.rx.got + soon.rx.rx_dl - 2))
+        soon = lane_at(lanes, lane.ahead)
+        isotp_will_write(soon)
+        now = min(record.timestamp, latest_time)
+        if (lane.left == 0 or head_of(record) != lane.head or now >= lane.rx.deadline
+                or not is_next_cf(&lane.rx, 0, record.data)):
+            break
+        take_cf(&lane.rx, &here, 0, record.data, now)
+        lane.left -= 1
+        newest = max(newest, now)
+        at += itemsize
+        before = this
+        this = lane.next
+        if this == before and at < end:
+            run = receive_run(lane, &machine.config, at, (end - at) // itemsize, itemsize, &newest)
+            lane.left -= <uint32_t>run
+            at += run * itemsize
+    lane_before[0] = before
+    turn[0] = this
+    latest[0] = newest
+    return (at - records) // itemsize
+
+
 cdef inline bint feed_records(
     Machine *machine, const uint8_t *records, Py_ssize_t count, Py_ssize_t itemsize, int room,
 ) noexcept nogil:
@@ -585,7 +684,6 @@ cdef inline bint feed_records(
     cdef const Slot *slot
     cdef Lane *lane
     cdef Py_ssize_t k = 0
-    cdef Py_ssize_t run
     cdef int64_t now
     cdef int64_t latest = machine.latest
     cdef uint64_t key
@@ -594,30 +692,20 @@ cdef inline bint feed_records(
     cdef int size
     cdef int length
     cdef const uint8_t *payload
-    cdef Py_ssize_t before = -1    # lane of the last frame
-    cdef Py_ssize_t guess = -1     # and the one whose turn it may be: sessions that send at once do it by turns
+    cdef int32_t before = -1       # lane of the last frame
+    cdef int32_t guess = -1        # and the one whose turn it may be
     cdef bint done = True
-    while k < count:
+    while True:
+        if guess >= 0 and lane_at(machine.lanes, guess).left > 0:
+            k += receive_turns(machine, &before, &guess, records + k * itemsize, count - k, itemsize, &latest)
+        if k == count:
+            break
         record = <const FdRecord *>(records + k * itemsize)   # both layouts begin alike
         key = key_of(record)
         now = min(record.timestamp, LATEST_TIME)
         latest = max(latest, now)
         size = size_of(record, room)
         k += 1
-        if guess >= 0:
-            lane = &machine.lanes[guess]
-            if (lane.left > 0 and head_of(record) == lane.head and now < lane.rx.deadline
-                    and is_next_cf(&lane.rx, 0, record.data)):
-                take_cf(&lane.rx, &machine.config, 0, record.data, now)
-                lane.left -= 1
-                if lane.next == guess:
-                    run = receive_run(
-                        lane, &machine.config, records + k * itemsize, count - k, itemsize, &latest)
-                    lane.left -= <uint64_t>run
-                    k += run
-                before = guess
-                guess = lane.next
-                continue
         if key == machine.last_key:
             code = machine.last_code
         else:
@@ -632,9 +720,9 @@ cdef inline bint feed_records(
                     break
         if code < 0:
             continue
-        lane = &machine.lanes[code >> 1]
+        lane = lane_at(machine.lanes, code >> 1)
         if before >= 0:
-            machine.lanes[before].next = code >> 1
+            lane_at(machine.lanes, before).next = code >> 1
         before = code >> 1
         guess = lane.next
         if now < lane.rx.deadline and not code & stepwise and receive_next_cf(
@@ -643,7 +731,8 @@ cdef inline bint feed_records(
                 k += receive_run(
                     lane, &machine.config, records + k * itemsize, count - k, itemsize, &latest)
             lane.head = head_of(record)
-            lane.left = 0 if lane.prefix > 0 else next_cfs(&lane.rx, 0)
+            lane.left = 0 if lane.prefix > 0 else <uint32_t>next_cfs(&lane.rx, 0)
+            lane.ahead = lane_ahead(machine.lanes, lane)
             continue
         machine.done = k
         length = 0 if stepwise else lone_sf(&lane.rx, <int>lane.prefix, record.data, size, &payload)
@@ -677,7 +766,7 @@ cdef bint end_all(Machine *machine) noexcept nogil:
     cdef int64_t end
     machine.records = 0
     for k in range(machine.lane_count):
-        lane = &machine.lanes[k]
+        lane = lane_at(machine.lanes, k)
         if not expire(machine, lane, machine.latest):
             return False
         if lane.rx.state == RX_WAIT_CF:
@@ -790,8 +879,8 @@ cdef class Reassembler:
     def __dealloc__(self):
         cdef Py_ssize_t k
         for k in range(self.machine.lane_count):
-            receiver_free(&self.machine.lanes[k].rx)
-        free(self.machine.lanes)
+            receiver_free(&lane_at(self.machine.lanes, k).rx)
+        free(self.machine.lanes_memory)
         free(self.machine.slots.items)
         free(self.machine.filters)
 
@@ -872,7 +961,7 @@ cdef class Reassembler:
         cdef const Lane *lane
         found = []
         for k in range(self.machine.lane_count):
-            lane = &self.machine.lanes[k]
+            lane = lane_at(self.machine.lanes, k)
             counts = {}
             for code in range(OK + 1, OUTCOME_COUNT):
                 if lane.outcomes[code] > 0:
@@ -893,14 +982,14 @@ cdef class Reassembler:
         try:
             buffers = []
             for k in range(self.machine.lane_count):
-                lane = &self.machine.lanes[k]
+                lane = lane_at(self.machine.lanes, k)
                 size = lane.rx.got if lane.rx.state == RX_WAIT_CF else 0
                 buffers.append(octets_of(lane.rx.buffer, size))
             return restore, (
                 type(self), self.sessions, self.machine.latest,
                 octets_of(&self.machine.config, sizeof(Config)),
                 octets_of(self.machine.slots.items, sizeof(Slot) << self.machine.slots.bits), self.machine.slots.used,
-                octets_of(self.machine.lanes, self.machine.lane_count * sizeof(Lane)), buffers)
+                octets_of(self.machine.lanes, self.machine.lane_count * lane_stride()), buffers)
         finally:
             self.busy = False
 
@@ -965,7 +1054,7 @@ def restore(cls, tuple sessions, latest, bytes config, bytes slots, slots_used, 
     cdef Py_ssize_t lane_count = len(buffers)
     cdef Lane *lane
     cdef bint sound
-    if len(config) != sizeof(Config) or len(lanes) != lane_count * <Py_ssize_t>sizeof(Lane):
+    if len(config) != sizeof(Config) or len(lanes) != lane_count * lane_stride():
         raise ValueError("this Reassembler was pickled by another build of the package")
     memcpy(&machine.config, PyBytes_AS_STRING(config), sizeof(Config))
     made._flatten_sessions(sessions)
@@ -973,22 +1062,25 @@ def restore(cls, tuple sessions, latest, bytes config, bytes slots, slots_used, 
     machine.slots.bits = (len(slots) // <Py_ssize_t>sizeof(Slot)).bit_length() - 1
     machine.slots.used = slots_used
     machine.latest = latest
-    machine.lanes = <Lane *>copied(lanes)
-    machine.lane_capacity = lane_count
+    if lane_count > 0:
+        if not lanes_reserve(machine, lane_count):
+            raise MemoryError(f"no memory for {lane_count} lanes")
+        memcpy(machine.lanes, PyBytes_AS_STRING(lanes), <size_t>len(lanes))
     for k in range(lane_count):
-        machine.lanes[k].rx.buffer = NULL
+        lane_at(machine.lanes, k).rx.buffer = NULL
     machine.lane_count = lane_count
     # Nothing that the frames to come rely on is taken on trust.
     sound = (
         0 <= machine.config.n_cr_ns <= LATEST_TIME and machine.latest <= LATEST_TIME
         and are_sound_slots(&machine.slots, len(slots), lane_count, len(sessions)))
     for k in range(lane_count):
-        lane = &machine.lanes[k]
+        lane = lane_at(machine.lanes, k)
         lane.rx.buffer = <uint8_t *>copied(buffers[k])
         lane.rx.capacity = <uint64_t>len(buffers[k])
         lane.rx.message = NULL
         lane.left = 0
         lane.next = -1
+        lane.ahead = 0
         sound = (
             sound and is_sound_lane(lane, &machine.config, lane_count, len(sessions))
             and lane.rx.capacity == (lane.rx.got if lane.rx.state == RX_WAIT_CF else 0))

@@ -26,6 +26,9 @@ class Column(Buffer):
     def __setstate_cython__(self, __pyx_state: Any) -> None: ...
 
 @disjoint_base
+class Spares: ...
+
+@disjoint_base
 class Block:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
 

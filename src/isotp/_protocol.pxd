@@ -157,19 +157,19 @@ cdef struct AddressFilter:
     uint8_t tx_prefix
 
 
-# Reassembly of one direction of one session.
+# Reassembly of one direction of one session. What most frames need comes first: 40 bytes.
 cdef struct Receiver:
     RxStateCode state
     uint8_t sn                     # of the last frame of the message
     uint8_t rx_dl
-    FlowStatus due                 # flow control to send, or FS_NONE
-    uint32_t in_block              # CFs since the last FC
-    uint64_t size                  # FF_DL
     uint64_t got
     uint64_t taken                 # bytes of `got` that left the buffer before the end of the message
     uint8_t *buffer                # the bytes from `taken` on
-    uint64_t capacity
     int64_t deadline               # N_Cr
+    uint64_t size                  # FF_DL
+    uint64_t capacity
+    FlowStatus due                 # flow control to send, or FS_NONE
+    uint32_t in_block              # CFs since the last FC
     const uint8_t *message         # of the step that returned RX_MESSAGE
     uint64_t message_size
     NPci flow_control              # of the step that returned RX_FLOW_CONTROL
