@@ -9,11 +9,12 @@ import typer
 
 from isotp._core import PDU
 from isotp.address import AbstractAddress, TargetAddressType
+from isotp.cli import listen
 from isotp.cli.addresses import address_text, sides_of
 from isotp.cli.colours import Colours, ColourWhen
 from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, explained
 from isotp.cli.groups import grouped
-from isotp.cli.lines import TimeKind, TimeText, ascii_text, hex_text, write_json, write_line
+from isotp.cli.lines import TimeText, ascii_text, hex_text, write_json, write_line
 from isotp.cli.link import AddressOptions
 from isotp.cli.places import BusOptions
 from isotp.cli.uds import service_text
@@ -103,27 +104,14 @@ def explain(frame: Frame, lane: Lane) -> Explained:
 def command(
     bus: BusOptions,
     address: AddressOptions,
-    times: Annotated[
-        TimeKind | None,
-        typer.Option(
-            "-t", help="Times: a absolute, d since the line before, z since the first, A with the date."
-        ),
-    ] = None,
+    times: listen.Times = None,
     with_ascii: Annotated[bool, typer.Option("--ascii/--no-ascii", help="Data in ASCII too.")] = True,
-    with_uds: Annotated[
-        bool, typer.Option("--uds/--no-uds", "-u", help="Names of UDS services and negative responses.")
-    ] = True,
-    colour: Annotated[
-        ColourWhen, typer.Option("--color", help="Each session has a colour, bright is what -s sends.")
-    ] = ColourWhen.AUTO,
-    count: Annotated[int | None, typer.Option("-n", metavar="N", help="End after N frames.", min=1)] = None,
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="S", help="End if none came for so long.", min=0)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each frame.")] = False,
-    ready: Annotated[
-        bool, typer.Option("--ready", help="Say on standard error when it listens, for scripts.")
-    ] = False,
+    with_uds: listen.Services = True,
+    colour: listen.Colour = ColourWhen.AUTO,
+    count: listen.Count = None,
+    timeout: listen.Silence = None,
+    as_json: listen.Json = False,
+    ready: listen.Ready = False,
 ) -> None:
     """Show the frames of a bus, explained.
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from isotp.address import TargetAddressType
+from isotp.cli import listen
 from isotp.cli.addresses import address_text, can_id_text, reversed_address
 from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, explained
 from isotp.cli.ends import End, open_end
@@ -93,31 +94,20 @@ def command(
     length: Annotated[
         int, typer.Option("-D", metavar="LENGTH", help="Bytes of each message sent.", min=1)
     ] = 4095,
-    count: Annotated[
-        int | None,
-        typer.Option("-n", metavar="N", help="End after N messages. Default: 10 that are sent.", min=1),
-    ] = None,
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="S", help="End if nothing came for so long.", min=0)
-    ] = None,
+    count: listen.Count = None,
+    timeout: listen.Silence = None,
     kernel: Annotated[
         bool, typer.Option("--kernel", help="Ends here are ISO-TP sockets of the Linux kernel.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="A line of JSON for each message, and one with all of them.")
-    ] = False,
-    stats: Annotated[
-        bool,
-        typer.Option("--stats", help="At the end, tell on standard error what the ends here have counted."),
-    ] = False,
-    ready: Annotated[
-        bool, typer.Option("--ready", help="Say on standard error when it listens, for scripts.")
-    ] = False,
+    as_json: listen.Json = False,
+    stats: listen.Stats = False,
+    ready: listen.Ready = False,
 ) -> None:
     """Measure how fast messages are.
 
     Of each segmented message: bytes, time from its first frame to its last, bytes per second, and the block size and
-    STmin that were asked for. With Ctrl-C or after N messages, the least, median and most of them.
+    STmin that were asked for. With Ctrl-C or after N messages (10 are sent unless -n says otherwise), the least, median
+    and most of them; with --json in a line of its own.
     """
     if kernel and mode is Mode.WATCH:
         raise typer.BadParameter("it has no frames to watch; it goes with --mode send, recv, both",

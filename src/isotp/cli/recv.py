@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from isotp.cli import listen
 from isotp.cli.addresses import address_text, can_id_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, explained
 from isotp.cli.ends import End, Received, open_end
@@ -48,21 +49,14 @@ def command(
     loop: Annotated[
         bool, typer.Option("-l", "--loop", help="Do not end with the first message, but with Ctrl-C.")
     ] = False,
-    count: Annotated[int, typer.Option("-n", metavar="N", help="End after N messages.", min=1)] = 1,
-    timeout: Annotated[
-        float | None,
-        typer.Option("--timeout", metavar="S", help="End if none came for so long; default: never.", min=0),
-    ] = None,
+    count: listen.Count = 1,
+    timeout: listen.Silence = None,
     kernel: Annotated[
         bool, typer.Option("--kernel", help="By an ISO-TP socket of the Linux kernel.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each message.")] = False,
-    stats: Annotated[
-        bool, typer.Option("--stats", help="At the end, tell on standard error how much there was.")
-    ] = False,
-    ready: Annotated[
-        bool, typer.Option("--ready", help="Say on standard error when it listens, for scripts.")
-    ] = False,
+    as_json: listen.Json = False,
+    stats: listen.Stats = False,
+    ready: listen.Ready = False,
 ) -> None:
     """Receive messages, and acknowledge them.
 

@@ -12,12 +12,13 @@ import typer
 
 from isotp._messages import Messages
 from isotp.address import AbstractAddress
+from isotp.cli import listen
 from isotp.cli.addresses import address_text, can_id_text, reversed_address
 from isotp.cli.colours import Colours, ColourWhen
 from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, explained
 from isotp.cli.ends import KernelEnd
 from isotp.cli.groups import grouped
-from isotp.cli.lines import TimeKind, TimeText, ascii_text, hex_text, write_json, write_line
+from isotp.cli.lines import TimeText, ascii_text, hex_text, write_json, write_line
 from isotp.cli.link import HOW, AddressOptions, FrameOptions, Link
 from isotp.cli.places import BusOptions, Place
 from isotp.cli.tally import Tally
@@ -65,12 +66,7 @@ class Seen(NamedTuple):
 def command(
     bus: BusOptions,
     address: AddressOptions,
-    times: Annotated[
-        TimeKind | None,
-        typer.Option(
-            "-t", help="Times: a absolute, d since the line before, z since the first, A with the date."
-        ),
-    ] = None,
+    times: listen.Times = None,
     view: Annotated[
         int, typer.Option("-f", metavar="N", help="1: hex, 2: ASCII, 3: both.", min=1, max=3)
     ] = 3,
@@ -78,16 +74,10 @@ def command(
         int | None,
         typer.Option("--head", metavar="N", help="Only the first N bytes (isotpsniffer's -h).", min=0),
     ] = None,
-    with_uds: Annotated[
-        bool, typer.Option("--uds/--no-uds", "-u", help="Names of UDS services and negative responses.")
-    ] = True,
-    colour: Annotated[
-        ColourWhen, typer.Option("--color", help="Each session has a colour, bright is what -s sends.")
-    ] = ColourWhen.AUTO,
-    count: Annotated[int | None, typer.Option("-n", metavar="N", help="End after N messages.", min=1)] = None,
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="S", help="End if nothing came for so long.", min=0)
-    ] = None,
+    with_uds: listen.Services = True,
+    colour: listen.Colour = ColourWhen.AUTO,
+    count: listen.Count = None,
+    timeout: listen.Silence = None,
     n_cr: Annotated[
         float,
         typer.Option("--n-cr", metavar="MS", help="N_Cr: the longest wait for a consecutive frame.", min=0),
@@ -107,13 +97,9 @@ def command(
             "--kernel", help="By ISO-TP sockets of the Linux kernel, which do not tell what broke off."
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each message.")] = False,
-    stats: Annotated[
-        bool, typer.Option("--stats", help="At the end, tell on standard error how much there was.")
-    ] = False,
-    ready: Annotated[
-        bool, typer.Option("--ready", help="Say on standard error when it listens, for scripts.")
-    ] = False,
+    as_json: listen.Json = False,
+    stats: listen.Stats = False,
+    ready: listen.Ready = False,
 ) -> None:
     """Show the messages of sessions between others.
 
