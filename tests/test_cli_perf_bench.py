@@ -53,7 +53,7 @@ def test_both_ends_here(channel: str) -> None:
     run = isotp_command("perf", "--mode", "both", "-D", "500", "-n", "3", "-B", "8", "--stats", *SESSION,
                         *bus_options(channel))  # fmt: skip
     assert run.status == 0
-    pattern = rf"{channel}  7E0   500 bytes  in +[\d.]+ m?s +[\d,.e+]+ bytes/s"
+    pattern = rf"{channel}  7E0   500 bytes  in +[\d.]+ [mu]?s +[\d,.e+]+ bytes/s"
     assert [bool(re.fullmatch(pattern, line)) for line in run.lines[:3]] == [True] * 3
     assert run.lines[3].startswith("3 messages, 1.5 kB, bytes/s: least ")
     assert "7E0:7E8: " in run.complaint

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 
 import isotp
 from tests.command import isotp_command
-from tests.live_command import ECU, bus_options, ecu_on, live_command, say
+from tests.live_command import ECU, PATIENCE, bus_options, ecu_on, live_command, say
 
 PAIR = ("-s", "7E0", "-d", "7E8")
 RECEIVER = ("-s", "7E8", "-d", "7E0")
@@ -215,6 +217,42 @@ def test_what_breaks_off_is_told_and_the_next_one_comes(
 def test_no_message_in_time(channel: str) -> None:
     run = isotp_command("recv", *RECEIVER, "--timeout", "0.01", *bus_options(channel))
     assert (run.status, run.text, run.complaint) == (1, "", "isotp: no message within 0.01 s")
+
+
+@pytest.mark.parametrize("command", [("recv", "-l"), ("perf", "--mode", "recv")])
+def test_messages_that_nobody_reads_are_bounded(
+    command: tuple[str, ...], channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard output takes nothing: the sender is told, and what came until then is shown later on."""
+    module = importlib.import_module(f"isotp.cli.{command[0]}")
+    shows, go_on = threading.Event(), threading.Event()
+    write_line = module.write_line
+
+    def write_slowly(text: str) -> None:
+        shows.set()
+        assert go_on.wait(PATIENCE)
+        write_line(text)
+
+    monkeypatch.setattr(module, "write_line", write_slowly)
+    with ecu_on(channel, isotp.Address(txid=0x7E0, rxid=0x7E8), blocking_send=True) as tester:
+
+        def talk() -> None:
+            tester.layer.send(bytes(100), send_timeout=PATIENCE)
+            assert shows.wait(PATIENCE)
+            # A message that waits counts 300 more than its length.
+            for _ in range(5):
+                tester.layer.send(bytes(100), send_timeout=PATIENCE)
+            with pytest.raises(isotp.BlockingSendFailure):
+                tester.layer.send(bytes(100), send_timeout=PATIENCE)
+            go_on.set()
+
+        run = live_command(monkeypatch, talk, *command, "--timeout", "0.5", "--stats", "--param",
+                           "rx_queue_limit=2000", *RECEIVER, *bus_options(channel))  # fmt: skip
+    assert [type(error) for error in tester.errors] == [isotp.OverflowError]
+    assert run.status == 1
+    assert len([line for line in run.lines if "100 bytes" in line or line == " ".join(["00"] * 100)]) == 6
+    assert "isotp: ReceptionQueueFullError: a message of 100 bytes is refused" in run.complaint
+    assert "dropped {'receptions': 1}" in run.complaint
 
 
 def test_the_lines_of_one_are_those_of_the_other(channel: str, monkeypatch: pytest.MonkeyPatch) -> None:

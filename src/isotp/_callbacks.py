@@ -9,10 +9,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
+from typing import Any, Protocol
 
 __all__ = ["Courier"]
 
@@ -20,6 +17,12 @@ _MOST_THREADS = 4
 _MOST_ERRORS = 1000
 # Bytes that a call which waits takes, beside the payload of its message.
 _CALL_WEIGHT = 200
+
+
+class _Executor(Protocol):
+    """As concurrent.futures.Executor."""
+
+    def submit(self, work: Callable[[], object], /) -> object: ...
 
 
 class _Workers:
@@ -69,10 +72,11 @@ class Courier:
     """Takes the place of the thread that brings an event: that one goes on at once, however slow a callback is.
 
     :param report: called with the exception of a callback that raises.
-    :param executor: where to call; None: on threads of the package.
+    :param executor: where to call; None: on threads of the package. One that makes no call itself, and instead has
+        somebody come to `call_next()`, is as good.
     """
 
-    def __init__(self, report: Callable[[Exception], object], executor: Executor | None = None) -> None:
+    def __init__(self, report: Callable[[Exception], object], executor: _Executor | None = None) -> None:
         self._report = report
         self._executor = executor
         self._waiting: deque[tuple[int, Callable[..., object], tuple[Any, ...]]] = deque()
@@ -114,16 +118,21 @@ class Courier:
             self._waiting.clear()
             self.weight = self._errors = 0
 
+    def call_next(self) -> bool:
+        """Make the call that has waited longest. False: there is none."""
+        with self._changing:
+            if not self._waiting:
+                self._at_work = False
+                return False
+            weight, function, arguments = self._waiting.popleft()
+            self.weight -= weight
+            self._errors -= weight == 0
+        try:
+            function(*arguments)
+        except Exception as error:
+            self._report(error)
+        return True
+
     def _run(self) -> None:
-        while True:
-            with self._changing:
-                if not self._waiting:
-                    self._at_work = False
-                    return
-                weight, function, arguments = self._waiting.popleft()
-                self.weight -= weight
-                self._errors -= weight == 0
-            try:
-                function(*arguments)
-            except Exception as error:
-                self._report(error)
+        while self.call_next():
+            pass

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-import queue
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from isotp._callbacks import Courier
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.cli.complaints import explained
 from isotp.cli.link import Link
@@ -68,7 +70,6 @@ class Pieces:
     """A segmented message as it comes, and when it began."""
 
     def __init__(self, length: int) -> None:
-        self.length = length
         self.began = time.monotonic_ns()
         self.data = bytearray()
 
@@ -76,11 +77,31 @@ class Pieces:
         self.data += piece
 
 
+class Inbox(Courier):
+    """What came in waits here for somebody to take it, in place of threads that call; the layer sees how much it is."""
+
+    def __init__(self, report: Callable[[Exception], object]) -> None:
+        super().__init__(report, executor=self)
+        self._not_empty = threading.Event()
+
+    def submit(self, work: Callable[[], object]) -> None:
+        self._not_empty.set()
+
+    def carry(self, weight: int, function: Callable[..., object], *arguments: Any) -> None:
+        if isinstance(arguments[0], Pieces):
+            weight += len(arguments[0].data)
+        super().carry(weight, function, *arguments)
+
+    def wait(self, timeout: float) -> None:
+        if self._not_empty.wait(timeout):
+            self._not_empty.clear()
+
+
 class LayerEnd:
-    """A layer of ours, on python-can or on a raw CAN socket."""
+    """A layer of ours, on python-can or on a raw CAN socket. What nobody receives is bounded by rx_queue_limit."""
 
     def __init__(self, place: Place, link: Link) -> None:
-        self._events: queue.SimpleQueue[Received | IsoTpError] = queue.SimpleQueue()
+        self._events: deque[Received | IsoTpError] = deque()
         self._told: BaseException | None = None
         with ExitStack() as stack:
             self._layer = layer_on(
@@ -88,18 +109,21 @@ class LayerEnd:
                 link,
                 stack,
                 on_message=self._on_message,
-                error_handler=self._events.put,
+                error_handler=self._events.append,
                 receive_into=Pieces,
             )
+            self._inbox = Inbox(self._layer._report_callback_error)
             self._layer.start()
+            self._layer.courier = self._inbox
             self._cleanup = stack.pop_all()
 
     def _on_message(self, payload: Any, address: AbstractAddress, timestamp: int) -> None:
         since_epoch = time.time_ns() - (time.monotonic_ns() - timestamp)
         if isinstance(payload, Pieces):
-            self._events.put(Received(since_epoch, max(timestamp - payload.began, 0), bytes(payload.data)))
+            duration = max(timestamp - payload.began, 0)
+            self._events.append(Received(since_epoch, duration, bytes(payload.data)))
         else:
-            self._events.put(Received(since_epoch, None, bytes(payload)))
+            self._events.append(Received(since_epoch, None, bytes(payload)))
 
     def send(self, data: Any, target_type: TargetAddressType, timeout: float | None) -> None:
         try:
@@ -114,13 +138,12 @@ class LayerEnd:
     def recv(self, timeout: float | None) -> Received | None:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            left = PIECE if deadline is None else deadline - time.monotonic()
-            try:
-                event = self._events.get(timeout=max(min(left, PIECE), 0))
-            except queue.Empty:
+            while not (self._events or self._inbox.call_next()):
+                left = PIECE if deadline is None else deadline - time.monotonic()
                 if left <= 0:
                     return None
-                continue
+                self._inbox.wait(min(left, PIECE))
+            event = self._events.popleft()
             if isinstance(event, Received):
                 return event
             if event is not self._told:
@@ -131,8 +154,9 @@ class LayerEnd:
 
     def close(self) -> list[IsoTpError]:
         self._cleanup.close()
-        left = [self._events.get() for _ in range(self._events.qsize())]
-        return [event for event in left if isinstance(event, IsoTpError) and event is not self._told]
+        while self._inbox.call_next():
+            pass
+        return [event for event in self._events if isinstance(event, IsoTpError) and event is not self._told]
 
 
 def layer_on(place: Place, link: Link, stack: ExitStack, **handlers: Callable[..., Any]) -> TransportLayer:
