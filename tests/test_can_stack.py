@@ -204,7 +204,7 @@ def test_what_is_on_the_bus(
 
 
 def test_copies_of_what_is_sent(make_stack: MakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Buses copy, and some pickle, what they are given: each copy is python-can's own class, with all there is in it."""
+    """Buses copy and pickle what they are given: each copy is python-can's own class, with all that is in it."""
     given: list[Any] = []
     stack = make_stack(params={"can_fd": True, "bitrate_switch": True, "tx_data_length": 64})
     monkeypatch.setattr(stack.bus, "send", given.append)
