@@ -86,15 +86,18 @@ cdef bint columns_reserve(Columns *columns, Py_ssize_t capacity, void **spare) n
     size = <size_t>(ROW_SIZE * capacity + 8)
     if columns.offsets == NULL and size >= ISOTP_SPARE_LEAST:
         columns.offsets = <int64_t *>isotp_take_spare(spare, &columns.size)
+    place = <uint8_t *>columns.offsets
     if size > columns.size:
-        place = <uint8_t *>isotp_realloc_large(columns.offsets, size)
+        place = <uint8_t *>isotp_realloc_large(place, size)
         if place == NULL:
             return False
         columns.size = size
-        lay_out(columns, place, columns.capacity)
-    move_columns(columns, capacity)
     if columns.count == 0:
+        lay_out(columns, place, capacity)
         columns.offsets[0] = 0
+    else:
+        lay_out(columns, place, columns.capacity)
+        move_columns(columns, capacity)
     return True
 
 
