@@ -38,6 +38,7 @@ from isotp._messages cimport (
     Spares,
     StatusCode,
     append_rows,
+    forget_columns,
     messages_of,
 )
 from isotp._records cimport ClassicRecord, FdRecord, buffer_is_fd
@@ -888,7 +889,7 @@ cdef class Reassembler:
         """Forget rows that did not become a table."""
         free(self.machine.columns.offsets)
         free(self.machine.columns.data)
-        memset(&self.machine.columns, 0, sizeof(Columns))
+        forget_columns(&self.machine.columns)
         self.machine.row_count = 0
         self.machine.data_used = 0
 

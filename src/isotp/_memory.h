@@ -12,18 +12,23 @@
 #include <intrin.h>
 #endif
 
+/* Out of the way of the loops that rarely need it. */
+#if defined(__GNUC__)
+#define ISOTP_SELDOM __attribute__((cold))
+#else
+#define ISOTP_SELDOM
+#endif
+
 #define ISOTP_LARGE_PAGE ((size_t)1 << 21)
 /* Smaller pieces malloc() itself keeps; larger ones are too much to hold on to. */
 #define ISOTP_SPARE_LEAST ((size_t)1 << 17)
 #define ISOTP_SPARE_MOST ((size_t)1 << 26)
 
-/* realloc() for what may become large. */
-static inline void *isotp_realloc_large(void *old, size_t size) {
-    void *place;
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
+ISOTP_SELDOM static inline void *isotp_realloc_on_large_pages(void *old, size_t size) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t first, end;
-    if (size < 2 * ISOTP_LARGE_PAGE) return realloc(old, size);
+    void *place;
     if (old != NULL) place = realloc(old, size);
     else if (posix_memalign(&place, ISOTP_LARGE_PAGE, size) != 0) place = NULL;
     if (place == NULL) return NULL;
@@ -31,10 +36,16 @@ static inline void *isotp_realloc_large(void *old, size_t size) {
     first = (uintptr_t)place & ~(page - 1);
     end = ((uintptr_t)place + size + ISOTP_LARGE_PAGE - 1) & ~(uintptr_t)(ISOTP_LARGE_PAGE - 1);
     (void)madvise((void *)first, end - first, MADV_HUGEPAGE);
-#else
-    place = realloc(old, size);
-#endif
     return place;
+}
+#endif
+
+/* realloc() for what may become large. */
+static inline void *isotp_realloc_large(void *old, size_t size) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (size >= 2 * ISOTP_LARGE_PAGE) return isotp_realloc_on_large_pages(old, size);
+#endif
+    return realloc(old, size);
 }
 
 /* The kernel may have the whole pages of [place + skip, place + size) if it runs short, until they are written to. */

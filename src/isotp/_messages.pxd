@@ -67,6 +67,16 @@ cdef struct Columns:
     uint8_t *data
 
 
+cdef inline void forget_columns(Columns *columns) noexcept nogil:
+    """Their memory is another's, or freed."""
+    columns.count = 0
+    columns.capacity = 0
+    columns.size = 0
+    columns.data_size = 0
+    columns.offsets = NULL
+    columns.data = NULL
+
+
 # Memory of tables that are gone, for the next table of the same Reassembler: fresh memory is dearer than filling it.
 cdef class Spares:
     cdef void *columns

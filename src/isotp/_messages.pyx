@@ -6,7 +6,7 @@ from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES,
 from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcpy, memmove
 
 import operator
 import pickle
@@ -143,10 +143,6 @@ cdef void trim(Columns *columns) noexcept nogil:
 
 
 cdef class Spares:
-    def __cinit__(self):
-        self.columns = NULL
-        self.data = NULL
-
     def __dealloc__(self):
         free(self.columns)
         free(self.data)
@@ -154,9 +150,6 @@ cdef class Spares:
 
 @cython.no_gc                      # what it refers to refers to nothing, and is needed until the end
 cdef class Block:
-    def __cinit__(self):
-        memset(&self.columns, 0, sizeof(Columns))
-
     def __dealloc__(self):
         if self.spares is None:
             free(self.columns.offsets)
@@ -209,7 +202,8 @@ cdef bint append_rows(
         # What was expected fell short if there are columns: then by half at least, so that few are moved often.
         if not columns_reserve(columns, max(needed, expected, columns.capacity + columns.capacity // 2), spare):
             return False
-    fill(columns, rows, count)
+    if count > 0:
+        fill(columns, rows, count)
     return True
 
 
@@ -217,7 +211,7 @@ cdef Messages messages_of(tuple sessions, Columns *columns, const Row *rows, Py_
     cdef Block block = Block.__new__(Block)
     block.spares = spares
     block.columns = columns[0]
-    memset(columns, 0, sizeof(Columns))
+    forget_columns(columns)
     if block.columns.data == NULL:
         data_allocate(&block.columns, 0)
     if not append_rows(&block.columns, rows, count, 0, &spares.columns):
