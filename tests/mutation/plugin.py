@@ -31,7 +31,7 @@ from tests.conformance import paths
 # A test hangs that takes so much of the processor's time, and so many times what it took on the package as it is,
 CPU_S, CPU_TIMES = 2.0, 20.0
 # or so long altogether.
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 MEMORY = 4 << 30
 # The compiler of types does not know what the build adds.
 MODULES: tuple[Any, ...] = (_core, _bulk)
