@@ -1,8 +1,8 @@
 """A pytest plugin that runs the collected tests on each mutant of a build, in a fork for each.
 
 First all tests run on the package as it is, which must pass, and note which mutants each of them reaches. A mutant
-then faces the tests that reach it, the quick ones first, until one fails. Results go as JSON lines to the file
-mutation-report in the folder that ISOTP_MUTATION_FOLDER names.
+then faces the tests that reach it, the quick ones first, until one fails. Results go as JSON lines to the end
+of the file that ISOTP_MUTATION_OUTCOMES names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,9 @@ from tests.conformance import paths
 
 # A test hangs that takes so much of the processor's time, and so many times what it took on the package as it is,
 CPU_S, CPU_TIMES = 2.0, 20.0
-# or so long altogether.
+# or so long altogether. Time in which this process did not run, on a machine that was stopped, does not count.
 PATIENCE_S = 30.0
+LOOK_S = 0.5
 MEMORY = 4 << 30
 # The compiler of types does not know what the build adds.
 MODULES: tuple[Any, ...] = (_core, _bulk)
@@ -69,7 +70,7 @@ class Child:
     mutant: int
     pid: int
     pipe: int
-    last_word: float = field(default_factory=time.monotonic)
+    silent_s: float = 0.0
     test: str = ""
 
 
@@ -81,7 +82,7 @@ def passes(item: pytest.Item) -> bool:
 def pytest_runtestloop(session: pytest.Session) -> bool:
     reaching = tests_by_mutant(session.items)
     mutants: list[int] = json.loads(os.environ["ISOTP_MUTANTS"])
-    with (Path(os.environ["ISOTP_MUTATION_FOLDER"]) / "mutation-report").open("w") as report:
+    with Path(os.environ["ISOTP_MUTATION_OUTCOMES"]).open("a") as report:
         for outcome in run_all(mutants, reaching):
             print(json.dumps(outcome), file=report, flush=True)
     return True
@@ -150,7 +151,9 @@ def start_child(mutant: int, tests: list[tuple[float, pytest.Item]]) -> Child:
 def wait_for(running: list[Child]) -> list[Child]:
     """The children that ended, or that hang, of which there are some."""
     while True:
-        readable, _, _ = select.select([child.pipe for child in running], [], [], 0.5)
+        before = time.monotonic()
+        readable, _, _ = select.select([child.pipe for child in running], [], [], LOOK_S)
+        looked_s = min(time.monotonic() - before, 2 * LOOK_S)
         done = []
         for child in running:
             if child.pipe in readable:
@@ -158,16 +161,18 @@ def wait_for(running: list[Child]) -> list[Child]:
                 if not words:
                     done.append(child)
                     continue
-                child.last_word = time.monotonic()
+                child.silent_s = 0.0
                 child.test = words.decode().split("\n")[-2]
-            elif time.monotonic() - child.last_word > PATIENCE_S:
-                done.append(child)
+            else:
+                child.silent_s += looked_s
+                if child.silent_s > PATIENCE_S:
+                    done.append(child)
         if done:
             return done
 
 
 def ended(child: Child) -> dict[str, Any]:
-    hangs = time.monotonic() - child.last_word > PATIENCE_S
+    hangs = child.silent_s > PATIENCE_S
     if hangs:
         os.kill(child.pid, signal.SIGKILL)
     os.close(child.pipe)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Change the core's decisions one at a time, and see whether a test fails for each change.
 
-    python tests/mutation/run.py [--sample N --seed S] [--slice K/N] [--only REGEX] [--jobs J] [--list]
+    python tests/mutation/run.py [--sample N --seed S] [--slice K/N] [--only REGEX]
+                                  [--jobs J] [--outcomes FILE] [--list]
 
 All changes (a comparison, a boundary, a constant, a left-out statement, ...) of the protocol and of the engine's
 loop go into one build in a temporary folder, chosen by a number at run time; the tests of the core run on each in
@@ -27,6 +28,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -196,25 +198,43 @@ def part(text: str) -> tuple[int, int]:
     return k, n
 
 
-def run_tests(copy: Path, chosen: list[Mutant], jobs: int) -> list[dict[str, object]]:
+Outcomes = dict[int, dict[str, Any]]
+
+
+def outcomes_in(file: Path) -> Outcomes:
+    return {outcome["mutant"]: outcome for outcome in map(json.loads, file.read_text().splitlines()[1:])}
+
+
+def goes_on(file: Path, tested: str) -> bool:
+    """Whether the file is of an interrupted run of the same subject, as far as that can be told."""
+    certain = "git" not in tested and "dirty" not in tested
+    return certain and file.exists() and file.read_text().startswith(json.dumps(tested) + "\n")
+
+
+def run_tests(copy: Path, chosen: list[Mutant], jobs: int, outcomes: Path, tested: str) -> Outcomes:
+    if not goes_on(outcomes, tested):
+        outcomes.write_text(json.dumps(tested) + "\n")
+    known = outcomes_in(outcomes)
     tests = sorted(
         str(path.relative_to(copy)) for pattern in TESTS for path in (copy / "tests").glob(pattern)
     )
-    report = copy / "mutation-report"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.mutation.plugin"]
     subprocess.run(
         [*command, "--timeout=60", *tests],
         cwd=copy,
         env={
             **environment(copy),
-            "ISOTP_MUTANTS": json.dumps([mutant.number for mutant in chosen]),
+            "ISOTP_MUTANTS": json.dumps([mutant.number for mutant in chosen if mutant.number not in known]),
             "ISOTP_MUTATION_FOLDER": str(copy),
+            "ISOTP_MUTATION_FOLDER": str(copy),
+            "ISOTP_MUTATION_OUTCOMES": str(outcomes.resolve()),
             "ISOTP_MUTATION_JOBS": str(jobs),
         },
         stdout=sys.stderr,
         check=True,
     )
-    return [json.loads(line) for line in report.read_text().splitlines()]
+    found = outcomes_in(outcomes)
+    return {mutant.number: found[mutant.number] for mutant in chosen}
 
 
 def main() -> int:
@@ -224,6 +244,9 @@ def main() -> int:
     parser.add_argument("--slice", type=part, metavar="K/N", help="only the K-th of N parts that take turns")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time (%(default)s)")
     parser.add_argument("--only", metavar="REGEX", help="only changes that match")
+    parser.add_argument(
+        "--outcomes", type=Path, metavar="FILE", help="note them there; an interrupted run goes on from them"
+    )
     parser.add_argument("--list", action="store_true", help="print the changes, build nothing")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="isotp-") as folder:
@@ -244,7 +267,8 @@ def main() -> int:
         build(copy)
         is_sample = options.sample is not None
         tried = [mutant for mutant in chosen if not (is_sample and mutant.key in SURVIVORS)]
-        outcomes = {outcome["mutant"]: outcome for outcome in run_tests(copy, tried, options.jobs)}
+        file = options.outcomes or copy / "outcomes"
+        outcomes = run_tests(copy, tried, options.jobs, file, tested)
 
     print(tested)
     survivors = [m for m in chosen if m.number not in outcomes or not outcomes[m.number]["killed"]]
