@@ -226,7 +226,6 @@ def run_tests(copy: Path, chosen: list[Mutant], jobs: int, outcomes: Path, teste
             **environment(copy),
             "ISOTP_MUTANTS": json.dumps([mutant.number for mutant in chosen if mutant.number not in known]),
             "ISOTP_MUTATION_FOLDER": str(copy),
-            "ISOTP_MUTATION_FOLDER": str(copy),
             "ISOTP_MUTATION_OUTCOMES": str(outcomes.resolve()),
             "ISOTP_MUTATION_JOBS": str(jobs),
         },
