@@ -642,6 +642,7 @@ cdef Py_ssize_t receive_turns(
     cdef uint8_t *lanes = machine.lanes
     cdef Lane *lane
     cdef Lane *soon = lane_at(lanes, 0)
+    cdef Lane *sooner = soon
     cdef Config here
     cdef int32_t before = lane_before[0]
     cdef int32_t this = turn[0]
@@ -653,8 +654,9 @@ cdef Py_ssize_t receive_turns(
     while at < end and this >= 0:
         record = <const FdRecord *>at
         lane = lane_at(lanes, this)
-        # The lane looked up one frame ago should be here by now, and where its CF will go has to be fetched, too.
-        isotp_will_write(<const void *>(<size_t>soon.rx.buffer + soon.rx.got + soon.rx.rx_dl - 2))
+        # The lane asked for two frames ago should be here by now: where its CF will go has to be fetched, too.
+        isotp_will_write(<const void *>(<size_t>sooner.rx.buffer + sooner.rx.got + sooner.rx.rx_dl - 2))
+        sooner = soon
         soon = lane_at(lanes, lane.ahead)
         isotp_will_write(soon)
         now = min(record.timestamp, latest_time)
