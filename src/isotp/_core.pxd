@@ -152,6 +152,7 @@ cdef class Engine:
     cdef int further_count
     cdef tuple further_addresses
     cdef int matched               # which of them the frame at hand came in on; -1: the layer's own
+    cdef int receiving             # the same for the message being received
     cdef object target             # of receive_into, for the message being received
     cdef object write              # callable(bytes) that fills it
     cdef readonly MessageQueue rx_queue
@@ -265,6 +266,9 @@ cdef class Engine:
     @cython.final
     cdef int _prefix_if_further(
         self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size, bint *apart) except -2
+
+    @cython.final
+    cdef bint _stands_apart(self, bint functional, int prefix, const uint8_t *data, Py_ssize_t size) noexcept
 
     @cython.final
     cdef int feed_frames(

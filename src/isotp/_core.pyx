@@ -134,7 +134,8 @@ cdef dict OUTCOMES = {
         "first frame with FF_DL {given}, which is below FF_DLmin ({expected}); frame ignored"),
     NOT_FUNCTIONAL: (
         errors.InvalidCanDataError,
-        "N_PDU type {given} with a functional address, which is for single frames only; frame ignored"),
+        "N_PDU type {given} with a functional address, or another one than the message on its way: only single frames"
+        " may come there; frame ignored"),
     N_CR_TIMEOUT: (
         errors.ConsecutiveFrameTimeoutError,
         "no consecutive frame within N_Cr; reception stopped at {given} of {expected} bytes"),
@@ -1869,7 +1870,7 @@ cdef class Engine:
             self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size, bint *apart) except -2:
         """Address bytes before the N_PCI if a rule beside the filter says that the frame is for us, else -1.
 
-        `apart` becomes True if it is to be handled as an N_PDU with a functional address.
+        `apart` becomes True if it is to be handled as an N_PDU with a functional address; see _stands_apart().
         """
         cdef int k
         if self.is_for_me is not None:
@@ -1877,17 +1878,29 @@ cdef class Engine:
                 message = CanMessage(
                     can_id & 0x1FFFFFFF, 0, data[:size], (can_id & <uint32_t>CAN_EFF_FLAG) != 0)
             if self.is_for_me(message):
-                apart[0] = self.config.strict and is_functional(&self.filter, can_id)
+                apart[0] = self._stands_apart(
+                    is_functional(&self.filter, can_id), self.filter.rx_prefix_size, data, size)
                 return self.filter.rx_prefix_size
         elif self.config.strict and is_for_us(&self.filter, can_id, data, size):
-            apart[0] = is_functional(&self.filter, can_id)
+            apart[0] = self._stands_apart(is_functional(&self.filter, can_id), self.filter.rx_prefix_size, data, size)
             return self.filter.rx_prefix_size
         for k in range(self.further_count):
             if is_for_us(&self.further[k], can_id, data, size):
                 self.matched = k
-                apart[0] = self.config.strict
+                # One with a single identifier is functional: that is what most are for.
+                apart[0] = self._stands_apart(
+                    can_id == self.further[k].rx_id_functional, self.further[k].rx_prefix_size, data, size)
                 return self.further[k].rx_prefix_size
         return -1
+
+    @cython.final
+    cdef bint _stands_apart(self, bint functional, int prefix, const uint8_t *data, Py_ssize_t size) noexcept:
+        """Whether the frame at hand can be nothing but an SF, by the standard, which keeps each N_AI's N_PDUs apart."""
+        if functional or not self.config.strict:
+            return self.config.strict
+        if size > prefix and data[prefix] >> 4 == N_PCI_FC:
+            return self.matched >= 0           # what the layer sends has its own address
+        return self.rx.state == RX_WAIT_CF and self.receiving != self.matched
 
     @cython.final
     cdef int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
@@ -1935,12 +1948,14 @@ cdef class Engine:
                     payload = self._finish_target(payload)
                 elif self.rx.state == RX_WAIT_CF:
                     self._fill_target()
-            if event == RX_STARTED and not self.config.listen and self._has_no_room():
-                self._refuse_reception()
-            elif event == RX_STARTED and self.receive_into is not None:
-                self._open_target()
-            elif event == RX_MESSAGE:
+            if event == RX_MESSAGE:
                 self._hand_over(payload)
+            elif event == RX_STARTED:
+                self.receiving = self.matched
+                if not self.config.listen and self._has_no_room():
+                    self._refuse_reception()
+                elif self.receive_into is not None:
+                    self._open_target()
         finally:
             # Last, so that an error handler that raises costs no message
             if self.outcome.code != OK or self.outcome.interruption != OK:
@@ -2789,7 +2804,7 @@ cdef class Engine:
 cdef inline bint takes_next_cf(Engine engine, uint32_t can_id, const uint8_t *data, Py_ssize_t size) noexcept:
     """What most frames are: the CF that is due, where nobody has to hear of it. False: nothing was done."""
     cdef bint taken
-    if (engine.logs_frames or engine.asks_address or engine.write is not None
+    if (engine.logs_frames or engine.looks_closer or engine.write is not None
             or not is_for_us(&engine.filter, can_id, data, size)):
         return False
     with cython.critical_section(engine):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from isotp import Address, AddressingMode, AsymmetricAddress
 from tests.conformance import rules
@@ -283,6 +284,15 @@ def functional_cases() -> Iterator[Case]:
         )  # fmt: skip
         yield Case(
             rule,
+            f"{name}: CF amid a message, not the last one",
+            f"< {physical}10 14 00 01 02 03 04 05\n > 30 08 00\n < {functional}21 06 07 08 09 0A 0B 0C\n"
+            + only("strict", f"{error} < {physical}21 06 07 08 09 0A 0B 0C\n")
+            + f"< {physical}22 0D 0E 0F 10 11 12 13\n"
+            " got 00 01 02 03 04 05 06 07 08 09 0A 0B 0C 0D 0E 0F 10 11 12 13",
+            **at,
+        )
+        yield Case(
+            rule,
             f"{name}: FC",
             f"send 00*8\n > 10 08 00*6\n < {functional}30 00 00\n"
             + only("default", "> 21 00 00\n confirm")
@@ -329,4 +339,64 @@ def functional_cases() -> Iterator[Case]:
     )
 
 
-CASES = [*timer_cases(), *address_cases(), *functional_cases()]
+def further_cases() -> Iterator[Case]:
+    """A further address with two identifiers has a physical one: an N_AI of its own, on which messages come, too."""
+    rule = rules.FUNCTIONAL
+    fixed = AddressingMode.NormalFixed_29bits
+    at: dict[str, Any] = {
+        "address": Address(fixed, target_address=0x10, source_address=0xF1),
+        "also": (Address(fixed, target_address=0x10, source_address=0xF2),),
+        "alone": "a further address is a session of its own",
+    }
+    own, further = "18DAF110#", "18DAF210#"
+    error = "error InvalidCanDataError\n"
+    interrupted = "error ReceptionInterruptedWithFirstFrameError\n"
+    payload = "00 01 02 03 04 05 06 07 08 09"
+
+    def begin(where: str) -> str:
+        return f"< {where}10 0A 00 01 02 03 04 05\n > 30 08 00\n"
+
+    def rest(where: str) -> str:
+        return f"< {where}21 06 07 08 09\n got {payload}\n"
+
+    def case(name: str, story: str) -> Case:
+        return Case(rule, f"further physical address: {name}", story, **at)
+
+    yield case("segmented message", begin(further) + rest(further))
+    yield case(
+        "FF on its functional identifier",
+        f"< 18DBF210#10 0A 00 01 02 03 04 05\n default: > 30 08 00\n strict: {error}",
+    )
+    for here, there, name in ((own, further, "it"), (further, own, "the first")):
+        yield case(
+            f"SF on {name} amid a message on the other",
+            begin(here) + f"< {there}02 3E 00\n got 3E 00\n"
+            "default: error ReceptionInterruptedWithSingleFrameError\n" + only("strict", rest(here)),
+        )  # fmt: skip
+        yield case(
+            f"FF on {name} amid a message on the other",
+            begin(here) + f"< {there}10 0B 00*6\n"
+            + only("default", f"> 30 08 00\n {interrupted}") + only("strict", error + rest(here)),
+        )  # fmt: skip
+        yield case(
+            f"CF on {name} amid a message on the other",
+            begin(here) + f"< {there}21 06 07 08 09\n"
+            + only("default", f"got {payload}") + only("strict", error + rest(here)),
+        )  # fmt: skip
+        yield case(
+            f"unknown N_PDU on {name} amid a message on the other",
+            begin(here) + f"< {there}70\n {error}" + only("strict", rest(here)),
+        )
+    go_on = "> 21 00 00\n confirm\n"
+    yield case(
+        "FC on it",
+        f"send 00*8\n > 10 08 00*6\n < {further}30 00 00\n"
+        + only("default", go_on) + only("strict", f"{error} < {own}30 00 00\n {go_on}"),
+    )  # fmt: skip
+    yield case(
+        "FC on the first amid a message on it",
+        f"send 00*8\n > 10 08 00*6\n {begin(further)} < {own}30 00 00\n {go_on} {rest(further)}",
+    )
+
+
+CASES = [*timer_cases(), *address_cases(), *functional_cases(), *further_cases()]

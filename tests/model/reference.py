@@ -60,6 +60,7 @@ class Reception:
     rx_dl: int
     data: bytearray
     deadline: int
+    source: Any
     sn: int = 0
     in_block: int = 0
 
@@ -148,8 +149,11 @@ class Reference:
 
     # ------------------------------------------------ addresses (10.3)
 
-    def addressed(self, can_id: int, data: bytes) -> tuple[bytes, bool] | None:
-        """The N_PDU in a frame, and whether it came on a functional address. None: it is for somebody else."""
+    def addressed(self, can_id: int, data: bytes) -> tuple[bytes, Any, bool] | None:
+        """The N_PDU in a frame, the address that it came on, and whether that is functional there.
+
+        None: it is for somebody else.
+        """
         for address in (self.address, *self.also):
             wide = address.is_rx_29bits()
             physical = flagged(address.get_rx_arbitration_id(PHYSICAL), wide)
@@ -158,8 +162,18 @@ class Reference:
                 continue
             if address.requires_rx_extension_byte() and data[:1] != bytes([address.get_rx_extension_byte()]):
                 continue
-            return data[address.get_rx_prefix_size() :], can_id != physical or address is not self.address
+            # A further address with one identifier only is functional.
+            is_functional = can_id == functional and (physical != functional or address is not self.address)
+            return data[address.get_rx_prefix_size() :], address, is_functional
         return None
+
+    def stands_apart(self, n_pdu: bytes, address: Any, functional: bool) -> bool:
+        """Whether only a Single Frame may come there now, beside a message with another N_AI (9.8.3, 9.9)."""
+        if functional or not self.params.strict:
+            return bool(self.params.strict)
+        if n_pdu[:1] and n_pdu[0] >> 4 == 3:
+            return address is not self.address
+        return self.reception is not None and self.reception.source is not address
 
     def put(self, n_pdu: bytes, functional: bool = False) -> None:
         """Send a frame, padded as the parameters ask for and CAN FD needs (10.4.2)."""
@@ -238,10 +252,11 @@ class Reference:
         found = self.addressed(can_id, data)
         if found is None:
             return
-        n_pdu, functional = found
+        n_pdu, address, functional = found
         strict = self.params.strict
+        apart = self.stands_apart(n_pdu, address, functional)
         try:
-            if functional and strict and n_pdu[:1] and n_pdu[0] >> 4 != 0:
+            if apart and n_pdu[:1] and n_pdu[0] >> 4 != 0:
                 raise Malformed("InvalidCanDataError")
             pdu = self.decode(n_pdu, len(data))
             reserved = isinstance(pdu, FlowControl) and (pdu.status > OVERFLOW or stmin_ns(pdu.stmin) is None)
@@ -254,18 +269,18 @@ class Reference:
                 self.reception = None
             return
         if isinstance(pdu, SingleFrame):
-            if self.reception is not None and not (functional and strict):
+            if self.reception is not None and not apart:
                 self.errors.append("ReceptionInterruptedWithSingleFrameError")
                 self.reception = None
             self.messages.append(pdu.data)
         elif isinstance(pdu, FirstFrame):
-            self.on_first_frame(pdu)
+            self.on_first_frame(pdu, address)
         elif isinstance(pdu, ConsecutiveFrame):
             self.on_consecutive_frame(pdu)
         else:
             self.on_flow_control(pdu)
 
-    def on_first_frame(self, pdu: FirstFrame) -> None:
+    def on_first_frame(self, pdu: FirstFrame, source: Any) -> None:
         rx_dl = max(8, pdu.can_dl)
         if self.reception is not None:
             self.errors.append("ReceptionInterruptedWithFirstFrameError")
@@ -278,7 +293,7 @@ class Reference:
             self.flow_control(OVERFLOW)
             return
         self.reception = Reception(
-            pdu.length, rx_dl, bytearray(pdu.data[: pdu.length]), self.now + self.n_cr()
+            pdu.length, rx_dl, bytearray(pdu.data[: pdu.length]), self.now + self.n_cr(), source
         )
         self.flow_control(CTS)
 

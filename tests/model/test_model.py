@@ -46,6 +46,7 @@ ADDRESSES = st.sampled_from(
     ]
 )
 BROADCAST = A(Mode.Normal_11bits, txid=0x124, rxid=0x7DF)
+ANOTHER = A(Mode.NormalFixed_29bits, target_address=0x10, source_address=0xF2)  # with a physical identifier
 LENGTHS = (8, 12, 16, 20, 24, 32, 48, 64)
 
 PARAMS: dict[str, st.SearchStrategy[Any]] = {
@@ -96,6 +97,9 @@ ANY_BYTES = st.binary(max_size=66)
 TIMES = st.sampled_from((0, 1, 100_000, MS, 9 * MS, 10 * MS, 127 * MS, SECOND, 5 * SECOND))
 
 
+ANOTHER_IDS = [flagged(ANOTHER.get_rx_arbitration_id(kind), True) for kind in isotp.TargetAddressType]
+
+
 class Frames:
     """Frames to a session as they may be on the bus, in CAN IDs and bytes."""
 
@@ -117,7 +121,7 @@ class LayerAgainstModel(RuleBasedStateMachine):
     @initialize(
         address=ADDRESSES,
         params=st.fixed_dictionaries({}, optional=PARAMS),
-        also=st.sampled_from(((), (BROADCAST,))),
+        also=st.sampled_from(((), (BROADCAST,), (BROADCAST, ANOTHER))),
     )
     def begin(self, address: Any, params: dict[str, Any], also: tuple[Any, ...]) -> None:
         self.incoming: list[isotp.CanMessage] = []
@@ -155,15 +159,19 @@ class LayerAgainstModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.reception is not None)
     @rule(
-        skipped=st.sampled_from((0, 0, 0, 0, 0, 0, 1, 15)), length=st.none() | st.none() | st.none() | CAN_DL
+        skipped=st.sampled_from((0, 0, 0, 0, 0, 0, 1, 15)),
+        length=st.none() | st.none() | st.none() | CAN_DL,
+        on=st.sampled_from(("physical", "physical", "physical", "functional", "another")),
     )
-    def hear_consecutive_frame(self, skipped: int, length: int | None) -> None:
+    def hear_consecutive_frame(self, skipped: int, length: int | None, on: str) -> None:
         reception = self.model.reception
         assert reception is not None
         room = reception.rx_dl - len(self.wire.prefix)
         sn = (reception.sn + 1 + skipped) % 16
         n_pdu = changed(bytes([0x20 | sn]) + bytes(range(room - 1)), length)
-        self.run_both(self.wire.frame(n_pdu))
+        self.run_both(
+            (ANOTHER_IDS[0], n_pdu) if on == "another" else self.wire.frame(n_pdu, on == "functional")
+        )
 
     @precondition(lambda self: self.model.transmission is not None)
     @rule(n_pdu=FLOW_CONTROL)
@@ -175,9 +183,9 @@ class LayerAgainstModel(RuleBasedStateMachine):
         ids = {"broadcast": 0x7DF, "other": 0x457}
         self.run_both((ids.get(on) or getattr(self.wire, on), data))
 
-    @rule(n_pdu=SINGLE | FIRST)
-    def hear_broadcast(self, n_pdu: bytes) -> None:
-        self.run_both((0x7DF, n_pdu))
+    @rule(n_pdu=SINGLE | FIRST | FLOW_CONTROL, on=st.sampled_from((0x7DF, *ANOTHER_IDS)))
+    def hear_further(self, n_pdu: bytes, on: int) -> None:
+        self.run_both((on, n_pdu))
 
     # ------------------------------------------------ time
 
