@@ -387,6 +387,39 @@ def test_memory_of_very_large_tables_is_given_back() -> None:
     assert int(run.stdout) < 8 << 20
 
 
+WITHOUT_MEMORY = """
+import re, resource
+import isotp
+
+def limit(more):
+    used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) << 10
+    resource.setrlimit(resource.RLIMIT_AS, (used + more if more else resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+address = isotp.Address(txid=0x7E0, rxid=0x7E8)
+long = isotp.encode([bytes(1 << 20)] * 40, address, params={"tx_data_length": 64, "can_fd": True}, flow_control=False)
+many = isotp.encode([b"%07d" % k for k in range(400_000)], address, flow_control=False)
+for frames, count in ((long, 40), (many, 400_000)):
+    reassembler = isotp.Reassembler([address])
+    limit(8 << 20)
+    try:
+        reassembler.feed(frames)
+    except MemoryError as error:
+        print(error)
+    limit(0)
+    found = reassembler.feed(frames).filter(status=isotp.MessageStatus.OK)
+    assert len(found) == count, len(found)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+@pytest.mark.skipif("san.so" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers need address space")
+def test_feed_without_memory_says_so_and_can_go_on() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MEMORY], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert (run.stdout, run.stderr) == ("no memory for the messages of 1 sessions\n" * 2, "")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="calls mprotect() of Linux")
 @pytest.mark.parametrize("layout", ["classic", "fd"])
 def test_nothing_behind_the_frames_is_read(layout: str) -> None:
