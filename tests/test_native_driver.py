@@ -462,7 +462,7 @@ def test_what_an_address_with_rules_of_its_own_is_asked(native: Callable[..., tu
 def test_a_segmented_message_with_a_further_address(
     native: Callable[..., tuple[Native, Wire]], strict: bool
 ) -> None:
-    """By the letter of the standard further addresses are functional ones: single frames, and N_AIs of their own."""
+    """By the standard, a further address with one identifier is for single frames, and an N_AI of its own."""
     layer, wire = native(params={"strict": strict})
     layer.receive_also([isotp.Address(rxid=0x7DF, rx_only=True)])
     wire.put("10 0A 00 01 02 03 04 05")

@@ -54,6 +54,7 @@ ENGINE = (
     "takes_next_cf",
     "_take_from_batch",
     "_prefix_if_further",
+    "_stands_apart",
     "_take_bytes",
     "_open_target",
     "_fill_target",
