@@ -901,10 +901,15 @@ cdef class Reassembler:
             raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called")
         with cython.critical_section(self):
             entered = not self.busy
-            self.busy = True
+            if entered:
+                self.busy = True
         if not entered:
             raise RuntimeError("another thread feeds this Reassembler at this moment")
         return 0
+
+    cdef void _leave(self) noexcept:
+        with cython.critical_section(self):
+            self.busy = False
 
     def feed(self, frames, layout=None):
         """Take frames, in the order of the log; returns the messages that ended with them.
@@ -951,30 +956,36 @@ cdef class Reassembler:
                 self.sessions, &self.machine.columns, self.machine.rows, self.machine.row_count, self.spares)
         finally:
             self._drop_rows()
-            self.busy = False
+            self._leave()
 
     def statistics(self):
         """What was heard so far: a list of dictionaries, one for each direction of a session on a channel.
 
         ``session`` (index), ``address``, ``channel``, ``direction``, ``frames`` (all with this address), ``messages``
         (complete ones) and ``errors``: how often a layer in listen mode would have reported each class of error.
+
+        :raises RuntimeError: if another thread feeds this object right now.
         """
         cdef Py_ssize_t k
         cdef int code
         cdef const Lane *lane
         found = []
-        for k in range(self.machine.lane_count):
-            lane = lane_at(self.machine.lanes, k)
-            counts = {}
-            for code in range(OK + 1, OUTCOME_COUNT):
-                if lane.outcomes[code] > 0:
-                    error = error_class_of(<OutcomeCode>code)
-                    counts[error] = counts.get(error, 0) + lane.outcomes[code]
-            open_frames = frames_of_reception(lane) if lane.rx.state == RX_WAIT_CF else 0
-            found.append({
-                "session": lane.session, "address": self.sessions[lane.session], "channel": lane.channel,
-                "direction": Direction(lane.direction), "frames": lane.frames + open_frames,
-                "messages": lane.messages, "errors": counts})
+        self._enter()
+        try:
+            for k in range(self.machine.lane_count):
+                lane = lane_at(self.machine.lanes, k)
+                counts = {}
+                for code in range(OK + 1, OUTCOME_COUNT):
+                    if lane.outcomes[code] > 0:
+                        error = error_class_of(<OutcomeCode>code)
+                        counts[error] = counts.get(error, 0) + lane.outcomes[code]
+                open_frames = frames_of_reception(lane) if lane.rx.state == RX_WAIT_CF else 0
+                found.append({
+                    "session": lane.session, "address": self.sessions[lane.session], "channel": lane.channel,
+                    "direction": Direction(lane.direction), "frames": lane.frames + open_frames,
+                    "messages": lane.messages, "errors": counts})
+        finally:
+            self._leave()
         return found
 
     def __reduce__(self):
@@ -994,7 +1005,7 @@ cdef class Reassembler:
                 octets_of(self.machine.slots.items, sizeof(Slot) << self.machine.slots.bits), self.machine.slots.used,
                 octets_of(self.machine.lanes, self.machine.lane_count * lane_stride()), buffers)
         finally:
-            self.busy = False
+            self._leave()
 
     def __repr__(self):
         return f"<Reassembler {len(self.sessions)} sessions>"

@@ -31,6 +31,9 @@ cdef class RateLimiter:
     cdef readonly object window_size_sec
 
     @cython.final
+    cdef tuple _settings(self)
+
+    @cython.final
     cdef uint64_t _allowed(self, int64_t now) noexcept
 
     @cython.final
@@ -282,6 +285,9 @@ cdef class Engine:
 
     @cython.final
     cdef int _open_target(self) except -1
+
+    @cython.final
+    cdef object _part_from_target(self)
 
     @cython.final
     cdef int _fill_target(self) except -1

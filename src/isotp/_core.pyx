@@ -294,8 +294,9 @@ cdef class CanMessage:
 
     @data.setter
     def data(self, value):
-        self.held = value
-        self.frame.res0 = 0
+        with cython.critical_section(self):
+            self.held, value = value, self.held    # what was there dies after the step
+            self.frame.res0 = 0
 
     @property
     def is_extended_id(self):
@@ -498,11 +499,20 @@ cdef class RateLimiter:
 
     def configure(self, mean_bitrate, window_size_sec):
         """Start anew with other values; enabled if they are possible."""
-        self.mean_bitrate = mean_bitrate
-        self.window_size_sec = window_size_sec
-        self.is_enabled = False
+        with cython.critical_section(self):
+            self.mean_bitrate, mean_bitrate = mean_bitrate, self.mean_bitrate
+            self.window_size_sec, window_size_sec = window_size_sec, self.window_size_sec
+            self.is_enabled = False
         if self.can_be_enabled():
             self.enable()
+
+    @cython.final
+    cdef tuple _settings(self):
+        """Bit rate and window, which another thread may change."""
+        with cython.critical_section(self):
+            mean_bitrate = self.mean_bitrate
+            window_size_sec = self.window_size_sec
+        return mean_bitrate, window_size_sec
 
     def __dealloc__(self):
         free(self.window.slots)
@@ -514,14 +524,16 @@ cdef class RateLimiter:
 
     def can_be_enabled(self):
         """True if bit rate and window are numbers above 0."""
-        return is_possible_rate(self.mean_bitrate, self.window_size_sec)
+        mean_bitrate, window_size_sec = self._settings()
+        return is_possible_rate(mean_bitrate, window_size_sec)
 
     def enable(self):
         """Start limiting.
 
         :raises ValueError: if bit rate or window make no sense.
         """
-        require_possible_rate(self.mean_bitrate, self.window_size_sec)
+        mean_bitrate, window_size_sec = self._settings()
+        require_possible_rate(mean_bitrate, window_size_sec)
         self.is_enabled = True
         self.reset()
 
@@ -534,19 +546,21 @@ cdef class RateLimiter:
 
         :raises ValueError: if that makes no sense.
         """
-        require_possible_rate(mean_bitrate, self.window_size_sec)
-        self.mean_bitrate = mean_bitrate
+        require_possible_rate(mean_bitrate, self._settings()[1])
+        with cython.critical_section(self):
+            self.mean_bitrate, mean_bitrate = mean_bitrate, self.mean_bitrate
         self.reset()
 
     def reset(self):
         """Forget what was sent."""
-        cdef double mean_bitrate
-        cdef double window_size_sec
-        if self.can_be_enabled():
-            mean_bitrate = self.mean_bitrate
-            window_size_sec = self.window_size_sec
+        cdef double bits_a_second
+        cdef double seconds
+        mean_bitrate, window_size_sec = self._settings()
+        if is_possible_rate(mean_bitrate, window_size_sec):
+            bits_a_second = mean_bitrate
+            seconds = window_size_sec
             with cython.critical_section(self):
-                rate_window_init(&self.window, mean_bitrate, window_size_sec)
+                rate_window_init(&self.window, bits_a_second, seconds)
 
     def update(self):
         """Forget what left the window by now."""
@@ -1025,7 +1039,8 @@ cdef class Watchers:
         cdef Engine engine
         with self.changing:
             for engine in self.engines:
-                engine.stale = True
+                with cython.critical_section(engine):      # before it reads the Params, or after it began to
+                    engine.stale = True
 
 
 cdef int require_address(object address) except -1:
@@ -1165,39 +1180,51 @@ cdef class Engine:
     @property
     def logger(self):
         """`logging.Logger` of this layer."""
-        return self._logger
+        with cython.critical_section(self):
+            logger = self._logger
+        return logger
 
     @logger.setter
     def logger(self, logger):
-        self._logger = logger
         # logging keeps the answers of isEnabledFor() in a dict and clears it whenever a level changes.
         # Reading it is much cheaper than the call; a missing answer falls back on the call.
         levels = getattr(logger, "_cache", None)
-        self.logger_levels = levels if type(levels) is dict else None
+        if type(levels) is not dict:
+            levels = None
+        with cython.critical_section(self):
+            self._logger, logger = logger, self._logger     # what was there dies after the step, here as below
+            self.logger_levels, levels = levels, self.logger_levels
 
     @cython.final
     cdef bint _is_logging_frames(self) except -1:
         cdef PyObject *cached
-        if self.logger_levels is not None:
-            cached = PyDict_GetItemWithError(self.logger_levels, LOG_DEBUG)
+        cdef dict levels
+        with cython.critical_section(self):
+            levels = self.logger_levels
+        if levels is not None:
+            cached = PyDict_GetItemWithError(levels, LOG_DEBUG)
             if cached != NULL:
                 return <object>cached is True
-        return self._logger.isEnabledFor(LOG_DEBUG)
+        return self.logger.isEnabledFor(LOG_DEBUG)
 
     @property
     def params(self):
         """Parameters of the layer; changes take effect with the next frame."""
-        return self._params
+        with cython.critical_section(self):
+            params = self._params
+        return params
 
     @params.setter
     def params(self, params):
-        if self._params is not None:
-            self._params._on_change.discard(self)
         if not isinstance(params._on_change, Watchers):
             params._on_change = Watchers()
         params._on_change.add(self)
-        self._params = params
-        self.stale = True
+        given = params
+        with cython.critical_section(self):
+            self._params, params = params, self._params
+            self.stale = True
+        if params is not None and params is not given:
+            params._on_change.discard(self)
 
     @cython.final
     cdef int _flatten(self) except -1:
@@ -1208,7 +1235,7 @@ cdef class Engine:
         cdef uint64_t rx_limit
         cdef uint64_t tx_limit
         cdef uint64_t turn
-        params = self._params
+        params = self.params
         if params is None:
             raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called")
         with cython.critical_section(self):
@@ -1268,16 +1295,19 @@ cdef class Engine:
 
         :raises ValueError: if a parameter has a value that it can not have.
         """
-        self._params.validate()
+        params = self.params
+        params.validate()
         self._flatten()
-        self.rate_limiter.configure(self._params.rate_limit_max_bitrate, self._params.rate_limit_window_size)
-        if not self._params.rate_limit_enable:
+        self.rate_limiter.configure(params.rate_limit_max_bitrate, params.rate_limit_window_size)
+        if not params.rate_limit_enable:
             self.rate_limiter.disable()
 
     @property
     def address(self):
         """N_AI of this layer."""
-        return self._address
+        with cython.critical_section(self):
+            address = self._address
+        return address
 
     @address.setter
     def address(self, address):
@@ -1295,15 +1325,14 @@ cdef class Engine:
         new = flatten_address(address)
         asks_address = not takes_frames_by_filter(address)
         is_for_me = address.is_for_me if asks_address else None
-        before = self._address, self.is_for_me     # die after the step: their end may run Python code
         with cython.critical_section(self):
             self.filter = new
             choose_first_frame(&self.tx, &self.config, &self.filter)
-            self._address = address
+            # What was there dies after the step: its end may run Python code.
+            self._address, address = address, self._address
+            self.is_for_me, is_for_me = is_for_me, self.is_for_me
             self.asks_address = asks_address
             self.looks_closer = asks_address or self.config.strict
-            self.is_for_me = is_for_me
-        del before
 
     def receive_also(self, addresses):
         """Receive on these addresses too, as an ECU does on its functional one; answers go by the layer's own.
@@ -1325,7 +1354,7 @@ cdef class Engine:
             count += 1
         with cython.critical_section(self):
             memcpy(self.further, further, <size_t>count * sizeof(AddressFilter))
-            self.further_addresses = addresses
+            self.further_addresses, addresses = addresses, self.further_addresses
             self.further_count = count
 
     # ------------------------------------------------ sending and receiving messages
@@ -1390,10 +1419,12 @@ cdef class Engine:
             raise RuntimeError(
                 f"the send queue is full: {self.tx_queue.count} messages wait (parameter tx_queue_limit)")
         if self._is_logging_frames():
-            self._logger.debug("Enqueuing a message of %d bytes", request.size)
+            self.logger.debug("Enqueuing a message of %d bytes", request.size)
         self.tx_queue.push(request)
-        if self.post_send_callback is not None:
-            self.post_send_callback(request)
+        with cython.critical_section(self):
+            post_send_callback = self.post_send_callback
+        if post_send_callback is not None:
+            post_send_callback(request)
         if self.driven:
             self.drive()
         return 0
@@ -1590,7 +1621,8 @@ cdef class Engine:
                 self.batch_left = 0
                 self._exit()
                 # Such as KeyboardInterrupt: this thread does no more, but deadlines and others' work remain.
-                waker = self.waker
+                with cython.critical_section(self):
+                    waker = self.waker
                 if waker is not None:
                     waker(isotp_monotonic_ns())
                 raise
@@ -1627,16 +1659,18 @@ cdef class Engine:
     def _report_callback_error(self, error):
         """A callback of the user raised on a thread that must go on: log it and tell the error handler."""
         if self._is_to_be_logged():
-            self._logger.error("a callback of the layer raised %s", type(error).__name__, exc_info=error)
+            self.logger.error("a callback of the layer raised %s", type(error).__name__, exc_info=error)
         report = errors.CallbackError(f"a callback of the layer raised {error!r}")
         report.__cause__ = error
         self._count_error(report)
-        if callable(self.error_handler):
+        with cython.critical_section(self):
+            error_handler = self.error_handler
+        if callable(error_handler):
             try:
-                self.error_handler(report)
+                error_handler(report)
             except Exception as second:
                 # The handler itself may be what raises: there is nobody left to tell but the log.
-                self._logger.error("the error handler raised %s", type(second).__name__, exc_info=second)
+                self.logger.error("the error handler raised %s", type(second).__name__, exc_info=second)
 
     def _set_reader(self):
         """The calling thread is the one that calls rxfn from now on."""
@@ -1645,13 +1679,14 @@ cdef class Engine:
     def _set_driven(self, bint driven, waker, guard=None):
         """Begin or end to be driven: by feed() and drive(), which call `waker(deadline_ns)` for a deadline before
         the next look of the driver, and `guard(deadline_ns)` for one that the driver may miss nonetheless."""
-        self.driven = driven
-        self.waker = waker
-        self.guard = guard
-        self.guard_ns = NEVER
-        self.wake_ns = NEVER
-        self.heard_ns = NEVER
-        self.reader = 0
+        with cython.critical_section(self):
+            self.driven = driven
+            self.waker, waker = waker, self.waker
+            self.guard, guard = guard, self.guard
+            self.guard_ns = NEVER
+            self.wake_ns = NEVER
+            self.heard_ns = NEVER
+            self.reader = 0
         self.inbox.clear()
 
     def _forget_threads(self):
@@ -1671,7 +1706,9 @@ cdef class Engine:
 
     def _set_wake(self, deadline_ns):
         """When the driver will look at the deadline again; None: not by itself."""
-        self.wake_ns = NEVER if deadline_ns is None else deadline_ns
+        cdef int64_t wake_ns = NEVER if deadline_ns is None else deadline_ns
+        with cython.critical_section(self):
+            self.wake_ns = wake_ns
 
     def _wake(self, int64_t deadline_ns):
         """What the driver does at a deadline that `waker` told it."""
@@ -1873,25 +1910,30 @@ cdef class Engine:
         `apart` becomes True if it is to be handled as an N_PDU with a functional address; see _stands_apart().
         """
         cdef int k
-        if self.is_for_me is not None:
+        cdef int prefix = -1
+        with cython.critical_section(self):
+            is_for_me = self.is_for_me
+        if is_for_me is not None:
             if message is None:
                 message = CanMessage(
                     can_id & 0x1FFFFFFF, 0, data[:size], (can_id & <uint32_t>CAN_EFF_FLAG) != 0)
-            if self.is_for_me(message):
+            if is_for_me(message):
                 apart[0] = self._stands_apart(
                     is_functional(&self.filter, can_id), self.filter.rx_prefix_size, data, size)
                 return self.filter.rx_prefix_size
-        elif self.config.strict and is_for_us(&self.filter, can_id, data, size):
-            apart[0] = self._stands_apart(is_functional(&self.filter, can_id), self.filter.rx_prefix_size, data, size)
-            return self.filter.rx_prefix_size
-        for k in range(self.further_count):
-            if is_for_us(&self.further[k], can_id, data, size):
-                self.matched = k
-                # One with a single identifier is functional: that is what most are for.
-                apart[0] = self._stands_apart(
-                    can_id == self.further[k].rx_id_functional, self.further[k].rx_prefix_size, data, size)
-                return self.further[k].rx_prefix_size
-        return -1
+        with cython.critical_section(self):
+            if is_for_me is None and self.config.strict and is_for_us(&self.filter, can_id, data, size):
+                prefix = self.filter.rx_prefix_size
+                apart[0] = self._stands_apart(is_functional(&self.filter, can_id), prefix, data, size)
+                return prefix
+            for k in range(self.further_count):
+                if is_for_us(&self.further[k], can_id, data, size):
+                    self.matched = k
+                    prefix = self.further[k].rx_prefix_size
+                    # One with a single identifier is functional: that is what most are for.
+                    apart[0] = self._stands_apart(can_id == self.further[k].rx_id_functional, prefix, data, size)
+                    break
+        return prefix
 
     @cython.final
     cdef bint _stands_apart(self, bint functional, int prefix, const uint8_t *data, Py_ssize_t size) noexcept:
@@ -1907,9 +1949,12 @@ cdef class Engine:
         cdef RxEvent event
         cdef bint gave_up = False
         cdef bint apart = False
-        cdef int prefix = self.filter.rx_prefix_size
+        cdef int prefix = -1
         self.matched = -1
-        if self.looks_closer or not is_for_us(&self.filter, can_id, data, size):
+        with cython.critical_section(self):
+            if not self.looks_closer and is_for_us(&self.filter, can_id, data, size):
+                prefix = self.filter.rx_prefix_size
+        if prefix < 0:
             prefix = self._prefix_if_further(message, can_id, data, size, &apart)
         if self.logs_frames:
             self._log_frame("Rx", can_id, data[:size], "i" if prefix < 0 else "p")
@@ -1942,13 +1987,12 @@ cdef class Engine:
         try:
             if self.write is not None:
                 if self.outcome.interruption != OK:
-                    broken = self.target
-                    self.target = self.write = None
+                    broken = self._part_from_target()
                 elif event == RX_MESSAGE and not apart:
                     payload = self._finish_target(payload)
                 elif self.rx.state == RX_WAIT_CF:
                     self._fill_target()
-            if event == RX_MESSAGE:
+            if event == RX_MESSAGE and payload is not None:
                 self._hand_over(payload)
             elif event == RX_STARTED:
                 self.receiving = self.matched
@@ -1965,17 +2009,36 @@ cdef class Engine:
     @cython.final
     cdef int _open_target(self) except -1:
         """Ask the user where the message that begins is to go."""
+        with cython.critical_section(self):
+            receive_into = self.receive_into
+        if receive_into is None:
+            return 0               # taken away since it was looked at
+        write = None
         try:
-            self.target = self.receive_into(self.rx.size)
-            if self.target is not None:
-                self.write = writer_to(self.target, self.rx.size)
+            target = receive_into(self.rx.size)
+            if target is not None:
+                write = writer_to(target, self.rx.size)
         except BaseException:
             with cython.critical_section(self):
                 receiver_stop(&self.rx)
                 if not self.config.listen:
                     self.rx.due = FS_OVFLW
             raise
+        with cython.critical_section(self):
+            self.target, target = target, self.target
+            self.write, write = write, self.write
         return 0
+
+    @cython.final
+    cdef object _part_from_target(self):
+        """What the message in progress went to, if anything; it goes there no more."""
+        cdef object target = None
+        cdef object write = None
+        with cython.critical_section(self):
+            if self.write is not None:
+                self.target, target = target, self.target
+                self.write, write = write, self.write
+        return target
 
     @cython.final
     cdef int _fill_target(self) except -1:
@@ -1986,8 +2049,11 @@ cdef class Engine:
         with cython.critical_section(self):
             chunk = PyBytes_FromStringAndSize(<char *>self.rx.buffer, <Py_ssize_t>(self.rx.got - self.rx.taken))
             self.rx.taken = self.rx.got
+            write = self.write
+        if write is None:
+            return 0               # another thread stopped the reception
         try:
-            self.write(chunk)
+            write(chunk)
         except BaseException:
             self.stop_receiving()
             raise
@@ -1995,10 +2061,12 @@ cdef class Engine:
 
     @cython.final
     cdef object _finish_target(self, object rest):
-        """The target, with the last bytes of its message in it."""
-        target, write = self.target, self.write
-        self.target = self.write = None
-        write(bytes(rest))
+        """The target, with the last bytes of its message in it; None if another thread stopped the reception."""
+        with cython.critical_section(self):
+            write = self.write
+        target = self._part_from_target()
+        if target is not None:
+            write(bytes(rest))
         return target
 
     @cython.final
@@ -2010,14 +2078,20 @@ cdef class Engine:
             error.target = payload if type(payload) is not bytearray else None
             self._hand_to_handler(error)
             return 0
-        if self.on_message is None:
+        with cython.critical_section(self):
+            on_message = self.on_message
+        if on_message is None:
             self.rx_queue.push(payload)
             return 0
-        address = self._address if self.matched < 0 else self.further_addresses[self.matched]
+        with cython.critical_section(self):
+            address = self._address
+            further = self.further_addresses
+        if 0 <= self.matched < len(further):       # another thread may have changed them meanwhile
+            address = further[self.matched]
         if self.courier is None:
-            self.on_message(payload, address, self.now)
+            on_message(payload, address, self.now)
         else:
-            self.courier.carry(weight_of(payload), self.on_message, payload, address, self.now)
+            self.courier.carry(weight_of(payload), on_message, payload, address, self.now)
         return 0
 
     @cython.final
@@ -2081,10 +2155,15 @@ cdef class Engine:
     @cython.final
     cdef bint _flush_or_fail(self) except -1:
         """As _flush_port(); an error ends the message, and with it what waits."""
+        cdef SendRequest request
+        cdef uint32_t epoch
         try:
             return self._flush_port()
         except Exception as error:
-            if not self._fail_with(self.active_send_request, self.tx.epoch, error):
+            with cython.critical_section(self):
+                request = self.active_send_request
+                epoch = self.tx.epoch
+            if not self._fail_with(request, epoch, error):
                 raise
             return True
 
@@ -2432,30 +2511,29 @@ cdef class Engine:
     @cython.final
     cdef int _count_error(self, object error) except -1:
         """An error is reported."""
-        before = self.last_error           # dies after the step: its end may run Python code
         with cython.critical_section(self):
-            self.last_error = error
             self.error_counts[type(error)] = self.error_counts.get(type(error), 0) + 1
-        del before
+            self.last_error, error = error, self.last_error    # dies after the step: its end may run Python code
         return 0
 
     @cython.final
     cdef int _hand_to_handler(self, object error) except -1:
         if self.write is not None and self.rx.state == RX_IDLE:
             # The message that went there broke off.
-            error.target = self.target
-            self.target = self.write = None
+            error.target = self._part_from_target()
         self._count_error(error)
         if self._is_to_be_logged():
-            self._logger.warning("%s: %s", type(error).__name__, error)
-        if self.error_handler is None:
+            self.logger.warning("%s: %s", type(error).__name__, error)
+        with cython.critical_section(self):
+            error_handler = self.error_handler
+        if error_handler is None:
             return 0
-        if not callable(self.error_handler):
-            self._logger.warning("error_handler is not callable: %r", self.error_handler)
+        if not callable(error_handler):
+            self.logger.warning("error_handler is not callable: %r", error_handler)
             return 0
         if self.courier is None:
-            self.error_handler(error)
-        elif not self.courier(self.error_handler, error):
+            error_handler(error)
+        elif not self.courier(error_handler, error):
             self.counted.errors_dropped += 1
         return 0
 
@@ -2478,9 +2556,9 @@ cdef class Engine:
             is_last = self.logged > ERRORS_LOGGED
             self.unlogged += is_last
         if unlogged > 0:
-            self._logger.warning("%d errors before were not logged", unlogged)
+            self.logger.warning("%d errors before were not logged", unlogged)
         if is_last:
-            self._logger.warning(
+            self.logger.warning(
                 "more than %d errors within a second: no more are logged until it is over", ERRORS_LOGGED)
         return not is_last
 
@@ -2490,7 +2568,7 @@ cdef class Engine:
 
     def _log_frame(self, direction, can_id, data, mark):
         identifier = f"{can_id & 0x1FFFFFFF:08x}" if can_id & CAN_EFF_FLAG else f"{can_id:03x}"
-        self._logger.debug("%s: <%s> (%02d) [%s] %s", direction, identifier, len(data), mark, data.hex())
+        self.logger.debug("%s: <%s> (%02d) [%s] %s", direction, identifier, len(data), mark, data.hex())
 
     # ------------------------------------------------ stopping
 
@@ -2521,9 +2599,10 @@ cdef class Engine:
 
     def stop_receiving(self):
         """Give up the message that is being received. Acts at once, from any thread."""
+        write = None
         with cython.critical_section(self):
             receiver_stop(&self.rx)
-            self.write = None
+            self.write, write = write, self.write
 
     def clear_rx_queue(self):
         """Drop the messages that were received and not taken."""
@@ -2804,12 +2883,13 @@ cdef class Engine:
 cdef inline bint takes_next_cf(Engine engine, uint32_t can_id, const uint8_t *data, Py_ssize_t size) noexcept:
     """What most frames are: the CF that is due, where nobody has to hear of it. False: nothing was done."""
     cdef bint taken
-    if (engine.logs_frames or engine.looks_closer or engine.write is not None
-            or not is_for_us(&engine.filter, can_id, data, size)):
+    if engine.logs_frames or engine.looks_closer or engine.write is not None:
         return False
     with cython.critical_section(engine):
-        taken = receive_next_cf(
-            &engine.rx, &engine.config, engine.filter.rx_prefix_size, data, <int>min(size, 0x7FFFFFFF), engine.now)
+        taken = False
+        if is_for_us(&engine.filter, can_id, data, size):
+            taken = receive_next_cf(
+                &engine.rx, &engine.config, engine.filter.rx_prefix_size, data, <int>min(size, 0x7FFFFFFF), engine.now)
         engine.counted.frames_for_us += taken
     return taken
 

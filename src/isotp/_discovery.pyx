@@ -771,10 +771,15 @@ cdef class Observer:
         cdef bint entered
         with cython.critical_section(self):
             entered = not self.busy
-            self.busy = True
+            if entered:
+                self.busy = True
         if not entered:
             raise RuntimeError("another thread feeds this object at this moment")
         return 0
+
+    cdef void _leave(self) noexcept:
+        with cython.critical_section(self):
+            self.busy = False
 
     def feed(self, frames, layout=None):
         """Take frames, in the order of the log.
@@ -803,7 +808,7 @@ cdef class Observer:
                         done = feed_records(&self.machine, <const uint8_t *>view.buf, count,
                                             sizeof(FdRecord) if fd else sizeof(ClassicRecord), room)
             finally:
-                self.busy = False
+                self._leave()
             if not done:
                 raise MemoryError(f"no memory for the counts of {self.machine.station_count} IDs")
         finally:
@@ -829,7 +834,7 @@ cdef class Observer:
             pairs = [counts_of_pair(&self.machine.pairs[k]) for k in range(self.machine.pair_count)]
             return lines, [pair for pair in pairs if pair.answering in lines and pair.asking in lines]
         finally:
-            self.busy = False
+            self._leave()
 
 
 cdef bint may_be_isotp(const Machine *machine, const Line *line) noexcept nogil:

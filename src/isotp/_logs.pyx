@@ -318,13 +318,15 @@ cdef class LogParser(FrameCollector):
         cdef bint entered
         with cython.critical_section(self):
             entered = not self.busy
-            self.busy = True
+            if entered:
+                self.busy = True
         if not entered:
             raise RuntimeError("another thread is feeding this parser")
         try:
             return self.feed_block(block, final)
         finally:
-            self.busy = False
+            with cython.critical_section(self):
+                self.busy = False
 
     cdef Records feed_block(self, object block, bint final):
         cdef bytes data = self.tail + block if self.tail else bytes(block)
