@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -179,7 +179,7 @@ def way(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def open_hub(way: str, request: pytest.FixtureRequest, cleanup: ExitStack) -> OpenHub:
+async def open_hub(way: str, request: pytest.FixtureRequest, cleanup: ExitStack) -> AsyncIterator[OpenHub]:
     """A function that makes a hub on a connection of its own to the bus of this test."""
 
     def open_hub() -> isotp.aio.Hub:
@@ -188,10 +188,12 @@ def open_hub(way: str, request: pytest.FixtureRequest, cleanup: ExitStack) -> Op
             return isotp.aio.Hub(bus)
         loop = asyncio.get_running_loop() if way == "notifier_on_the_loop" else None
         notifier = can.Notifier(bus, [], timeout=0.05, loop=loop)
-        cleanup.callback(notifier.stop)
+        notifiers.callback(notifier.stop)
         return isotp.aio.Hub(bus, notifier)
 
-    return open_hub
+    # While there is the loop that they give frames to
+    with ExitStack() as notifiers:
+        yield open_hub
 
 
 async def test_both_ways(open_hub: OpenHub) -> None:

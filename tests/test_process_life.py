@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
 
 import pytest
@@ -189,6 +190,10 @@ def test_child_has_stopped_layers(layer: str) -> None:
 
 
 @needs_fork
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    reason="without the GIL, locks of the interpreter's own objects may be held in the child for ever",
+)
 def test_fork_amid_everything() -> None:
     """At any moment: locks are held and machines run in other threads, which the child does not have."""
     program = """

@@ -3,15 +3,17 @@
 
     python tests/freethreaded/run.py [--python EXE | --source FILE] [--cache FOLDER] [--seconds N] [TEST...]
 
-The interpreter is built from the newest source package that Debian's development suite (sid) has of it, fetched by apt-get
-from the mirror that this system itself uses; it stays in the cache (~/.cache/isotp-freethreaded), so only the first run
-takes minutes. --source builds a source archive of CPython (.tar.xz), --python takes an interpreter that is there.
+The interpreter is built from a source package of Debian's development suite (sid): that of CPython 3.14 or, where the
+mirror that this system has its packages from does not have it, of 3.13. It stays in the cache, so only the first run
+takes minutes; remove the folder to have it chosen anew. --source builds a source archive of CPython (.tar.xz), --python
+takes an interpreter that is there. The last line says which version it was.
 
-What it does then, in an environment of its own: the compiled modules and python-can must be imported without the GIL
-coming on; the tests and tests/stress/program.py run with PYTHON_GIL=0. The exit status is 1 if anything fails. Where this
+What it does then, in an environment of its own: the compiled modules and python-can are imported, and the GIL must stay
+off; the tests and tests/stress/program.py run with PYTHON_GIL=0. The exit status is 1 if anything fails. Where this
 system is no Debian, or its mirror has no source to give, the last line says NOT RUN and why, and the status is 0.
 
-For the build (on Debian): apt-get install gcc make libffi-dev libssl-dev zlib1g-dev libsqlite3-dev libbz2-dev liblzma-dev.
+For the build (on Debian): apt-get install gcc make libffi-dev libssl-dev zlib1g-dev libsqlite3-dev libbz2-dev
+liblzma-dev.
 """
 
 from __future__ import annotations
@@ -119,7 +121,8 @@ import isotp
 folder = pathlib.Path(isotp.__file__).parent
 compiled = sorted(path.name.partition(".")[0] for path in folder.glob("_*.so"))
 assert compiled, f"no compiled modules in {folder}"
-for name in ["isotp." + name for name in compiled] + ["can", "isotp.hub", "isotp.aio", "isotp.capture", "isotp.discovery"]:
+others = ["can", "isotp.hub", "isotp.aio", "isotp.capture", "isotp.discovery"]
+for name in [*("isotp." + name for name in compiled), *others]:
     importlib.import_module(name)
     assert not sys._is_gil_enabled(), f"{name} turned the GIL on"
 print("the GIL stays off with", *compiled, "and python-can", sys.modules["can"].__version__)
@@ -312,7 +315,8 @@ def install(python: Path, folder: Path, copy: Path) -> Path:
     output_of(python, "-I", "-m", "venv", folder)
     inside = folder / "bin/python"
     pip = (inside, "-I", "-m", "pip", "install", "-q", "--disable-pip-version-check")
-    output_of(*pip, *NEEDED, *ON_BUSES)
+    # Wheels only: new releases may need a compiler of their own, older ones do as well.
+    output_of(*pip, "--only-binary=:all:", *NEEDED, *ON_BUSES)
     without = []
     for requirement in IF_THERE:
         try:
