@@ -907,6 +907,7 @@ cdef class Reassembler:
             raise RuntimeError("another thread feeds this Reassembler at this moment")
         return 0
 
+    @cython.final
     cdef void _leave(self) noexcept:
         with cython.critical_section(self):
             self.busy = False

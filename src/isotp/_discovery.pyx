@@ -777,6 +777,7 @@ cdef class Observer:
             raise RuntimeError("another thread feeds this object at this moment")
         return 0
 
+    @cython.final
     cdef void _leave(self) noexcept:
         with cython.critical_section(self):
             self.busy = False
