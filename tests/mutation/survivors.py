@@ -70,4 +70,6 @@ SURVIVORS: dict[str, str] = {
     "_not_before: if self.window.count > 0 and size > rate_allowed_bytes(& self.window): -> if self.window.count >= 0 and size > rate_allowed_bytes(& self.window):": "the parameters have it that an empty window has room for a frame",
     "_fill_target: if self.rx.got - self.rx.taken <= < uint64_t > (BUFFER_FIRST - CAN_DLEN_MAX): -> if self.rx.got - self.rx.taken < < uint64_t > (BUFFER_FIRST - CAN_DLEN_MAX):": "whether a buffer is emptied that just holds a further frame is of no meaning",
     "_fill_block: while < uint64_t > len(block) < wanted: -> while < uint64_t > len(block) <= wanted:": "a file is read a frame earlier",
+    "lone_sf: if rx.state != RX_IDLE or size > CAN_DLEN_CLASSIC or size <= prefix: -> if rx.state != RX_IDLE or size > CAN_DLEN_CLASSIC or size > prefix:": SHORT_WAY,
+    "lone_sf: if rx.state != RX_IDLE or size > CAN_DLEN_CLASSIC or size <= prefix: -> if rx.state != RX_IDLE or size > CAN_DLEN_CLASSIC or size < prefix:": "no length is small enough for a frame without any",
 }
