@@ -237,13 +237,13 @@ def sessions() -> list[isotp.Address]:
 def test_reassemblers_side_by_side(piece: int) -> None:
     """Threads that share the records, and nothing else, get what one alone gets: with the GIL let go, and without."""
     records = some_log()
-    view = memoryview(records)
     alone = [tuple(message) for message in isotp.Reassembler(sessions()).feed(records)]
     assert len(alone) == 800
     results: list[list[tuple[Any, ...]]] = []
 
     def reassemble() -> None:
         reassembler = isotp.Reassembler(sessions())
+        view = memoryview(records)  # each its own: CPython does not let threads share one
         messages: list[tuple[Any, ...]] = []
         for start in range(0, len(view), piece):
             messages += map(tuple, reassembler.feed(view[start : start + piece]))
