@@ -174,7 +174,8 @@ def build_native(folder: Path) -> Any:
 
 
 def package_folder() -> Path:
-    return Path(isotp.__file__).parent
+    """That of the sources: a package that was installed has no .pxd files."""
+    return Path(__file__).resolve().parents[2] / "src/isotp"
 
 
 def play(stage: Stage, lines: list[Line]) -> None:

@@ -215,7 +215,7 @@ def fetch(folder: Path) -> Path:
     try:
         output_of("apt-get", *options, "--error-on=any", "update", cwd=folder)
     except Failure as failure:
-        raise NotRun(f"apt-get has no sources of {SUITE}: {failure}") from failure
+        raise NotRun(f"apt-get has no sources of {SUITE}: {str(failure).splitlines()[-1]}") from failure
     refused = []
     for package in PACKAGES:
         listed = output_of("apt-cache", *options, "showsrc", "--only-source", package, cwd=folder)
