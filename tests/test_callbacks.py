@@ -49,6 +49,16 @@ def test_address_that_the_message_came_in_on() -> None:
     assert calls[2][1].get_rx_arbitration_id() == 0x700
 
 
+def test_address_that_was_taken_away_while_the_message_came() -> None:
+    came: list[Any] = []
+    bench = Bench()
+    bench.layer.receive_also([isotp.Address(rxid=0x7DF, rx_only=True)])
+    bench.layer.receive_into = lambda size: lambda piece: bench.layer.receive_also([])
+    bench.layer.on_message = lambda payload, address, now: came.append(address)
+    bench.hear("7DF#10 08 01 02 03 04 05 06", "7DF#21 07 08")
+    assert came == [bench.address]
+
+
 def test_taken_back_messages_go_to_recv() -> None:
     bench = Bench()
     calls: list[Any] = []
