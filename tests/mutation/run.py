@@ -219,7 +219,7 @@ def run_tests(copy: Path, chosen: list[Mutant], jobs: int, outcomes: Path, teste
     tests = sorted(
         str(path.relative_to(copy)) for pattern in TESTS for path in (copy / "tests").glob(pattern)
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.mutation.plugin"]
+    command = [sys.executable, "-m", "pytest", "-qq", "-p", "no:cacheprovider", "-p", "tests.mutation.plugin"]
     subprocess.run(
         [*command, "--timeout=60", *tests],
         cwd=copy,
