@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 from typing import Any
 
 import pytest
@@ -451,6 +452,7 @@ def resident() -> int:
         pytest.skip("no /proc here")
 
 
+@pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="AddressSanitizer keeps what is freed for a while")
 def test_large_buffers_are_not_kept() -> None:
     """Many layers that each had one large message do not add up."""
     benches = [Bench(max_frame_size=1 << 20, blocksize=0, stmin=0) for _ in range(20)]
