@@ -18,12 +18,14 @@ class OutgoingMessage(can.Message):
     __slots__ = ()
 
     def __deepcopy__(self, memo: dict[int, Any] | None) -> can.Message:
-        message = self.__copy__()  # shares the data
-        message.data = self.data[:]
-        return message
+        return can.Message(*self._fields())
 
     def __reduce__(self) -> tuple[type[can.Message], tuple[Any, ...]]:
-        return can.Message, (
+        return can.Message, self._fields()
+
+    def _fields(self) -> tuple[Any, ...]:
+        """What the constructor takes, in its order, with a copy of the data."""
+        return (
             self.timestamp,
             self.arbitration_id,
             self.is_extended_id,
@@ -31,7 +33,7 @@ class OutgoingMessage(can.Message):
             self.is_error_frame,
             self.channel,
             self.dlc,
-            self.data,
+            self.data[:],
             self.is_fd,
             self.is_rx,
             self.bitrate_switch,

@@ -685,12 +685,19 @@ def _outgoing_class() -> type[can.Message]:
 
 
 def _frame_for_python_can(msg: CanMessage) -> can.Message:
+    # Names would take half as long again: this is done for each frame.
     return _outgoing_class()(
-        arbitration_id=msg.arbitration_id,
-        data=msg.data,
-        is_extended_id=msg.is_extended_id,
-        is_fd=msg.is_fd,
-        bitrate_switch=msg.bitrate_switch,
+        0.0,
+        msg.arbitration_id,
+        msg.is_extended_id,
+        False,
+        False,
+        None,
+        None,
+        msg.data,
+        msg.is_fd,
+        True,
+        msg.bitrate_switch,
     )
 
 
