@@ -23,7 +23,7 @@ from benchmarks.object_path import Listening
 if TYPE_CHECKING:
     from isotp import Address, Records
 
-# Some dozen megabytes: more than the caches hold, as with logs.
+# Some dozen megabytes: more than the caches of a core hold, as with logs.
 FRAMES = 1_000_000
 FEW = 5_000
 # How often a thread decodes its log: to begin and end a thread is not what is measured.

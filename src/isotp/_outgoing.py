@@ -10,7 +10,7 @@ __all__ = ["OutgoingMessage"]
 
 
 class OutgoingMessage(can.Message):
-    """A `can.Message` that is copied in a quarter of the time: some buses, the virtual one among them, copy each.
+    """A `can.Message` that is copied in fewer steps: some buses, the virtual one among them, copy each.
 
     What it is copied to, or pickled as, is a plain `can.Message`.
     """
