@@ -1,7 +1,8 @@
 """Run workloads under callgrind, each counted by itself, and read what callgrind wrote.
 
-All workloads run in one process, so that Python starts once; a small library, compiled on the spot, tells callgrind
-where each begins and ends.
+Each runs in a process of its own: what another one left behind in memory would change where blocks lie, and with that
+what copying and growing them costs. A small library, compiled on the spot, tells callgrind where a workload begins and
+ends.
 """
 
 from __future__ import annotations
@@ -76,24 +77,26 @@ def run(
     if valgrind is None:
         raise RuntimeError("valgrind is not installed; it counts the instructions")
     marks = compiled_marks(folder)
-    command = [valgrind, "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/profile"]
-    command += ["--compress-strings=no", "--compress-pos=no", f"--dump-line={'yes' if lines else 'no'}"]
-    command += [sys.executable, "-m", "benchmarks.callgrind", str(marks), role, str(folder)]
-    command += [f"{name}={messages}" for name, messages in counts.items()]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, timeout=TIMEOUT_S
-    )
-    if done.returncode:
-        raise RuntimeError(f"{', '.join(counts)} failed under valgrind:\n{done.stdout}{done.stderr}")
-    units = dict(line.split("=") for line in done.stdout.splitlines())
+    command = [valgrind, "--tool=callgrind", "--instr-atstart=no", f"--dump-line={'yes' if lines else 'no'}"]
+    command += ["--compress-strings=no", "--compress-pos=no"]
     found = {}
-    for file in sorted(folder.glob("profile.*")):
-        text = file.read_text(encoding="utf-8", errors="replace")
-        # The last dump, at the end of the program, has no name and nothing in it.
-        if name := re.search(r"^desc: Trigger: Client Request: (.+)$", text, re.MULTILINE):
-            found[name[1]] = Profile(int(units[name[1]]), read(text))
-    if set(found) != set(counts):
-        raise RuntimeError(f"no profile of {', '.join(sorted(set(counts) - set(found)))}:\n{done.stderr}")
+    for name, messages in counts.items():
+        profile = folder / name
+        work = [sys.executable, "-m", "benchmarks.callgrind", str(marks), role, name, str(messages)]
+        done = subprocess.run(
+            [*command, f"--callgrind-out-file={profile}", *work],
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_S,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{name} failed under valgrind:\n{done.stdout}{done.stderr}")
+        # The first dump is the workload's; that of the program's end has nothing in it.
+        text = profile.with_name(f"{name}.1").read_text(encoding="utf-8", errors="replace")
+        found[name] = Profile(int(done.stdout), read(text))
     return found
 
 
@@ -122,6 +125,8 @@ def environment() -> dict[str, str]:
         "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX2,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM",
         "PATH": os.environ.get("PATH", ""),
         "LC_ALL": "C.UTF-8",
+        # Threads of NumPy's have memory of their own, which they take when they happen to run.
+        "OPENBLAS_NUM_THREADS": "1",
         **{key: os.environ[key] for key in ("PYTHONPATH", "CC", "LD_LIBRARY_PATH") if key in os.environ},
     }
 
@@ -173,26 +178,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.callgrind", description=__doc__)
     parser.add_argument("marks")
     parser.add_argument("role")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("counts", nargs="+", metavar="CASE=MESSAGES")
+    parser.add_argument("case", type=case)
+    parser.add_argument("messages", type=int)
     options = parser.parse_args(arguments)
     marks = ctypes.CDLL(options.marks)
-    for each in options.counts:
-        name, _, messages = each.rpartition("=")
-        contender = case(name).roles[options.role]
-        if isinstance(contender, Observed):
-            raise ValueError(f"{name} is no workload that can be counted")
-        with ExitStack() as cleanup, tempfile.TemporaryDirectory() as folder:
-            workload = contender.prepare(Stage(cleanup, Path(folder)))
-            workload.verify(WARMUP, workload.run(WARMUP))
-            # The next collection comes after as many objects, whatever was before.
-            gc.collect()
-            marks.begin()
-            received = workload.run(int(messages))
-            marks.end(name.encode())
-            workload.verify(int(messages), received)
-            print(f"{name}={int(messages) * workload.units}", flush=True)
-            del workload, received
+    contender = options.case.roles[options.role]
+    if isinstance(contender, Observed):
+        raise ValueError(f"{options.case.name} is no workload that can be counted")
+    with ExitStack() as cleanup:
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
+        workload = contender.prepare(Stage(cleanup, folder))
+        workload.verify(WARMUP, workload.run(WARMUP))
+        # The next collection comes after as many objects, whatever was before.
+        gc.collect()
+        marks.begin()
+        received = workload.run(options.messages)
+        marks.end(options.case.name.encode())
+        workload.verify(options.messages, received)
+        print(options.messages * workload.units)
 
 
 if __name__ == "__main__":
