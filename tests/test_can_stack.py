@@ -858,16 +858,16 @@ def test_stop_between_the_plan_of_a_read_and_the_read(descriptor_buses: list[Des
     """What ends a wait may come before it has begun; the reader must not wait for ever then."""
     bus = descriptor_buses[0]
     stack = isotp.CanStack(bus, address=isotp.Address(txid=0x456, rxid=0x123), read_timeout=FOREVER)
-    plan = stack._plan_wait
+    plan = stack._longest_read
     planned, stopped = threading.Event(), threading.Event()
 
-    def plan_and_let_others_in(longest: float) -> float:
-        delay = plan(longest)
+    def plan_and_let_others_in() -> float:
+        longest = plan()
         planned.set()
         assert stopped.wait(20)
-        return delay
+        return longest
 
-    stack._plan_wait = plan_and_let_others_in
+    stack._longest_read = plan_and_let_others_in  # type: ignore[method-assign]
     stack.start()
     reader = stack.main_thread
     assert reader is not None

@@ -1018,6 +1018,53 @@ def test_frames_from_python_can() -> None:
     assert (message.is_extended_id, message.is_fd, message.bitrate_switch) == (True, True, True)
 
 
+class Strange:
+    """A frame of a driver that python-can does not know."""
+
+    is_error_frame = is_remote_frame = False
+    is_extended_id = is_fd = bitrate_switch = False
+    arbitration_id: Any = 0x123
+    data: Any = bytearray(b"\x01\x02")
+
+    def __init__(self, **fields: Any) -> None:
+        vars(self).update(fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"data": b"\x01\x02"},
+        {"data": bytearray(65)},
+        {"data": memoryview(b"\x01\x02")},
+        {"data": None},
+        {"arbitration_id": -1},
+        {"arbitration_id": 1 << 40},
+        {"arbitration_id": 0x7FFFFFFF},
+        {"arbitration_id": 0x1FFFFFFF, "is_extended_id": 1},
+        {"arbitration_id": None},
+        {"is_fd": 1, "bitrate_switch": "yes"},
+    ],
+    ids=str,
+)
+def test_strange_frames_come_as_they_are(fields: dict[str, Any]) -> None:
+    """Whether a frame is possible is for the layer to say, not for what brings it."""
+    given = Strange(**fields)
+    message = isotp.protocol.frame_from_python_can(given)  # type: ignore[arg-type]
+    assert message is not None
+    assert (message.arbitration_id, message.data) == (given.arbitration_id, given.data)
+    flags = (given.is_extended_id, given.is_fd, given.bitrate_switch)
+    assert (message.is_extended_id, message.is_fd, message.bitrate_switch) == tuple(map(bool, flags))
+
+
+def test_a_frame_does_not_change_with_the_one_that_it_was_made_of() -> None:
+    data = bytearray(b"\x01\x02")
+    message = isotp.protocol.frame_from_python_can(Strange(data=data))  # type: ignore[arg-type]
+    data[1] = 0xFF
+    assert message is not None
+    assert message.data == b"\x01\x02"
+
+
 # --- Sockets, as far as they show without a kernel that has them --------------------------------------------
 
 

@@ -620,6 +620,101 @@ def test_driven_layer_stopped_from_within_a_callback() -> None:
     assert bench.say(b"b") == ["01 62"]
 
 
+class Reader(Driven):
+    """A driven layer whose reader is the test: rxfn gives what was prepared, each after so many ns of its time."""
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        self.coming: list[tuple[int, Any]] = []
+        self.asked: list[float] = []
+        self.layer.rxfn = self.rxfn
+        self.layer._set_reader()
+
+    def rxfn(self, timeout: float) -> Any:
+        self.asked.append(timeout)
+        after_ns, what = self.coming.pop(0) if self.coming else (round(timeout * 1e9), None)
+        self.wait(after_ns)
+        if isinstance(what, str):
+            return self.frame(what)
+        return what() if callable(what) else what
+
+
+def test_reader_handles_frames_until_none_comes() -> None:
+    bench = Reader()
+    bench.coming = [(0, "10 0A 00 01 02 03 04 05"), (2_000_000, "21 06 07 08 09"), (0, "02 AA BB")]
+    assert bench.layer._read_on(5) == (5, 0)
+    assert bench.asked == [5, 1, 5, 5]  # N_Cr ends the second read
+    assert bench.sent() == ["30 08 00"]
+    assert bench.received() == [bytes(range(10)), b"\xaa\xbb"]
+
+
+def test_reader_looks_at_the_deadline_that_ended_its_read() -> None:
+    bench = Reader()
+    bench.coming = [(0, "10 0A 00 01 02 03 04 05")]
+    assert bench.layer._read_on(5) == (1, 0)
+    assert [type(error) for error in bench.errors] == [isotp.ConsecutiveFrameTimeoutError]
+
+
+def test_reader_tells_of_a_read_that_was_late_or_early() -> None:
+    bench = Reader()
+    bench.coming = [(5_300_000_000, None)]
+    assert bench.layer._read_on(5) == (5, pytest.approx(-0.3))
+    bench.coming = [(5_200_000_000, "02 AA BB")]
+    assert bench.layer._read_on(5) == (5, pytest.approx(-0.2))
+    assert bench.received() == [b"\xaa\xbb"]
+    bench.coming = [(0, None)]
+    assert bench.layer._read_on(5) == (5, 5)
+
+
+def test_reader_leaves_the_time_of_consecutive_frames_to_others() -> None:
+    bench = Reader()
+    bench.layer.send(counted(20))
+    bench.coming = [(0, "30 00 0A"), (0, "02 AA BB")]
+    assert bench.layer._read_on(5) is None
+    assert bench.asked == [1, 0, 0]  # N_Bs, and what has come meanwhile
+
+
+def test_reader_of_a_stopped_layer_reads_no_more() -> None:
+    """What it has read by then is dropped, as is all that the layer had."""
+    bench = Reader()
+    bench.coming = [(0, lambda: bench.layer._set_driven(False, None) or bench.frame("02 AA BB"))]
+    assert bench.layer._read_on(5) is None
+    assert bench.layer.inbox.empty()
+    assert bench.received() == []
+
+
+def test_reader_hands_on_what_rxfn_raises() -> None:
+    def fail() -> None:
+        raise OSError("bus off")
+
+    bench = Reader()
+    bench.coming = [(0, "02 AA BB"), (0, fail)]
+    with pytest.raises(OSError, match="bus off"):
+        bench.layer._read_on(5)
+    assert bench.received() == [b"\xaa\xbb"]
+
+
+def test_reader_of_a_rxfn_without_a_time_out() -> None:
+    bench = Reader()
+    frames = [bench.frame("02 AA BB")]
+    bench.layer.rxfn = lambda: frames.pop() if frames else None
+    assert bench.layer._read_on(5) == (5, 5)
+    assert bench.received() == [b"\xaa\xbb"]
+
+
+def test_reader_keeps_no_frame() -> None:
+    class Tracked(isotp.CanMessage):
+        pass
+
+    bench = Reader()
+    message = Tracked(data=b"\x02\xaa\xbb", arbitration_id=bench.frame("00").arbitration_id)
+    before = sys.getrefcount(message)
+    left: list[int] = []
+    bench.coming = [(0, lambda: message), (0, lambda: left.append(sys.getrefcount(message)))]
+    bench.layer._read_on(5)
+    assert left == [before]
+
+
 def test_feeding_from_many_threads_loses_nothing() -> None:
     bench = Driven()
     bench.layer.clock = None

@@ -248,7 +248,9 @@ def test_a_rxfn_that_overstays_is_overtaken_at_once(monkeypatch: pytest.MonkeyPa
     sender.layer._guard_deadline(deadline)
     assert calls.pop()[0] > deadline
     sender.step()  # reads the flow control frame
-    sender.layer._read_for(0.01, sender.stop)  # 300 ms late
+    read = sender.layer._read_on(0.01)
+    assert read == pytest.approx((0.001, -0.3))
+    sender.layer._look_at_rxfn(*read, sender.stop)
     sender.layer._guard_deadline(deadline)
     assert calls.pop()[0] == deadline
 

@@ -228,6 +228,9 @@ cdef class Engine:
     cpdef drive(self)
 
     @cython.final
+    cdef double _planned(self, double longest, int64_t now) noexcept
+
+    @cython.final
     cdef int64_t _deadline(self) noexcept
 
     @cython.final

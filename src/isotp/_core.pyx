@@ -7,7 +7,7 @@ codes into exceptions for whoever listens.
 """
 
 cimport cython
-from cpython.bytearray cimport PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
@@ -366,6 +366,31 @@ cdef CanMessage message_of_frame(const Frame *frame):
     message.frame.res0 = INLINE
     message.frame.res1 = DLC_CODE[frame.len]
     return message
+
+
+def frame_from_python_can(msg):
+    """The frame of python-can as ours, with a copy of its data; None if it carries none (error and remote frames)."""
+    cdef CanMessage message
+    cdef bytearray data
+    cdef Py_ssize_t size
+    cdef int64_t number
+    if msg is None or msg.is_error_frame or msg.is_remote_frame:
+        return None
+    given, identifier = msg.data, msg.arbitration_id
+    if type(given) is bytearray and type(identifier) is int and 0 <= identifier < NO_CAN_ID:
+        data = given
+        number = identifier
+        message = new_frame_message()
+        message.frame.can_id = flagged_id(<uint32_t>number, msg.is_extended_id)
+        message.frame.flags = (CANFD_FDF if msg.is_fd else 0) | (CANFD_BRS if msg.bitrate_switch else 0)
+        with cython.critical_section(data):
+            size = PyByteArray_GET_SIZE(data)
+            if size <= CAN_DLEN_MAX:
+                memcpy(message.frame.data, PyByteArray_AS_STRING(data), <size_t>size)
+        if size <= CAN_DLEN_MAX:
+            message.frame.len = <uint8_t>size
+            return message
+    return CanMessage(identifier, 0, given, msg.is_extended_id, msg.is_fd, msg.bitrate_switch)
 
 
 cdef int frame_of_message(CanMessage message, Frame *frame) except -1:
@@ -1730,11 +1755,51 @@ cdef class Engine:
 
     def _plan_wait(self, double longest):
         """Seconds that the driver may wait for a frame before it must call drive(); at most `longest`."""
-        cdef int64_t now = self._read_clock()
+        return self._planned(longest, self._read_clock())
+
+    @cython.final
+    cdef double _planned(self, double longest, int64_t now) noexcept:
         cdef int64_t wake_ns
         with cython.critical_section(self):
             wake_ns = self.wake_ns = min(self._deadline(), now + <int64_t>(longest * 1e9))
         return max(0, wake_ns - now) / 1e9
+
+    def _read_on(self, double longest):
+        """What the reader does while nothing but frames and deadlines is to be waited for: read and handle, again and
+        again.
+
+        :param longest: seconds that one read may wait.
+        :returns: time-out of the last read and what was left of it (s), if it brought no frame or was late; None if
+            there is more to look at than frames: a Consecutive Frame is to be sent, or this is not the reader any more.
+        """
+        cdef unsigned long me = PyThread_get_thread_ident()
+        cdef int64_t began
+        cdef double timeout, left
+        cdef bint takes_timeout, is_reader, has_come, goes_on
+        while True:
+            began = self._read_clock()
+            timeout = self._planned(longest, began)
+            with cython.critical_section(self):
+                rxfn, takes_timeout = self._rxfn, self.takes_timeout
+            message = call_with(rxfn, timeout) if takes_timeout else call_without(rxfn)
+            left = timeout - (self._read_clock() - began) / 1e9
+            with cython.critical_section(self):
+                is_reader = self.reader == me
+                if is_reader:
+                    self.wake_ns = 0       # this thread looks at the deadline itself, right after
+            if not is_reader:
+                return None
+            has_come = message is not None
+            if has_come:
+                self._put_into_inbox(message)
+                message = None             # not to be kept until the next one comes
+            self.drive()
+            if not has_come or left <= 0:
+                return timeout, left
+            with cython.critical_section(self):
+                goes_on = self.reader == me and self.tx.state != TX_TRANSMIT_CF
+            if not goes_on:                # a callback may have stopped the layer
+                return None
 
     @cython.final
     cdef int64_t _deadline(self) noexcept:

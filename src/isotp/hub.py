@@ -8,14 +8,13 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from isotp._callbacks import Courier
-from isotp._core import CanMessage
+from isotp._core import CanMessage, frame_from_python_can
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import FramesLostError
 from isotp.protocol import (
     TransportLayer,
     check_bus,
     check_notifier,
-    frame_from_python_can,
     remove_listener,
     send_on_bus,
 )

@@ -30,6 +30,7 @@ from isotp._core import (
     Sleeper,
     TryAgain,
     dlc_of,
+    frame_from_python_can,
     monotonic_ns,
     nearest_can_fd_size,
     sharpen_timers,
@@ -580,27 +581,20 @@ class TransportLayer(TransportLayerLogic):
                 return
             else:
                 longest = min(longest, delay_ns / 1e9 - self._rxfn_lateness)
-        self._read_for(self._plan_wait(longest), stop_requested)
+        read = self._read_on(longest)
+        if read is not None:
+            self._look_at_rxfn(*read, stop_requested)
 
     def _longest_read(self) -> float:
         """Seconds that rxfn may wait at the most: nothing else ends its wait."""
         return self.default_read_timeout
 
-    def _read_for(self, timeout: float, stop_requested: threading.Event) -> None:
-        """Read one frame, if it comes within `timeout` seconds."""
-        clock = monotonic_ns if self.clock is None else self.clock
-        began = clock()
-        message = self._rxfn(timeout) if self.blocking_rxfn else self._rxfn()
-        remaining = timeout - (clock() - began) / 1e9
-        self._set_wake(0)  # this thread looks at the deadline itself, right after
-        if stop_requested.is_set():
-            return
-        if message is not None:
-            if -remaining > _MOST_LATENESS:
-                self._rxfn_lateness = _MOST_LATENESS
-            self.feed(message)
-            return
-        self.drive()
+    def _look_at_rxfn(self, timeout: float, remaining: float, stop_requested: threading.Event) -> None:
+        """What a rxfn does that found nothing, or was late: does it wait, and how well?
+
+        :param timeout: seconds that it was asked to wait.
+        :param remaining: what was left of them when it returned; less than 0: it was late.
+        """
         if remaining > timeout / 2:
             # rxfn does not wait: do it for it, in short pieces since frames can not wake this thread
             stop_requested.wait(min(self.sleep_time(), remaining))
@@ -651,13 +645,6 @@ class BusOwner(Protocol):
     bus: can.BusABC
 
 
-def frame_from_python_can(msg: can.Message | None) -> CanMessage | None:
-    """The frame of python-can as ours; None if it carries no data (error and remote frames)."""
-    if msg is None or msg.is_error_frame or msg.is_remote_frame:
-        return None
-    return CanMessage(msg.arbitration_id, 0, msg.data, msg.is_extended_id, msg.is_fd, msg.bitrate_switch)
-
-
 # Where user code of the second generation finds it.
 _python_can_to_isotp_message = frame_from_python_can
 
@@ -668,25 +655,8 @@ def send_on_bus(bus: can.BusABC, msg: CanMessage) -> None:
     :raises can.CanError: if the bus refuses the frame.
     :raises isotp._core.TryAgain: if the transmit queue of its driver is full; a layer then does.
     """
-    try:
-        bus.send(_frame_for_python_can(msg))
-    except _python_can().CanError as error:
-        if not _says_queue_is_full(error):
-            raise
-        raise TryAgain(str(error)) from error
-
-
-@functools.cache
-def _outgoing_class() -> type[can.Message]:
-    # Imported when the first frame is sent, as python-can is.
-    from isotp._outgoing import OutgoingMessage
-
-    return OutgoingMessage
-
-
-def _frame_for_python_can(msg: CanMessage) -> can.Message:
     # By position, which is quicker than by name: this is done for each frame.
-    return _outgoing_class()(
+    message = _outgoing_class()(
         0.0,
         msg.arbitration_id,
         msg.is_extended_id,
@@ -699,6 +669,20 @@ def _frame_for_python_can(msg: CanMessage) -> can.Message:
         True,
         msg.bitrate_switch,
     )
+    try:
+        bus.send(message)
+    except _python_can().CanError as error:
+        if not _says_queue_is_full(error):
+            raise
+        raise TryAgain(str(error)) from error
+
+
+@functools.cache
+def _outgoing_class() -> type[can.Message]:
+    # Imported when the first frame is sent, as python-can is.
+    from isotp._outgoing import OutgoingMessage
+
+    return OutgoingMessage
 
 
 def _says_queue_is_full(error: can.CanError) -> bool:
@@ -732,7 +716,7 @@ def is_documented_by(original: Callable[..., Any]) -> Callable[[_Documented], _D
 
 def _make_python_can_tx_func(owner: BusOwner) -> TxFn:
     def send(msg: CanMessage) -> None:
-        python_can_tx_canbus_3plus(owner, msg)
+        send_on_bus(owner.bus, msg)
 
     return send
 
@@ -776,6 +760,12 @@ def remove_listener(notifier: can.Notifier, listener: Callable[[can.Message], No
         kept.extend(listeners[seen:])
 
 
+class _Plan(threading.local):
+    """What a thread planned its next read of a bus with."""
+
+    doorbell: Doorbell | None = None
+
+
 class CanStack(TransportLayer):
     """The transport layer on a python-can bus.
 
@@ -795,7 +785,7 @@ class CanStack(TransportLayer):
 
     def __init__(self, bus: can.BusABC, timeout: float = 0.0, **kwargs: Any) -> None:
         self._doorbell: Doorbell | None = None
-        self._plan = threading.local()
+        self._plan = _Plan()
         self.set_bus(bus)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
             raise TypeError(
@@ -844,7 +834,7 @@ class CanStack(TransportLayer):
         if not self.started:
             timeout = timeout or self._polling_timeout
         # The one that the reader planned its time-out with: stop() or another bus may have taken it away since.
-        doorbell = getattr(self._plan, "doorbell", None)
+        doorbell = self._plan.doorbell
         if doorbell is None or timeout == 0:
             return self._read_bus(timeout)
         # What a driver has read ahead does not make its descriptor readable.
@@ -859,14 +849,14 @@ class CanStack(TransportLayer):
             received = self.bus.recv(timeout)
             if received is None:
                 return None
-            message = _python_can_to_isotp_message(received)
+            message = frame_from_python_can(received)
             if message is not None:
                 return message
         return None
 
     def tx_canbus(self, msg: CanMessage) -> None:
         """Send a frame on the bus."""
-        python_can_tx_canbus_3plus(self, msg)
+        send_on_bus(self.bus, msg)
 
 
 class NotifierBasedCanStack(TransportLayer):
@@ -916,6 +906,6 @@ class NotifierBasedCanStack(TransportLayer):
             remove_listener(self.notifier, reader)
 
     def _on_message_received(self, msg: can.Message) -> None:
-        message = _python_can_to_isotp_message(msg)
+        message = frame_from_python_can(msg)
         if message is not None:
             self.feed(message)
