@@ -333,7 +333,7 @@ def cases() -> Iterator[Case]:
                 "latency",
                 f"A request of {length} bytes and its answer, BS 8: how long does a user wait for an ECU's answer?",
                 partial(exchange, make, length, False),
-                mode=QUICK if length == 8 else FULL if first else ALL,
+                mode=QUICK if length == 8 else FULL,
             )
         yield started(
             f"exchange-8-busy-{layer}",
@@ -372,7 +372,7 @@ def cases() -> Iterator[Case]:
                 "STmin",
                 f"{text}: no gap may be shorter for the receiver, each microsecond more is lost.",
                 partial(gaps, make, stmin, gap),
-                mode=FULL if stmin == 1 else ALL,
+                mode=FULL if gap in (0.001, 0.0005) else ALL,
             )
     for name, start_all in (
         ("CanStack", own_buses),

@@ -36,11 +36,22 @@ class Clock:
 
 
 class FakeSleeper:
-    """Waits as long as asked, and notes what it was asked for."""
+    """Waits as long as asked, and notes what it was asked for. Its sleep is late by LATE, and it knows that."""
+
+    LATE = 50 * US
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.waits: list[tuple[int, int]] = []
+        self.spins: list[int] = []
+
+    def doze(self, delay_ns: int, busy_ns: int) -> None:
+        self.waits.append((delay_ns, busy_ns))
+        self.clock.pass_ns(max(0, delay_ns - min(busy_ns, self.LATE)))
+
+    def spin(self, delay_ns: int) -> None:
+        self.spins.append(delay_ns)
+        self.clock.pass_ns(delay_ns)
 
     def wait(self, delay_ns: int, busy_ns: int) -> None:
         self.waits.append((delay_ns, busy_ns))
@@ -178,16 +189,69 @@ def test_most_of_a_long_gap_is_waited_for_frames() -> None:
 def test_a_flow_control_during_stmin_is_read_before_the_next_frame(
     stmin: int, gap: int, share: float
 ) -> None:
-    """FS Overflow ends the message: not one frame more may leave, unless it came while nobody could read."""
+    """FS Overflow ends the message: not one frame more may leave, unless it came after the last look for it."""
     sender = Sender(stmin, 0, in_time)
     while len(sender.began) < 3:
         sender.step()
     sender.arrive(round(gap * share), b"\x32\x00\x00")
     while sender.layer.transmitting():
         sender.step()
-    # Within the last half of a millisecond, the layer waits for nothing but its time.
-    unseen = min(gap, 500 * US)
+    # What a look may take is set aside for it, and as long as sleeping is late, only the time is waited for.
+    unseen = min(gap, protocol._FIRST_LOOK_NS + FakeSleeper.LATE)
     assert len(sender.began) == (3 if gap * share <= gap - unseen else 4)
+
+
+@pytest.mark.parametrize("cost", [0, 30 * US, 150 * US])
+@pytest.mark.parametrize(("stmin", "gap"), STMINS)
+def test_the_last_look_is_shortly_before_the_frame(stmin: int, gap: int, cost: int) -> None:
+    """As late as what it takes allows: the layer is awake by then, and so are the caches."""
+    looks: list[int] = []
+
+    def read(clock: Clock, timeout: float) -> None:
+        if timeout == 0:
+            looks.append(clock.now)
+        clock.pass_ns(max(timeout * 1e9, cost))
+
+    sender = Sender(stmin, 0, read)
+    sender.send_all()
+    before = [sent - max(look for look in looks if look <= sent) for sent in sender.began[2:]]
+    longest_look = max(cost, protocol._FIRST_LOOK_NS) + protocol._LOOK_MARGIN_NS
+    assert max(before) <= longest_look + FakeSleeper.LATE
+    assert all(spun <= 200 * US for spun in sender.sleeper.spins)
+
+
+def test_what_a_look_takes_is_learned() -> None:
+    """One that is longer than all before makes its gap longer, and the next ones not."""
+    slow = [False]
+
+    def read(clock: Clock, timeout: float) -> None:
+        clock.pass_ns(max(timeout * 1e9, 400 * US if slow[0] else 1 * US))
+
+    sender = Sender(1, 0, read)
+    while len(sender.began) < 5:
+        sender.step()
+    slow[0] = True
+    sender.send_all()
+    late = [gap - MS for gap in sender.gaps()]
+    assert late[:4] == [0] * 4
+    assert 0 < late[4] <= 400 * US
+    assert late[5:] == [0] * len(late[5:])
+
+
+def test_without_a_busy_share_the_look_comes_first() -> None:
+    """The sleep ends at the time of the frame: there is none left to look."""
+    looks: list[int] = []
+
+    def read(clock: Clock, timeout: float) -> None:
+        if timeout == 0:
+            looks.append(clock.now)
+        clock.pass_ns(max(timeout * 1e9, 30 * US))
+
+    sender = Sender(0xF5, 0, read, busy_wait=0)
+    sender.send_all()
+    assert sender.gaps() == [500 * US] * (FRAMES - 1)
+    assert sender.sleeper.spins == []
+    assert set(sender.ended[1:-1]) <= set(looks)
 
 
 @pytest.mark.parametrize("cost", [30 * US, 80 * US])
@@ -262,10 +326,19 @@ def test_the_sleeper_never_waits_less_than_asked(busy: int) -> None:
         before = monotonic_ns()
         sleeper.wait(delay, busy)
         assert monotonic_ns() - before >= delay
+        before = monotonic_ns()
+        sleeper.doze(delay, busy)
+        assert monotonic_ns() - before >= delay - busy
+        before = monotonic_ns()
+        sleeper.spin(delay)
+        assert monotonic_ns() - before >= delay
 
 
 def test_the_sleeper_does_not_wait_for_what_has_passed() -> None:
-    Sleeper().wait(-(1 << 60), 200 * US)
+    sleeper = Sleeper()
+    sleeper.wait(-(1 << 60), 200 * US)
+    sleeper.doze(-(1 << 60), 200 * US)
+    sleeper.spin(-(1 << 60))
 
 
 def test_time_sleep_stands_for_the_precise_wait() -> None:

@@ -81,27 +81,27 @@ static inline void isotp_sharpen_timers(void) {}
 #define isotp_relax() ((void)0)
 #endif
 
-/* Wait until `when`, not less: asleep first, then busily for as long as sleeping has been late, but `busy` at the most.
-   `late` is the estimate of that lateness, kept from call to call. Without `busy` the wait ends with the sleep.
-   All in ns. */
-static inline void isotp_wait_until(int64_t when, int64_t busy, int64_t *late) {
+/* Sleep until so long before `when` as sleeping has been late, but `busy` at the most. Without `busy` the sleep ends at
+   `when` or later. `late` is the estimate of that lateness, kept from call to call. All in ns. */
+static inline void isotp_doze_until(int64_t when, int64_t busy, int64_t *late) {
+    int64_t share = *late < busy ? *late : busy;
+    int64_t waking = when - share;
     int64_t now = isotp_monotonic_ns();
-    while (now < when) {
-        int64_t share = *late < busy ? *late : busy;
-        if (when - now > share) {
-            int64_t waking = when - share;
-            int64_t missed;
-            isotp_sleep_until(waking);
-            now = isotp_monotonic_ns();
-            if (now < waking) continue;
-            if (busy == 0) break;
-            /* Up by half of what it lacks, down by little: about one sleep in ten is later than the estimate. */
-            missed = now - waking < busy ? now - waking : busy;
-            *late += missed > *late ? (missed - *late + 1) / 2 : (missed - *late) / 16;
-        } else {
-            isotp_relax();
-            now = isotp_monotonic_ns();
-        }
+    int64_t missed;
+    if (now >= waking) return;
+    while (now < waking) {
+        isotp_sleep_until(waking);
+        now = isotp_monotonic_ns();
     }
+    if (busy > 0) {
+        /* The longest of late, which fades slowly: about one sleep in twenty is later than the estimate. */
+        missed = now - waking < busy ? now - waking : busy;
+        *late = missed > *late ? missed : *late - (*late - missed) / 32;
+    }
+}
+
+/* Wait until `when`, not less, and busily. */
+static inline void isotp_spin_until(int64_t when) {
+    while (isotp_monotonic_ns() < when) isotp_relax();
 }
 #endif

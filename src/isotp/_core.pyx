@@ -33,7 +33,8 @@ include "_protocol.pxi"
 cdef extern from "_clock.h":
     int64_t isotp_monotonic_ns() noexcept nogil
     void isotp_sharpen_timers() noexcept nogil
-    void isotp_wait_until(int64_t when, int64_t busy, int64_t *late) noexcept nogil
+    void isotp_doze_until(int64_t when, int64_t busy, int64_t *late) noexcept nogil
+    void isotp_spin_until(int64_t when) noexcept nogil
 
 
 cdef extern from *:
@@ -192,11 +193,28 @@ cdef class Sleeper:
     def __cinit__(self):
         self.late_ns = 100_000
 
-    def wait(self, int64_t delay_ns, int64_t busy_ns):
-        """Wait for `delay_ns`, at the most the last `busy_ns` of it not asleep. Less than 0: no time at all."""
+    def doze(self, int64_t delay_ns, int64_t busy_ns):
+        """Sleep until so long before `delay_ns` have passed as sleeping is late, at the most `busy_ns` before.
+
+        Less than 0: no time at all, here as below."""
         cdef int64_t late_ns = self.late_ns
         with nogil:
-            isotp_wait_until(isotp_monotonic_ns() + delay_ns, busy_ns, &late_ns)
+            isotp_doze_until(isotp_monotonic_ns() + delay_ns, busy_ns, &late_ns)
+        self.late_ns = late_ns
+
+    def spin(self, int64_t delay_ns):
+        """Wait for `delay_ns`, awake."""
+        with nogil:
+            isotp_spin_until(isotp_monotonic_ns() + delay_ns)
+
+    def wait(self, int64_t delay_ns, int64_t busy_ns):
+        """Wait for `delay_ns`, at the most the last `busy_ns` of it not asleep."""
+        cdef int64_t late_ns = self.late_ns
+        cdef int64_t when
+        with nogil:
+            when = isotp_monotonic_ns() + delay_ns
+            isotp_doze_until(when, busy_ns, &late_ns)
+            isotp_spin_until(when)
         self.late_ns = late_ns
 
 
@@ -1793,6 +1811,8 @@ cdef class Engine:
             if has_come:
                 self._put_into_inbox(message)
                 message = None             # not to be kept until the next one comes
+            else:
+                self.has_read = True       # as _drive_unread() does
             self.drive()
             if not has_come or left <= 0:
                 return timeout, left

@@ -65,6 +65,10 @@ _PATIENCE = 10.0
 # The longest precise wait at a time, in ns: how long a frame that arrives meanwhile may wait.
 _PRECISE_PIECE_NS = 2_000_000
 
+# What a look for a frame takes (ns), as long as it is not known, and what to add to a call of rxfn.
+_FIRST_LOOK_NS = 100_000
+_LOOK_MARGIN_NS = 5_000
+
 _INTERNAL_TIMEOUT_IDS = range(0x7F5, 0x7FC)
 
 
@@ -412,6 +416,7 @@ class TransportLayer(TransportLayerLogic):
         self._courier = self._new_courier()
         self._sleeper = Sleeper()
         self._rxfn_lateness = _LEAST_LATENESS
+        self._look_ns = _FIRST_LOOK_NS
         super().__init__(
             rxfn, txfn, address, error_handler, params, post_send_callback, on_message, receive_into
         )
@@ -570,14 +575,7 @@ class TransportLayer(TransportLayerLogic):
                     self.drive()
                     return
             elif delay_ns <= self._rxfn_lateness * 1e9:
-                message = self._rxfn(0.0)
-                if stop_requested.is_set():
-                    return
-                if message is not None:
-                    self.feed(message)
-                    return
-                self._wait_for_frame_time(self._frame_delay_ns())  # the read took time too
-                self._drive_unread()
+                self._read_before_frame(delay_ns, stop_requested)
                 return
             else:
                 longest = min(longest, delay_ns / 1e9 - self._rxfn_lateness)
@@ -602,6 +600,36 @@ class TransportLayer(TransportLayerLogic):
             # The longest of late, which fades.
             lateness = max(-remaining, self._rxfn_lateness * 0.95)
             self._rxfn_lateness = min(max(lateness, _LEAST_LATENESS), _MOST_LATENESS)
+
+    def _read_before_frame(self, delay_ns: int, stop_requested: threading.Event) -> None:
+        """Have a last look for a frame before the next consecutive frame, then send that in time.
+
+        The look comes late, after the sleep: what it finds acts before the frame, and what runs for it is then what
+        sends the frame, with the caches warm.
+        """
+        busy_ns = self._busy_ns_now()
+        dozes = busy_ns > 0 and self.params.wait_func is time.sleep
+        if dozes:
+            self._sleeper.doze(min(delay_ns, _PRECISE_PIECE_NS) - self._look_ns, busy_ns)
+        clock = monotonic_ns if self.clock is None else self.clock
+        began = clock()
+        message = self._rxfn(0.0)
+        if stop_requested.is_set():
+            return
+        if message is not None:
+            self.feed(message)
+            return
+        remaining_ns = self._frame_delay_ns()
+        # The longest of late, which fades.
+        took_ns = clock() - began + _LOOK_MARGIN_NS
+        self._look_ns = min(max(took_ns, self._look_ns * 15 // 16), _PRECISE_PIECE_NS)
+        if dozes and delay_ns > _PRECISE_PIECE_NS:
+            return
+        if remaining_ns and dozes and remaining_ns <= busy_ns:
+            self._sleeper.spin(remaining_ns)
+        else:
+            self._wait_for_frame_time(remaining_ns)
+        self._drive_unread()
 
     def _wait_for_frame_time(self, delay_ns: int | None) -> None:
         """Wait for the time of the next consecutive frame, or for a part of it."""
