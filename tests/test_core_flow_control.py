@@ -589,6 +589,17 @@ def test_without_flow_control_all_frames_follow_the_first() -> None:
     assert bench.complaints() == []
 
 
+def test_without_flow_control_there_are_no_blocks() -> None:
+    """Nor those that a message before had."""
+    bench = Bench()
+    bench.say(counted(20))
+    assert bench.hear("30 01 00") == ["21 06 07 08 09 0A 0B 0C"]
+    assert bench.hear("30 01 00") == ["22 0D 0E 0F 10 11 12 13"]
+    bench.layer.params.tx_flow_control = False
+    assert len(bench.say(counted(20))) == 3
+    assert not bench.layer.transmitting()
+
+
 def test_without_flow_control_the_gap_is_ours() -> None:
     bench = Bench(tx_flow_control=False, override_receiver_stmin=0.01)
     assert bench.say(counted(20)) == ["10 14 00 01 02 03 04 05"]

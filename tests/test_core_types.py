@@ -646,6 +646,7 @@ def test_reader_handles_frames_until_none_comes() -> None:
     assert bench.asked == [5, 1, 5, 5]  # N_Cr ends the second read
     assert bench.sent() == ["30 08 00"]
     assert bench.received() == [bytes(range(10)), b"\xaa\xbb"]
+    assert bench.wakes == []  # the reader looks at deadlines by itself
 
 
 def test_reader_looks_at_the_deadline_that_ended_its_read() -> None:
@@ -662,6 +663,9 @@ def test_reader_tells_of_a_read_that_was_late_or_early() -> None:
     bench.coming = [(5_200_000_000, "02 AA BB")]
     assert bench.layer._read_on(5) == (5, pytest.approx(-0.2))
     assert bench.received() == [b"\xaa\xbb"]
+    bench.coming = [(5_000_000_000, "02 AA CC"), (0, "02 AA DD")]
+    assert bench.layer._read_on(5) == (5, 0)  # at the last moment: what is due comes first
+    assert len(bench.coming) == 1
     bench.coming = [(0, None)]
     assert bench.layer._read_on(5) == (5, 5)
 
@@ -672,6 +676,44 @@ def test_reader_leaves_the_time_of_consecutive_frames_to_others() -> None:
     bench.coming = [(0, "30 00 0A"), (0, "02 AA BB")]
     assert bench.layer._read_on(5) is None
     assert bench.asked == [1, 0, 0]  # N_Bs, and what has come meanwhile
+
+
+def test_reader_that_found_nothing_does_not_look_again_before_it_sends() -> None:
+    bench = Reader()
+    bench.layer.send(counted(20))
+    bench.feed("30 00 0A")
+    bench.asked.clear()
+    assert bench.layer._read_on(5) == (0.01, 0)
+    assert bench.asked == [0.01]
+    assert bench.sent()[-1] == "21 06 07 08 09 0A 0B 0C"
+
+
+def test_reader_asks_for_no_time_once_a_deadline_has_passed() -> None:
+    bench = Reader()
+    bench.layer.send(counted(20))
+    bench.feed("30 00 0A")
+    bench.asked.clear()
+    bench.wait(20_000_000)
+    bench.layer._read_on(5)
+    assert bench.asked[0] == 0
+
+
+@pytest.mark.parametrize(("longest", "is_woken"), [(5, True), (0.5, False)])
+def test_reader_is_woken_for_a_deadline_before_the_end_of_its_read(longest: float, is_woken: bool) -> None:
+    """N_Bs of a message that was sent meanwhile: 1 s."""
+    bench = Reader()
+    bench.coming = [(0, lambda: bench.layer.send(counted(20)))]
+    began = bench.clock.ns
+    bench.layer._read_on(longest)
+    assert bench.wakes == ([began + SECOND] if is_woken else [])
+
+
+def test_reader_whose_layer_was_stopped_by_a_callback_reads_no_more() -> None:
+    bench = Reader()
+    bench.layer.on_message = lambda *message: bench.layer._set_driven(False, None)
+    bench.coming = [(0, "02 AA BB"), (0, "02 AA CC")]
+    assert bench.layer._read_on(5) is None
+    assert len(bench.coming) == 1
 
 
 def test_reader_of_a_stopped_layer_reads_no_more() -> None:

@@ -1779,7 +1779,8 @@ cdef class Engine:
     cdef double _planned(self, double longest, int64_t now) noexcept:
         cdef int64_t wake_ns
         with cython.critical_section(self):
-            wake_ns = self.wake_ns = min(self._deadline(), now + <int64_t>(longest * 1e9))
+            wake_ns = min(self._deadline(), now + <int64_t>(longest * 1e9))
+            self.wake_ns = wake_ns
         return max(0, wake_ns - now) / 1e9
 
     def _read_on(self, double longest):

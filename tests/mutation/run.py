@@ -48,6 +48,9 @@ ENGINE = (
     "_run_out",
     "_deadline",
     "_earliest_frame",
+    # the thread that reads
+    "_planned",
+    "_read_on",
     # reception
     "_receive_pass",
     "_take",
