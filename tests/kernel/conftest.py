@@ -7,9 +7,11 @@ FD with the flag bits in the first digit (1 is BRS).
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tests.kernel.ends import run
 
 CLASSIC, FD = struct.Struct("=IB3x8s"), struct.Struct("=IBB2x64s")
 EFF_FLAG, EFF_MASK = 0x8000_0000, 0x1FFF_FFFF
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h; the module has no name for it
 # Far beyond what any step takes: only a failing test waits so long.
 PATIENCE = 10.0
 
@@ -43,6 +46,10 @@ class RawBus:
             else:
                 payload = bytes.fromhex(data)
                 self.socket.send(CLASSIC.pack(number, len(payload), payload))
+
+    def keep(self, frames: int) -> None:
+        """Have room for so many frames that are not read yet; the kernel counts 1 to 2 KiB for each."""
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, frames * 2048)
 
     def recv(self) -> str:
         raw = self.socket.recv(FD.size)
@@ -144,3 +151,38 @@ def full_queue() -> Iterator[FullQueue]:
     yield queue
     run("tc", "qdisc", "replace", "dev", "vcan1", "root", "pfifo", "limit", "1000")
     queue.make_room()
+
+
+class SystemCalls:
+    """Counts what one thread asks of the kernel, by the kernel's own trace (Documentation/trace/events.rst)."""
+
+    def __init__(self, instance: Path) -> None:
+        self.instance = instance
+        (instance / "buffer_size_kb").write_text("1024")
+
+    def count_of(self, thread: int) -> None:
+        """Count from now on; `thread` is a native ID."""
+        (self.instance / "set_event_pid").write_text(str(thread))
+        (self.instance / "events/syscalls/enable").write_text("1")
+
+    def counts(self) -> Counter[str]:
+        """How often each was made, by its name."""
+        (self.instance / "events/syscalls/enable").write_text("0")
+        # `sys_read(fd: 3, ...)` where it begins, `sys_read -> 0x6` where it ends
+        lines = (self.instance / "trace").read_text().splitlines()
+        return Counter(found[1] for line in lines if (found := re.search(r": sys_(\w+)\(", line)))
+
+
+@pytest.fixture
+def system_calls() -> Iterator[SystemCalls]:
+    tracing = Path("/sys/kernel/tracing")
+    if os.getuid() != 0:
+        pytest.skip("only root may trace system calls")
+    if not (tracing / "instances").exists():
+        run("mount", "-t", "tracefs", "nodev", str(tracing))
+    instance = tracing / "instances/isotp-tests"
+    instance.mkdir()
+    try:
+        yield SystemCalls(instance)
+    finally:
+        instance.rmdir()

@@ -25,7 +25,7 @@ from isotp import Address, AddressingMode
 from tests.kernel.ends import run
 
 if TYPE_CHECKING:
-    from conftest import FullQueue, RawBus
+    from conftest import FullQueue, RawBus, SystemCalls
 
 pytestmark = pytest.mark.kernel
 
@@ -484,23 +484,6 @@ def test_foreign_frames_do_not_wake_it(make_raw: MakeStack, bus: RawBus) -> None
         assert settle(stack) > before
 
 
-def test_burst_is_read_at_once(make_raw: MakeStack) -> None:
-    """A block without STmin: far fewer system calls than frames, in both roles.
-
-    Of some messages, the one that the system's scheduler interrupted least.
-    """
-    here, there = make_raw(HERE, params={"blocking_send": True}), make_raw(THERE)
-    here.start()
-    there.start()
-    waits = []
-    for _ in range(5):
-        before = settle(there)
-        here.send(bytes(4095), send_timeout=PATIENCE)
-        assert there.recv(block=True, timeout=PATIENCE) == bytes(4095)
-        waits.append(settle(there) - before)
-    assert min(waits) < 587 / 2
-
-
 def test_burst_larger_than_a_batch_survives_a_late_reader(
     make_raw: MakeStack, make_python_can: MakeStack
 ) -> None:
@@ -584,6 +567,49 @@ def test_frames_in_time_for_a_late_reader(make_raw: MakeStack, bus: RawBus, cons
     handler.go.set()
     assert stack.recv(block=True, timeout=PATIENCE) == message
     assert handler.errors[1:] == []
+
+
+def consecutive_frames(message: bytes) -> list[bytes]:
+    """Data of the frames after the First Frame, as ISO 15765-2 has them."""
+    return [
+        bytes([0x20 | number & 15]) + message[at : at + 7]
+        for number, at in enumerate(range(6, len(message), 7), 1)
+    ]
+
+
+def test_burst_is_read_by_the_batch(make_raw: MakeStack, bus: RawBus, system_calls: SystemCalls) -> None:
+    """Frames that wait in the kernel's queue take a system call for 64 of them, not one for each."""
+    message = bytes(k & 0xFF for k in range(1, 4096))
+    stack, handler = begin_late_reception(make_raw, bus, len(message))
+    frames = consecutive_frames(message)
+    bus.send(*(f"123#{data.hex()}" for data in frames))
+    system_calls.count_of(stack.main_thread.native_id)
+    handler.go.set()
+    assert stack.recv(block=True, timeout=PATIENCE) == message
+    settle(stack)
+    counts = system_calls.counts()
+    assert len(frames) / 64 <= counts["recvmmsg"] <= len(frames) / 64 + 2, counts
+    assert sum(counts.values()) < len(frames) / 8, counts
+
+
+def test_block_is_sent_by_the_batch(make_raw: MakeStack, bus: RawBus, system_calls: SystemCalls) -> None:
+    """So do the frames of a block without STmin."""
+    message = bytes(k & 0xFF for k in range(1, 4096))
+    bus.keep(1000)
+    stack = make_raw()
+    stack.start()
+    stack.send(message)
+    assert bus.recv() == "456#1FFF" + message[:6].hex().upper()
+    settle(stack)
+    frames = consecutive_frames(message)
+    system_calls.count_of(stack.main_thread.native_id)
+    bus.send("123#300000")
+    sent = [bus.recv() for _ in frames]
+    settle(stack)
+    counts = system_calls.counts()
+    assert sent == [f"456#{data.hex().upper()}" for data in frames]
+    assert len(frames) / 64 <= counts["sendmmsg"] <= len(frames) / 64 + 2, counts
+    assert sum(counts.values()) < len(frames) / 8, counts
 
 
 @pytest.mark.parametrize("ahead_s", [-(10**6), 10**6])
