@@ -17,6 +17,7 @@ import isotp
 import isotp.aio
 from tests.aio_stories import HERE, LOOPS, Cancellation, Errors, Story, Turns, cancel, start, turns
 from tests.frames import counted
+from tests.kernel.ends import make_room
 
 if TYPE_CHECKING:
     from conftest import FullQueue
@@ -25,8 +26,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.anyio]
 
 THERE = isotp.Address(txid=0x456, rxid=0x123)
 LONG = bytes(range(256)) * 2
-# linux/socket.h; Python has no name for it.
-SO_RCVBUFFORCE = 33
 # Emulated CPUs are slow, and nobody's time-out is tested here.
 SLOW = {"rx_flowcontrol_timeout": 60_000, "rx_consecutive_frame_timeout": 60_000}
 
@@ -43,7 +42,7 @@ def story(cleanup: ExitStack) -> Story:
     far = cleanup.enter_context(socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW))
     hears_layer = struct.pack("=II", HERE.get_tx_arbitration_id(), 0x7FF)
     far.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FILTER, hears_layer)
-    far.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+    make_room(far)
     far.bind(("vcan0",))
     return Story(far, lambda **kwargs: isotp.aio.Layer("vcan0", **kwargs))
 
@@ -68,7 +67,7 @@ def open_hub(way: str, cleanup: ExitStack) -> isotp.aio.Hub:
     if way == "raw":
         return isotp.aio.Hub("vcan0")
     bus = cleanup.enter_context(can.Bus(interface="socketcan", channel="vcan0", fd=True))
-    bus.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+    make_room(bus.socket)
     return isotp.aio.Hub(bus)
 
 

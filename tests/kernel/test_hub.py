@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -31,14 +30,12 @@ from tests.hub_stories import (
     payload_of,
     udsoncan_reads_vins,
 )
+from tests.kernel.ends import make_room
 
 if TYPE_CHECKING:
     from conftest import RawBus, Sockets
 
 pytestmark = pytest.mark.kernel
-
-# linux/socket.h; Python has no name for it.
-SO_RCVBUFFORCE = 33
 
 MakeHub = Callable[[], isotp.Hub]
 
@@ -53,7 +50,7 @@ def open_python_can(cleanup: ExitStack) -> Any:
     The kernel's default is room for some 250 frames; isotp's own sockets ask for more by themselves.
     """
     bus = cleanup.enter_context(can.Bus(interface="socketcan", channel="vcan0", fd=True))
-    bus.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+    make_room(bus.socket)
     return bus
 
 

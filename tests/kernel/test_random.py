@@ -484,7 +484,14 @@ class View:
     """A frame and the state it meets, as far as the differences depend on them."""
 
     def __init__(
-        self, script: Script, reception: Reception | None, before: Seen, waits: int, step: Step
+        self,
+        script: Script,
+        reception: Reception | None,
+        before: Seen,
+        waits: int,
+        step: Step,
+        *,
+        reserved_fs_is_an_error: bool,
     ) -> None:
         self.strict, self.wftmax, self.waits, self.step = script.strict, script.wftmax, waits, step
         self.rx, self.awaits_fc, self.ae = reception, before.sending, len(script.prefix)
@@ -493,6 +500,7 @@ class View:
         self.heard, self.can_dl = heard, self.ae + len(self.n_pdu)
         self.type = self.n_pdu[0] >> 4 if self.n_pdu else 0 if heard else -1
         self.low = self.n_pdu[0] & 15 if self.n_pdu else 0
+        self.reserved_fs_is_an_error = reserved_fs_is_an_error
 
     # -- Single Frames --
 
@@ -551,17 +559,23 @@ class View:
     def bad_fc(self) -> bool:
         return self.type == 3 and (len(self.n_pdu) < 3 or self.low > 2 or self.reserved_stmin())
 
+    def silent_fs(self) -> bool:
+        """A Flow Control that ends what is sent, of which this kernel says nothing."""
+        reserved = self.type == 3 and len(self.n_pdu) > 2 and self.low > 2
+        return self.awaits_fc and reserved and not self.reserved_fs_is_an_error
+
     def reserved_stmin(self) -> bool:
         return len(self.n_pdu) > 2 and (0x7F < self.n_pdu[2] < 0xF1 or self.n_pdu[2] > 0xF9)
 
 
 Effects = tuple[set[str], ...]
-NOTHING, ANSWER, MESSAGE, ERROR, GIVEN_UP = (
+NOTHING, ANSWER, MESSAGE, ERROR, GIVEN_UP, ENDED = (
     set[str](),
     {"frames"},
     {"messages"},
     {"errors"},
     {"errors", "end"},
+    {"end"},
 )
 GOES_ON = ({"frames"}, {"frames", "end"})
 # What becomes of a Consecutive Frame that is taken: nothing yet, a block ends, or the message does.
@@ -635,6 +649,9 @@ DEFAULT = {
         (NOTHING,),
         (True, True),
     ),
+    "a reserved Flow Status of which this kernel says nothing": Difference(
+        View.silent_fs, (ENDED,), (NOTHING,)
+    ),
     "a Flow Control that is too short or reserved": Difference(
         lambda view: view.awaits_fc and view.type == 3 and (len(view.n_pdu) < 3 or view.low > 2),
         (GIVEN_UP,),
@@ -679,6 +696,9 @@ STRICT = {
         (*TAKEN[:2], ERROR),
         (NOTHING,),
     ),
+    "a reserved Flow Status of which this kernel says nothing, but strict does": Difference(
+        View.silent_fs, (ENDED,), (GIVEN_UP,)
+    ),
     "a Flow Control that is too short": Difference(
         lambda view: view.awaits_fc and view.type == 3 and len(view.n_pdu) < 3, (GIVEN_UP,), (NOTHING,)
     ),
@@ -693,7 +713,7 @@ BOTH = {
     "more than wftmax wait frames": Difference(
         lambda view: view.awaits_fc and view.n_pdu[:1] == b"\x31" and 0 < view.wftmax <= view.waits,
         (NOTHING,),
-        ({"end"},),
+        (ENDED,),
     ),
 }
 
@@ -713,6 +733,7 @@ class Comparison:
     """A script played to both devices."""
 
     script: Script
+    reserved_fs_is_an_error: bool
     difference: str | None = None  # the known one that ended it
     problem: str | None = None
     steps: int = 0
@@ -729,7 +750,14 @@ class Comparison:
                 if isinstance(step, Send) and before.sending:
                     continue
                 begin = time.monotonic()
-                view = View(self.script, reception, before, waits, step)
+                view = View(
+                    self.script,
+                    reception,
+                    before,
+                    waits,
+                    step,
+                    reserved_fs_is_an_error=self.reserved_fs_is_an_error,
+                )
                 self.difference = known_difference(view)
                 # Together, as the kernel's time runs while ours sends.
                 ours.begin(step)
@@ -801,10 +829,10 @@ def follow(view: View, ours: OurDevice) -> Reception | None:
     return reception
 
 
-def compared(seed: int) -> Comparison:
+def compared(seed: int, reserved_fs_is_an_error: bool) -> Comparison:
     """Again, if the machine slept so long that the kernel's timers may have run out."""
     for _ in range(ATTEMPTS):
-        comparison = Comparison(Author(seed).write())
+        comparison = Comparison(Author(seed).write(), reserved_fs_is_an_error)
         comparison.play()
         if comparison.problem is None or comparison.longest_step < HALF_OF_TIMEOUT:
             break
@@ -839,10 +867,10 @@ def tally(pytestconfig):
 
 
 @pytest.mark.parametrize("first", range(FIRST_SEED, FIRST_SEED + SEEDS, SEEDS_OF_A_TEST))
-def test_random_scripts(first, tally):
+def test_random_scripts(first, tally, reserved_fs_is_an_error):
     problems = []
     for seed in range(first, min(first + SEEDS_OF_A_TEST, FIRST_SEED + SEEDS)):
-        comparison = compared(seed)
+        comparison = compared(seed, reserved_fs_is_an_error)
         tally.seeds += 1
         tally.steps += comparison.steps
         tally.played += comparison.played
