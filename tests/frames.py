@@ -16,6 +16,14 @@ US = 1_000
 MS = 1_000_000
 SECOND = 1_000_000_000
 
+# For layers on real time whose N_As, N_Bs and N_Cr are not what is tested: an emulated CPU is slow, and other work
+# on the machine may hold a thread for longer than the second that they have.
+SLOW = {
+    "tx_frame_timeout": 60_000,
+    "rx_flowcontrol_timeout": 60_000,
+    "rx_consecutive_frame_timeout": 60_000,
+}
+
 # Layers on the bench send on 0x123 and hear 0x456, unless they get another address.
 HERE = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x123, rxid=0x456)
 THERE = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x456, rxid=0x123)

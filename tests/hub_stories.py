@@ -10,6 +10,7 @@ from typing import Any
 
 import isotp
 from isotp import Address, AddressingMode
+from tests.frames import SLOW
 
 # No time-out is part of what is tested: this one only ends a test that has failed.
 PATIENCE = 60.0
@@ -56,9 +57,7 @@ def a_hundred_sessions(
 ) -> None:
     """All busy in both directions: every payload is whole and in order, and no error is reported."""
     errors: list[Exception] = []
-    # Emulated CPUs are slow, and nobody's time-out is tested here.
-    slow = {"rx_flowcontrol_timeout": 60_000, "rx_consecutive_frame_timeout": 60_000}
-    options = {"params": {**params, **slow}, "error_handler": errors.append}
+    options = {"params": params | SLOW, "error_handler": errors.append}
     testers = [here.session(at_tester(k), **options) for k in range(100)]
     ecus = [there.session(at_ecu(k), **options) for k in range(100)]
     for session in (*testers, *ecus):
@@ -73,8 +72,8 @@ def one_identifier_for_many(here: isotp.Hub, there: isotp.Hub) -> None:
     def address(extension: int, txid: int, rxid: int) -> Address:
         return Address(AddressingMode.Mixed_11bits, txid=txid, rxid=rxid, address_extension=extension)
 
-    testers = [here.session(address(k, 0x600, 0x680)) for k in range(20)]
-    ecus = [there.session(address(k, 0x680, 0x600)) for k in range(20)]
+    testers = [here.session(address(k, 0x600, 0x680), params=SLOW) for k in range(20)]
+    ecus = [there.session(address(k, 0x680, 0x600), params=SLOW) for k in range(20)]
     for session in (*testers, *ecus):
         session.start()
     exchange(testers, ecus, (5, 60))
@@ -82,7 +81,7 @@ def one_identifier_for_many(here: isotp.Hub, there: isotp.Hub) -> None:
 
 def comings_and_goings(here: isotp.Hub, there: isotp.Hub, visitors: int) -> None:
     """One pair exchanges messages the whole time; others are started, used and stopped meanwhile."""
-    steady = here.session(at_tester(0)), there.session(at_ecu(0))
+    steady = here.session(at_tester(0), params=SLOW), there.session(at_ecu(0), params=SLOW)
     for session in steady:
         session.start()
     done = threading.Event()
@@ -98,7 +97,7 @@ def comings_and_goings(here: isotp.Hub, there: isotp.Hub, visitors: int) -> None
     busy.start()
     try:
         for k in range(1, visitors + 1):
-            tester, ecu = here.session(at_tester(k)), there.session(at_ecu(k))
+            tester, ecu = here.session(at_tester(k), params=SLOW), there.session(at_ecu(k), params=SLOW)
             tester.start()
             ecu.start()
             exchange([tester], [ecu], (50,))
@@ -132,7 +131,7 @@ def udsoncan_reads_vins(here: isotp.Hub, there: isotp.Hub) -> None:
             request = server.recv(block=True, timeout=PATIENCE)
             server.send(b"\x62" + bytes(request[1:3]) + vin)
 
-    servers = [there.session(at_ecu(k)) for k in range(2)]
+    servers = [there.session(at_ecu(k), params=SLOW) for k in range(2)]
     serving = []
     for server, vin in zip(servers, vins, strict=True):
         server.start()
@@ -140,7 +139,9 @@ def udsoncan_reads_vins(here: isotp.Hub, there: isotp.Hub) -> None:
         serving[-1].start()
     with ExitStack() as stack:
         clients = [
-            stack.enter_context(Client(PythonIsoTpConnection(here.session(at_tester(k))), config=config))
+            stack.enter_context(
+                Client(PythonIsoTpConnection(here.session(at_tester(k), params=SLOW)), config=config)
+            )
             for k in range(2)
         ]
         for _ in range(2):

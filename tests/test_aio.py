@@ -17,7 +17,7 @@ import pytest
 import isotp
 import isotp.aio
 from tests.aio_stories import HERE, LOOPS, Cancellation, Errors, Story, Turns, cancel, start, turns
-from tests.frames import counted
+from tests.frames import SLOW, counted
 
 can = pytest.importorskip("can")
 virtual = pytest.importorskip("can.interfaces.virtual")
@@ -217,11 +217,7 @@ async def test_a_thousand_exchanges_at_once(open_hub: OpenHub) -> None:
     """All sessions ask and answer in one loop; each gets the answer that is its own."""
     number = 1000
     errors: list[Exception] = []
-    # A slow machine is not what is tested here.
-    options = {
-        "error_handler": errors.append,
-        "params": {"rx_flowcontrol_timeout": 60_000, "rx_consecutive_frame_timeout": 60_000},
-    }
+    options = {"error_handler": errors.append, "params": SLOW}
 
     def address(k: int, *, asks: bool) -> isotp.Address:
         ids = (0x18DA_0000 + k, 0x18DB_0000 + k)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import isotp
-from tests.frames import MS, SECOND, Clock
+from tests.frames import MS, SECOND, SLOW, Clock
 
 can = pytest.importorskip("can")
 virtual = pytest.importorskip("can.interfaces.virtual")
@@ -110,7 +110,7 @@ def make_layer(request: pytest.FixtureRequest, open_bus: OpenBus, cleanup: ExitS
 @pytest.fixture
 def peer(open_bus: OpenBus, cleanup: ExitStack) -> isotp.CanStack:
     """Who is on the other side, started."""
-    stack = isotp.CanStack(open_bus(), address=THERE)
+    stack = isotp.CanStack(open_bus(), address=THERE, params=SLOW)
     stack.start()
     cleanup.callback(stack.stop)
     return stack
@@ -134,7 +134,7 @@ def test_frame_waits_for_room(open_bus: OpenBus, wording: str) -> None:
 def test_message_is_whole_and_in_order(make_layer: MakeLayer, peer: isotp.CanStack) -> None:
     """The queue is full again and again, for the first frame, in the middle and for the last one."""
     errors: list[Exception] = []
-    layer, bus = make_layer(params={"blocking_send": True}, error_handler=errors.append)
+    layer, bus = make_layer(params={**SLOW, "blocking_send": True}, error_handler=errors.append)
     sent = bus.send
     tries = itertools.count()
 
@@ -155,7 +155,7 @@ def test_message_is_whole_and_in_order(make_layer: MakeLayer, peer: isotp.CanSta
 def test_flow_control_waits_for_room(make_layer: MakeLayer, open_bus: OpenBus) -> None:
     other = open_bus()
     errors: list[Exception] = []
-    layer, bus = make_layer(error_handler=errors.append)
+    layer, bus = make_layer(params=SLOW, error_handler=errors.append)
     bus.refuse = 20
     other.send(can.Message(arbitration_id=0x123, data=b"\x10\x08abcdef", is_extended_id=False))
     assert other.recv(PATIENCE).data == b"\x30\x08\x00"

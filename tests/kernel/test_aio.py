@@ -16,7 +16,7 @@ import pytest
 import isotp
 import isotp.aio
 from tests.aio_stories import HERE, LOOPS, Cancellation, Errors, Story, Turns, cancel, start, turns
-from tests.frames import counted
+from tests.frames import SLOW, counted
 from tests.kernel.ends import make_room
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.anyio]
 
 THERE = isotp.Address(txid=0x456, rxid=0x123)
 LONG = bytes(range(256)) * 2
-# Emulated CPUs are slow, and nobody's time-out is tested here.
-SLOW = {"rx_flowcontrol_timeout": 60_000, "rx_consecutive_frame_timeout": 60_000}
 
 
 @pytest.fixture(params=LOOPS)

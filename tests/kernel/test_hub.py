@@ -18,6 +18,7 @@ import pytest
 
 import isotp
 from isotp import Address, AddressingMode
+from tests.frames import SLOW
 from tests.hub_stories import (
     PATIENCE,
     AnyOfABlock,
@@ -136,7 +137,7 @@ def test_with_the_kernels_own_sockets(make_hub: MakeHub, sockets: Sockets) -> No
 
 def test_threads_and_descriptors_do_not_grow(make_raw: MakeHub) -> None:
     hub, other = make_raw(), make_raw()
-    warm = hub.session(at_tester(0)), other.session(at_ecu(0))
+    warm = hub.session(at_tester(0), params=SLOW), other.session(at_ecu(0), params=SLOW)
     for session in warm:
         session.start()
     exchange([warm[0]], [warm[1]], (100,))
@@ -166,8 +167,8 @@ def test_a_thousand_sessions(make_raw: MakeHub) -> None:
         )
 
     here, there = make_raw(), make_raw()
-    testers = [here.session(address(k, True)) for k in range(1000)]
-    ecus = [there.session(address(k, False)) for k in range(0, 1000, 50)]
+    testers = [here.session(address(k, True), params=SLOW) for k in range(1000)]
+    ecus = [there.session(address(k, False), params=SLOW) for k in range(0, 1000, 50)]
     for session in (*testers, *ecus):
         session.start()
     assert len(here.sessions) == 1000
