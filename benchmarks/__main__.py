@@ -23,7 +23,7 @@ from benchmarks.report import Report, result_of
 from benchmarks.rounds import ROOT, Contender, Settings, Side, interleave
 from benchmarks.worker import OURS, PEER, positive
 
-VM_RUNNER = ROOT / "tests" / "kernel" / "run.py"
+VM_RUNNER = ROOT / "checks" / "kernel" / "run.py"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--peer-dir", type=Path, help="where can-isotp is kept (default: ~/.cache)")
     result.add_argument("--null-test", action="store_true", help="can-isotp against itself: only noise")
     result.add_argument(
-        "--vm", action="store_true", help="run in the virtual machine of tests/kernel, which has vcan0"
+        "--vm", action="store_true", help="run in the virtual machine of checks/kernel, which has vcan0"
     )
     result.add_argument("--json", type=Path, metavar="FILE", help="write everything measured into a file")
     result.add_argument(
@@ -138,7 +138,7 @@ def measure(
 
 
 def in_virtual_machine(arguments: Sequence[str]) -> int:
-    """Run this command again in the virtual machine of tests/kernel, unless this system has what it has."""
+    """Run this command again in the virtual machine of checks/kernel, unless this system has what it has."""
     command = [sys.executable, "-m", "benchmarks", *(each for each in arguments if each != "--vm")]
     if runpy.run_path(str(VM_RUNNER))["lacking"]() is not None:
         command = [sys.executable, str(VM_RUNNER), "--timeout", "3000", "--", *command]

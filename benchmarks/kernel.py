@@ -1,6 +1,6 @@
 """ISO-TP over a CAN interface of Linux: the layers, can-isotp's, and the kernel's own ISO-TP sockets.
 
-They need vcan0. Where the CPU is emulated, as in the virtual machine of ``tests/kernel/run.py``, times mean nothing in
+They need vcan0. Where the CPU is emulated, as in the virtual machine of ``checks/kernel/run.py``, times mean nothing in
 themselves, only ratios within one run do, and they favour whatever an emulator does well.
 """
 

@@ -38,7 +38,7 @@ PAGES = [
 
 # What comments on the line above a block may say of it.
 ON_A_KERNEL = "runs where the kernel has ISO-TP and vcan0"  # tests/kernel/test_documentation.py
-BY_A_NEWCOMER = "runs in tests/packaging/newcomer.py"
+BY_A_NEWCOMER = "runs in checks/packaging/newcomer.py"
 TERMINAL, SHOWN = "terminal", "shown by terminal 2"  # play_terminals()
 
 _FENCED = re.compile(

@@ -631,7 +631,7 @@ def test_the_virtual_machine_runs_the_same_command(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(command.runpy, "run_path", lambda path: {"lacking": lambda: "vcan0"})
     assert command.main(["--vm", "vcan-single-*", "--rounds", "2"]) == 3
-    assert ran[0][1] == str(ROOT / "tests" / "kernel" / "run.py")
+    assert ran[0][1] == str(ROOT / "checks" / "kernel" / "run.py")
     assert ran[0][ran[0].index("--") + 1 :] == [
         sys.executable,
         "-m",

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+pytest.importorskip("typer", reason="the command needs the extra cli")
+
 import isotp
 from isotp import Address, AddressingMode
 from isotp.cli.addresses import CHANNEL_SYNTAX, ChannelAddress, address_text, can_id_text, parse_address

@@ -7,6 +7,8 @@ import signal
 
 import pytest
 
+pytest.importorskip("typer", reason="the command needs the extra cli")
+
 from isotp.cli import sniff
 from tests.command import isotp_command
 from tests.live_command import bus_options, live_command, say

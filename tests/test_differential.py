@@ -1,4 +1,4 @@
-"""The comparison with can-isotp on random scripts: a few of them here, all by `python -m tests.differential`."""
+"""The comparison with can-isotp on random scripts: a few of them here, all by `python -m checks.differential`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.differential import comparison
-from tests.differential.__main__ import shrunk
-from tests.differential.comparison import Peer, compare_seeds, play_ours
-from tests.differential.differences import DIFFERENCES
-from tests.differential.scripts import script_of
+from checks.differential import comparison
+from checks.differential.__main__ import shrunk
+from checks.differential.comparison import Peer, compare_seeds, play_ours
+from checks.differential.differences import DIFFERENCES
+from checks.differential.scripts import script_of
 
 COMPATIBILITY = Path(__file__).parents[1] / "docs" / "compatibility.md"
 

@@ -1,19 +1,24 @@
-"""The inputs that fuzzing begins with hold their promises on the package as it is; tests/fuzz/run.py goes on from them.
+"""What fuzzing begins with holds its promises on the package as it is; checks/fuzz/run.py goes on from there.
 
-What needs a sanitizer to be seen, and the harnesses of the protocol in C, are for tests/fuzz/run.py alone.
+What needs a sanitizer to be seen, and the harnesses of the protocol in C, are for checks/fuzz/run.py alone.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.fuzz import run, seeds
-from tests.fuzz.choices import Choices
-from tests.fuzz.targets import pickled
+from checks.fuzz import run, seeds
+from checks.fuzz.choices import Choices
+from checks.fuzz.targets import pickled
+
+ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+# What reads the inputs of a target, beside the package itself
+LIBRARIES = {"candump": [ZSTD], "asc": [ZSTD], "capture": ["can", "asammdf", ZSTD]}
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +32,9 @@ def silence() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", run.TARGETS)
 def test_seeds_of_a_target(name: str) -> None:
-    if name == "capture":
-        pytest.importorskip("can", reason="TRC and CSV are read with python-can")
-    one_input: Callable[[bytes], None] = importlib.import_module(f"tests.fuzz.targets.{name}").one_input
+    for library in LIBRARIES.get(name, ()):
+        pytest.importorskip(library, reason=f"{library} reads some of the logs")
+    one_input: Callable[[bytes], None] = importlib.import_module(f"checks.fuzz.targets.{name}").one_input
     inputs = seeds.load(name)
     assert len(inputs) > 1
     for each in inputs:

@@ -1,4 +1,4 @@
-"""Nothing is left behind by the hot paths: some cases of tests/leaks, which has them all, with fewer rounds."""
+"""Nothing is left behind by the hot paths: some cases of checks/leaks, which has them all, with fewer rounds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.leaks import run
+from checks.leaks import run
 
 pytestmark = pytest.mark.skipif(
     platform.python_implementation() != "CPython" or sys.getallocatedblocks() == 0,

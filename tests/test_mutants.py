@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.instrumented import CHECKOUT
-from tests.mutation.mutants import Mutant, rewrite
-from tests.mutation.run import ENGINE
-from tests.mutation.survivors import SURVIVORS
+from checks.instrumented import CHECKOUT
+from checks.mutation.mutants import Mutant, rewrite
+from checks.mutation.run import ENGINE
+from checks.mutation.survivors import SURVIVORS
 
 SOURCE = """\
 cdef enum:

@@ -1,6 +1,6 @@
 """What several threads use at once stays whole: settings changed under traffic, tables made side by side, errors.
 
-With the GIL few of these can go wrong; without it (tests/freethreaded/run.py) all threads of a test really run at once.
+With the GIL few of these can go wrong; without it (checks/freethreaded/run.py) all threads of a test do run at once.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import runpy
 import select
 import socket
 import struct
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import isotp
+from checks.kernel.run import lacking
 from tests.kernel.ends import run
 
 CLASSIC, FD = struct.Struct("=IB3x8s"), struct.Struct("=IBB2x64s")
@@ -74,13 +74,13 @@ class RawBus:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the kernel tests where they cannot run, unless run.py says that they must."""
-    reason = runpy.run_path(str(Path(__file__).with_name("run.py")))["lacking"]()
+    reason = lacking()
     if reason is None:
         return
     if os.environ.get("ISOTP_KERNEL_REQUIRED"):
         raise pytest.UsageError(reason)
     skip = pytest.mark.skip(
-        reason=f"{reason}; 'python tests/kernel/run.py' runs these tests in a virtual machine"
+        reason=f"{reason}; 'python checks/kernel/run.py' runs these tests in a virtual machine"
     )
     for item in items:
         if item.get_closest_marker("kernel"):

@@ -1,0 +1,129 @@
+# Every check, each a target that one can type. checks/README.md says what each is for, when it runs and how long it takes.
+#
+# They need the environment of README.md's second command and, in it, the groups of CHECK_GROUPS (make tools).
+#
+#     make tools && make -j2 -k --output-sync=target checks
+#     make -j2 -k --output-sync=target nightly
+
+PYTHON ?= .venv/bin/python
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.SUFFIXES:
+# What a recipe took stands below what it printed.
+export TIMEFORMAT = --- make $@: %0R s, %0U s of processor time
+
+CHECK_GROUPS := dev bench fuzz
+CYTHON_SOURCES = $(shell find src checks tests -name '*.pyx' -o -name '*.pxi' -o -name '*.pxd')
+STUBS := $(subst /,.,$(patsubst src/%.pyi,%,$(shell find src -name '*.pyi')))
+ON_A_KERNEL := $(PYTHON) checks/kernel/run.py
+
+# The longest ones come first, so that two cores are busy to the end.
+CHECKS := tests-group coverage sanitizers gate lint docs
+NIGHTLY := packaging freethreaded fuzz mutation peers-kernel differential soak soak-kernel stress stress-sanitizers newcomer leaks
+
+.PHONY: help list-nightly tools tests tests-kernel peers checks nightly $(CHECKS) $(NIGHTLY)
+
+help:
+	@echo "tests, tests-kernel, peers"
+	@echo "checks:  $(CHECKS)"
+	@echo "nightly: $(NIGHTLY)"
+	@echo "tools:   installs what the checks need"
+
+list-nightly:
+	@echo $(NIGHTLY)
+
+checks: $(CHECKS)
+nightly: $(NIGHTLY)
+
+tools:
+	$(PYTHON) -m pip install -q $(addprefix --group ,$(CHECK_GROUPS))
+
+# ---------------------------------------------------------------- whether a change is good
+
+tests:
+	@time $(PYTHON) -m pytest
+
+# All that the tests say of a kernel with ISO-TP sockets, in a virtual machine where this system has none.
+tests-kernel:
+	@time $(ON_A_KERNEL) --timeout 1800 -- $(PYTHON) -m pytest -q --timeout 300 tests/kernel tests/test_seed_examples.py tests/test_tpsock.py
+
+# The environment of a wheel's tests, in which much that is optional is missing.
+tests-group:
+	@time $(PYTHON) checks/packaging/run.py --this-python --all-tests
+
+# can-isotp's own tests assert times: they run with nothing beside them.
+peers:
+	@time {
+	    $(PYTHON) checks/peer/run.py 2.0.7
+	    $(PYTHON) checks/peer/run.py 1.9
+	}
+
+lint:
+	@time {
+	    $(PYTHON) -m ruff check .
+	    $(PYTHON) -m ruff format --check .
+	    $(PYTHON) -m mypy
+	    $(PYTHON) -m mypy.stubtest $(STUBS) isotp.message
+	    PATH=$(abspath $(dir $(PYTHON))):$$PATH cython-lint $(CYTHON_SOURCES)
+	    $(PYTHON) -m tools.release check --quick
+	    $(PYTHON) -m tests.conformance.count
+	}
+
+docs:
+	@time $(PYTHON) -m sphinx -E -W -n --keep-going -q -b html docs build/docs
+
+# Status 3: no counts are stored for this interpreter and compiler. The limit holds for any.
+gate:
+	@time {
+	    $(PYTHON) -m benchmarks.gate || (($$? == 3))
+	    $(PYTHON) -m benchmarks.instructions --case classic-4095-bs0 --limit 1500
+	}
+
+coverage:
+	@time $(PYTHON) checks/coverage/run.py
+
+sanitizers:
+	@time $(PYTHON) checks/sanitizers/run.py
+
+# ---------------------------------------------------------------- what takes longer
+
+packaging:
+	@time $(PYTHON) checks/packaging/run.py
+
+newcomer:
+	@time $(PYTHON) checks/packaging/newcomer.py
+
+freethreaded:
+	@time $(PYTHON) checks/freethreaded/run.py
+
+fuzz:
+	@time $(PYTHON) checks/fuzz/run.py
+
+mutation:
+	@time $(PYTHON) checks/mutation/run.py --jobs 1
+
+peers-kernel:
+	@time {
+	    $(PYTHON) checks/peer/run.py --kernel 2.0.7
+	    $(PYTHON) checks/peer/run.py --kernel 1.9
+	}
+
+differential:
+	@time $(PYTHON) -m checks.differential --seeds 20000
+
+soak:
+	@time $(PYTHON) checks/soak/run.py --minutes 10 --bus virtual
+
+soak-kernel:
+	@time $(ON_A_KERNEL) --timeout 2400 -- $(PYTHON) checks/soak/run.py --minutes 10
+
+stress:
+	@time $(PYTHON) checks/stress/run.py --seconds 300 plain
+
+stress-sanitizers:
+	@time $(PYTHON) checks/stress/run.py --seconds 60 address thread
+
+leaks:
+	@time $(PYTHON) checks/leaks/run.py

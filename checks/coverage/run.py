@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Print the line coverage of the compiled core: a build with line tracing that runs the tests.
+
+    python checks/coverage/run.py [--limit PERCENT] [TEST...]
+
+Works on a copy in a temporary folder; takes a few minutes, since each line of C reports itself. The exit
+status is 1 if a compiled source file is below the limit, or the tests fail. Needs the dependency
+group `coverage`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from checks.instrumented import environment, instrumented_copy, pytest_arguments
+
+# "ctrace": the other cores of coverage.py are not told of lines by Cython.
+# The head of a cdef function is counted as code, but nothing ever runs it.
+CONFIGURATION = """\
+[run]
+plugins = Cython.Coverage
+core = ctrace
+source = src/isotp
+data_file = coverage.data
+[report]
+include =
+    */_core.pyx
+    */_protocol.pxi
+exclude_lines =
+    ^\\s*cp?def [^=]*\\($
+    ^\\s*cp?def .*:$
+"""
+MEASURED = ("_core.pyx", "_protocol.pxi")
+# Tests of the protocol, and of what of the engine only its drivers use.
+TESTS_OF_THE_CORE = (
+    "test_core_*.py",
+    "test_receive_into.py",
+    "test_callbacks.py",
+    "test_can_stack.py",
+    "test_compat_names.py",
+    "test_full_queue.py",
+    "test_limits.py",
+    "test_message_queue.py",
+    "test_native_driver.py",
+    "test_params.py",
+    "test_stats.py",
+    "test_stmin.py",
+    "test_strict.py",
+    "test_subclassing.py",
+    "conformance/test_*.py",
+)
+
+
+def ranges(lines: list[int]) -> str:
+    """`[3, 4, 5, 9]` as `3-5, 9`."""
+    groups: list[list[int]] = []
+    for line in lines:
+        if groups and line == groups[-1][-1] + 1:
+            groups[-1].append(line)
+        else:
+            groups.append([line])
+    return ", ".join(str(group[0]) if len(group) == 1 else f"{group[0]}-{group[-1]}" for group in groups)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Line coverage of the compiled core.")
+    parser.add_argument("--limit", type=float, default=95.0, metavar="PERCENT", help="default: %(default)s")
+    parser.add_argument("tests", nargs="*", metavar="TEST", help="tests to run; default: all that suit")
+    options = parser.parse_args()
+
+    with instrumented_copy({"ISOTP_TRACE": "1"}) as copy:
+        (copy / "coverage.ini").write_text(CONFIGURATION)
+        coverage = [sys.executable, "-m", "coverage"]
+        run = subprocess.run(
+            [
+                *(*coverage, "run", "--rcfile=coverage.ini"),
+                *(
+                    *pytest_arguments(options.tests, TESTS_OF_THE_CORE),
+                    "-p",
+                    "checks.coverage.whole_steps",
+                ),
+            ],
+            cwd=copy,
+            env=environment(copy),
+            check=False,
+        )
+        subprocess.run(
+            [*coverage, "json", "--rcfile=coverage.ini", "-q", "-o", "coverage.json"],
+            cwd=copy,
+            env=environment(copy),
+            check=True,
+        )
+        files = json.loads((copy / "coverage.json").read_text())["files"]
+
+    measured = {Path(name).name: report for name, report in files.items()}
+    passed = run.returncode == 0
+    for name in MEASURED:
+        if name not in measured:
+            print(f"{name}: not measured")
+            passed = False
+            continue
+        percent = measured[name]["summary"]["percent_covered"]
+        passed = passed and percent >= options.limit
+        missing = measured[name]["missing_lines"]
+        print(f"{name}: {percent:.1f} % of {measured[name]['summary']['num_statements']} lines", end="")
+        print(f"; not run: {ranges(missing)}" if missing else "")
+    print("good" if passed else f"NOT GOOD: a test failed, or a file is below {options.limit:g} %")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,399 @@
+#!/usr/bin/env python3
+"""Build a free-threaded CPython, install the package of this checkout for it, and test it there without the GIL.
+
+    python checks/freethreaded/run.py [--python EXE | --source FILE] [--cache FOLDER] [--seconds N] [TEST...]
+
+The interpreter is built from a source package of Debian's development suite (sid): that of CPython 3.14 or, where the
+mirror that this system has its packages from does not have it, of 3.13. It stays in the cache, so only the first run
+takes minutes; remove the folder to have it chosen anew. --source builds a source archive of CPython (.tar.xz), --python
+takes an interpreter that is there. The last line says which version it was.
+
+What it does then, in an environment of its own: the compiled modules and python-can are imported, and the GIL must stay
+off; the tests and checks/stress/program.py run with PYTHON_GIL=0. The exit status is 1 if anything fails. Where this
+system is no Debian, or its mirror has no source to give, the last line says NOT RUN and why, and the status is 0.
+
+For the build (on Debian): apt-get install gcc make libffi-dev libssl-dev zlib1g-dev libsqlite3-dev libbz2-dev
+liblzma-dev.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from checks.instrumented import CHECKOUT, lay_out_copy
+
+SUITE = "sid"
+# Source packages, the wanted one first: a mirror may list what it does not have.
+PACKAGES = ("python3.14", "python3.13")
+CACHE = Path.home() / ".cache/isotp-freethreaded"
+SOURCES = Path("/etc/apt")
+
+# No debugger is to look at it, and its own speed is not what is tested.
+CONFIGURE = ("--quiet", "--disable-gil", "--disable-test-modules", "--with-ensurepip=no", "OPT=-DNDEBUG -O1")
+HEADERS = "libffi-dev libssl-dev zlib1g-dev libsqlite3-dev libbz2-dev liblzma-dev"
+
+# What the tests can not do without, and what they skip where there is no wheel of it for this interpreter: building
+# these takes longer than all else.
+NEEDED = (
+    "setuptools>=77",
+    "Cython>=3.2.4,<3.4",
+    "pytest>=8.3",
+    "pytest-timeout>=2.3",
+    "hypothesis>=6.100",
+    "anyio>=4.5",
+)
+ON_BUSES = ("python-can>=4.2", "udsoncan>=1.24")
+IF_THERE = ("numpy>=1.26", "uvloop>=0.21", "pyarrow>=16", "pandas>=2.2", "typer>=0.16", "rich>=13.7")
+
+# Tests of the core, of threads, and of what shares memory between them. The others start other programs or read logs.
+TESTS = (
+    *(
+        "core_*",
+        "parallel",
+        "transport_layer",
+        "can_stack",
+        "message_queue",
+        "callbacks",
+        "process_life",
+        "hub",
+        "aio",
+    ),
+    *(
+        "timekeeper",
+        "bulk",
+        "messages",
+        "encode",
+        "records",
+        "receive_into",
+        "full_queue",
+        "stats",
+        "stmin",
+        "limits",
+    ),
+    *(
+        "native_*",
+        "subclassing",
+        "params",
+        "address",
+        "errors",
+        "hostile_input",
+        "udsoncan",
+        "discovery",
+        "strict",
+    ),
+)
+
+# Ask an interpreter what it is, in one line of JSON.
+ASK = """
+import json, sys, sysconfig
+missing = []
+for name in ("ctypes", "ssl", "zlib", "sqlite3", "bz2", "lzma"):
+    try:
+        __import__(name)
+    except ImportError:
+        missing.append(name)
+print(json.dumps({
+    "version": ".".join(map(str, sys.version_info[:3])), "missing": missing,
+    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+}))
+"""
+
+# Run without PYTHON_GIL, so that a module that asks for the GIL gets it; its warning is an error.
+IMPORTS = """
+import importlib, pathlib, sys
+
+assert not sys._is_gil_enabled(), "the GIL is on before anything was imported"
+import isotp
+
+folder = pathlib.Path(isotp.__file__).parent
+compiled = sorted(path.name.partition(".")[0] for path in folder.glob("_*.so"))
+assert compiled, f"no compiled modules in {folder}"
+others = ["can", "isotp.hub", "isotp.aio", "isotp.capture", "isotp.discovery"]
+for name in [*("isotp." + name for name in compiled), *others]:
+    importlib.import_module(name)
+    assert not sys._is_gil_enabled(), f"{name} turned the GIL on"
+print("the GIL stays off with", *compiled, "and python-can", sys.modules["can"].__version__)
+"""
+
+
+class NotRun(Exception):
+    """There is no interpreter to be had here; says why."""
+
+
+class Failure(Exception):
+    """Something is not as it has to be."""
+
+
+def report(what: str) -> None:
+    print(f"--- {what}", flush=True)
+
+
+def output_of(*command: str | Path, cwd: Path | None = None) -> str:
+    """What a command says; Failure with all of it if it fails."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Failure(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-6000:]}")
+    return done.stdout
+
+
+# --- The source -----------------------------------------------------------------------------------------------
+
+
+def paragraphs(text: str) -> Iterator[dict[str, str]]:
+    """The entries of a file of apt's `.sources` format."""
+    for block in re.split(r"\n\s*\n", text):
+        lines = [line for line in block.splitlines() if not line.startswith("#")]
+        joined = re.sub(r"\n[ \t]+", " ", "\n".join(lines))
+        yield {
+            key.strip().lower(): value.strip()
+            for key, _, value in (line.partition(":") for line in joined.splitlines())
+        }
+
+
+def mirror() -> tuple[str, str]:
+    """URI and signing key ("" for apt's own) of the mirror that this Debian has its packages from."""
+    try:
+        system = platform.freedesktop_os_release()
+    except OSError as error:
+        raise NotRun("this system does not say that it is a Debian") from error
+    codename = system.get("VERSION_CODENAME", "")
+    if system.get("ID") != "debian" or shutil.which("apt-get") is None:
+        raise NotRun(f"this system is {system.get('ID', 'unknown')}, not a Debian with apt-get")
+    for file in sorted(SOURCES.glob("sources.list.d/*.sources")):
+        for entry in paragraphs(file.read_text()):
+            if codename in entry.get("suites", "").split() and "main" in entry.get("components", "").split():
+                return entry["uris"].split()[0], entry.get("signed-by", "")
+    for file in (SOURCES / "sources.list", *sorted(SOURCES.glob("sources.list.d/*.list"))):
+        if file.exists():
+            for line in file.read_text().splitlines():
+                found = re.match(rf"deb\s+(?:\[(.*?)\]\s+)?(\S+)\s+{codename}\s.*\bmain\b", line)
+                if found:
+                    key = re.search(r"signed-by=(\S+)", found[1] or "")
+                    return found[2], key[1] if key else ""
+    raise NotRun(f"apt's sources name no mirror for {codename}")
+
+
+def fetch(folder: Path) -> Path:
+    """Have apt-get put the source archive of a package into FOLDER, by a configuration of its own."""
+    uri, key = mirror()
+    for part in ("lists/partial", "cache/archives/partial", "parts"):
+        (folder / part).mkdir(parents=True)
+    (folder / "parts/source.sources").write_text(
+        f"Types: deb-src\nURIs: {uri}\nSuites: {SUITE}\nComponents: main\n"
+        + (f"Signed-By: {key}\n" if key else "")
+    )
+    settings = {
+        "Dir::Etc::SourceList": "/dev/null",
+        "Dir::Etc::SourceParts": folder / "parts",
+        "Dir::State::Lists": folder / "lists",
+        "Dir::Cache": folder / "cache",
+        "APT::Sandbox::User": "root",
+        "Acquire::Retries": "2",
+    }
+    options = [f"-o{name}={value}" for name, value in settings.items()]
+    try:
+        output_of("apt-get", *options, "--error-on=any", "update", cwd=folder)
+    except Failure as failure:
+        raise NotRun(f"apt-get has no sources of {SUITE}: {str(failure).splitlines()[-1]}") from failure
+    refused = []
+    for package in PACKAGES:
+        listed = output_of("apt-cache", *options, "showsrc", "--only-source", package, cwd=folder)
+        # In the order of the index, which is that of the versions
+        for version in reversed(re.findall(r"^Version: (\S+)", listed, re.MULTILINE)):
+            wanted = f"{package}={version}"
+            try:
+                output_of(
+                    "apt-get", *options, "source", "--download-only", "--only-source", wanted, cwd=folder
+                )
+            except Failure:
+                refused.append(wanted)
+                continue
+            if refused:
+                report(f"listed by the mirror, but not there: {', '.join(refused)}")
+            (archive,) = folder.glob(f"{package}_*.orig.tar.*")
+            return archive
+    raise NotRun(
+        f"the mirror has none of the sources that it lists: {', '.join(refused) or 'none is listed'}"
+    )
+
+
+# --- The interpreter ------------------------------------------------------------------------------------------
+
+
+def built(folder: Path) -> Path | None:
+    """The interpreter in a folder of the cache, if its build was finished."""
+    found = sorted((folder / "bin").glob("python3.*t")) if (folder / "complete").exists() else []
+    return found[0] if found else None
+
+
+def newest_built(cache: Path) -> Path | None:
+    """Of the packages in PACKAGES, as fetch() would choose."""
+    folders = sorted(
+        cache.glob("3.*"), key=lambda folder: [int(part) for part in re.findall(r"\d+", folder.name)]
+    )
+    return next(filter(None, map(built, reversed(folders))), None)
+
+
+def build(archive: Path, cache: Path) -> Path:
+    """The interpreter that a source archive makes, without optimisation by profile."""
+    with tempfile.TemporaryDirectory(prefix="isotp-python-") as name:
+        with tarfile.open(archive) as packed:
+            if sys.version_info >= (3, 12):
+                packed.extractall(name, filter="tar")
+            else:
+                packed.extractall(name)
+        (sources,) = Path(name).iterdir()
+        patchlevel = (sources / "Include/patchlevel.h").read_text()
+        version = re.search(r'PY_VERSION\s+"([^"]+)"', patchlevel)
+        if version is None:
+            raise Failure(f"{archive} is no source of CPython")
+        target = cache / version[1]
+        if (there := built(target)) is not None:
+            return there
+        shutil.rmtree(target, ignore_errors=True)
+        report(f"building CPython {version[1]} without GIL, from {archive.name}")
+        output_of("./configure", f"--prefix={target}", *CONFIGURE, cwd=sources)
+        output_of("make", "-s", f"-j{os.cpu_count()}", cwd=sources)
+        output_of("make", "-s", "altinstall", cwd=sources)
+    (target / "complete").touch()
+    python = built(target)
+    if python is None:
+        raise Failure(f"the build left no free-threaded interpreter in {target / 'bin'}")
+    return python
+
+
+def interpreter(options: argparse.Namespace) -> Path:
+    if options.python is not None:
+        return Path(shutil.which(options.python) or options.python)
+    if options.source is not None:
+        return build(options.source, options.cache)
+    there = newest_built(options.cache)
+    if there is not None:
+        return there
+    with tempfile.TemporaryDirectory(prefix="isotp-source-") as folder:
+        return build(fetch(Path(folder)), options.cache)
+
+
+def require_free_threaded(python: Path) -> str:
+    """Its version; Failure if it can not do."""
+    answer = json.loads(output_of(python, "-I", "-c", ASK))
+    if not answer["free_threaded"]:
+        raise Failure(f"{python} is not built for free threading")
+    if answer["missing"]:
+        raise Failure(
+            f"{python} has no {', '.join(answer['missing'])}: apt-get install {HEADERS}, and build again"
+        )
+    return str(answer["version"])
+
+
+# --- The tests ------------------------------------------------------------------------------------------------
+
+
+def install(python: Path, folder: Path, copy: Path) -> Path:
+    """An environment with the package of the copy, as a user gets it, and what the tests need; its interpreter."""
+    output_of(python, "-I", "-m", "venv", folder)
+    inside = folder / "bin/python"
+    pip = (inside, "-I", "-m", "pip", "install", "-q", "--disable-pip-version-check")
+    # Wheels only: new releases may need a compiler of their own, older ones do as well.
+    output_of(*pip, "--only-binary=:all:", *NEEDED, *ON_BUSES)
+    without = []
+    for requirement in IF_THERE:
+        try:
+            output_of(*pip, "--only-binary=:all:", requirement)
+        except Failure:
+            without.append(re.split(r"\W*>=", requirement)[0])
+    if without:
+        report(f"no wheels for this interpreter, tests that need them are skipped: {', '.join(without)}")
+    output_of(*pip, "--no-build-isolation", "--no-deps", copy)
+    return inside
+
+
+def passes(name: str, python: Path, copy: Path, *arguments: str) -> bool:
+    """Run something of the checkout in the copy, with the GIL off whatever is imported, and show what it says."""
+    report(name)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    done = subprocess.run(
+        [python, *arguments],
+        cwd=copy,
+        env=environment | {"PYTHON_GIL": "0", "PYTHONPATH": str(copy)},
+        check=False,
+    )
+    return done.returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("--python", metavar="EXE", help="a free-threaded interpreter, in place of a build")
+    given.add_argument("--source", type=Path, metavar="FILE", help="source archive of CPython to build")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where builds stay (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=15.0, help="for the stress program (default: %(default)s)"
+    )
+    parser.add_argument(
+        "tests", nargs="*", metavar="TEST", help="files of tests, in place of the suitable ones"
+    )
+    options = parser.parse_args()
+    try:
+        python = interpreter(options)
+        version = require_free_threaded(python)
+        report(f"{python}: CPython {version}, free-threaded")
+        with tempfile.TemporaryDirectory(prefix="isotp-freethreaded-") as name:
+            copy = Path(name, "copy")
+            copy.mkdir()
+            lay_out_copy(copy)
+            inside = install(python, Path(name, "environment"), copy)
+            print(output_of(inside, "-I", "-W", "error", "-c", IMPORTS), end="", flush=True)
+            tests = options.tests or sorted(
+                str(path.relative_to(CHECKOUT))
+                for pattern in TESTS
+                for path in (CHECKOUT / "tests").glob(f"test_{pattern}.py")
+            )
+            results = {
+                "tests": passes(
+                    "tests", inside, copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests
+                ),
+                "stress": passes(
+                    f"stress, {options.seconds:g} s",
+                    inside,
+                    copy,
+                    "checks/stress/program.py",
+                    f"--seconds={options.seconds}",
+                ),
+            }
+    except NotRun as reason:
+        print(f"free-threaded CPython: NOT RUN: {reason}")
+        return 0
+    except Failure as failure:
+        print(f"free-threaded CPython: NOT GOOD: {failure}")
+        return 1
+    failed = [what for what, passed in results.items() if not passed]
+    print(f"free-threaded CPython {version}: " + (f"NOT GOOD: {', '.join(failed)}" if failed else "good"))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

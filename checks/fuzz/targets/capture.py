@@ -1,0 +1,57 @@
+"""Any bytes as a log in a format that is recognised or claimed, packed or not, and decoded into messages.
+
+MF4 is left out: asammdf reads it, not this package.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+from collections.abc import Callable
+
+import isotp
+from checks.fuzz.choices import Choices
+from checks.fuzz.targets.logs import read_log
+from isotp import capture
+
+FORMATS = (None, "asc", "blf", "candump", "csv", "pcap", "pcapng", "trc")
+PACKERS: tuple[Callable[[bytes], bytes], ...] = (
+    bytes,
+    bytes,
+    bytes,
+    gzip.compress,
+    bz2.compress,
+    lzma.compress,
+)
+ADDRESSES = [
+    isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x123, rxid=0x456),
+    isotp.Address(isotp.AddressingMode.NormalFixed_29bits, target_address=0x12, source_address=0x34),
+]
+
+
+def one_input(data: bytes) -> None:
+    choices = Choices(data)
+    log_format = choices.pick(FORMATS)
+    pack = choices.pick(PACKERS)
+    place = choices.byte()
+    damage = choices.byte()
+    log = choices.rest()
+    file = bytearray(pack(log))
+    if pack is not bytes and damage and file:
+        file[place % len(file)] ^= damage
+    if bytes(file).startswith((b"MDF", b"UnFinMF")):
+        return
+    read_log(bytes(file), log_format)
+    if log_format is None:
+        decode(bytes(file))
+
+
+def decode(file: bytes) -> None:
+    try:
+        with capture.decode(io.BytesIO(file), ADDRESSES, block_size=4096) as decoding:
+            for messages in decoding:
+                assert all(len(message.payload) <= message.length for message in messages)
+    except capture.UnknownFormatError:
+        return
