@@ -1,7 +1,4 @@
-"""How this package stands beside can-isotp, and beside its own floor, on this machine: measure it and print the table.
-
-A report with plots: --html FILE.
-"""
+"""How this package stands beside can-isotp, and beside its own floor, on this machine: measure it, print a table."""
 
 from __future__ import annotations
 
@@ -64,9 +61,6 @@ def parser() -> argparse.ArgumentParser:
         "--vm", action="store_true", help="run in the virtual machine of checks/kernel, which has vcan0"
     )
     result.add_argument("--json", type=Path, metavar="FILE", help="write everything measured into a file")
-    result.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a report with plots (needs matplotlib)"
-    )
     result.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     return result
 
@@ -153,9 +147,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print(listing())
         return 0
-    if options.html is not None:
-        # Who lacks matplotlib should know before minutes have gone by.
-        import matplotlib  # noqa: F401
     try:
         how = settings(options)
         peer_env.environment(options.peer_version, Path())
@@ -176,10 +167,6 @@ def output(report: Report, options: argparse.Namespace) -> None:
     print(report.markdown() if options.markdown else report.text())
     if options.json is not None:
         report.save(options.json)
-    if options.html is not None:
-        from benchmarks import html
-
-        options.html.write_text(html.page(report), encoding="utf-8")
 
 
 if __name__ == "__main__":

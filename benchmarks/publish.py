@@ -16,9 +16,7 @@ import argparse
 import json
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -36,7 +34,6 @@ MARKED = re.compile(r"(<!-- benchmarks: (.+?) begin -->\n)(.*?)(<!-- benchmarks:
 
 # What measures for a file.
 HOW = {SUITE: "python -m benchmarks.publish", KERNEL: "python -m benchmarks.publish --vm"}
-PICTURE = ROOT / "docs" / "benchmark-report.png"
 
 BUDGET_S = 330
 
@@ -159,31 +156,6 @@ def publish_shares() -> None:
     SHARES.write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
 
 
-def publish_picture() -> None:
-    """Have a browser draw the report, as a user sees it, for docs/performance.md."""
-    browser = next(
-        (found for name in ("chromium", "google-chrome", "chrome") if (found := shutil.which(name))), None
-    )
-    if browser is None:
-        print("chromium is not installed: the picture of the report stays as it was")
-        return
-    from PIL import Image
-
-    from benchmarks import html
-
-    with tempfile.TemporaryDirectory() as folder:
-        page, drawn = Path(folder, "report.html"), Path(folder, "report.png")
-        page.write_text(html.page(load(SUITE)), encoding="utf-8")
-        # In a container there is no sandbox to be had; the page is our own.
-        how = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1200,2300"]
-        subprocess.run(
-            [browser, *how, f"--screenshot={drawn}", page.as_uri()], check=True, capture_output=True
-        )
-        # Lines, bars and letters do with few colours, and a fraction of the bytes.
-        Image.open(drawn).convert("RGB").quantize(48).save(PICTURE, optimize=True)
-    print(f"drew {PICTURE.relative_to(ROOT)}, {PICTURE.stat().st_size // 1000} kB")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(
@@ -210,7 +182,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.save(SUITE)
         print(report.text())
         publish_shares()
-        publish_picture()
     for page in write_tables():
         print(f"rewrote {page.relative_to(ROOT)}")
     return 0

@@ -131,7 +131,7 @@ class Report:
 
     @property
     def header(self) -> list[str]:
-        """The columns by name; ours may be another's, where revisions stand beside each other."""
+        """The columns by name; with --null-test, those of can-isotp twice."""
         first = next(iter(self.sides), OURS_ROLE)
         return [each.replace("ours", first) for each in HEADER]
 

@@ -22,7 +22,7 @@ import pytest
 import isotp
 from benchmarks import __main__ as command
 from benchmarks import cases as registry
-from benchmarks import instructions, machine, peer_env, report, revisions, rounds, started, worker
+from benchmarks import instructions, machine, peer_env, report, rounds, started, worker
 from benchmarks.case import ALL, FULL, QUICK, ROLES, Case, Measured, Repeated, Stage, percentiles
 from benchmarks.cases import CASES, case, choose
 from benchmarks.object_path import Listening, Loopback, RoundTrip, loopback, segment, writer
@@ -489,29 +489,6 @@ def test_json_keeps_the_raw_figures_and_can_be_read_back(tmp_path: Path) -> None
     assert report.load(file).text() == first.text()
 
 
-def test_the_report_of_html_is_whole_and_works_offline() -> None:
-    html = pytest.importorskip("benchmarks.html", reason="it needs matplotlib", exc_type=ImportError)
-    latencies = result_of(
-        case("exchange-8-CanStack"),
-        [{side: Measured({"p50 us": 5.0}, distribution=list(range(101))) for side in ("ours", "peer")}],
-        {"ours": str(US), "peer": str(THEM)},
-    )
-    sizes = [result("size-64"), result("size-4096")]
-    page = html.page(whole(result(), latencies, *sizes))
-    assert page.count("<svg") == 3
-    assert page.count("<table") == 3
-    assert "fd-4095-bs0" in page
-    assert not re.findall(
-        r"(?:src|href)=.(?!#)|url\((?!#)|@import|<script", page.replace("xlink:href", "xlink")
-    )
-    # Parts of one plot are not taken for those of another.
-    names = re.findall(r' id="([^"]+)"', page)
-    assert len(names) == len(set(names))
-
-
-# --- the command ---
-
-
 def test_list_says_what_cases_mean(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--list"]) == 0
     said = capsys.readouterr().out
@@ -653,7 +630,7 @@ def test_the_workflow_runs_commands_that_exist() -> None:
     assert "pull_request" in workflow[True]
     scripts = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
     modules = set(re.findall(r"python -m (benchmarks\S*)", "\n".join(scripts)))
-    assert modules == {"benchmarks", "benchmarks.revisions", "benchmarks.gate"}
+    assert modules == {"benchmarks", "benchmarks.gate"}
     quick = next(line for line in "\n".join(scripts).splitlines() if "python -m benchmarks --quick" in line)
     options = quick.split("|")[0].split()[3:]
     assert command.parser().parse_args(options).quick
@@ -661,40 +638,6 @@ def test_the_workflow_runs_commands_that_exist() -> None:
     assert any("gh pr comment" in script and "benchmarks.md" in script for script in scripts)
     groups = set(re.findall(r"--group (?:\S+:)?(\w+)", "\n".join(scripts)))
     assert all(f"\n{group} = [" in (ROOT / "pyproject.toml").read_text() for group in groups)
-
-
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="there are no revisions outside of a repository")
-def test_revisions_are_checked_before_anything_is_built(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, complaint in (
-        (["no-such-revision", "HEAD"], "git knows no revision 'no-such-revision'"),
-        (["HEAD", "HEAD"], "HEAD beside itself tells nothing"),
-    ):
-        with pytest.raises(SystemExit) as stopped:
-            revisions.main(arguments)
-        assert stopped.value.code == 2
-        assert complaint in capsys.readouterr().err
-
-
-def test_revisions_stand_beside_each_other(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def build(revision: str, folder: Path) -> Side:
-        return Side(OURS, "1.0" if revision == "old" else "2.0", folder / "python")
-
-    def turn(contender: Contender, each: Case, settings: Settings, folder: Path) -> Measured:
-        assert contender.role == "ours"
-        return Measured({"ns a frame": 200.0 if contender.side.version == "1.0" else 100.0})
-
-    monkeypatch.setattr(revisions, "commit", {"old": "aaa", "new": "bbb"}.__getitem__)
-    monkeypatch.setattr(revisions, "build", build)
-    monkeypatch.setattr(revisions, "interleave", lambda *arguments: rounds.interleave(*arguments, turn=turn))
-    assert revisions.main(["old", "new", "listen-4095", "--rounds", "2", "--markdown"]) == 0
-    said = capsys.readouterr().out
-    assert "| case | figure | old (aaa) | beside |" in said
-    assert "| listen-4095 | ns a frame | 200 | new (bbb) | 100 | 0.5x | 0.5..0.5 |" in said
-
-
-# --- started layers ---
 
 
 def test_figures_are_microseconds() -> None:

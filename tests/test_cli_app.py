@@ -9,7 +9,7 @@ import pytest
 
 from tests.command import isotp_command
 
-NAMES = ["send", "recv", "dump", "sniff", "perf", "scan", "decode", "stats", "bench"]
+NAMES = ["send", "recv", "dump", "sniff", "perf", "scan", "decode", "stats"]
 
 
 def test_the_program_names_all_commands() -> None:

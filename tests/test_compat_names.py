@@ -121,7 +121,6 @@ MORE_NAMES = {
         "_make_python_can_tx_func",
         "_python_can_to_isotp_message",
         "python_can_tx_canbus_3plus",
-        "python_can_tx_canbus_3minus",
         "is_documented_by",
     ),
     "isotp.address": ("AbstractAddress", "AsymmetricAddress"),
@@ -356,7 +355,6 @@ SIGNATURES: dict[str, dict[str, Any]] = {
     "isotp.protocol:_make_python_can_tx_func": {"owner": Required},
     "isotp.protocol:_python_can_to_isotp_message": {"msg": Required},
     "isotp.protocol:python_can_tx_canbus_3plus": {"owner": Required, "msg": Required},
-    "isotp.protocol:python_can_tx_canbus_3minus": {"owner": Required, "msg": Required},
     "isotp.protocol:is_documented_by": {"original": Required},
     "isotp:socket": {"timeout": None},
     "isotp:socket.send": {"self": Required, "data": Required, "flags": 0},
@@ -991,13 +989,6 @@ def test_frames_to_python_can(make: str) -> None:
     assert isinstance(out, can.Message)
     assert (out.arbitration_id, bytes(out.data)) == (0x18DA2211, b"\x01\x02")
     assert (out.is_extended_id, out.is_fd, out.bitrate_switch) == (True, True, True)
-
-
-@needs_python_can
-def test_frames_to_python_can_before_3() -> None:
-    """Up to version 2, can.Message had `extended_id`; with a python-can of today that is a TypeError."""
-    with pytest.raises(TypeError, match="extended_id"):
-        isotp.protocol.python_can_tx_canbus_3minus(RecordingOwner(lambda message: None), isotp.CanMessage())
 
 
 @needs_python_can

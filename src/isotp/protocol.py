@@ -723,15 +723,6 @@ def python_can_tx_canbus_3plus(owner: BusOwner, msg: CanMessage) -> None:
     send_on_bus(owner.bus, msg)
 
 
-def python_can_tx_canbus_3minus(owner: BusOwner, msg: CanMessage) -> None:
-    """Send a frame on the owner's bus (python-can before 3, which had another name for `is_extended_id`)."""
-    owner.bus.send(
-        _python_can().Message(
-            arbitration_id=msg.arbitration_id, data=msg.data, extended_id=msg.is_extended_id
-        )
-    )
-
-
 def is_documented_by(original: Callable[..., Any]) -> Callable[[_Documented], _Documented]:
     """Decorator: the docstring of `original` is that of the decorated function too."""
 

@@ -23,7 +23,6 @@ COMMANDS = {
     "scan": "Find who answers on a bus, by asking.",
     "decode": "Decode the ISO-TP messages in logs of CAN buses.",
     "stats": "Show what the ISO-TP sessions in logs of CAN buses were like.",
-    "bench": "Measure this package beside can-isotp.",
 }
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 

@@ -1,10 +1,8 @@
-"""`isotp perf` between others and with ends of its own, and `isotp bench`, which hands over to the benchmarks."""
+"""`isotp perf` between others and with ends of its own."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -92,28 +90,3 @@ def test_the_kernel_has_no_frames_to_watch(channel: str) -> None:
     run = isotp_command("perf", "--kernel", *SESSION, "vcan0")
     assert run.status == 2
     assert "it goes with --mode send, recv, both" in run.complaint
-
-
-def test_bench_is_the_benchmarks_of_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not (ROOT / "benchmarks").is_dir():
-        pytest.skip("the benchmarks are not in this copy of the source")
-    direct = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--list"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    through = subprocess.run(
-        [sys.executable, "-c", "from isotp.cli import main; main()", "bench", "--checkout", str(ROOT), "--list"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert through.stdout == direct.stdout != ""
-
-
-def test_bench_tells_the_status_of_the_benchmark() -> None:
-    run = isotp_command("bench", "--checkout", ROOT, "no-such-case")
-    assert run.status == 2
-
-
-def test_bench_without_a_checkout_says_what_to_do(tmp_path: Path) -> None:
-    run = isotp_command("bench", "--checkout", tmp_path)
-    assert run.status == 2
-    assert "Unpack the source distribution" in run.complaint
-    assert f"there are none in {tmp_path}" in run.complaint
