@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -139,7 +140,7 @@ def test_an_encoding_without_the_characters(tmp_path: Path) -> None:
     path = log_with_a_name(tmp_path, NAMES["another alphabet"])
     run = subprocess.run(
         [sys.executable, "-c", "from isotp.cli import main; main()", "decode", "-a", "7E0:7E8", str(path)],
-        env={"PYTHONIOENCODING": "ascii", "PYTHONPATH": ":".join(sys.path)},
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         check=False,
     )
