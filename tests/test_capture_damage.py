@@ -372,6 +372,67 @@ def test_objects_that_can_not_be() -> None:
     ]
 
 
+def test_data_that_look_like_an_object() -> None:
+    """Who sends on the bus chooses them: they are data, in containers of both kinds."""
+    forged = [can_message(7)[:48], container(can_message(8), 0)[:32]]
+    for data in forged:
+        body = struct.pack("<HBBLLBBBxL64s", 1, 0, 15, 0x123, 0, 0, 1, 64, 0, data)
+        for method in (0, 2):
+            found, log = read(
+                blf(container(blf_object(100, body), method), container(can_message(1), method))
+            )
+            assert problems(log) == []
+            assert [each.data for each in found] == [data.ljust(64, b"\0"), b"\1"]
+
+
+def test_objects_that_are_not_read() -> None:
+    """What has frames in it, and is not read, is told."""
+    unknown = bytearray(can_message(1))
+    unknown[6] = 3
+    objects = can_message(0) + bytes(unknown) + container(can_message(2), 0) + can_message(3)
+    found, log = read(blf(container(objects), can_message(4), container(can_message(5))))
+    assert numbers(found) == [0, 2, 3, 5]
+    assert [each.reason.partition(" (")[0] for each in log.problems] == [
+        "the header of an object has an unknown version",
+        "a log container among the objects of another one",
+        "the size of an object can not be right",
+        "a frame outside of the log containers",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("start", "began"),
+    [
+        ((1970, 1, 4, 1, 0, 0, 0, 0), 0),
+        ((1969, 12, 3, 31, 23, 59, 59, 999), -1_000_000),
+        ((0,) * 8, 0),
+        ((2017, 13, 6, 30, 15, 6, 13, 191), None),
+        ((9999, 1, 5, 1, 0, 0, 0, 0), None),
+    ],
+)
+def test_the_start_of_a_blf_file(start: tuple[int, ...], began: int | None) -> None:
+    file = bytearray(blf(container(can_message(1))))
+    struct.pack_into("<8H", file, 40, *start)
+    found, log = read(bytes(file))
+    assert [each.timestamp for each in found] == [1 + (began or 0)]
+    assert [each.offset for each in log.problems] == ([40] if began is None else [])
+
+
+@pytest.mark.parametrize("began", [-(1 << 61), 0, 1 << 61])
+def test_times_at_the_end_of_64_bits(began: int) -> None:
+    """Each fits, or is told."""
+    last = (1 << 63) - 2
+    limit = last - max(began, 0)
+    objects = b"".join(
+        blf_object(1, struct.pack("<HBBL8s", 1, 0, 0, 0x123, b""), time, flags=flags)
+        for time, flags in ((limit, 2), (limit + 1, 2), ((1 << 64) - 1, 2), (limit // 10_000 + 1, 1))
+    )
+    parser = BlfParser(lambda name: 0, began)
+    assert [each.timestamp for each in parser.feed(objects, True)] == [limit + began]
+    found, count = parser.defects_found()
+    assert (count, {reason[:8] for _, _, reason in found}) == (3, {"the time"})
+
+
 def test_damaged_container() -> None:
     """What comes before the damage is read, and the containers behind it; an object across the gap is lost."""
     first, second, third = (

@@ -157,6 +157,54 @@ def test_goes_on_behind_damage(order: str) -> None:
 
 
 @orders
+@pytest.mark.parametrize("place", [8, 4])
+def test_goes_on_behind_a_damaged_beginning(order: str, place: int) -> None:
+    """There is no time yet by which to know the next packet."""
+    packets = [frame(0x100 + number, bytes([number])) for number in range(10)]
+    file = bytearray(pcap(order, CAN, packets))
+    file[24 + place : 28 + place] = b"\xff" * 4
+    found, log = read(bytes(file))
+    assert [each.can_id for each in found] == [0x100 + number for number in range(1, 10)]
+    assert [each.offset for each in log.problems] == [24]
+
+
+@orders
+@pytest.mark.parametrize(
+    ("nanoseconds", "fraction", "time"),
+    [
+        (False, 999_999, 1000_999_999_000),
+        (False, 1_000_000, None),
+        (False, 4_294_968, None),
+        (False, 999_999_999, None),
+        (True, 999_999_999, 1000_999_999_999),
+        (True, 1_000_000_000, None),
+    ],
+)
+def test_fractions_of_a_second(order: str, nanoseconds: bool, fraction: int, time: int | None) -> None:
+    """More of them than a second has are no time."""
+    packets = [frame(0x100 + number, b"") for number in range(3)]
+    file = bytearray(pcap(order, CAN, packets, nanoseconds=nanoseconds))
+    for place in (24, 56, 88):
+        struct.pack_into(f"{order}I", file, place, 1000)
+    struct.pack_into(f"{order}I", file, 56 + 4, fraction)
+    found, log = read(bytes(file))
+    times = {each.can_id - 0x100: each.timestamp for each in found}
+    assert times.keys() == {0, 2} | ({1} if time else set())
+    assert times.get(1) == time
+    assert [each.offset for each in log.problems] == ([] if time else [56])
+
+
+@orders
+def test_long_packets_of_other_networks(order: str) -> None:
+    """They are passed over, exactly."""
+    cooked = struct.pack(">HHH8sH", 1, 280, 0, b"", 0x000C) + frame(0x123, b"\x01", order=order)
+    other = struct.pack(">HHH8sH", 1, 280, 0, b"", 0x0800) + bytes(100_000)
+    found, log = read(pcap(order, SLL, [cooked, other, cooked, cooked]))
+    assert len(found) == 3
+    assert [each.offset for each in log.problems] == [24 + 16 + len(cooked)]
+
+
+@orders
 def test_pcapng_goes_on_behind_damage(order: str) -> None:
     blocks = [enhanced(order, 0, number, frame(0x100 + number, b"")) for number in range(10)]
     start = section(order) + interface(order, CAN, "can0")
@@ -164,6 +212,50 @@ def test_pcapng_goes_on_behind_damage(order: str) -> None:
     found, log = read(start + b"".join(blocks))
     assert [each.can_id for each in found] == [0x100 + number for number in range(10) if number != 4]
     assert [each.offset for each in log.problems] == [len(start) + sum(map(len, blocks[:4]))]
+
+
+@orders
+def test_interfaces_behind_a_damaged_one_keep_their_numbers(order: str) -> None:
+    bad = bytearray(interface(order, CAN, "can5"))
+    bad[4:8] = b"\xff" * 4
+    start = section(order) + bytes(bad) + interface(order, CAN, "can7")
+    found, log = read(start + b"".join(enhanced(order, k, 0, frame(0x100 + k, b"")) for k in (0, 1)))
+    assert [(each.can_id, each.channel) for each in found] == [(0x101, 7)]
+    assert [each.reason for each in log.problems] == [
+        "the length of a block can not be right",
+        "a packet of an interface that was not described",
+    ]
+
+
+@orders
+@pytest.mark.parametrize("seconds", [1 << 32, -(1 << 32), (1 << 63) - 1, -(1 << 63)])
+def test_an_offset_of_times_that_can_not_be(order: str, seconds: int) -> None:
+    offset = option(order, 14, struct.pack(f"{order}q", seconds))
+    file = section(order) + interface(order, CAN, "can0", offset) + enhanced(order, 0, 1, frame(0x100, b""))
+    found, log = read(file)
+    assert found == []
+    assert [each.reason.startswith("the time") for each in log.problems] == [True]
+
+
+@orders
+def test_obsolete_packet_blocks(order: str) -> None:
+    packet = frame(0x100, b"\x01\x02")
+    body = struct.pack(f"{order}HHIIII", 0, 7, 0, 5, len(packet), len(packet)) + packet
+    found, log = read(section(order) + interface(order, CAN, "can1") + block(order, 2, body))
+    assert log.problems == []
+    assert found == [Record(5_000, 0x100, 0, 1, b"\x01\x02")]
+
+
+@orders
+def test_a_capture_file_in_a_long_packet(order: str) -> None:
+    """What another network carried is no damage of this file, even if it is one of this format."""
+    packet = enhanced(order, 0, 1, frame(0x100, b"\x01"))
+    start = section(order) + interface(order, CAN, "can0") + interface(order, SLL, "any")
+    carried = enhanced(order, 1, 2, bytes(16) + packet * 2_000)
+    found, log = read(start + packet + carried + packet)
+    assert len(carried) > 65_536
+    assert len(found) == 2
+    assert log.problems == []
 
 
 def test_cut_off_anywhere() -> None:

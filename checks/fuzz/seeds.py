@@ -127,10 +127,16 @@ def capture_inputs() -> list[bytes]:
         *pcap_logs()[:1],
         *(log for suffix in ("asc", "blf", "trc", "csv") for log in written_logs(suffix)),
     ]
-    plain = b"\0\0\0\0\0\0"
-    packed = [bytes([0, 0, pack, 0, 0, 0]) + logs[0] for pack in (3, 4, 5)]
-    claimed = [bytes([kind, 0, 0, 0, 0, 0]) + logs[k] for kind, k in ((4, -1), (7, -3))]
-    return [*(plain + log for log in logs), *packed, *claimed]
+    plain = bytes(12)
+    packed = [bytes([0, 0, pack]) + bytes(9) + logs[0] for pack in (3, 4, 5)]
+    claimed = [bytes([kind]) + bytes(11) + logs[k] for kind, k in ((4, -1), (7, -3))]
+    # Often, with a long line or a very long one, and with a damaged end if it is packed.
+    long = [
+        bytes([0, 0, pack, 0, 0xF0, 9, often, stretched, 30, 0, 7, 0]) + logs[0]
+        for pack in (0, 3)
+        for often, stretched in ((4, 0), (3, 3), (0, 4))
+    ]
+    return [*(plain + log for log in logs), *packed, *claimed, *long]
 
 
 # ---------------------------------------------------------------- frames

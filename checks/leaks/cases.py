@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import copy
 import ctypes
+import gzip
 import io
 import pickle
 import queue
@@ -460,11 +461,13 @@ def tables(_: ExitStack) -> Round:
 
 
 def captures(_: ExitStack) -> Round:
-    """Logs of each format, whole, damaged and given up in the middle."""
+    """Logs of each format, whole, damaged, packed and given up in the middle."""
     logs = []
     for name in ("candump", "asc", "pcap"):
         logs += [(name, each[16:]) for each in seeds.load(name)]
     logs += [("blf", b"LOGG" + each[16:]) for each in seeds.load("blf")]
+    packed = gzip.compress(logs[0][1])
+    logs += [("candump", packed)] * 4 + [("candump", packed[:-6])] * 4
 
     def one_round() -> None:
         for name, log in logs[::4]:

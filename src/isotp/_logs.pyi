@@ -8,6 +8,7 @@ from typing_extensions import Buffer, Self, disjoint_base
 from isotp._records import Records
 
 DEFECTS: Final[tuple[str, ...]]
+DEFECTS_KEPT: Final[int]
 
 # What Cython makes for pickling.
 def __reduce_cython__(self: object) -> tuple[Any, ...]: ...

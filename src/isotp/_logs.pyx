@@ -33,7 +33,7 @@ import struct
 
 cdef enum:
     LONGEST = 65_536               # bytes of a line, of an object with a frame, of a packet
-    MOST_DEFECTS = 64              # kept of one block; all are counted
+    MOST_DEFECTS = 1000            # kept of one block; all are counted
     MOST_NAMES = 256               # of channels in one log
     CHANNELS = 65_536
     CAN_EFF_MASK = 0x1FFFFFFF
@@ -54,6 +54,8 @@ cdef enum Reason:
     MANY_CHANNELS
     NO_OBJECT
     BAD_OBJECT
+    BAD_VERSION
+    NESTED
     BAD_PACKET
     BAD_BLOCK
     BAD_SECTION
@@ -74,6 +76,8 @@ DEFECTS = (
     "more than 256 names of channels",
     "no object where one should begin",
     "the size of an object can not be right",
+    "the header of an object has an unknown version",
+    "a log container among the objects of another one",
     "the header of a packet can not be right",
     "the length of a block can not be right",
     "a section without a byte order",
@@ -82,6 +86,9 @@ DEFECTS = (
     "bytes that are not text",
     "a header line that can not be read",
 )
+
+# So many defects of a log are kept, and of each block: the first ones of a log are the same however it is cut.
+DEFECTS_KEPT = MOST_DEFECTS
 
 # Data bytes by DLC, ISO 11898-1.
 cdef uint8_t[16] LENGTH_OF_DLC = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64]
@@ -345,7 +352,7 @@ cdef class LogParser(FrameCollector):
         return self.finish()
 
     def defects_found(self):
-        """New defects as (offset, line, reason), at most 64, and how many there were; line is 0 in binary logs."""
+        """New defects as (offset, line, reason), at most 1000, and how many there were; line is 0 in binary logs."""
         found = [
             (self.defects[k].offset, self.defects[k].line, DEFECTS[<int>self.defects[k].reason])
             for k in range(min(self.defect_count, MOST_DEFECTS))
@@ -462,26 +469,31 @@ cdef class TextParser(LogParser):
     cdef Py_ssize_t consume(self, const uint8_t *data, Py_ssize_t size, int64_t offset, bint final) noexcept nogil:
         cdef const uint8_t *start = data
         cdef const uint8_t *limit = data + size
+        cdef const uint8_t *newline
         cdef const uint8_t *end
         cdef Reason reason
         while start < limit:
-            end = <const uint8_t *>memchr(start, c'\n', <size_t>(limit - start))
-            if end == NULL and not final:
+            newline = <const uint8_t *>memchr(start, c'\n', <size_t>(limit - start))
+            if newline == NULL and not final:
                 return self.keep_line(start, limit, data, offset)
+            end = limit if newline == NULL else newline
             if self.in_long_line:
                 self.in_long_line = False
+            elif end - start > LONGEST:
+                # As keep_line() has it, which sees it only where a block ends in the line.
+                self.defect(offset + (start - data), self.line, LONG_LINE)
             else:
-                reason = self.read_line(start, limit if end == NULL else end)
+                reason = self.read_line(start, end)
                 if self.question > 0:
                     return start - data
-                if reason == READABLE and end == NULL:
+                if reason == READABLE and newline == NULL:
                     # Nobody can tell whether there was more of it.
                     reason = CUT_OFF
                 if reason != READABLE:
                     self.defect(offset + (start - data), self.line, reason)
-            if end == NULL:
+            if newline == NULL:
                 break
-            start = end + 1
+            start = newline + 1
             self.line = self.line + 1
         return size
 

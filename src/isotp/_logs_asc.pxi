@@ -28,7 +28,7 @@ cdef class AscParser(TextParser):
         self.answered = self.line
         try:
             began = self.start_of(matter)
-            if began is not None and not 0 <= began < 1 << 62:
+            if began is not None and not -1 << 62 < began < 1 << 62:
                 raise ValueError(f"{began} ns since 1970")
         except ValueError:
             self.unreadable = True
@@ -56,7 +56,7 @@ cdef class AscParser(TextParser):
         if self.relative:
             self.clock = self.clock + time
             time = self.clock
-        # Both are below 2^62 ns, so the sum fits.
+        # Both are within 2^62 ns, so the sum fits.
         return self.read_event(time + self.began, p, end)
 
     cdef Reason read_header(

@@ -10,6 +10,7 @@ cdef enum:
     HEADER_V2 = 40
     TIME_10_US = 1                 # flag
     CAN_MESSAGE = 1                # types
+    LOG_CONTAINER = 10
     CAN_ERROR_EXT = 73
     CAN_MESSAGE2 = 86
     CAN_FD_MESSAGE = 100
@@ -18,6 +19,8 @@ cdef enum:
     ERROR_SIZE = 32
     FD_SIZE = 84
     FD_64_HEAD = 40
+    LONGEST_FRAME = 1024           # bytes of an object with a frame: far more than any has
+    SHORT_FRAME = HEADER_V2 + 40   # below it, no two of them can be
 
 
 cdef class BlfParser(LogParser):
@@ -27,6 +30,7 @@ cdef class BlfParser(LogParser):
     """
 
     cdef int64_t began
+    cdef int64_t skip_from         # offset of the object that is passed over
     cdef bint lost                 # looking for an object, after a defect
 
     def __init__(self, number_of, began, start=None, end=None, channels=None):
@@ -47,10 +51,10 @@ cdef class BlfParser(LogParser):
         cdef Reason reason
         while True:
             if self.skip > 0:
-                found = min(self.skip, <int64_t>(size - pos))
-                self.skip = self.skip - found
-                pos += found
-            found = find_object(data, pos, size, size if self.lost else min(size, pos + 8))
+                pos += self.pass_over(data + pos, size - pos, final)
+                if self.skip > 0:
+                    return pos
+            found = find_object(data, pos, size if self.lost else min(size, pos + 8))
             if found < 0 and not self.lost and size - pos >= 8:
                 self.defect(offset + pos, 0, NO_OBJECT)
                 self.lost = True
@@ -66,30 +70,63 @@ cdef class BlfParser(LogParser):
             pos = found
             object_size = little32(data + pos + 8)
             object_type = little32(data + pos + 12)
-            if object_size < OBJECT_HEADER or (is_frame(object_type) and object_size > LONGEST):
-                self.defect(offset + pos, 0, BAD_OBJECT)
-                self.lost = True
+            if object_size < OBJECT_HEADER or (is_frame(object_type) and object_size > LONGEST_FRAME):
+                self.lose(offset + pos, BAD_OBJECT)
                 pos += 4
                 continue
             if not is_frame(object_type):
+                if object_type == LOG_CONTAINER:
+                    self.defect(offset + pos, 0, NESTED)
                 self.skip = object_size
+                self.skip_from = offset + pos
                 continue
             if object_size > size - pos:
                 if not final:
                     return pos
-                self.defect(offset + pos, 0, CUT_OFF)
-                return size
+                # Others follow if it is the size that is wrong.
+                self.lose(offset + pos, CUT_OFF)
+                pos += 4
+                continue
+            if object_size >= SHORT_FRAME:
+                found = second_object(data + pos, object_type, object_size)
+                if found > 0:
+                    self.defect(offset + pos, 0, BAD_OBJECT)
+                    pos += found
+                    continue
             reason = self.read_object(data + pos, object_type, object_size)
             if reason != READABLE:
                 self.defect(offset + pos, 0, reason)
             pos += object_size
+
+    cdef void lose(self, int64_t offset, Reason reason) noexcept nogil:
+        """The end of an object is not known: look for the next one."""
+        self.defect(offset, 0, reason)
+        self.lost = True
+
+    cdef Py_ssize_t pass_over(self, const uint8_t *p, Py_ssize_t size, bint final) noexcept nogil:
+        """Bytes of an object that is no frame, up to its end, or to a frame in it: then its size is wrong."""
+        cdef Py_ssize_t reach = min(self.skip, <int64_t>size)
+        cdef Py_ssize_t found = find_frame(p, 0, reach)
+        if found >= 0:
+            self.defect(self.skip_from, 0, BAD_OBJECT)
+            self.skip = 0
+            return found
+        if self.skip > size:
+            if final:
+                self.defect(self.skip_from, 0, CUT_OFF)
+                self.skip = 0
+                return size
+            # The last bytes may be the beginning of a frame's header.
+            reach = max(0, size - OBJECT_HEADER + 1)
+        self.skip = self.skip - reach
+        return reach
 
     cdef Reason read_object(self, const uint8_t *p, uint32_t object_type, uint32_t size) noexcept nogil:
         cdef uint16_t version = little16(p + 6)
         cdef uint32_t head = HEADER_V1 if version == 1 else HEADER_V2
         cdef uint64_t time
         if version != 1 and version != 2:
-            return READABLE
+            return BAD_VERSION
         if size < head:
             return BAD_OBJECT
         time = little64(p + 24)
@@ -97,7 +134,8 @@ cdef class BlfParser(LogParser):
             if time > <uint64_t>INT64_MAX // 10_000:
                 return BAD_TIME
             time *= 10_000
-        if time > <uint64_t>(INT64_MAX - self.began):
+        # INT64_MAX is behind the end of what is wanted, always.
+        if time >= <uint64_t>(INT64_MAX - max(self.began, 0)):
             return BAD_TIME
         if object_type == CAN_FD_MESSAGE_64:
             return self.read_fd_64(p, head, size, self.began + <int64_t>time)
@@ -177,9 +215,7 @@ cdef inline uint32_t blf_id(const uint8_t *p) noexcept nogil:
     return little32(p) & (<uint32_t>CAN_EFF_FLAG | CAN_EFF_MASK)
 
 
-cdef inline Py_ssize_t find_object(
-    const uint8_t *data, Py_ssize_t pos, Py_ssize_t size, Py_ssize_t limit,
-) noexcept nogil:
+cdef inline Py_ssize_t find_object(const uint8_t *data, Py_ssize_t pos, Py_ssize_t limit) noexcept nogil:
     """Where the next "LOBJ" within pos..limit begins, -1: there is none."""
     cdef const uint8_t *p = data + pos
     cdef const uint8_t *end = data + limit
@@ -191,3 +227,38 @@ cdef inline Py_ssize_t find_object(
             return p - data
         p += 1
     return -1
+
+
+cdef Py_ssize_t find_frame(const uint8_t *data, Py_ssize_t pos, Py_ssize_t limit) noexcept nogil:
+    """Where the next object with a frame begins, its header within pos..limit; -1: there is none."""
+    while limit - pos >= OBJECT_HEADER:
+        pos = find_object(data, pos, limit - OBJECT_HEADER + 4)
+        if pos < 0 or begins_frame(data + pos):
+            return pos
+        pos += 4
+    return -1
+
+
+cdef inline bint begins_frame(const uint8_t *p) noexcept nogil:
+    """So much of it fits that nothing else can be meant."""
+    cdef uint16_t version = little16(p + 6)
+    cdef uint32_t head = HEADER_V1 if version == 1 else HEADER_V2
+    cdef uint32_t size = little32(p + 8)
+    return (
+        (version == 1 or version == 2) and little16(p + 4) == head
+        and head + CAN_SIZE <= size <= LONGEST_FRAME and is_frame(little32(p + 12)))
+
+
+cdef Py_ssize_t second_object(const uint8_t *p, uint32_t object_type, uint32_t size) noexcept nogil:
+    """Where another frame begins in the object of one, whose size is wrong then; -1: nowhere.
+
+    The data of the frame are not looked at: they may hold anything, and who sends on the bus has chosen it.
+    """
+    cdef uint32_t own = HEADER_V1 if little16(p + 6) == 1 else HEADER_V2
+    if object_type == CAN_FD_MESSAGE_64:
+        own += FD_64_HEAD + min(<uint32_t>p[own + 2], 64)
+    elif object_type == CAN_FD_MESSAGE:
+        own += FD_SIZE
+    else:
+        own += ERROR_SIZE if object_type == CAN_ERROR_EXT else CAN_SIZE
+    return find_frame(p, own, size)

@@ -12,6 +12,7 @@ cdef struct ChannelName:
     uint8_t[LONGEST_NAME] text
     Py_ssize_t size
     uint16_t number
+    bint refused                   # there is no number for it
 
 
 cdef class CandumpParser(TextParser):
@@ -23,10 +24,13 @@ cdef class CandumpParser(TextParser):
 
     cdef int answer(self, bytes matter) except -1:
         cdef ChannelName *name = &self.names[self.name_count]
-        number = channel_number(self.number_of(matter.decode("utf-8", "replace")))
         name.size = PyBytes_GET_SIZE(matter)
         memcpy(name.text, PyBytes_AS_STRING(matter), <size_t>name.size)
-        name.number = <uint16_t>number
+        try:
+            name.number = <uint16_t>channel_number(self.number_of(matter.decode("utf-8", "replace")))
+        except ValueError:
+            # Other logs have all numbers of the table.
+            name.refused = True
         self.name_count += 1
         return 0
 
@@ -66,6 +70,8 @@ cdef class CandumpParser(TextParser):
                 return MANY_CHANNELS
             self.ask(start, name.start, name.size)
             return READABLE
+        if self.names[self.last_name].refused:
+            return MANY_CHANNELS
         return self.read_frame(time, &word, flags)
 
     cdef Reason read_frame(self, int64_t time, const Token *word, uint8_t flags) noexcept nogil:

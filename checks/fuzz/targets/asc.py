@@ -12,4 +12,4 @@ def one_input(data: bytes) -> None:
     absolute = choices.flag()
     cuts = choices.rest()
     read_in_pieces(lambda: AscParser(number_of, measurement_start if absolute else no_start), log, cuts)
-    read_log(log, "asc", absolute=absolute)
+    read_log(log, "asc", absolute=absolute, sizes=cuts)

@@ -18,9 +18,9 @@ def one_input(data: bytes) -> None:
     if kind < 2:
         read_in_pieces(lambda: BlfParser(number_of, began), log, cuts)
     elif kind == 2:
-        read_log(b"LOGG" + log, "blf")
+        read_log(b"LOGG" + log, "blf", sizes=cuts)
     else:
-        read_log(packed(log, cuts), "blf")
+        read_log(packed(log, cuts), "blf", sizes=cuts)
 
 
 def packed(objects: bytes, cuts: bytes) -> bytes:

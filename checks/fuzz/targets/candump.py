@@ -11,4 +11,4 @@ def one_input(data: bytes) -> None:
     start = choices.number(4) if choices.flag() else None
     cuts = choices.rest()
     read_in_pieces(lambda: CandumpParser(number_of, start), log, cuts)
-    read_log(log, "candump")
+    read_log(log, "candump", sizes=cuts)

@@ -1,4 +1,5 @@
-"""Any bytes as a log in a format that is recognised or claimed, packed or not, and decoded into messages.
+"""Any bytes as a log in a format that is recognised or claimed, packed or not, longer than a block or not, and decoded
+into messages.
 
 MF4 is left out: asammdf reads it, not this package.
 """
@@ -31,19 +32,31 @@ ADDRESSES = [
 ]
 
 
+# How often the log comes, and bytes that one of it becomes: an input is shorter than a block, and than a long line.
+REPEATS = (1, 1, 1, 4, 70)
+STRETCHES = (0, 0, 0, 5_000, 70_000)
+LONGEST = 100_000
+
+
 def one_input(data: bytes) -> None:
     choices = Choices(data)
     log_format = choices.pick(FORMATS)
     pack = choices.pick(PACKERS)
     place = choices.byte()
     damage = choices.byte()
+    repeats = REPEATS[choices.byte() % len(REPEATS)]
+    stretch = STRETCHES[choices.byte() % len(STRETCHES)]
+    stretched = choices.byte()
+    sizes = choices.block(3)
     log = choices.rest()
+    log = (log[:stretched] + log[stretched : stretched + 1] * stretch + log[stretched:]) * repeats
+    log = log[:LONGEST]
+    if log.startswith((b"MDF", b"UnFinMF")):
+        return
     file = bytearray(pack(log))
     if pack is not bytes and damage and file:
-        file[place % len(file)] ^= damage
-    if bytes(file).startswith((b"MDF", b"UnFinMF")):
-        return
-    read_log(bytes(file), log_format)
+        file[place * len(file) >> 8] ^= damage
+    read_log(bytes(file), log_format, sizes=sizes)
     if log_format is None:
         decode(bytes(file))
 

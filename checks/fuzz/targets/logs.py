@@ -1,13 +1,16 @@
-"""What the harnesses of single log formats share: one log, read in two ways."""
+"""What the harnesses of logs share: one log, read in several ways."""
 
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable
+from typing import NamedTuple
 
 from checks.fuzz.choices import Choices
 from isotp import capture
 from isotp._logs import LogParser
+from isotp._records import Record
 
 
 def number_of(name: str) -> int:
@@ -33,17 +36,62 @@ def read_in_pieces(make: Callable[[], LogParser], log: bytes, cuts: bytes) -> No
     assert all(len(record.data) <= 64 for record in expected)
 
 
-def read_log(log: bytes, log_format: str | None, *, absolute: bool = False) -> None:
-    """A log as users read it: there is always an end, and the problems are counted."""
+class Dribbling(io.BytesIO):
+    """A file that gives few bytes at a time, as a pipe may."""
+
+    def __init__(self, log: bytes, sizes: bytes) -> None:
+        super().__init__(log)
+        self._sizes = itertools.cycle(size or 5000 for size in sizes or b"\0")
+
+    def read(self, size: int | None = -1) -> bytes:
+        given = next(self._sizes)
+        return super().read(given if size is None or size < 0 else min(size, given))
+
+
+class Outcome(NamedTuple):
+    """What there was to read in a log."""
+
+    frames: list[Record]
+    problems: list[tuple[int, int | None, str]]
+    problem_count: int
+    channels: dict[str, int]
+    format: str
+    compression: str | None
+
+
+def outcome(
+    file: io.BytesIO, log_format: str | None, *, absolute: bool = False, block_size: int = 1 << 20
+) -> Outcome | None:
+    """A log as users read it; None if it is none."""
     try:
-        reading = capture.open(io.BytesIO(log), format=log_format, absolute=absolute, block_size=4096)
+        reading = capture.open(file, format=log_format, absolute=absolute, block_size=block_size)
     except capture.UnknownFormatError:
-        return
+        return None
+    frames = []
     with reading:
         for records in reading:
             assert len(records) > 0, "pieces without frames are not given"
-    assert reading.problem_count >= len(reading.problems)
-    assert all(problem.reason and problem.offset >= 0 for problem in reading.problems)
+            frames += list(records)
+    problems = [(each.offset, each.line, each.reason) for each in reading.problems]
+    assert len(problems) == min(reading.problem_count, 1000)
+    assert all(reason and offset >= 0 for offset, _, reason in problems)
+    return Outcome(
+        frames,
+        problems,
+        reading.problem_count,
+        reading.channels.numbers,
+        reading.format,
+        reading.compression,
+    )
+
+
+def read_log(log: bytes, log_format: str | None, *, absolute: bool = False, sizes: bytes = b"") -> None:
+    """There is always an end, and the same for blocks of each size and files that give few bytes at a time."""
+    expected = outcome(io.BytesIO(log), log_format, absolute=absolute)
+    small = outcome(io.BytesIO(log), log_format, absolute=absolute, block_size=4096)
+    assert small == expected, "what is read depends on the size of the blocks"
+    dribbled = outcome(Dribbling(log, sizes), log_format, absolute=absolute, block_size=10_000)
+    assert dribbled == expected, "what is read depends on how many bytes come at once"
 
 
 def split(data: bytes) -> tuple[Choices, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 from isotp._logs import BlfParser
 from isotp._records import Records
 from isotp.capture._reading import Reading
-from isotp.capture._source import Source
+from isotp.capture._source import STEP, ZLIB_PIECE, Source, ZlibUnpacker
 
 HEADER_SIZE: Final = 144  # of the file, by default
 START: Final = 40  # where the header has the time of the start
@@ -19,8 +20,15 @@ OBJECT: Final = struct.Struct("<4sHHLL")
 CONTAINER: Final = struct.Struct("<H6xL4x")
 LOG_CONTAINER: Final = 10
 PLAIN, DEFLATED = 0, 2
-# Where deflated bytes are damaged, at most the objects in so many of them are lost.
-STEP: Final = 4096
+FRAMES: Final = frozenset((1, 73, 86, 100, 101))
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+SEEN: Final = 65_536  # bytes in which one looks for an object at once
+CUT_OFF: Final = "the log ends here in the middle"
+BAD_SIZE: Final = "the size of an object can not be right"
+
+
+class Damaged(Exception):
+    """A log container ends before its end; says why."""
 
 
 class Window:
@@ -29,16 +37,28 @@ class Window:
     def __init__(self, source: Source, block_size: int) -> None:
         self._source = source
         self._block_size = block_size
-        self._data = b""
+        self._data = bytearray()
         self._place = 0
         self.offset = 0
 
+    def _load(self, size: int) -> None:
+        """Have so many bytes here, fewer only at the end."""
+        while len(self._data) - self._place < size and (block := self._source.read(self._block_size)):
+            if self._place > len(self._data) // 2:
+                del self._data[: self._place]
+                self._place = 0
+            self._data += block
+
     def see(self, size: int) -> bytes:
         """The next bytes, fewer than `size` only at the end."""
-        while len(self._data) - self._place < size and (block := self._source.read(self._block_size)):
-            self._data = self._data[self._place :] + block
-            self._place = 0
-        return self._data[self._place : self._place + size]
+        self._load(size)
+        return bytes(self._data[self._place : self._place + size])
+
+    def find(self, signature: bytes, size: int) -> int:
+        """Where it begins within the next `size` bytes, -1: nowhere."""
+        self._load(size)
+        place = self._data.find(signature, self._place, self._place + size)
+        return place if place < 0 else place - self._place
 
     def take(self, size: int) -> bytes:
         data = self.see(size)
@@ -46,12 +66,10 @@ class Window:
         self.offset += len(data)
         return data
 
-    def skip(self, size: int) -> int:
-        """Pass over so many bytes; how many there were."""
-        passed = 0
-        while passed < size and (data := self.take(min(size - passed, self._block_size))):
-            passed += len(data)
-        return passed
+    def back(self, size: int) -> None:
+        """Have the last bytes come again, of those that were taken at once."""
+        self._place -= size
+        self.offset -= size
 
 
 def read_blf(source: Source, reading: Reading) -> Iterator[Records]:
@@ -61,31 +79,78 @@ def read_blf(source: Source, reading: Reading) -> Iterator[Records]:
         reading.report(0, "the header of the file is cut off")
         return
     parser = BlfParser(
-        reading.channels.number_of, start_time(header), reading.start, reading.end, reading.wanted
+        reading.channels.number_of, start_time(header, reading), reading.start, reading.end, reading.wanted
     )
-    window.skip(min(max(struct.unpack_from("<L", header, 4)[0], START + 16), 65_536))
+    size = min(max(struct.unpack_from("<L", header, 4)[0], START + 16), 65_536)
+    pass_over(window, reading, 0, size, "the size of the header can not be right")
     while find_object(window, reading):
         offset = window.offset
         _, _, _, size, kind = OBJECT.unpack(window.take(OBJECT.size))
-        if size < OBJECT.size:
-            reading.report(offset, "the size of an object can not be right")
+        if size < OBJECT.size + (CONTAINER.size if kind == LOG_CONTAINER else 0):
+            reading.report(offset, BAD_SIZE)
             parser.gap()
-        elif kind != LOG_CONTAINER or size < OBJECT.size + CONTAINER.size:
-            window.skip(size - OBJECT.size)
-        else:
+        elif kind == LOG_CONTAINER:
             yield from read_container(window, reading, parser, offset, size - OBJECT.size)
+        else:
+            if kind in FRAMES:
+                reading.report(offset, "a frame outside of the log containers")
+            pass_over(window, reading, offset, size - OBJECT.size, BAD_SIZE)
     yield from parse(reading, parser, b"", window.offset, final=True)
 
 
-def start_time(header: bytes) -> int:
+def pass_over(window: Window, reading: Reading, offset: int, size: int, reason: str) -> None:
+    """Go on behind so many bytes, or at a log container in them: then their number is wrong, which is the reason."""
+    end = window.offset + size
+    deque(pieces_of(window, size, searching=True), 0)
+    if window.offset < end:
+        reading.report(offset, reason if begins_container(window) else CUT_OFF)
+
+
+def pieces_of(window: Window, left: int, *, searching: bool) -> Iterator[bytes]:
+    """The next bytes, so many of them, or up to a log container in them if that is searched."""
+    while left > 0:
+        seen = min(left, SEEN)
+        place = window.find(b"LOBJ", seen) if searching else -1
+        if place == 0 and left >= OBJECT.size + CONTAINER.size and begins_container(window):
+            return
+        size = place or min(left, 4)  # up to the signature, or over it if it is that of something else
+        if place < 0:
+            # The last bytes may be the beginning of one.
+            size = seen if seen == left or not searching else seen - 3
+        piece = window.take(size)
+        if not piece:
+            return
+        left -= len(piece)
+        yield piece
+
+
+def begins_container(window: Window) -> bool:
+    """So much of it fits that nothing else can be meant."""
+    seen = window.see(OBJECT.size + CONTAINER.size)
+    if len(seen) < OBJECT.size + CONTAINER.size:
+        return False
+    signature, header_size, version, size, kind = OBJECT.unpack_from(seen)
+    method, _ = CONTAINER.unpack_from(seen, OBJECT.size)
+    return (
+        (signature, header_size, version, kind) == (b"LOBJ", OBJECT.size, 1, LOG_CONTAINER)
+        and size >= len(seen)
+        and method in (PLAIN, DEFLATED)
+    )
+
+
+def start_time(header: bytes, reading: Reading) -> int:
     """ns since 1970, in UTC as python-can reads it; 0 if the file does not say it."""
     year, month, _, day, hour, minute, second, ms = struct.unpack_from("<8H", header, START)
     try:
         began = datetime(year, month, day, hour, minute, second, ms * 1000, tzinfo=timezone.utc)
+        ns = (began - EPOCH) // timedelta(microseconds=1) * 1000
+        if not -1 << 62 < ns < 1 << 62:
+            raise ValueError(f"{began} is out of range")
     except ValueError:
+        if any(header[START : START + 16]):
+            reading.report(START, "the time of the start can not be right: times count from it")
         return 0
-    ns = (began - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1) * 1000
-    return ns if 0 <= ns < 1 << 62 else 0
+    return ns
 
 
 def find_object(window: Window, reading: Reading) -> bool:
@@ -101,18 +166,16 @@ def find_object(window: Window, reading: Reading) -> bool:
         search_object(window)
     rest = window.see(OBJECT.size)
     if 4 <= len(rest) < OBJECT.size:
-        reading.report(window.offset, "the log ends here in the middle")
+        reading.report(window.offset, CUT_OFF)
     return len(rest) == OBJECT.size
 
 
 def search_object(window: Window) -> None:
-    while len(seen := window.see(65_536)) >= 4:
-        place = seen.find(b"LOBJ")
-        if place >= 0:
-            window.take(place)
+    while (place := window.find(b"LOBJ", SEEN)) < 0:
+        # The last bytes may be the beginning of a signature.
+        if len(window.take(SEEN - 3)) < SEEN - 3:
             return
-        window.take(len(seen) - 3)
-    window.take(len(seen))
+    window.take(place)
 
 
 def read_container(
@@ -120,54 +183,63 @@ def read_container(
 ) -> Iterator[Records]:
     head = window.take(CONTAINER.size)
     if len(head) < CONTAINER.size:
-        reading.report(offset, "the log ends here in the middle")
+        reading.report(offset, CUT_OFF)
         return
-    method, _ = CONTAINER.unpack(head)
+    method, unpacked = CONTAINER.unpack(head)
     left = size - CONTAINER.size
     if method not in (PLAIN, DEFLATED):
         reading.report(offset, f"a log container packed by the unknown method {method}")
         parser.gap()
-        window.skip(left)
+        pass_over(window, reading, offset, left, BAD_SIZE)
         return
-    pieces = plain(window, reading, left) if method == PLAIN else deflated(window, reading, left)
+    pieces = plain(window, left, unpacked) if method == PLAIN else deflated(window, reading, offset, left)
     try:
         for objects in pieces:
             yield from parse(reading, parser, objects, offset)
-    except (EOFError, zlib.error) as error:
-        reading.report(offset, f"a log container can not be unpacked: {error}")
+    except Damaged as damage:
+        reading.report(offset, f"a log container can not be unpacked: {damage}")
         parser.gap()
 
 
-def plain(window: Window, reading: Reading, left: int) -> Iterator[bytes]:
-    while left > 0:
-        objects = window.take(min(left, reading.block_size))
-        if not objects:
-            raise EOFError("the log ends here in the middle")
-        left -= len(objects)
-        yield objects
+def plain(window: Window, left: int, unpacked: int) -> Iterator[bytes]:
+    """It says twice how long it is. If these agree, its frames may hold anything, also what looks like a container."""
+    end = window.offset + left
+    yield from pieces_of(window, left, searching=unpacked != left)
+    if unpacked > left:
+        raise Damaged("its size can not be right")
+    if window.offset < end:
+        raise Damaged("its size can not be right" if begins_container(window) else CUT_OFF)
 
 
-def deflated(window: Window, reading: Reading, left: int) -> Iterator[bytes]:
-    """Pieces of at least the block size but for the last; they come before the error that ends them."""
-    unpacker = zlib.decompressobj()
+def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterator[bytes]:
+    """Pieces of at least the block size but for the last; they come before the damage that ends them."""
+    unpacker = ZlibUnpacker()
     objects = bytearray()
-    try:
-        while left > 0:
-            packed = window.take(min(left, STEP))
+    packed = b""
+    damage = None
+    while not unpacker.eof and damage is None:
+        more = b""
+        if unpacker.needs_input:
+            packed = more = window.take(min(left, STEP))
             if not packed:
-                raise EOFError("the log ends here in the middle")
+                damage = CUT_OFF if left > 0 else "what is packed ends in the middle"
             left -= len(packed)
-            while packed:
-                objects += unpacker.decompress(packed, reading.block_size)
-                packed = unpacker.unconsumed_tail
-                if len(objects) >= reading.block_size:
-                    yield bytes(objects)
-                    objects.clear()
-    except (EOFError, zlib.error):
-        window.skip(left)
-        yield bytes(objects)
-        raise
+        try:
+            objects += unpacker.decompress(more, ZLIB_PIECE)
+        except zlib.error as error:
+            damage = str(error)
+            # It may be the size that is wrong, and the next container begin here.
+            window.back(len(packed))
+            deque(pieces_of(window, left + len(packed), searching=True), 0)
+        if len(objects) >= reading.block_size:
+            yield bytes(objects)
+            objects.clear()
     yield bytes(objects)
+    if damage is not None:
+        raise Damaged(damage)
+    window.back(len(unpacker.unused_data))
+    if window.see(min(left + len(unpacker.unused_data), 8)).strip(b"\0"):
+        reading.report(offset, BAD_SIZE)
 
 
 def parse(

@@ -101,13 +101,16 @@ class Capture:
 
 
 def format_of(source: Source) -> str | None:
-    """The format by no more bytes than it takes: a live pipe may have no others for now."""
-    beginning = b""
-    while len(longer := source.peek(LOOKED_AT)) > len(beginning):
-        beginning = longer
-        if (found := recognise(beginning)) is not None:
+    """The format by no more bytes than it takes: a live pipe may have no others now. Each line is looked at once."""
+    size = looked_at = 0
+    while True:
+        beginning = source.peek(LOOKED_AT)
+        is_all = len(beginning) in (size, LOOKED_AT)
+        whole = len(beginning) if is_all else max(beginning.rfind(b"\n", size) + 1, looked_at)
+        found = recognise(beginning, looked_at, whole)
+        if found is not None or is_all:
             return found
-    return None
+        size, looked_at = len(beginning), whole
 
 
 def open(

@@ -24,6 +24,7 @@ class Channels:
         self._lock = threading.Lock()
         self._numbers = dict(numbers or {})
         self._names = {number: name for name, number in self._numbers.items()}
+        self._free = FIRST_FREE  # no number from FIRST_FREE up to it is free
         for name, number in self._numbers.items():
             if not 0 <= number <= 0xFFFF:
                 raise ValueError(f"the number of a channel must be from 0 to 65535, not {number} of {name!r}")
@@ -62,10 +63,11 @@ class Channels:
         digits = re.search(r"[0-9]{1,3}$", name)
         if digits and int(digits[0]) < FIRST_FREE and int(digits[0]) not in self._names:
             return int(digits[0])
-        for number in range(FIRST_FREE, 0x10000):
-            if number not in self._names:
-                return number
-        raise ValueError(f"no number is left for channel {name!r}")
+        while self._free in self._names:
+            self._free += 1
+        if self._free > 0xFFFF:
+            raise ValueError(f"no number is left for channel {name!r}")
+        return self._free
 
     def chosen(self, channels: Iterable[str | int] | None) -> list[int] | None:
         """The numbers of channels that are given by name or number; None (all) stays None."""

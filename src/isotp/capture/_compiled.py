@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Final
 
+from isotp._local_time import ns_since_1970
 from isotp._logs import AscParser, CandumpParser, LogParser, PcapParser
 from isotp._records import Records
 from isotp.capture._reading import Reading
@@ -56,7 +57,6 @@ DATE_FORMATS: Final = (
     "%m %d %H:%M:%S.%f %Y",
     "%m %d %H:%M:%S %Y",
 )
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def measurement_start(line: bytes) -> int | None:
@@ -78,5 +78,5 @@ def measurement_start(line: bytes) -> int | None:
             began = datetime.strptime(f"{MONTHS.get(month, 0):02} {rest}", form)
         except ValueError:
             continue
-        return (began.astimezone() - EPOCH) // timedelta(microseconds=1) * 1000
+        return ns_since_1970(began)
     raise ValueError(f"no date that is known: {text!r}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from isotp._records import Records, record_dtype
 from isotp.capture._python_can import BRS, EFF, ERR, ESI, FDF, RTR, SENT
@@ -22,15 +21,22 @@ CHUNK: Final = 65_536  # frames of one group at once
 KINDS: Final = {"CAN_DataFrame": 0, "CAN_ErrorFrame": ERR, "CAN_RemoteFrame": RTR}
 
 
-class Unpacked:
-    """A source as a file for asammdf, which reads here and there."""
+# What a packed log may become on the disk: so many times the bytes of the file, but so many bytes in any case.
+MOST_TIMES: Final = 256
+ANYWAY: Final = 32 << 20
 
-    def __init__(self, source: Source, reading: Reading) -> None:
-        self._source = source
-        self._block_size = reading.block_size
 
-    def read(self, size: int = -1) -> bytes:
-        return self._source.read(self._block_size if size < 0 else size)
+def unpacked(source: Source, reading: Reading, file: BinaryIO) -> bool:
+    """Write all of it into a file, for asammdf reads here and there. False: it is too much, and that is reported."""
+    size = 0
+    while block := source.read(reading.block_size):
+        size += len(block)
+        if source.compression and size > max(ANYWAY, MOST_TIMES * source.bytes_read):
+            reading.report(0, f"MF4 is not unpacked to more than {MOST_TIMES} times its size")
+            return False
+        file.write(block)
+    file.seek(0)
+    return True
 
 
 def read_mf4(source: Source, reading: Reading) -> Iterator[Records]:
@@ -42,8 +48,8 @@ def read_mf4(source: Source, reading: Reading) -> Iterator[Records]:
         file: Any = source.path
         if source.path is None or source.compression:
             file = stack.enter_context(tempfile.TemporaryFile())
-            shutil.copyfileobj(Unpacked(source, reading), file)
-            file.seek(0)
+            if not unpacked(source, reading, file):
+                return
         try:
             mdf = stack.enter_context(asammdf.MDF(file))
             began = (

@@ -29,6 +29,8 @@ class Lines:
         self._reading = reading
         self._rest = b""
         self._lines: list[bytes] = []
+        # Bytes of a long line that are not kept: of the rest, and of the next line.
+        self._rest_dropped = self._dropped = 0
         self._next_offset = 0
         self.offset = 0
         self.line = 0
@@ -42,29 +44,37 @@ class Lines:
         if self.before is not None:
             line, self.before = self.before, None
             return line
+        while (raw := self._next_line()) is not None:
+            self.line += 1
+            self.offset = self._next_offset
+            self._next_offset += len(raw) + self._dropped
+            self._dropped = 0
+            if len(raw) <= LONGEST_LINE:
+                return raw.decode("utf-8", "replace")
+            self._reading.report(self.offset, "a line is longer than 64 KiB", self.line)
+        raise StopIteration
+
+    def _next_line(self) -> bytes | None:
         while not self._lines and not self.ended:
             self._load()
-        if not self._lines:
-            raise StopIteration
-        raw = self._lines.pop()
-        self.line += 1
-        self.offset = self._next_offset
-        self._next_offset += len(raw)
-        return raw.decode("utf-8", "replace")
+        return self._lines.pop() if self._lines else None
 
     def _load(self) -> None:
         block = self._source.read(self._reading.block_size)
-        if not block:
-            self.ended = True
-            self._lines = [self._rest] if self._rest else []
-            return
-        if len(self._rest) > LONGEST_LINE:
-            self._reading.report(self._next_offset, "a line is longer than 64 KiB", self.line + 1)
-            self._next_offset += len(self._rest)
-            self._rest = b""
         lines = (self._rest + block).splitlines(keepends=True)
-        self._rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
-        self._lines = lines[::-1]
+        if block:
+            self._rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
+        else:
+            self.ended = True
+            # The rest of a line that was cut with the packed data may look like a whole one.
+            lines = [] if self._source.cut else lines
+        if lines:
+            self._dropped, self._rest_dropped = self._rest_dropped, 0
+            self._lines = lines[::-1]
+        if len(self._rest) > LONGEST_LINE + 1:
+            # Nobody reads it: how long it is and whether it ends here is enough.
+            self._rest_dropped += len(self._rest) - (LONGEST_LINE + 1)
+            self._rest = self._rest[:LONGEST_LINE] + self._rest[-1:]
 
     # python-can takes what has both for an open file.
     def read(self, size: int = -1) -> str:

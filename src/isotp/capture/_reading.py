@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from isotp._logs import FrameCollector, LogParser
+from isotp._logs import DEFECTS_KEPT, FrameCollector, LogParser
 from isotp._records import Records
 from isotp.capture._channels import Channels
 
 # Problems that are kept of one log; all are counted.
-MOST_PROBLEMS: Final = 1000
+MOST_PROBLEMS: Final = DEFECTS_KEPT
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ MAGIC: Final = {
     b"\x4d\x3c\xb2\xa1": "pcap",
 }
 
-# One line of each, anywhere in the bytes that are looked at: a log may begin in the middle. The first that fits counts.
+# One line of each, anywhere in the bytes that are looked at: a log may begin in the middle. The first
+# line that fits one counts, however many bytes come at once, and of those that fit it the first.
 LINES: Final = {
     "csv": rb"timestamp,arbitration_id,extended,remote,error,dlc,data\b",
     "candump": rb"\(\d+(\.\d+)?\)[ \t]+\S+[ \t]+[0-9A-Fa-f]{1,8}#",
@@ -42,12 +43,18 @@ class UnknownFormatError(ValueError):
     """The bytes of a file are those of no log that is known."""
 
 
-def recognise(beginning: bytes) -> str | None:
-    """The name of the format, one of FORMATS; None if it is none of them."""
+def recognise(beginning: bytes, start: int = 0, end: int = LOOKED_AT) -> str | None:
+    """The name of the format, one of FORMATS; None if it is none of them.
+
+    :param start: where a line begins; the lines before it are not looked at again.
+    :param end: up to where there are whole lines.
+    """
     for magic, name in MAGIC.items():
         if beginning.startswith(magic):
             return name
-    for name, pattern in PATTERNS.items():
-        if pattern.search(beginning):
-            return name
-    return None
+    found = [
+        (match.start(), name)
+        for name, pattern in PATTERNS.items()
+        if (match := pattern.search(beginning, start, end)) is not None
+    ]
+    return min(found, key=lambda each: each[0])[1] if found else None

@@ -7,13 +7,20 @@ import lzma
 import os
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, BinaryIO, Final, Protocol, TypeAlias
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 
-# Packed bytes that are unpacked at once: where packed bytes are damaged, at most the frames of these are lost.
+# Bytes of the file that are unpacked together, and bytes that they are unpacked to at once. Where packed bytes are
+# damaged, what they were unpacked to since the last piece is lost: so neither may be another size for other blocks.
 STEP: Final = 16_384
+PIECE: Final = 4096
+# For zlib, of which no more than a byte is lost: see ZlibUnpacker.
+ZLIB_PIECE: Final = 65_536
+# What xz may need for one file; `xz -9` asks for a quarter of it, and a header for 4 GiB if somebody likes.
+MOST_FOR_XZ: Final = 1 << 28
 
 
 class Unpacker(Protocol):
@@ -26,11 +33,15 @@ class Unpacker(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-class GzipUnpacker:
-    """zlib's decompressor with the face of the others."""
+class ZlibUnpacker:
+    """zlib's decompressor with the face of the others. What comes before damaged bytes is unpacked.
 
-    def __init__(self) -> None:
-        self._unpacker = zlib.decompressobj(wbits=31)
+    :param wbits: the format, as zlib.decompressobj() has it.
+    """
+
+    def __init__(self, wbits: int = zlib.MAX_WBITS) -> None:
+        self._unpacker = zlib.decompressobj(wbits)
+        self._error: zlib.error | None = None
 
     @property
     def eof(self) -> bool:
@@ -38,14 +49,39 @@ class GzipUnpacker:
 
     @property
     def needs_input(self) -> bool:
-        return not self._unpacker.unconsumed_tail and not self.eof
+        return not self._unpacker.unconsumed_tail and not self.eof and self._error is None
 
     @property
     def unused_data(self) -> bytes:
         return self._unpacker.unused_data
 
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        return self._unpacker.decompress(self._unpacker.unconsumed_tail + data, max(max_length, 0))
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        if self._error is not None:
+            raise self._error
+        before = self._unpacker.copy()
+        try:
+            return self._unpacker.decompress(before.unconsumed_tail + data, max_length)
+        except zlib.error as error:
+            # Told with the next call.
+            self._error = error
+            return unpacked_before_damage(before, before.unconsumed_tail + data, max_length)
+
+
+def unpacked_before_damage(unpacker: Any, packed: bytes, most: int) -> bytes:
+    """What zlib throws away: the bytes that it unpacked before it saw that the next can not be.
+
+    Of a checksum that is wrong it learns with the last byte: that one is lost.
+    """
+    pieces = []
+    while most > 1:
+        most = (most + 1) // 2
+        trial = unpacker.copy()
+        try:
+            pieces.append(trial.decompress(packed, most))
+        except zlib.error:
+            continue
+        unpacker, packed = trial, trial.unconsumed_tail
+    return b"".join(pieces)
 
 
 def zstd_unpacker() -> Any:
@@ -61,11 +97,12 @@ def zstd_unpacker() -> Any:
     return zstd.ZstdDecompressor()
 
 
-UNPACKERS: Final[dict[bytes, tuple[str, Callable[[], Any]]]] = {
-    b"\x1f\x8b": ("gz", GzipUnpacker),
-    b"BZh": ("bz2", bz2.BZ2Decompressor),
-    b"\xfd7zXZ\x00": ("xz", lzma.LZMADecompressor),
-    b"\x28\xb5\x2f\xfd": ("zstd", zstd_unpacker),
+# By the bytes that a file begins with: a name, what unpacks it, and the bytes of one piece.
+UNPACKERS: Final[dict[bytes, tuple[str, Callable[[], Any], int]]] = {
+    b"\x1f\x8b": ("gz", partial(ZlibUnpacker, zlib.MAX_WBITS | 16), ZLIB_PIECE),
+    b"BZh": ("bz2", bz2.BZ2Decompressor, PIECE),
+    b"\xfd7zXZ\x00": ("xz", partial(lzma.LZMADecompressor, memlimit=MOST_FOR_XZ), PIECE),
+    b"\x28\xb5\x2f\xfd": ("zstd", zstd_unpacker, PIECE),
 }
 
 
@@ -73,8 +110,8 @@ class Source:
     """A file, from its beginning, as blocks of what it holds.
 
     :param file: a path, or a file that is open for reading bytes; only the former is closed again by `close()`.
-    :param report: called with an offset in the file and a reason where packed bytes can not be unpacked; `cut` is set
-        then, and the blocks end.
+    :param report: called with an offset in what is unpacked and a reason where packed bytes can not be unpacked; `cut`
+        is set then, and the blocks end.
     """
 
     def __init__(self, file: StrPath | BinaryIO, report: Callable[[int, str], None]) -> None:
@@ -92,14 +129,13 @@ class Source:
         self.compression: str | None = None
         self.cut = False
         self.bytes_read = 0
-        self._unpacker: Unpacker | None = None
-        self._start: Callable[[], Any] | None = None
-        self._ended = False
+        self._kept = b""
+        self._pieces: Generator[bytes, None, None] | None = None
+        self._unpacked = 0
         try:
             self.size = self._size()
             self._ahead = self._read_file(STEP)
             self._recognise()
-            self._kept = b""
         except BaseException:
             self.close()
             raise
@@ -111,12 +147,16 @@ class Source:
             return None
 
     def _recognise(self) -> None:
-        for magic, (name, start) in UNPACKERS.items():
+        # A file object may give its bytes one by one.
+        while any(len(self._ahead) < len(magic) and magic.startswith(self._ahead) for magic in UNPACKERS):
+            more = self._read_file(STEP)
+            if not more:
+                return
+            self._ahead += more
+        for magic, (name, start, size) in UNPACKERS.items():
             if self._ahead.startswith(magic):
                 self.compression = name
-                self._magic = magic
-                self._start = start
-                self._unpacker = start()
+                self._pieces = self._unpack(magic, start, size, self._filled(self._ahead))
 
     def _read_file(self, size: int) -> bytes:
         data = self.file.read(size)
@@ -125,72 +165,94 @@ class Source:
         self.bytes_read += len(data)
         return data
 
+    def _filled(self, data: bytes = b"") -> bytes:
+        """With the bytes of the file behind it that make it STEP of them; fewer only at the end."""
+        filled = bytearray(data)
+        while len(filled) < STEP and (more := self._read_file(STEP - len(filled))):
+            filled += more
+        return bytes(filled)
+
     def close(self) -> None:
+        if self._pieces is not None:
+            self._pieces.close()
         if self.path is not None:
             self.file.close()
 
     def peek(self, most: int) -> bytes:
         """What comes next, which read() will give again: more of it with each call, up to `most` bytes or the end."""
         if len(self._kept) < most:
-            self._kept += self._next(most)
+            self._kept += self._next(most - len(self._kept))
         return self._kept[:most]
 
     def read(self, size: int) -> bytes:
         """The next bytes, from 1 to `size`; none at the end."""
-        if self._kept:
-            block, self._kept = self._kept[:size], self._kept[size:]
-            return block
-        return self._next(size)
+        if not self._kept:
+            self._kept = self._next(size)
+        block, self._kept = self._kept[:size], self._kept[size:]
+        return block
 
     def _next(self, size: int) -> bytes:
-        if self._unpacker is None:
+        """Some `size` bytes: as many of them as are here, or come next."""
+        if self._pieces is None:
             if self._ahead:
-                block, self._ahead = self._ahead[:size], self._ahead[size:]
+                block, self._ahead = self._ahead, b""
                 return block
             return self._read_file(size)
-        while not self._ended:
-            packed = self._packed()
-            if self._ended:
+        pieces: list[bytes] = []
+        before = self._unpacked
+        for piece in self._pieces:
+            if piece:
+                pieces.append(piece)
+            self._unpacked += len(piece)
+            if self._unpacked - before >= size or (not piece and self._unpacked > before):
                 break
+        return b"".join(pieces)
+
+    def _unpack(
+        self, magic: bytes, start: Callable[[], Any], size: int, packed: bytes
+    ) -> Generator[bytes, None, None]:
+        """What the file holds, in pieces; an empty one before the file is read on, and before an end is told."""
+        unpacker: Unpacker = start()
+        while True:
             try:
-                block = self._unpacker.decompress(packed, size)
+                piece = unpacker.decompress(packed, size)
             except (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError, zstd_errors()) as error:
+                yield b""
                 self._end(f"the {self.compression} data is damaged: {error}")
+                return
+            packed = b""
+            yield piece
+            if unpacker.eof:
+                packed = yield from self._next_member(magic, unpacker.unused_data)
+                if not packed:
+                    return
+                unpacker = start()
+            elif unpacker.needs_input:
+                yield b""
+                packed = self._filled()
+                if not packed:
+                    self._end(f"the {self.compression} data ends in the middle")
+                    return
+
+    def _next_member(self, magic: bytes, rest: bytes) -> Generator[bytes, None, bytes]:
+        """Another member may follow, as with `cat a.gz b.gz`, or zeros that fill a block of a tape."""
+        rest = rest.lstrip(b"\0")
+        while len(rest) < len(magic):
+            yield b""
+            more = self._filled()
+            if not more:
                 break
-            if block:
-                return block
+            rest = (rest + more).lstrip(b"\0")
+        if rest.startswith(magic):
+            return rest
+        if rest:
+            yield b""
+            self._end(f"other bytes follow the {self.compression} data")
         return b""
 
-    def _packed(self) -> bytes:
-        """What the unpacker needs next, maybe nothing; at the end of the file, `_ended` is set."""
-        assert self._unpacker is not None
-        assert self._start is not None
-        if self._ahead:
-            packed, self._ahead = self._ahead, b""
-            return packed
-        if self._unpacker.eof:
-            # Another member may follow, as with `cat a.gz b.gz`, or zeros that fill a block of a tape.
-            rest = (self._unpacker.unused_data or self._read_file(STEP)).lstrip(b"\0")
-            if len(rest) < len(self._magic):
-                rest += self._read_file(STEP)
-            if rest.startswith(self._magic):
-                self._unpacker = self._start()
-                return rest
-            if rest:
-                self._end(f"other bytes follow the {self.compression} data")
-            self._ended = True
-            return b""
-        if not self._unpacker.needs_input:
-            return b""
-        packed = self._read_file(STEP)
-        if not packed:
-            self._end(f"the {self.compression} data ends in the middle")
-        return packed
-
     def _end(self, reason: str) -> None:
-        self._ended = True
         self.cut = True
-        self._report(self.bytes_read, reason)
+        self._report(self._unpacked, reason)
 
 
 def zstd_errors() -> type[Exception]:

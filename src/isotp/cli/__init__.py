@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 __all__ = ["main"]
@@ -11,6 +12,9 @@ EXTRA = frozenset({"typer", "rich", "numpy"})
 
 def main() -> int:
     """Run the command that the arguments of the process name; what the console script `isotp` calls."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # On Windows, the encoding of a file may have no place for what a log calls a channel.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         from isotp.cli.app import app
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import typer
 
+from isotp.cli.lines import printable
+
 __all__ = ["EXIT_STATUS", "FAILED", "UNUSABLE", "complain", "explained", "give_up"]
 
 FAILED = 1  # something went wrong on the bus
@@ -24,9 +26,9 @@ EXIT_STATUS = """\
 
 
 def complain(text: object) -> None:
-    """A line on standard error."""
+    """A line on standard error, of what a driver, a bus or a log may have said."""
     sys.stdout.flush()
-    typer.secho(f"isotp: {text}", fg="red", err=True)
+    typer.secho(f"isotp: {printable(text)}", fg="red", err=True)
 
 
 def give_up(text: object, status: int = UNUSABLE) -> typer.Exit:

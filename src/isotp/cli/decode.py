@@ -14,6 +14,7 @@ from rich.console import Console
 from isotp._records import Records
 from isotp.cli import options
 from isotp.cli.frames import CandumpWriter, FrameFilter, FrameWriter, PcapngWriter, Spans
+from isotp.cli.lines import printable
 from isotp.cli.logs import (
     LogFiles,
     Sessions,
@@ -179,7 +180,7 @@ def check_output(asked: Question, chosen: Format, output: Path | None) -> None:
                 f"{chosen.value} is not for a terminal: give -o OUT", param_hint="--format"
             )
     elif output.exists() and any(log != options.STDIN and output.samefile(log) for log in asked.logs):
-        raise typer.BadParameter(f"{output} is one of the logs", param_hint="--output")
+        raise typer.BadParameter(f"{printable(output)} is one of the logs", param_hint="--output")
 
 
 def binary_output(stack: ExitStack, output: Path | None) -> IO[bytes]:

@@ -5,10 +5,20 @@ from __future__ import annotations
 import enum
 import json
 import sys
-from datetime import datetime
 from typing import Any
 
-__all__ = ["TimeKind", "TimeText", "ascii_text", "hex_text", "payload_of", "write_json", "write_line"]
+from isotp._local_time import local_time
+
+__all__ = [
+    "TimeKind",
+    "TimeText",
+    "ascii_text",
+    "hex_text",
+    "payload_of",
+    "printable",
+    "write_json",
+    "write_line",
+]
 
 
 class TimeKind(str, enum.Enum):
@@ -32,7 +42,9 @@ class TimeText:
         if self._kind is None:
             return ""
         if self._kind is TimeKind.DATE:
-            return f"({datetime.fromtimestamp(time / 1e9):%Y-%m-%d %H:%M:%S.%f}) "
+            seconds, ns = divmod(time, 10**9)
+            year, local = local_time(seconds)
+            return f"({year:04}-{local:%m-%d %H:%M:%S}.{ns // 1000:06}) "
         zero, width = 0, 10
         if self._kind is not TimeKind.ABSOLUTE:
             zero, width = time if self._zero is None else self._zero, 3
@@ -50,6 +62,16 @@ def hex_text(data: bytes) -> str:
 def ascii_text(data: bytes) -> str:
     """A dot for what is no ASCII character."""
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in data)
+
+
+def printable(text: object) -> str:
+    """What a log, a bus or the name of a file says, on a terminal: a backslash and a number for what is no character
+    to see. An ESC would be a command to the terminal, and what follows a new line would pass for a line of ours.
+    """
+    said = str(text)
+    if said.isprintable():
+        return said
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in said)
 
 
 def payload_of(line: str) -> bytes:

@@ -27,6 +27,7 @@ from isotp._records import Records
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.capture._decode import reassembled
 from isotp.cli.addresses import Side, sides_of
+from isotp.cli.lines import printable
 from isotp.cli.options import STDIN, Question
 from isotp.discovery import Discovery, FoundSession
 
@@ -69,7 +70,8 @@ class LogFiles:
             yield from self._records_of(path)
 
     def channel_name(self, number: int) -> str:
-        return str(self.channels[number])
+        """As every output has it: the name is what somebody wrote into a log."""
+        return printable(self.channels[number])
 
     def _records_of(self, path: Path) -> Iterator[Records]:
         try:
@@ -79,7 +81,7 @@ class LogFiles:
             self.problems.append(str(error))
             return
         except ImportError as error:
-            raise typer.BadParameter(str(error), param_hint="LOG") from None
+            raise typer.BadParameter(printable(error), param_hint="LOG") from None
         with log:
             for records in log:
                 self.frames += len(records)
@@ -195,7 +197,7 @@ def progress_of(
         yield None
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -210,7 +212,7 @@ def progress_of(
         def show(path: Path, done: int) -> None:
             if path not in tasks:
                 total = None if path == STDIN else path.stat().st_size
-                tasks[path] = bar.add_task(path.name, total=total)
+                tasks[path] = bar.add_task(printable(path.name), total=total)
             bar.update(tasks[path], completed=done)
 
         yield show

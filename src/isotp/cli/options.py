@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from isotp.cli.addresses import CHANNEL_SYNTAX, ChannelAddress, pair_text, parse_address
+from isotp.cli.lines import printable
 from isotp.message import MessageStatus
 
 __all__ = [
@@ -198,9 +199,9 @@ def check_logs(logs: Sequence[Path]) -> None:
         raise typer.BadParameter("standard input can be read only once", param_hint="LOG")
     for path in logs:
         if path != STDIN and not path.exists():
-            raise typer.BadParameter(f"there is no file {path}", param_hint="LOG")
+            raise typer.BadParameter(f"there is no file {printable(path)}", param_hint="LOG")
         if path.is_dir():
-            raise typer.BadParameter(f"{path} is a directory", param_hint="LOG")
+            raise typer.BadParameter(f"{printable(path)} is a directory", param_hint="LOG")
 
 
 def _address(text: str, option: str) -> ChannelAddress:

@@ -89,7 +89,10 @@ def draw_timeline(
     axes.set_xlabel("time from the first message")
     axes.xaxis.set_major_formatter(EngFormatter(unit="s"))
     axes.set_yticks(
-        range(len(rows)), [f"{channel_name(each.channel)}  {address_text(each.address)}" for each in rows]
+        range(len(rows)),
+        [f"{channel_name(each.channel)}  {address_text(each.address)}" for each in rows],
+        # A dollar in the name of a channel is no formula.
+        parse_math=False,
     )
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)

@@ -19,6 +19,7 @@ from rich.text import Text
 from isotp.cli import options
 from isotp.cli.addresses import address_text
 from isotp.cli.figures import MessageColumns, SessionFigures
+from isotp.cli.lines import printable
 from isotp.cli.logs import LogFiles, chosen_of, messages_of, progress_of, reassembler_for, sessions_of
 from isotp.cli.summary import Summary, show_problems
 from isotp.cli.words import rate_text, size_text, time_text
@@ -94,7 +95,9 @@ def command(
         absolute,
     )
     if plot is not None and plot.suffix.lower() not in PICTURES:
-        raise typer.BadParameter(f"{plot} does not end in {', '.join(PICTURES)}", param_hint="--plot")
+        raise typer.BadParameter(
+            f"{printable(plot)} does not end in {', '.join(PICTURES)}", param_hint="--plot"
+        )
     draw = None if plot is None else drawing()
     errors = Console(stderr=True)
     with ExitStack() as stack:
@@ -156,7 +159,8 @@ def cells(figures: SessionFigures, channel: str) -> list[str | Text]:
     answered = f"{time_text(numpy.median(times))}, {time_text(times.max())}" if len(times) else ""
     broken = {name: count for name, count in figures.statuses.items() if name != "ok"}
     return [
-        channel,
+        # As text: in a str, brackets would be markup.
+        Text(channel),
         address_text(figures.address),
         str(figures.traffic(Direction.TX)["messages"]),
         str(figures.traffic(Direction.RX)["messages"]),

@@ -11,6 +11,7 @@ from rich.text import Text
 from isotp._messages import Messages
 from isotp.address import AbstractAddress
 from isotp.cli.addresses import address_text
+from isotp.cli.lines import printable
 from isotp.cli.logs import MOST_SHOWN, LogFiles
 from isotp.cli.options import BROKEN_STATUSES
 from isotp.cli.words import count_text, size_text
@@ -112,4 +113,4 @@ def show_problems(console: Console, files: LogFiles) -> None:
             highlight=False,
         )
     for problem in files.problems:
-        console.print(Text(f"  {problem}"), soft_wrap=True, highlight=False)
+        console.print(Text(f"  {printable(problem)}"), soft_wrap=True, highlight=False)
