@@ -13,6 +13,10 @@ from isotp._core cimport Engine, flatten_address, require_both_directions
 from isotp._records cimport ClassicRecord, FdRecord, RecordArray, Records, add_classic, add_fd
 
 
+# What a Reassembler and Discovery take for the latest time there is, too: N_Cr, STmin and steps can be added to it.
+cdef int64_t LATEST_TIME = <int64_t>1 << 62
+
+
 cdef struct Encoder:
     Config config
     AddressFilter sender
@@ -38,44 +42,49 @@ cdef AddressFilter turned(const AddressFilter *address) noexcept nogil:
     return other
 
 
-cdef bint add_frame(Encoder *encoder, const Frame *frame) noexcept nogil:
-    """A record of the frame, at the time it is. False: no room."""
+cdef Frame *new_frame(Encoder *encoder) noexcept nogil:
+    """The frame of a further record, at the time it is, for the caller to fill. NULL: no room, or it is too late."""
     cdef FdRecord *record
+    if encoder.now > LATEST_TIME:
+        return NULL
     if encoder.records.itemsize == sizeof(FdRecord):
         record = add_fd(encoder.records)
     else:
         record = <FdRecord *>add_classic(encoder.records)     # both layouts begin alike
     if record == NULL:
-        return False
+        return NULL
     record.timestamp = encoder.now
-    record.can_id = frame.can_id
-    record.len = frame.len
-    record.flags = frame.flags
     record.channel = encoder.channel
-    memcpy(record.data, frame.data, frame.len)
     encoder.now += encoder.frame_time
-    return True
+    # From here on a record is laid out as a frame; the channel is where a frame has nothing.
+    return <Frame *>&record.can_id
 
 
 cdef bint answer(Encoder *encoder, Transmitter *tx) noexcept nogil:
-    """The receiver's flow control frame, seen on the bus or not."""
-    cdef Frame frame
+    """The receiver's flow control frame, seen on the bus or not. False: no room, or it is too late."""
+    cdef Frame unseen
+    cdef Frame *frame = &unseen
     cdef NPci pci
     cdef Outcome outcome
     cdef int64_t heard = encoder.now
-    encode_flow_control(FS_CTS, &encoder.config, &encoder.receiver, &frame)
+    if heard > LATEST_TIME:
+        return False
+    if encoder.flow_control:
+        frame = new_frame(encoder)
+        if frame == NULL:
+            return False
+    encode_flow_control(FS_CTS, &encoder.config, &encoder.receiver, frame)
     if decode_n_pci(frame.data, frame.len, encoder.receiver.tx_prefix_size, &pci, &outcome) != OK:
         return False               # STmin was checked before: can not happen
-    if encoder.flow_control and not add_frame(encoder, &frame):
-        return False
     on_flow_control(tx, &encoder.config, &pci, heard, &outcome)
     return True
 
 
 cdef bint add_message(Encoder *encoder, const uint8_t *payload, uint64_t size, bint functional) noexcept nogil:
-    """All frames of one message. False: no room."""
+    """All frames of one message. False: no room, or it is too late."""
     cdef Transmitter tx
-    cdef Frame frame
+    cdef Frame *frame
+    cdef int64_t now
     transmitter_init(&tx)
     begin_message(&tx, &encoder.config, &encoder.sender, size, functional)
     supply(&tx, payload, size)
@@ -84,11 +93,11 @@ cdef bint add_message(Encoder *encoder, const uint8_t *payload, uint64_t size, b
             return False
         if tx.state == TX_TRANSMIT_CF:
             encoder.now = max(encoder.now, tx.cf_due)
-        if not transmit(&tx, &encoder.config, &encoder.sender, encoder.now, size + CAN_DLEN_MAX, &frame):
+        now = encoder.now
+        frame = new_frame(encoder)
+        if frame == NULL or not transmit(&tx, &encoder.config, &encoder.sender, now, size + CAN_DLEN_MAX, frame):
             return False
-        transmitted(&tx, &encoder.config, encoder.now)
-        if not add_frame(encoder, &frame):
-            return False
+        transmitted(&tx, &encoder.config, now)
     return True
 
 
@@ -102,7 +111,7 @@ def encode(payloads, address, *, direction=Direction.TX, target_address_type=Tar
     :param target_address_type: Functional takes single frames only.
     :param params: those of a layer, by name: ``tx_data_length``, ``tx_padding``, ``tx_data_min_length``, ``can_fd``,
         ``bitrate_switch``; and ``blocksize`` and ``stmin`` as the receiver asks for them.
-    :param start: time of the first frame in ns.
+    :param start: time of the first frame in ns. All frames must be at 2**62 ns or before.
     :param interval: ns between two messages, beside `frame_time`.
     :param frame_time: ns from one frame to the next if STmin asks for no more; by default about that of a classic
         frame at 500 kbit/s.
@@ -110,7 +119,8 @@ def encode(payloads, address, *, direction=Direction.TX, target_address_type=Tar
     :param flow_control: the receiver's flow control frames are records too.
     :param layout: "classic" or "fd"; None: what `tx_data_length` needs.
     :returns: `isotp.Records`
-    :raises ValueError: for a bad parameter or address, or a payload that is empty or too long.
+    :raises ValueError: for a bad parameter or address, a payload that is empty or too long, or frames that would come
+        later than 2**62 ns.
     """
     cdef Encoder encoder
     cdef Py_buffer view
@@ -123,10 +133,11 @@ def encode(payloads, address, *, direction=Direction.TX, target_address_type=Tar
     options.update(params or {})
     engine.params = options
     engine.load_params()
-    for name, value, most in (("interval", interval, 1 << 61), ("frame_time", frame_time, 1 << 61),
-                              ("channel", channel, 0xFFFF)):
-        if not 0 <= value <= most:
-            raise ValueError(f"{name} must be from 0 to {most}, not {value!r}")
+    for name, value, least, most in (
+            ("start", start, -(1 << 63), LATEST_TIME), ("interval", interval, 0, LATEST_TIME // 2),
+            ("frame_time", frame_time, 0, LATEST_TIME // 2), ("channel", channel, 0, 0xFFFF)):
+        if not least <= value <= most:
+            raise ValueError(f"{name} must be from {least} to {most}, not {value!r}")
     if stmin_to_ns(options.stmin) < 0:
         raise ValueError(f"stmin must be 0x00 to 0x7F or 0xF1 to 0xF9, not {options.stmin:#x}")
     if layout is None:
@@ -155,9 +166,13 @@ def encode(payloads, address, *, direction=Direction.TX, target_address_type=Tar
                     f" {sf_capacity(&encoder.config, &encoder.sender)} bytes here")
             with nogil:
                 done = add_message(&encoder, <const uint8_t *>view.buf, <uint64_t>view.len, functional)
+            if not done and encoder.now > LATEST_TIME:
+                raise ValueError(
+                    f"frames would come later than 2**62 ns: start {start!r}, frame_time {frame_time!r},"
+                    f" interval {interval!r}")
             if not done:
                 records.raise_full()
         finally:
             PyBuffer_Release(&view)
-        encoder.now += <int64_t>interval
+        encoder.now = min(encoder.now, LATEST_TIME + 1) + <int64_t>interval
     return records

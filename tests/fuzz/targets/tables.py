@@ -104,16 +104,18 @@ def encode_and_decode(choices: Choices) -> None:
             direction=Direction(choices.byte() & 1),
             target_address_type=choices.byte() & 1,
             params=params,
-            start=choices.number(6),
-            interval=choices.number(3),
-            frame_time=choices.number(2),
+            start=choices.number(8) - choices.number(8),
+            interval=choices.number(8),
+            frame_time=choices.number(7),
             channel=choices.number(2),
             flow_control=choices.flag(),
         )
     except ValueError:
         return
+    times = [record.timestamp for record in records]
+    assert times == sorted(times), "the times of the frames go back"
     # N_Cr without an end: STmin and the time of a frame may be anything here.
-    feeder = Reassembler([address], rx_consecutive_frame_timeout=1e9)
+    feeder = Reassembler([address], rx_consecutive_frame_timeout=float("inf"))
     table = Messages.concat([feeder.feed(records), feeder.flush()])
     check(table)
     assert table.payloads == payloads, "what was encoded is not what is decoded"
