@@ -1,7 +1,8 @@
 """Extensions, Cython directives and the debug switches; everything else is in pyproject.toml.
 
 Environment: ISOTP_TRACE=1 line tracing for coverage; ISOTP_DEBUG=1 bounds checks, asserts, no optimisation;
-ISOTP_SANITIZE=address,undefined compiles with these sanitizers; ISOTP_ANNOTATE=1 writes cython's HTML.
+ISOTP_SANITIZE=address,undefined compiles with these sanitizers, without those named with a "-"; ISOTP_ANNOTATE=1 writes
+cython's HTML.
 """
 
 import gzip
@@ -15,7 +16,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
 trace, debug, annotate = (os.environ.get(f"ISOTP_{name}") == "1" for name in ("TRACE", "DEBUG", "ANNOTATE"))
-sanitize = os.environ.get("ISOTP_SANITIZE", "")
+named = os.environ.get("ISOTP_SANITIZE", "").split(",")
+sanitize = ",".join(name for name in named if not name.startswith("-"))
 
 directives = {
     "language_level": 3,
@@ -45,6 +47,7 @@ else:
             "-fno-omit-frame-pointer",
             f"-fsanitize={sanitize}",
             "-fno-sanitize-recover=undefined",
+            *(f"-fno-sanitize={name[1:]}" for name in named if name.startswith("-")),
         ]
 
 
