@@ -1,7 +1,8 @@
 """Extensions, Cython directives and the debug switches; everything else is in pyproject.toml.
 
 Environment: ISOTP_TRACE=1 line tracing for coverage; ISOTP_DEBUG=1 bounds checks, asserts, no optimisation;
-ISOTP_SANITIZE=address,undefined compiles with these sanitizers; ISOTP_ANNOTATE=1 writes cython's HTML.
+ISOTP_SANITIZE=address,undefined compiles with these sanitizers, without those named with a "-"; ISOTP_ANNOTATE=1 writes
+cython's HTML.
 """
 
 import gzip
@@ -15,7 +16,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
 trace, debug, annotate = (os.environ.get(f"ISOTP_{name}") == "1" for name in ("TRACE", "DEBUG", "ANNOTATE"))
-sanitize = os.environ.get("ISOTP_SANITIZE", "")
+named = os.environ.get("ISOTP_SANITIZE", "").split(",")
+sanitize = ",".join(name for name in named if not name.startswith("-"))
 
 directives = {
     "language_level": 3,
@@ -36,13 +38,16 @@ macros = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if tr
 if sys.platform == "win32":
     compile_args, link_args = ["/O2"], []
 else:
-    compile_args = ["-O0", "-g3", "-UNDEBUG"] if debug or sanitize else ["-O3"]
+    # They come behind the flags of Python's own build, which has -DNDEBUG, and -fwrapv: with that, a signed overflow is
+    # none, and no sanitizer reports it.
+    compile_args = ["-O0", "-g3", "-UNDEBUG", "-fno-wrapv"] if debug or sanitize else ["-O3"]
     link_args = [f"-fsanitize={sanitize}"] if sanitize else []
     if sanitize:
         compile_args += [
             "-fno-omit-frame-pointer",
             f"-fsanitize={sanitize}",
             "-fno-sanitize-recover=undefined",
+            *(f"-fno-sanitize={name[1:]}" for name in named if name.startswith("-")),
         ]
 
 

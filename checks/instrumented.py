@@ -43,6 +43,8 @@ TESTS = (
     "test_messages.py",
     "test_encode.py",
     "test_captures.py",
+    "test_discovery.py",
+    "test_half_made.py",
 )
 
 

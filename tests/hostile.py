@@ -126,6 +126,24 @@ def claims_to_a_reassembler() -> Iterator[dict[str, Any]]:
     yield {"singles": singles, "messages": messages}
 
 
+def channels_of_a_reassembler() -> Iterator[dict[str, Any]]:
+    """Fifty sessions are heard on each channel that there can be."""
+    numpy = __import__("numpy")
+    channels = 65_536
+    records = numpy.zeros(channels, isotp.record_dtype("classic"))
+    records["channel"] = numpy.arange(channels)
+    records["len"] = 8
+    records["data"][:] = list(FIRST_FRAME)
+    reassembler = isotp.Reassembler(
+        [isotp.Address(txid=2 * k, rxid=2 * k + 1) for k in range(50)], max_frame_size=CLAIM
+    )
+    yield {}
+    for k in range(50):
+        records["can_id"] = 2 * k
+        reassembler.feed(records)
+    yield {"passed_over": reassembler.passed_over, "open": len(reassembler.flush())}
+
+
 def claims_to_discovery() -> Iterator[dict[str, Any]]:
     numpy = __import__("numpy")
     count = 100_000
@@ -419,6 +437,7 @@ ATTACKS: dict[str, Attack] = {
         claims_to_single_layers,
         claim_that_goes_on,
         claims_to_a_reassembler,
+        channels_of_a_reassembler,
         claims_to_discovery,
         claims_to_a_hub,
         flood_of_first_frames,

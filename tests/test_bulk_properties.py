@@ -5,7 +5,6 @@ Whatever is sent, lost, repeated or invented, and however the log is cut into pi
 
 from __future__ import annotations
 
-import pickle
 import random
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -268,9 +267,9 @@ def test_flow_control_changes_no_message(frames: list[tuple[Line, Record]]) -> N
     assert errors_of(reassembler) == errors
 
 
-@given(traffic(flow_control=True) | traffic(), st.randoms(use_true_random=False), st.booleans())
+@given(traffic(flow_control=True) | traffic(), st.randoms(use_true_random=False))
 @relaxed
-def test_chunks_do_not_matter(frames: list[tuple[Line, Record]], dice: random.Random, pickles: bool) -> None:
+def test_chunks_do_not_matter(frames: list[tuple[Line, Record]], dice: random.Random) -> None:
     records = records_of(frames)
     whole = Reassembler(ADDRESSES)
     expected = whole.feed(records) + whole.flush()
@@ -281,8 +280,6 @@ def test_chunks_do_not_matter(frames: list[tuple[Line, Record]], dice: random.Ra
         stop = start + dice.choice((1, 2, 7, 200))
         parts.append(reassembler.feed(records[start:stop]))
         start = stop
-        if pickles:
-            reassembler = pickle.loads(pickle.dumps(reassembler))
     parts.append(reassembler.flush())
     assert Messages.concat(parts) == expected
     assert reassembler.statistics() == whole.statistics()
@@ -333,7 +330,7 @@ def test_sessions_by_turns_stay_apart_when_one_of_them_falters(fault: str) -> No
 
 
 def test_sessions_that_come_and_go_while_others_send_by_turns() -> None:
-    """Whose turn it is, and who comes some turns later, is learned anew again and again, also over a pickle."""
+    """Whose turn it is, and who comes some turns later, is learned anew again and again."""
     dice = random.Random(15765)
     addresses = [Address(AddressingMode.Normal_11bits, txid=0x100 + k, rxid=0x400 + k) for k in range(60)]
     payloads = [[dice.randbytes(dice.choice((8, 40, 300, 1000))) for _ in range(4)] for _ in addresses]
@@ -361,5 +358,4 @@ def test_sessions_that_come_and_go_while_others_send_by_turns() -> None:
         size = dice.choice((1, 7, 100, 1000))
         found += pieces.feed(records[at : at + size])
         at += size
-        pieces = pickle.loads(pickle.dumps(pieces))
     assert found == expected

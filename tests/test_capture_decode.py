@@ -168,6 +168,22 @@ def test_by_channel_and_time() -> None:
         assert [each.payload for each in one.table()] == [bytes([second, 1]) for second in range(4)]
 
 
+def test_channels_beyond_those_that_are_followed(tmp_path: Path) -> None:
+    """Frames that were read and not decoded are a problem of the log."""
+    log = tmp_path / "channels.asc"
+    lines = (f"{k / 1000:.3f} {k + 1} 7E8 Rx d 2 01 02\n" for k in range(16_390))
+    log.write_text("base hex timestamps absolute\n" + "".join(lines))
+    address = isotp.Address(txid=0x7E0, rxid=0x7E8)
+    with capture.decode(log, [address]) as decoding:
+        messages = decoding.table()
+    assert (decoding.frames, len(messages)) == (16_390, 16_385)
+    assert decoding.problem_count == 1
+    assert decoding.problems[0].name == str(log)
+    assert (
+        decoding.problems[0].reason == "5 frames were on more channels than their addresses are followed on"
+    )
+
+
 def test_options_that_make_no_sense() -> None:
     address = isotp.Address(rxid=0x123, txid=0x456)
     with pytest.raises(ValueError, match="threads must be 1 or more, not 0"):

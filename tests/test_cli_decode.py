@@ -460,6 +460,17 @@ def test_a_cut_and_damaged_log(tmp_path: Path) -> None:
     assert run.status == 1
 
 
+@pytest.mark.parametrize("output_format", ["json", "candump"])
+def test_channels_beyond_those_that_are_followed(tmp_path: Path, output_format: str) -> None:
+    log = tmp_path / "channels.asc"
+    lines = (f"{k / 1000:.3f} {k + 1} 7E8 Rx d 2 01 02\n" for k in range(16_390))
+    log.write_text("base hex timestamps absolute\n" + "".join(lines))
+    run = isotp_command("decode", "--format", output_format, *PAIR, "--status", "ok", log)
+    assert run.status == 1
+    assert "16,385 messages" in run.complaint
+    assert "5 frames were on more channels than their addresses are followed on" in run.complaint
+
+
 def test_a_cut_blf(tmp_path: Path) -> None:
     can = pytest.importorskip("can")
     path = tmp_path / "cut.blf"

@@ -96,6 +96,39 @@ def test_times() -> None:
     assert gaps == [300 * US, 2 * MS, 300 * US, 2 * MS, 50 * MS + 300 * US]
 
 
+LATEST = 1 << 62
+
+
+@pytest.mark.parametrize("flow_control", [True, False])
+@pytest.mark.parametrize(
+    ("sizes", "options"),
+    [
+        ([7], {}),
+        ([8], {"frame_time": 5}),
+        ([100], {"frame_time": 1 << 57}),
+        ([100], {"frame_time": 1, "params": {"stmin": 1}}),
+        ([7, 7], {"frame_time": 1 << 61, "interval": 1 << 61}),
+        ([100], {"frame_time": 0, "params": {"override_receiver_stmin": 1e8}}),
+    ],
+)
+def test_no_frame_is_later_than_times_can_tell(
+    sizes: list[int], options: dict[str, Any], flow_control: bool
+) -> None:
+    """The last frame may come at the latest time there is, not 1 ns later."""
+    payloads = [counted(size) for size in sizes]
+    records = encode(payloads, TESTER, start=-(1 << 62), flow_control=flow_control, **options)
+    length = records[-1].timestamp - records[0].timestamp
+    latest = encode(payloads, TESTER, start=LATEST - length, flow_control=flow_control, **options)
+    times = [record.timestamp for record in latest]
+    assert times == sorted(times)
+    assert times[-1] == LATEST
+    assert Reassembler([TESTER], rx_consecutive_frame_timeout=float("inf")).feed(latest).payloads == payloads
+    if length > 0:
+        with pytest.warns(RuntimeWarning, match=r"frames would be later than 2\*\*62 ns: start"):
+            late = encode(payloads, TESTER, start=LATEST - length + 1, flow_control=flow_control, **options)
+        assert [record.timestamp for record in late] == [min(time + 1, LATEST) for time in times]
+
+
 def test_functional_is_a_single_frame() -> None:
     fixed = ADDRESSES[2]
     (record,) = encode(b"\x3e\x00", fixed, target_address_type=isotp.TargetAddressType.Functional)
@@ -126,6 +159,9 @@ def test_functional_is_a_single_frame() -> None:
         ),
         (b"x", {"channel": -1}, ValueError, "channel must be from 0 to 65535, not -1"),
         (b"x", {"frame_time": -1}, ValueError, "frame_time must be from 0 to"),
+        (b"x", {"frame_time": (1 << 61) + 1}, ValueError, "frame_time must be from 0 to 2305843009213693952"),
+        (b"x", {"interval": 1 << 70}, ValueError, "interval must be from 0 to"),
+        (b"x", {"start": 1 << 63}, ValueError, "start must be from -9223372036854775808 to"),
     ],
 )
 def test_refuses(payloads: Any, options: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -48,7 +48,7 @@ def test_harnesses_of_the_protocol_have_seeds(name: str) -> None:
 
 def test_damaged_pickles() -> None:
     """Each byte of a state changed in turn: refused, or something that works."""
-    for kind in range(3):
+    for kind in range(2):
         for step in range(600):
             how = bytes([kind, 0]) + (step * 2_654_435_761).to_bytes(8, "little") * 3
             pickled.one_input(how)

@@ -6,8 +6,13 @@ Each attack of tests/hostile.py runs in a process of its own, whose memory nothi
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import struct
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +73,48 @@ def test_claims_to_a_reassembler() -> None:
     facts = outcome("claims_to_a_reassembler")
     assert facts["singles"] == 100_000
     assert facts["messages"] == 200_000
+
+
+def test_channels_of_a_reassembler() -> None:
+    """What an address may have on one channel it has on 16,384 more, all addresses together; the rest is counted."""
+    facts = outcome("channels_of_a_reassembler")
+    assert facts["open"] == 16_384 + 50
+    assert facts["passed_over"] == 50 * 65_536 - facts["open"]
+
+
+def instructions_of_discovery(ids: Iterable[int], folder: Path) -> int:
+    """What the processor does for five frames of each ID."""
+    frames = folder / "frames"
+    frames.write_bytes(b"".join(struct.pack("=qIBBHQ", 0, each, 8, 0, 0, 1) for each in ids) * 5)
+    run = subprocess.run(
+        [
+            *("valgrind", "--tool=callgrind", f"--callgrind-out-file={folder / 'profile'}"),
+            "--toggle-collect=__pyx_pw_5isotp_10_discovery_8Observer_*feed",
+            *(sys.executable, "-c"),
+            "import isotp, sys; isotp.Discovery().feed(open(sys.argv[1], 'rb').read(), 'classic')",
+            str(frames),
+        ],
+        env=os.environ | {"PYTHONHASHSEED": "15765"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=True,
+    )
+    counted = re.search(r"Collected : (\d+)", run.stderr)
+    assert counted is not None, run.stderr
+    return int(counted[1])
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind counts the instructions")
+def test_ids_that_were_chosen_to_collide(tmp_path: Path) -> None:
+    """IDs that would all be for one place of a table, if everybody knew how places are made: see _slots.pxi."""
+    extended = range(0x8000_0000, 0xA000_0000)
+    chosen = [each for each in extended[: 1 << 23] if each * 0x9E3779B97F4A7C15 >> 52 & 0xFFF == 0][:2_000]
+    assert len(chosen) == 2_000
+    harmless = instructions_of_discovery(extended[: 1 << 23 : 4_001][:2_000], tmp_path)
+    if harmless == 0:
+        pytest.skip("these extensions have no symbols")
+    assert instructions_of_discovery(chosen, tmp_path) < 1.2 * harmless
 
 
 def test_claims_to_discovery() -> None:

@@ -114,8 +114,34 @@ def test_pickles_and_compares(messages: Messages) -> None:
 
 
 def test_only_a_reassembler_makes_them() -> None:
-    with pytest.raises(TypeError, match="made by a Reassembler"):
-        Messages()
+    class Own(Messages):
+        def __init__(self) -> None:
+            """Not that of Messages, which raises."""
+
+    for kind in (Messages, Own):
+        with pytest.raises(TypeError, match="made by a Reassembler"):
+            kind()
+
+
+def test_what_nobody_filled_is_an_empty_table(messages: Messages) -> None:
+    empty = Messages.__new__(Messages)
+    assert empty.sessions == ()
+    assert (len(empty), list(empty), empty.payloads, bytes(empty.data), empty.nbytes) == (0, [], [], b"", 8)
+    assert empty.column("offsets").tolist() == [0]
+    assert empty == empty[:] == empty.filter() == pickle.loads(pickle.dumps(empty)) == Messages.concat([])
+    assert empty + messages == messages
+    assert repr(empty) == "<Messages 0, 0 bytes of payload, 0 sessions>"
+
+
+def test_columns_are_not_pickled(messages: Messages) -> None:
+    """Their memory is the table's."""
+    column = messages.column("start").obj
+    for alone in (column, type(column).__new__(type(column))):
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            with pytest.raises(TypeError, match="Column"):
+                pickle.dumps(alone, protocol)
+        with pytest.raises(AttributeError):
+            alone.__setstate_cython__(())
 
 
 def test_memory_is_payloads_and_columns(messages: Messages) -> None:
@@ -193,6 +219,25 @@ def test_damaged_pickle(messages: Messages, column: int, item: int, value: int) 
     buffers[column] = bytes(broken)
     with pytest.raises(ValueError, match=r"do not fit each other|in place of"):
         rebuild(sessions, count, buffers)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        (0, None),
+        (0, [b"no address"]),
+        (1, None),
+        (1, "6"),
+        (1, 1 << 70),
+        (1, (1 << 63) - 1),
+        (2, None),
+        (2, [1] * 15),
+    ],
+)
+def test_pickle_with_something_else(messages: Messages, part: int, value: object) -> None:
+    rebuild, state = messages.__reduce_ex__(2)
+    with pytest.raises(ValueError, match=r"damaged|no columns|no addresses"):
+        rebuild(*state[:part], value, *state[part + 1 :])
 
 
 def test_pickle_without_a_column(messages: Messages) -> None:

@@ -101,6 +101,15 @@ def test_copies_and_pickles(layout: str, form: struct.Struct) -> None:
     assert records != bytes(records)
 
 
+@pytest.mark.parametrize(
+    "damage", [(None, "classic"), (5, "fd"), (b"", None), (bytes(23), "classic"), (b"", "Fd")]
+)
+def test_damaged_pickle(damage: tuple[object, object]) -> None:
+    rebuild, _ = filled("classic").__reduce_ex__(2)
+    with pytest.raises(ValueError, match=r"damaged|layout|whole number"):
+        rebuild(*damage)
+
+
 def test_extends_by_any_buffer_of_its_layout() -> None:
     records = filled("classic")
     records.extend(filled("classic")[1:])

@@ -409,16 +409,19 @@ def records() -> isotp.Records:
 def reassembler(_: ExitStack) -> Round:
     frames = records()
     feeder = isotp.Reassembler([HERE])
+    # Refused when memory for both was taken: no CAN ID is used with an extension byte and without
+    given_up = isotp.Address(isotp.AddressingMode.Mixed_11bits, txid=0x123, rxid=0x457, address_extension=1)
 
     def one_round() -> None:
         assert len(feeder.feed(frames)) >= 3
-        pickle.loads(pickle.dumps(feeder)).flush()
         with contextlib.suppress(ValueError):
             feeder.feed(b"12345", "classic")
         with contextlib.suppress(TypeError):
             feeder.feed(None)  # type: ignore[arg-type]
         with contextlib.suppress(ValueError):
             isotp.Reassembler([HERE, HERE])
+        with contextlib.suppress(ValueError):
+            isotp.Reassembler([HERE, given_up])
         feeder.flush()
         feeder.statistics()
 

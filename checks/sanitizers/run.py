@@ -25,10 +25,20 @@ from checks.instrumented import (
 )
 
 
+def sees_overflow(copy: Path) -> bool:
+    """Whether sums are checked: with -fwrapv, which Python's own flags may bring, no compiler does that."""
+    return all(
+        b"__ubsan_handle_add_overflow" in path.read_bytes() for path in (copy / "src/isotp").glob("_*.so")
+    )
+
+
 def main() -> int:
     names = "address,undefined"
     sanitized = sanitizers(names)
     with instrumented_copy({"ISOTP_SANITIZE": names, "ISOTP_DEBUG": "1"}) as copy:
+        if not sees_overflow(copy):
+            print("NOT GOOD: this build does not look for signed overflow")
+            return 1
         # Reports go to file descriptor 2, which pytest would otherwise keep for itself and take down with it.
         run = subprocess.run(
             [sys.executable, *pytest_arguments(sys.argv[1:], TESTS), "--capture=sys"],

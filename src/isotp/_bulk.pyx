@@ -7,7 +7,6 @@ is only which Receiver a frame is for, and what becomes a row of the table.
 
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport INT64_MIN, int16_t, int32_t, uint16_t
 from libc.stdlib cimport malloc
 
@@ -18,7 +17,6 @@ include "_slots.pxi"
 
 from isotp._core cimport error_class_of, flatten_address, require_address, takes_frames_by_filter
 from isotp._messages cimport (
-    DIRECTION_RX,
     DIRECTION_TX,
     NO_FLOW_CONTROL,
     ROWS_HELD,
@@ -81,6 +79,7 @@ cdef enum:
     LOOK_AHEAD = 8                 # frames
     KEY_CHANNEL_SHIFT = 48
     KEY_PREFIX_SHIFT = 32
+    MOST_FURTHER_PLACES = 16_384   # a place: an address on a channel that it was not given with; 1.5 KiB each
 
 cdef int64_t LATEST_TIME = <int64_t>1 << 62        # N_Cr can be added to it
 cdef uint64_t KEY_ANY_CHANNEL = <uint64_t>1 << 41
@@ -133,10 +132,14 @@ cdef struct Machine:
     void *lanes_memory             # as malloc() gave it
     Py_ssize_t lane_count
     Py_ssize_t lane_capacity
+    Py_ssize_t places              # of addresses on channels that they were not given with ...
+    Py_ssize_t most_places         # ... and how many of them there may be
+    uint64_t passed_over           # frames that found no place
     AddressFilter *filters         # of each session
     uint64_t last_key
     int32_t last_code
     int64_t latest                 # time of the latest frame
+    bint fd                        # layout of the records that came last
     uint64_t data_used             # bytes of payload in `columns.data`
     uint64_t data_first            # room for them to begin with
     Py_ssize_t records             # of this feed(): how many there are ...
@@ -236,7 +239,7 @@ cdef bint open_session(Machine *machine, int32_t session, uint64_t key) noexcept
     cdef uint64_t channel_bits = key & KEY_CHANNEL
     cdef Lane *lane
     cdef Slot *slot
-    if not lanes_reserve(machine, 2):
+    if not lanes_reserve(machine, 2) or not slots_reserve(&machine.slots, 4):
         return False
     for direction in range(2):
         lane = lane_at(machine.lanes, machine.lane_count + direction)
@@ -257,8 +260,7 @@ cdef bint open_session(Machine *machine, int32_t session, uint64_t key) noexcept
                 # Where an ID belongs to several sessions, the first of them has it on every channel.
                 if code_of(&machine.slots, any_channel(exact)) != template_code(session, direction, functional):
                     continue
-                if not slot_add(&machine.slots, exact, NO_LANE):
-                    return False
+                slot_add(&machine.slots, exact, NO_LANE)       # there is room
                 slot = slot_of(&machine.slots, exact)
             elif slot.code != template_code(session, direction, functional):
                 continue
@@ -283,6 +285,11 @@ cdef int32_t find_lane(
         if code == NO_LANE:
             code = code_of(&machine.slots, any_channel(key))
     if code <= FIRST_TEMPLATE:
+        if code_of(&machine.slots, key) == NO_LANE:
+            if machine.places >= machine.most_places:
+                machine.passed_over += 1
+                return NO_LANE
+            machine.places += 1
         if not open_session(machine, (FIRST_TEMPLATE - code) >> 2, key):
             done[0] = False
             return NO_LANE
@@ -752,7 +759,18 @@ cdef inline bint feed_records(
     return done
 
 
+cdef void forget_turns(Machine *machine) noexcept nogil:
+    """No lane takes CFs without a look at their length, until one came in the layout that it has now."""
+    cdef Py_ssize_t k
+    for k in range(machine.lane_count):
+        lane_at(machine.lanes, k).left = 0
+
+
 cdef bint feed_buffer(Machine *machine, const uint8_t *records, Py_ssize_t count, bint fd) noexcept nogil:
+    if machine.fd and not fd:
+        # The full CF of an FD reception has no room in a classic record, whose `len` may claim it all the same.
+        forget_turns(machine)
+    machine.fd = fd
     machine.records = count
     # What the frames themselves can carry. Memory that is not written to costs nothing, growing does.
     machine.data_first = <uint64_t>count * (CAN_DLEN_MAX if fd else CAN_DLEN_CLASSIC)
@@ -783,6 +801,7 @@ cdef bint end_all(Machine *machine) noexcept nogil:
 # ---------------------------------------------------------------- as Python sees it
 
 
+@cython.auto_pickle(False)
 cdef class Reassembler:
     """Reassembler(addresses, *, rx_consecutive_frame_timeout=1000, max_frame_size=None, strict=False)\n--\n\n
     Puts together the messages of many sessions from the frames of a log.
@@ -794,6 +813,8 @@ cdef class Reassembler:
         of its ends sees them, or partial ones for a direction without the other; or pairs of an address and the number
         of the one channel it is used on.
         If several have the same CAN ID and extension byte, its messages belong to the first of them.
+        An address without a channel is followed on each channel where it is heard, up to a bound: all addresses
+        together have room for one channel each and 16,384 more. `passed_over` counts the frames on others.
     :param rx_consecutive_frame_timeout: N_Cr in ms, by the time stamps of the frames. It runs anew with each flow
         control frame seen.
     :param max_frame_size: longest message in bytes; None: no limit. Memory grows with what arrives only.
@@ -804,6 +825,7 @@ cdef class Reassembler:
     cdef Machine machine
     cdef readonly tuple sessions
     cdef Spares spares
+    cdef bint ready                # __init__() came to its end
     cdef bint busy
 
     def __cinit__(self, *args, **kwargs):
@@ -817,19 +839,28 @@ cdef class Reassembler:
         self.sessions = ()
 
     def __init__(self, addresses, *, rx_consecutive_frame_timeout=1000, max_frame_size=None, bint strict=False):
-        if self.sessions:
-            raise RuntimeError("a Reassembler can not be initialised again")
-        if not rx_consecutive_frame_timeout >= 0:
-            raise ValueError(
-                f"rx_consecutive_frame_timeout must be 0 or more ms, not {rx_consecutive_frame_timeout!r}")
-        if max_frame_size is not None and not 0 <= max_frame_size <= 0xFFFFFFFF:
-            raise ValueError(f"max_frame_size must be from 0 to 0xffffffff bytes, not {max_frame_size!r}")
-        self.machine.config.n_cr_ns = int(min(rx_consecutive_frame_timeout * 1_000_000, 1 << 61))
-        self.machine.config.max_frame_size = 0xFFFFFFFF if max_frame_size is None else max_frame_size
-        self.machine.config.strict = strict
-        self._add_sessions(addresses)
+        # Addresses come from code of the user, which may call this object or another thread that does.
+        self._claim()
+        try:
+            if self.ready:
+                raise RuntimeError("a Reassembler can not be initialised again")
+            if not rx_consecutive_frame_timeout >= 0:
+                raise ValueError(
+                    f"rx_consecutive_frame_timeout must be 0 or more ms, not {rx_consecutive_frame_timeout!r}")
+            if max_frame_size is not None and not 0 <= max_frame_size <= 0xFFFFFFFF:
+                raise ValueError(f"max_frame_size must be from 0 to 0xffffffff bytes, not {max_frame_size!r}")
+            self.machine.config.n_cr_ns = int(min(rx_consecutive_frame_timeout * 1_000_000, 1 << 61))
+            self.machine.config.max_frame_size = 0xFFFFFFFF if max_frame_size is None else max_frame_size
+            self.machine.config.strict = strict
+            self._add_sessions(addresses)
+            self.ready = True
+        finally:
+            if not self.ready:
+                self._forget_sessions()
+            self._leave()
 
-    def _add_sessions(self, addresses):
+    @cython.final
+    cdef int _add_sessions(self, addresses) except -1:
         given = [each if isinstance(each, tuple) else (each, None) for each in addresses]
         for address, channel in given:
             require_address(address)
@@ -854,7 +885,16 @@ cdef class Reassembler:
         for address, channel in given:
             self._check_prefixes(
                 indices[address], KEY_ANY_CHANNEL if channel is None else <uint64_t>channel << KEY_CHANNEL_SHIFT)
+        self.machine.most_places = len(sessions) + MOST_FURTHER_PLACES
         self.sessions = sessions
+        return 0
+
+    @cython.final
+    cdef void _forget_sessions(self) noexcept:
+        free(self.machine.slots.items)
+        memset(&self.machine.slots, 0, sizeof(Slots))
+        free(self.machine.filters)
+        self.machine.filters = NULL
 
     cdef int _flatten_sessions(self, tuple sessions) except -1:
         cdef Py_ssize_t k
@@ -884,8 +924,7 @@ cdef class Reassembler:
         for k in range(self.machine.lane_count):
             receiver_free(&lane_at(self.machine.lanes, k).rx)
         free(self.machine.lanes_memory)
-        free(self.machine.slots.items)
-        free(self.machine.filters)
+        self._forget_sessions()
 
     cdef void _drop_rows(self) noexcept:
         """Forget rows that did not become a table."""
@@ -895,10 +934,18 @@ cdef class Reassembler:
         self.machine.row_count = 0
         self.machine.data_used = 0
 
+    @cython.final
     cdef int _enter(self) except -1:
+        self._claim()
+        if not self.ready:
+            self._leave()
+            raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called, or failed")
+        return 0
+
+    @cython.final
+    cdef int _claim(self) except -1:
+        """One call at a time."""
         cdef bint entered
-        if self.machine.slots.items == NULL:
-            raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called")
         with cython.critical_section(self):
             entered = not self.busy
             if entered:
@@ -989,117 +1036,10 @@ cdef class Reassembler:
             self._leave()
         return found
 
-    def __reduce__(self):
-        """Everything, receptions in progress included; for the same build of this package."""
-        cdef Py_ssize_t k
-        cdef const Lane *lane
-        self._enter()
-        try:
-            buffers = []
-            for k in range(self.machine.lane_count):
-                lane = lane_at(self.machine.lanes, k)
-                size = lane.rx.got if lane.rx.state == RX_WAIT_CF else 0
-                buffers.append(octets_of(lane.rx.buffer, size))
-            return restore, (
-                type(self), self.sessions, self.machine.latest,
-                octets_of(&self.machine.config, sizeof(Config)),
-                octets_of(self.machine.slots.items, sizeof(Slot) << self.machine.slots.bits), self.machine.slots.used,
-                octets_of(self.machine.lanes, self.machine.lane_count * lane_stride()), buffers)
-        finally:
-            self._leave()
+    @property
+    def passed_over(self):
+        """Frames that were not looked at, since their addresses are heard on too many channels."""
+        return self.machine.passed_over
 
     def __repr__(self):
         return f"<Reassembler {len(self.sessions)} sessions>"
-
-
-cdef bytes octets_of(const void *place, Py_ssize_t size):
-    return PyBytes_FromStringAndSize(<const char *>place, size)
-
-
-cdef void *copied(bytes octets) except NULL:
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(octets)
-    cdef void *place = malloc(<size_t>max(size, 1))
-    if place == NULL:
-        raise MemoryError(f"no memory for {size} bytes")
-    memcpy(place, PyBytes_AS_STRING(octets), <size_t>size)
-    return place
-
-
-cdef bint are_sound_slots(const Slots *slots, Py_ssize_t size, Py_ssize_t lane_count, Py_ssize_t session_count):
-    """Whether a table of slots can be looked things up in, and they lead to lanes and sessions that there are."""
-    cdef Py_ssize_t k, used = 0
-    cdef int32_t code
-    if not FIRST_SLOTS_BITS <= slots.bits < 48 or size != <Py_ssize_t>(sizeof(Slot) << slots.bits):
-        return False
-    for k in range(<Py_ssize_t>1 << slots.bits):
-        code = slots.items[k].code
-        if slots.items[k].key == KEY_EMPTY:
-            if code != NO_CODE:
-                return False
-            continue
-        used += 1
-        if code >= 2 * lane_count or (code <= FIRST_TEMPLATE and (FIRST_TEMPLATE - code) >> 2 >= session_count):
-            return False
-    return used == slots.used and used * 2 <= <Py_ssize_t>1 << slots.bits
-
-
-cdef bint is_sound_lane(const Lane *lane, const Config *config, Py_ssize_t lane_count, Py_ssize_t session_count):
-    """Whether a lane is one that frames can have led to, as far as memory and time depend on it."""
-    cdef const Receiver *rx = &lane.rx
-    if (not 0 <= lane.prefix <= 1 or not 0 <= lane.session < session_count or not 0 <= lane.peer < lane_count
-            or lane.direction > DIRECTION_RX or lane.target_type > 1
-            or not -1 <= lane.stmin_us <= 127_000 or not -1 <= lane.blocksize <= 0xFF):
-        return False
-    if rx.state == RX_IDLE:
-        return rx.deadline == NEVER
-    return (
-        rx.state == RX_WAIT_CF and CAN_DLEN_CLASSIC <= rx.rx_dl <= CAN_DLEN_MAX and FD_LENGTH[rx.rx_dl] == rx.rx_dl
-        and rx.size <= 0xFFFFFFFF and rx.taken == 0 and lane.counted_bytes <= rx.got <= rx.size
-        and INT64_MIN + config.n_cr_ns <= rx.deadline <= LATEST_TIME + config.n_cr_ns)
-
-
-def restore(cls, tuple sessions, latest, bytes config, bytes slots, slots_used, bytes lanes, list buffers):
-    """What pickle calls to make a Reassembler anew.
-
-    :raises ValueError: if another build of the package made the pickle, or it is damaged.
-    """
-    cdef Reassembler made = cls.__new__(cls)
-    cdef Machine *machine = &made.machine
-    cdef Py_ssize_t k
-    cdef Py_ssize_t lane_count = len(buffers)
-    cdef Lane *lane
-    cdef bint sound
-    if len(config) != sizeof(Config) or len(lanes) != lane_count * lane_stride():
-        raise ValueError("this Reassembler was pickled by another build of the package")
-    memcpy(&machine.config, PyBytes_AS_STRING(config), sizeof(Config))
-    made._flatten_sessions(sessions)
-    machine.slots.items = <Slot *>copied(slots)
-    machine.slots.bits = (len(slots) // <Py_ssize_t>sizeof(Slot)).bit_length() - 1
-    machine.slots.used = slots_used
-    machine.latest = latest
-    if lane_count > 0:
-        if not lanes_reserve(machine, lane_count):
-            raise MemoryError(f"no memory for {lane_count} lanes")
-        memcpy(machine.lanes, PyBytes_AS_STRING(lanes), <size_t>len(lanes))
-    for k in range(lane_count):
-        lane_at(machine.lanes, k).rx.buffer = NULL
-    machine.lane_count = lane_count
-    # Nothing that the frames to come rely on is taken on trust.
-    sound = (
-        0 <= machine.config.n_cr_ns <= LATEST_TIME and machine.latest <= LATEST_TIME
-        and are_sound_slots(&machine.slots, len(slots), lane_count, len(sessions)))
-    for k in range(lane_count):
-        lane = lane_at(machine.lanes, k)
-        lane.rx.buffer = <uint8_t *>copied(buffers[k])
-        lane.rx.capacity = <uint64_t>len(buffers[k])
-        lane.rx.message = NULL
-        lane.left = 0
-        lane.next = -1
-        lane.ahead = 0
-        sound = (
-            sound and is_sound_lane(lane, &machine.config, lane_count, len(sessions))
-            and lane.rx.capacity == (lane.rx.got if lane.rx.state == RX_WAIT_CF else 0))
-    if not sound:
-        raise ValueError("this pickle of a Reassembler is damaged")
-    made.sessions = sessions
-    return made

@@ -1477,13 +1477,13 @@ cdef class Engine:
             f"payload of {size} bytes: functional addressing takes single frames only, that is up to"
             f" {sf_capacity(&self.config, &self.filter)} bytes here")
 
-    def _await(self, SendRequest request, timeout):
+    def _await(self, SendRequest request not None, timeout):
         if not request.event.wait(timeout):
             raise errors.BlockingSendTimeout(
                 f"message of {request.size} bytes not sent within {timeout} s ({request.taken} bytes are)")
         self._require_sent(request)
 
-    def _require_sent(self, SendRequest request):
+    def _require_sent(self, SendRequest request not None):
         """Raise BlockingSendFailure if the message, which is done, was not sent."""
         if not request.success:
             reason = f": {request.failure}" if request.failure is not None else ": it was stopped"
@@ -2670,7 +2670,7 @@ cdef class Engine:
         if self.driven and self.tx_queue.count > 0:
             self.drive()
 
-    def _withdraw(self, SendRequest request):
+    def _withdraw(self, SendRequest request not None):
         """Give up this message, and no other, if it waits or is being sent. False: it has ended already."""
         cdef bint active
         with cython.critical_section(self):

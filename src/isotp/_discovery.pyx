@@ -239,8 +239,8 @@ cdef int32_t find_station(Machine *machine, uint64_t key) noexcept nogil:
     channel = find_channel(machine, <uint16_t>(key >> KEY_CHANNEL_SHIFT))
     if channel == NO_ROOM:
         return NO_ROOM
-    if channel == NO_INDEX or not grown(
-            <void **>&machine.stations, &machine.station_capacity, machine.station_count, sizeof(Station)):
+    if (channel == NO_INDEX or not slots_reserve(&machine.slots, 1) or not grown(
+            <void **>&machine.stations, &machine.station_capacity, machine.station_count, sizeof(Station))):
         return NO_INDEX
     found = <int32_t>machine.station_count
     station = &machine.stations[found]
@@ -248,8 +248,9 @@ cdef int32_t find_station(Machine *machine, uint64_t key) noexcept nogil:
     station.can_id = <uint32_t>key
     station.channel = channel
     station.normal = add_line(machine, found, NO_PREFIX)
-    if station.normal == NO_INDEX or not slot_add(&machine.slots, key, found):
+    if station.normal == NO_INDEX:
         return NO_INDEX
+    slot_add(&machine.slots, key, found)       # there is room
     machine.station_count += 1
     return found
 

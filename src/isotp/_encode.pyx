@@ -3,6 +3,8 @@
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
+import warnings
+
 from isotp.address import TargetAddressType
 from isotp.message import Direction
 from isotp.params import Params
@@ -11,6 +13,10 @@ include "_protocol.pxi"
 
 from isotp._core cimport Engine, flatten_address, require_both_directions
 from isotp._records cimport ClassicRecord, FdRecord, RecordArray, Records, add_classic, add_fd
+
+
+# What a Reassembler and Discovery take for the latest time there is, too: N_Cr, STmin and steps can be added to it.
+cdef int64_t LATEST_TIME = <int64_t>1 << 62
 
 
 cdef struct Encoder:
@@ -22,6 +28,7 @@ cdef struct Encoder:
     int64_t frame_time
     uint16_t channel
     bint flow_control              # records of the receiver's frames too
+    bint is_late                   # a frame would have been later than LATEST_TIME
 
 
 cdef AddressFilter turned(const AddressFilter *address) noexcept nogil:
@@ -38,36 +45,44 @@ cdef AddressFilter turned(const AddressFilter *address) noexcept nogil:
     return other
 
 
-cdef bint add_frame(Encoder *encoder, const Frame *frame) noexcept nogil:
-    """A record of the frame, at the time it is. False: no room."""
+cdef int64_t time_of(Encoder *encoder) noexcept nogil:
+    """The time it is. Times end at LATEST_TIME."""
+    if encoder.now > LATEST_TIME:
+        encoder.now = LATEST_TIME
+        encoder.is_late = True
+    return encoder.now
+
+
+cdef Frame *new_frame(Encoder *encoder) noexcept nogil:
+    """The frame of a further record, at the time it is, for the caller to fill. NULL: no room."""
     cdef FdRecord *record
     if encoder.records.itemsize == sizeof(FdRecord):
         record = add_fd(encoder.records)
     else:
         record = <FdRecord *>add_classic(encoder.records)     # both layouts begin alike
     if record == NULL:
-        return False
-    record.timestamp = encoder.now
-    record.can_id = frame.can_id
-    record.len = frame.len
-    record.flags = frame.flags
+        return NULL
+    record.timestamp = time_of(encoder)
     record.channel = encoder.channel
-    memcpy(record.data, frame.data, frame.len)
     encoder.now += encoder.frame_time
-    return True
+    # From here on a record is laid out as a frame; the channel is where a frame has nothing.
+    return <Frame *>&record.can_id
 
 
 cdef bint answer(Encoder *encoder, Transmitter *tx) noexcept nogil:
-    """The receiver's flow control frame, seen on the bus or not."""
-    cdef Frame frame
+    """The receiver's flow control frame, seen on the bus or not. False: no room."""
+    cdef Frame unseen
+    cdef Frame *frame = &unseen
     cdef NPci pci
     cdef Outcome outcome
-    cdef int64_t heard = encoder.now
-    encode_flow_control(FS_CTS, &encoder.config, &encoder.receiver, &frame)
+    cdef int64_t heard = time_of(encoder)
+    if encoder.flow_control:
+        frame = new_frame(encoder)
+        if frame == NULL:
+            return False
+    encode_flow_control(FS_CTS, &encoder.config, &encoder.receiver, frame)
     if decode_n_pci(frame.data, frame.len, encoder.receiver.tx_prefix_size, &pci, &outcome) != OK:
         return False               # STmin was checked before: can not happen
-    if encoder.flow_control and not add_frame(encoder, &frame):
-        return False
     on_flow_control(tx, &encoder.config, &pci, heard, &outcome)
     return True
 
@@ -75,7 +90,8 @@ cdef bint answer(Encoder *encoder, Transmitter *tx) noexcept nogil:
 cdef bint add_message(Encoder *encoder, const uint8_t *payload, uint64_t size, bint functional) noexcept nogil:
     """All frames of one message. False: no room."""
     cdef Transmitter tx
-    cdef Frame frame
+    cdef Frame *frame
+    cdef int64_t now
     transmitter_init(&tx)
     begin_message(&tx, &encoder.config, &encoder.sender, size, functional)
     supply(&tx, payload, size)
@@ -84,11 +100,12 @@ cdef bint add_message(Encoder *encoder, const uint8_t *payload, uint64_t size, b
             return False
         if tx.state == TX_TRANSMIT_CF:
             encoder.now = max(encoder.now, tx.cf_due)
-        if not transmit(&tx, &encoder.config, &encoder.sender, encoder.now, size + CAN_DLEN_MAX, &frame):
+        now = time_of(encoder)
+        tx.cf_due = min(tx.cf_due, now)        # where times end
+        frame = new_frame(encoder)
+        if frame == NULL or not transmit(&tx, &encoder.config, &encoder.sender, now, size + CAN_DLEN_MAX, frame):
             return False
-        transmitted(&tx, &encoder.config, encoder.now)
-        if not add_frame(encoder, &frame):
-            return False
+        transmitted(&tx, &encoder.config, now)
     return True
 
 
@@ -102,7 +119,8 @@ def encode(payloads, address, *, direction=Direction.TX, target_address_type=Tar
     :param target_address_type: Functional takes single frames only.
     :param params: those of a layer, by name: ``tx_data_length``, ``tx_padding``, ``tx_data_min_length``, ``can_fd``,
         ``bitrate_switch``; and ``blocksize`` and ``stmin`` as the receiver asks for them.
-    :param start: time of the first frame in ns.
+    :param start: time of the first frame in ns. Times end at 2**62 ns: frames that would be later have that time, and a
+        RuntimeWarning says so.
     :param interval: ns between two messages, beside `frame_time`.
     :param frame_time: ns from one frame to the next if STmin asks for no more; by default about that of a classic
         frame at 500 kbit/s.
@@ -123,10 +141,11 @@ def encode(payloads, address, *, direction=Direction.TX, target_address_type=Tar
     options.update(params or {})
     engine.params = options
     engine.load_params()
-    for name, value, most in (("interval", interval, 1 << 61), ("frame_time", frame_time, 1 << 61),
-                              ("channel", channel, 0xFFFF)):
-        if not 0 <= value <= most:
-            raise ValueError(f"{name} must be from 0 to {most}, not {value!r}")
+    for name, value, least, most in (
+            ("start", start, -(1 << 63), LATEST_TIME), ("interval", interval, 0, LATEST_TIME // 2),
+            ("frame_time", frame_time, 0, LATEST_TIME // 2), ("channel", channel, 0, 0xFFFF)):
+        if not least <= value <= most:
+            raise ValueError(f"{name} must be from {least} to {most}, not {value!r}")
     if stmin_to_ns(options.stmin) < 0:
         raise ValueError(f"stmin must be 0x00 to 0x7F or 0xF1 to 0xF9, not {options.stmin:#x}")
     if layout is None:
@@ -144,6 +163,7 @@ def encode(payloads, address, *, direction=Direction.TX, target_address_type=Tar
     encoder.frame_time = frame_time
     encoder.channel = channel
     encoder.flow_control = flow_control
+    encoder.is_late = False
     for payload in (payloads,) if isinstance(payloads, (bytes, bytearray, memoryview)) else payloads:
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         try:
@@ -159,5 +179,9 @@ def encode(payloads, address, *, direction=Direction.TX, target_address_type=Tar
                 records.raise_full()
         finally:
             PyBuffer_Release(&view)
-        encoder.now += <int64_t>interval
+        encoder.now = min(encoder.now, LATEST_TIME) + <int64_t>interval
+    if encoder.is_late:
+        warnings.warn(
+            f"frames would be later than 2**62 ns: start {start!r}, frame_time {frame_time!r}, interval {interval!r}",
+            RuntimeWarning, stacklevel=2)
     return records

@@ -96,6 +96,8 @@ cdef class Messages:
     cdef readonly tuple sessions
 
     cdef object message(self, Py_ssize_t row)
+    cdef Messages take(self, rows)
+    cdef Py_ssize_t session_index(self, session) except -1
 
 
 # Rows behind those that there are. `expected`: of how many rows in all there will be. False: no memory.

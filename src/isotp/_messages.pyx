@@ -159,6 +159,11 @@ cdef class Block:
             isotp_leave_spare(&self.spares.data, self.columns.data, self.columns.data_size)
 
 
+cdef Block EMPTY = Block.__new__(Block)
+columns_allocate(&EMPTY.columns, 0)
+data_allocate(&EMPTY.columns, 0)
+
+
 cdef void fill(Columns *columns, const Row *rows, Py_ssize_t count) noexcept nogil:
     """Column by column: so each of them is written in one go."""
     cdef Py_ssize_t k
@@ -208,7 +213,10 @@ cdef bint append_rows(
 
 
 cdef Messages messages_of(tuple sessions, Columns *columns, const Row *rows, Py_ssize_t count, Spares spares):
-    cdef Block block = Block.__new__(Block)
+    cdef Block block
+    if columns.count + count == 0:
+        return new_messages(EMPTY, 0, 0, sessions)
+    block = Block.__new__(Block)
     block.spares = spares
     block.columns = columns[0]
     forget_columns(columns)
@@ -229,6 +237,7 @@ cdef Messages new_messages(Block block, Py_ssize_t first, Py_ssize_t count, tupl
     return messages
 
 
+@cython.auto_pickle(False)         # which would take the memory for a text that ends with a zero
 @cython.final
 cdef class Column:
     """The memory of one column, by the buffer protocol; read-only, and valid as long as it is referenced."""
@@ -274,6 +283,12 @@ cdef object view_of(Block block, uint8_t *place, bytes form, Py_ssize_t size, Py
 # ---------------------------------------------------------------- the table
 
 
+cdef int64_t within_64_bits(object number) except? -1:
+    """The number, or the nearest one that there is: no time and no channel is beyond."""
+    return max(INT64_MIN, min(operator.index(number), INT64_MAX))
+
+
+@cython.freelist(8)                # each call of feed() makes one
 cdef class Messages:
     """Messages of a log as columns; a :class:`isotp.Reassembler` makes them.
 
@@ -288,6 +303,13 @@ cdef class Messages:
     ``waits``, ``flow_controls``, and ``offsets``, with one item more: payload k is
     ``data[offsets[k] - offsets[0]:offsets[k + 1] - offsets[0]]``.
     """
+
+    def __cinit__(self):
+        # So there is no object without columns, whatever __init__() of a subclass does, or where none was called.
+        if type(self) is not Messages:
+            raise TypeError("Messages are made by a Reassembler, or by Messages.concat(), and of no subclass")
+        self.block = EMPTY
+        self.sessions = ()
 
     def __init__(self):
         raise TypeError("Messages are made by a Reassembler, or by Messages.concat()")
@@ -330,7 +352,7 @@ cdef class Messages:
             start, stop, step = index.indices(self.count)
             if step == 1:
                 return new_messages(self.block, self.first + start, max(stop - start, 0), self.sessions)
-            return self._take(range(start, stop, step))
+            return self.take(range(start, stop, step))
         position = operator.index(index)
         if position < 0:
             position += self.count
@@ -385,7 +407,7 @@ cdef class Messages:
 
     # ------------------------------------------------ selections
 
-    def _take(self, rows):
+    cdef Messages take(self, rows):
         """A table of these rows, in this order; `rows` are indices from 0, and are right."""
         cdef Block block = Block.__new__(Block)
         cdef const Columns *columns = &self.block.columns
@@ -411,7 +433,7 @@ cdef class Messages:
             position += 1
         return new_messages(block, 0, count, self.sessions)
 
-    def _session_index(self, session):
+    cdef Py_ssize_t session_index(self, session) except -1:
         if isinstance(session, AbstractAddress):
             if session not in self.sessions:
                 raise ValueError(f"no session has the address {session!r}")
@@ -435,11 +457,11 @@ cdef class Messages:
         cdef const Columns *columns = &self.block.columns
         cdef Py_ssize_t k
         cdef bint[16] wanted_status
-        cdef int64_t wanted_session = -1 if session is None else self._session_index(session)
+        cdef int64_t wanted_session = -1 if session is None else self.session_index(session)
         cdef int wanted_direction = -1 if direction is None else Direction(direction)
-        cdef int wanted_channel = -1 if channel is None else operator.index(channel)
-        cdef int64_t earliest = INT64_MIN if since is None else since
-        cdef int64_t latest = INT64_MAX if until is None else until
+        cdef int64_t wanted_channel = 0 if channel is None else within_64_bits(channel)
+        cdef int64_t earliest = INT64_MIN if since is None else within_64_bits(since)
+        cdef int64_t latest = INT64_MAX if until is None else within_64_bits(until)
         cdef bint has_until = until is not None
         cdef list rows = []
         if status is None:
@@ -455,7 +477,7 @@ cdef class Messages:
                     and wanted_status[columns.status[k]] and columns.end[k] >= earliest
                     and (not has_until or columns.start[k] < latest)):
                 rows.append(k - self.first)
-        return self._take(rows)
+        return self.take(rows)
 
     @staticmethod
     def concat(tables):
@@ -600,24 +622,31 @@ cdef bint is_sound(const Columns *columns, Py_ssize_t session_count) noexcept no
     return True
 
 
-def restore(sessions, Py_ssize_t count, buffers):
+def restore(sessions, count, buffers):
     """What pickle calls to make Messages anew.
 
-    :raises ValueError: if the buffers do not fit each other: the pickle is damaged.
+    :raises ValueError: if the pickle is damaged: its parts are something else, or do not fit each other.
     """
+    try:
+        return restored(tuple(sessions), count, list(buffers))
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"this pickle of Messages is damaged: {error}") from error
+
+
+cdef Messages restored(tuple sessions, Py_ssize_t count, list buffers):
     cdef Block block = Block.__new__(Block)
     cdef Columns *columns = &block.columns
     cdef Py_buffer view
     cdef Py_ssize_t k, size
     cdef int64_t start
-    sessions = tuple(sessions)
-    buffers = list(buffers)
     # Nothing is allocated that is not there: a count alone says little.
     sizes = [memoryview(source).nbytes for source in buffers]
-    if len(sizes) != FIELD_COUNT + 1 or count < 0 or sizes[OFFSETS] // SIZES[OFFSETS] != count + 1:
+    if len(sizes) != FIELD_COUNT + 1 or count < 0 or sizes[OFFSETS] // SIZES[OFFSETS] - 1 != count:
         raise ValueError(f"these are no columns of {count} messages")
+    if not all([isinstance(each, AbstractAddress) for each in sessions]):
+        raise ValueError(f"these are no addresses of sessions: {sessions!r}")
     columns_allocate(columns, count)
-    for k, source in enumerate(buffers):
+    for k in range(FIELD_COUNT + 1):
         if k < FIELD_COUNT:
             size = SIZES[k] * (count + 1 if k == OFFSETS else count)
         elif is_sound(columns, len(sessions)):
@@ -628,7 +657,7 @@ def restore(sessions, Py_ssize_t count, buffers):
             raise ValueError(f"column {k} of {count} messages has {sizes[k]} bytes in place of {size}")
         if k == FIELD_COUNT:
             data_allocate(columns, size)
-        PyObject_GetBuffer(source, &view, PyBUF_SIMPLE)
+        PyObject_GetBuffer(buffers[k], &view, PyBUF_SIMPLE)
         try:
             if view.len != size:
                 raise ValueError(f"column {k} of {count} messages changed its size")

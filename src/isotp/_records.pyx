@@ -125,13 +125,14 @@ cdef class Records:
         cdef Py_ssize_t room = room_of(layout)
         if capacity < 0:
             raise ValueError(f"capacity must be 0 or more, not {capacity}")
-        if self.array.count > 0 or self.array.exports > 0:
-            raise RuntimeError("records in use can not be initialised again")
-        free(self.array.items)
-        memset(&self.array, 0, sizeof(RecordArray))
-        self.array.itemsize = RECORD_HEAD + room
-        if not record_array_reserve(&self.array, capacity):
-            raise MemoryError(f"no memory for {capacity} records")
+        with cython.critical_section(self):
+            if self.array.count > 0 or self.array.exports > 0:
+                raise RuntimeError("records in use can not be initialised again")
+            free(self.array.items)
+            memset(&self.array, 0, sizeof(RecordArray))
+            self.array.itemsize = RECORD_HEAD + room
+            if not record_array_reserve(&self.array, capacity):
+                raise MemoryError(f"no memory for {capacity} records")
 
     def __dealloc__(self):
         free(self.array.items)
@@ -306,7 +307,7 @@ cdef class Records:
 
     def __reduce_ex__(self, protocol):
         held = pickle.PickleBuffer(self) if protocol >= 5 else bytes(self)
-        return Records.from_buffer, (held, self.layout)
+        return restore, (held, self.layout)
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         with cython.critical_section(self):
@@ -330,6 +331,17 @@ cdef class Records:
     def __releasebuffer__(self, Py_buffer *buffer):
         with cython.critical_section(self):
             self.array.exports -= 1
+
+
+def restore(held, layout):
+    """What pickle calls to make Records anew.
+
+    :raises ValueError: if the pickle is damaged.
+    """
+    try:
+        return Records.from_buffer(held, layout)
+    except TypeError as error:
+        raise ValueError(f"this pickle of Records is damaged: {error}") from error
 
 
 cdef object record_of(const uint8_t *place, Py_ssize_t room):

@@ -1,6 +1,11 @@
 # A hash table of 64-bit keys to small numbers, with open addressing; it only grows.
 #
 # Included by each module that looks up a key for each frame, so that the compiler can inline it.
+#
+# Keys have CAN IDs and channels in them, which whoever writes a log can choose. So that nobody can choose keys that
+# collide, places depend on a secret of the process: the one of Python's own hashes of str and bytes, which
+# PYTHONHASHSEED makes repeatable. Nothing goes through a table in the order of its places, so results do not depend on
+# them.
 
 from libc.stdint cimport int32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -11,6 +16,7 @@ cdef enum:
     NO_CODE = -1                   # for a key that is not there
 
 cdef uint64_t KEY_EMPTY = ~<uint64_t>0
+cdef uint64_t HASH_TIMES = (<uint64_t>hash(b"high half") << 32 ^ <uint64_t>hash(b"low half")) | 1
 
 
 cdef struct Slot:
@@ -24,10 +30,17 @@ cdef struct Slots:
     Py_ssize_t used
 
 
+cdef inline uint64_t place_of(const Slots *slots, uint64_t key) noexcept nogil:
+    """Where a key belongs."""
+    # After one multiplication, keys at even distances still lie at even distances, which may be short ones.
+    key *= HASH_TIMES
+    return ((key ^ key >> 32) * <uint64_t>0x9E3779B97F4A7C15) >> (64 - slots.bits)
+
+
 cdef inline Slot *slot_of(const Slots *slots, uint64_t key) noexcept nogil:
     """The slot of a key, or the empty one where it belongs. There must be a table: see slots_double()."""
     cdef uint64_t mask = (<uint64_t>1 << slots.bits) - 1
-    cdef uint64_t place = (key * <uint64_t>0x9E3779B97F4A7C15) >> (64 - slots.bits)
+    cdef uint64_t place = place_of(slots, key)
     while slots.items[place].key != key and slots.items[place].key != KEY_EMPTY:
         place = (place + 1) & mask
     return &slots.items[place]
@@ -57,12 +70,19 @@ cdef inline bint slots_double(Slots *slots) noexcept nogil:
     return True
 
 
+cdef inline bint slots_reserve(Slots *slots, Py_ssize_t more) noexcept nogil:
+    """Room for so many further keys. False: no memory."""
+    while (slots.used + more) * 2 > <Py_ssize_t>1 << slots.bits:
+        if not slots_double(slots):
+            return False
+    return True
+
+
 cdef inline bint slot_add(Slots *slots, uint64_t key, int32_t code) noexcept nogil:
     """Let `key` stand for `code`, unless it stands for something already. False: no memory."""
     cdef Slot *slot
-    if slots.used * 2 >= <Py_ssize_t>1 << slots.bits:
-        if not slots_double(slots):
-            return False
+    if not slots_reserve(slots, 1):
+        return False
     slot = slot_of(slots, key)
     if slot.key == KEY_EMPTY:
         slot.key = key

@@ -234,7 +234,7 @@ cdef class CanSocket:
         self.batch_next += 1
         return message
 
-    def receive_for(self, Engine engine, double timeout):
+    def receive_for(self, Engine engine not None, double timeout):
         """Wait up to `timeout` seconds for frames and give all that are there to a started layer."""
         cdef Frame *frames = isotp_batch_frames(self.batch)
         cdef int end = self._fill(timeout)
@@ -270,7 +270,7 @@ cdef class CanSocket:
                 engine.feed_frames(&frames[first], &self.times[first], end - first, NEVER)
             first = end
 
-    def send(self, CanMessage message):
+    def send(self, CanMessage message not None):
         """Send one frame; waits up to N_As (ISO 15765-2, 9.8.1) while the queue of the interface is full.
 
         :raises OSError: if that is not possible.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from typing import Any
 
 import isotp
@@ -98,22 +99,26 @@ def encode_and_decode(choices: Choices) -> None:
         choices.block(choices.number(2) % 5000 if choices.flag() else choices.byte()) for _ in range(3)
     ]
     try:
-        records = isotp.encode(
-            payloads,
-            address,
-            direction=Direction(choices.byte() & 1),
-            target_address_type=choices.byte() & 1,
-            params=params,
-            start=choices.number(6),
-            interval=choices.number(3),
-            frame_time=choices.number(2),
-            channel=choices.number(2),
-            flow_control=choices.flag(),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of times that end
+            records = isotp.encode(
+                payloads,
+                address,
+                direction=Direction(choices.byte() & 1),
+                target_address_type=choices.byte() & 1,
+                params=params,
+                start=choices.number(8) - choices.number(8),
+                interval=choices.number(8),
+                frame_time=choices.number(7),
+                channel=choices.number(2),
+                flow_control=choices.flag(),
+            )
     except ValueError:
         return
+    times = [record.timestamp for record in records]
+    assert times == sorted(times), "the times of the frames go back"
     # N_Cr without an end: STmin and the time of a frame may be anything here.
-    feeder = Reassembler([address], rx_consecutive_frame_timeout=1e9)
+    feeder = Reassembler([address], rx_consecutive_frame_timeout=float("inf"))
     table = Messages.concat([feeder.feed(records), feeder.flush()])
     check(table)
     assert table.payloads == payloads, "what was encoded is not what is decoded"

@@ -51,6 +51,7 @@ class Decoding:
         self._sizes = [os.stat(part).st_size for part in parts if isinstance(part, (str, os.PathLike))]
         self._tables = self._decode()
         self._ended_bytes = 0
+        self._last_name = ""
         self.reassembler = reassembler
         self.channels = channels
         #: What could not be read in the parts that are done, the first 1000.
@@ -95,6 +96,9 @@ class Decoding:
             yield from reassembled(self._counted(pieces), self.reassembler)
         finally:
             pieces.close()
+        if self.reassembler.passed_over:
+            self.problem_count += 1
+            self.problems.append(Problem(self._last_name, 0, None, too_many_channels(self.reassembler)))
 
     def _counted(self, pieces: Iterable[Records]) -> Iterator[Records]:
         for records in pieces:
@@ -110,6 +114,7 @@ class Decoding:
         capture.close()
         self._open.remove(capture)
         self._ended_bytes += capture.bytes_read
+        self._last_name = capture.name
         self.problems += capture.problems[: MOST_PROBLEMS - len(self.problems)]
         self.problem_count += capture.problem_count
 
@@ -156,6 +161,11 @@ def reassembled(pieces: Iterable[Records], reassembler: Reassembler) -> Iterator
     messages = reassembler.flush()
     if len(messages) > 0:
         yield messages
+
+
+def too_many_channels(reassembler: Reassembler) -> str:
+    """What to say of the frames that a Reassembler passed over."""
+    return f"{reassembler.passed_over} frames were on more channels than their addresses are followed on"
 
 
 def read_some(capture: Capture) -> list[Records]:

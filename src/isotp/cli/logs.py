@@ -25,7 +25,7 @@ from isotp._bulk import Reassembler
 from isotp._messages import Messages
 from isotp._records import Records
 from isotp.address import AbstractAddress, TargetAddressType
-from isotp.capture._decode import reassembled
+from isotp.capture._decode import reassembled, too_many_channels
 from isotp.cli.addresses import Side, sides_of
 from isotp.cli.lines import printable
 from isotp.cli.options import STDIN, Question
@@ -60,14 +60,22 @@ class LogFiles:
         self.frames = 0
         self.problem_count = 0
         self.problems: list[str] = []
+        self._passed_over: list[str] = []
         self.found: list[FoundSession] = []
 
     def records(self) -> Iterator[Records]:
         """The frames of all logs; problems are counted anew each time."""
-        self.frames = self.problem_count = 0
-        self.problems = []
+        self.frames = 0
+        self.problem_count = len(self._passed_over)
+        self.problems = list(self._passed_over)
         for path in self._question.logs:
             yield from self._records_of(path)
+
+    def report_passed_over(self, reason: str) -> None:
+        """Frames that were read, and not looked at: that remains true whatever is read again."""
+        self._passed_over.append(reason)
+        self.problem_count += 1
+        self.problems.append(reason)
 
     def channel_name(self, number: int) -> str:
         """As every output has it: the name is what somebody wrote into a log."""
@@ -166,7 +174,9 @@ def messages_of(
                 beside(records)
             yield records
 
-    return reassembled(pieces(), reassembler)
+    yield from reassembled(pieces(), reassembler)
+    if reassembler.passed_over:
+        files.report_passed_over(too_many_channels(reassembler))
 
 
 def chosen_of(question: Question, tables: Iterable[Messages]) -> Iterator[Messages]:
