@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import queue
 import socket
 import sys
 import threading
@@ -21,6 +22,10 @@ from tests.frames import SLOW, counted
 
 can = pytest.importorskip("can")
 virtual = pytest.importorskip("can.interfaces.virtual")
+try:
+    import uvloop
+except ImportError:
+    uvloop = None
 
 pytestmark = pytest.mark.anyio
 
@@ -272,6 +277,27 @@ async def test_threads(open_hub: OpenHub, way: str) -> None:
     assert not any(thread.is_alive() for thread in own)
 
 
+@pytest.mark.parametrize("way", ["bus"], indirect=True)
+async def test_a_bus_that_does_not_return(
+    open_hub: OpenHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Closing does not wait for it without end, and says so."""
+    monkeypatch.setattr("isotp.hub.longest_end", lambda timeout: 0.01)
+    entered, release = threading.Event(), threading.Event()
+
+    def recv(timeout: float | None = None) -> None:
+        entered.set()
+        assert release.wait(20)
+
+    hub = open_hub()
+    monkeypatch.setattr(hub.bus, "recv", recv)
+    async with hub, hub.layer(HERE):
+        await asyncio.to_thread(entered.wait, 20)
+    assert "left behind" in caplog.text
+    release.set()
+    await asyncio.to_thread(hub._hub.port._thread.join, 20)
+
+
 @pytest.mark.parametrize("way", ["bus", "descriptor"], indirect=True)
 async def test_a_bus_that_fails_to_be_read(open_hub: OpenHub) -> None:
     """Each layer hears of it on the loop's thread, and the bus is read again."""
@@ -291,6 +317,38 @@ async def test_a_bus_that_fails_to_be_read(open_hub: OpenHub) -> None:
     assert [type(error) for error, _ in heard] == [isotp.CallbackError] * 2
     assert all(isinstance(error.__cause__, OSError) for error, _ in heard)
     assert {thread for _, thread in heard} == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("way", ["bus", "descriptor"], indirect=True)
+@pytest.mark.parametrize("what", [SystemExit, asyncio.CancelledError])
+async def test_a_bus_whose_reading_raises_anything(open_hub: OpenHub, what: type[BaseException]) -> None:
+    async with open_hub() as one, open_hub() as two:
+        one.bus.failures = [what()]
+        async with one.layer(HERE) as here, two.layer(THERE) as there:
+            await there.send(b"\xaa")
+            assert await here.recv() == b"\xaa"
+
+
+@pytest.mark.parametrize("what", [SystemExit, asyncio.CancelledError])
+async def test_a_callback_that_raises_anything(open_hub: OpenHub, what: type[BaseException]) -> None:
+    """Neither the loop ends nor the task that runs."""
+    reports: list[Exception] = []
+
+    def clumsy(error: Exception) -> None:
+        reports.append(error)
+        if not isinstance(error, isotp.CallbackError):
+            raise what
+
+    async with (
+        open_hub() as one,
+        open_hub() as two,
+        one.layer(HERE, error_handler=clumsy) as here,
+        two.layer(THERE) as there,
+    ):
+        two.bus.send(data_frame(b"\x21"))
+        await there.send(b"\xaa")
+        assert await here.recv() == b"\xaa"
+    assert type(reports[1].__cause__) is what
 
 
 @pytest.mark.parametrize("way", ["bus"], indirect=True)
@@ -343,6 +401,114 @@ async def test_one_wake_up_for_many_frames(open_hub: OpenHub, monkeypatch: pytes
         thread.join()
         assert len(wake_ups) == 1
         assert [await layer.recv() for _ in frames] == [bytes([k]) for k in range(200)]
+
+
+# --- A loop that is closed before its layers ----------------------------------------------------------------
+
+
+def started_on(loop: asyncio.AbstractEventLoop, hub: isotp.aio.Hub) -> isotp.aio.Layer:
+    """A layer that is started on a loop; somebody waits for a message, and for one to be sent."""
+
+    async def begin() -> isotp.aio.Layer:
+        layer = hub.layer(HERE)
+        layer.start()
+        waiting.extend([start(layer.recv()), start(layer.send(LONG))])
+        await turns()
+        return layer
+
+    waiting: list[asyncio.Task[Any]] = []
+    layer = loop.run_until_complete(begin())
+    for task in waiting:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    # As long as the layer
+    layer.waiting = waiting  # type: ignore[attr-defined]
+    return layer
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, *([uvloop.new_event_loop] if uvloop else [])])
+def new_loop(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoop:
+    """A loop that the test runs and closes itself."""
+    return request.param()  # type: ignore[no-any-return]
+
+
+def data_frame(data: bytes) -> Any:
+    return can.Message(arbitration_id=0x456, data=data, is_extended_id=False)
+
+
+def test_a_notifier_goes_on_without_the_loop_of_a_layer(
+    new_loop: asyncio.AbstractEventLoop,
+    request: pytest.FixtureRequest,
+    cleanup: ExitStack,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The layer leaves it, and its other listeners hear all that comes."""
+    bus, other = (cleanup.enter_context(Bus(request.node.nodeid)) for _ in range(2))
+    notifier = can.Notifier(bus, [], timeout=0.05)
+    cleanup.callback(notifier.stop)
+    layer = started_on(new_loop, isotp.aio.Hub(bus, notifier))
+    heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    notifier.add_listener(heard.put)
+    new_loop.close()
+    for k in range(3):
+        other.send(data_frame(bytes([1, k])))
+        assert heard.get(timeout=20).data == bytes([1, k])
+    assert len(notifier.listeners) == 1
+    assert caplog.text.count("event loop was closed") == 1
+    asyncio.run(layer._hub.close())
+    assert not layer._session.started
+
+
+def test_a_notifier_of_another_loop_goes_on(
+    new_loop: asyncio.AbstractEventLoop, request: pytest.FixtureRequest, cleanup: ExitStack
+) -> None:
+    """Both loops run on the same thread, one after the other."""
+    bus = cleanup.enter_context(Bus(request.node.nodeid))
+    notifier = can.Notifier([], [])
+    cleanup.callback(notifier.stop)
+    hub = isotp.aio.Hub(bus, notifier)
+    layer = started_on(new_loop, hub)
+    new_loop.close()
+    for _ in range(2):
+        hub._hub.port._on_message(data_frame(b"\x10\x0aabcdef"))
+    assert list(notifier.listeners) == []
+    assert not layer._session.is_rx_active()
+    asyncio.run(hub.close())
+
+
+def test_a_thread_that_reads_for_a_loop_ends_with_it(
+    new_loop: asyncio.AbstractEventLoop,
+    request: pytest.FixtureRequest,
+    cleanup: ExitStack,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bus, other = (cleanup.enter_context(Bus(request.node.nodeid)) for _ in range(2))
+    hub = isotp.aio.Hub(bus)
+    layer = started_on(new_loop, hub)
+    thread = hub._hub.port._thread
+    new_loop.close()
+    # A bus that fails then is told to nobody.
+    bus.failures = [OSError(errno.ENETDOWN, "down")]
+    other.send(data_frame(b"\x01\xaa"))
+    thread.join(20)
+    assert not thread.is_alive()
+    assert caplog.text.count("event loop was closed") == 1
+    asyncio.run(layer.close())
+    asyncio.run(hub.close())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="raw CAN sockets are Linux's")
+def test_a_layer_is_closed_after_its_loop(
+    new_loop: asyncio.AbstractEventLoop, cleanup: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tasks that waited on the loop run no more; the layer is closed all the same, and so is its socket."""
+    near, _ = wire_between(cleanup, monkeypatch)
+    hub = isotp.aio.Hub(near)
+    layer = started_on(new_loop, hub)
+    new_loop.close()
+    asyncio.run(hub.close())
+    assert not layer._session.started
+    assert hub.layers == ()
+    assert hub._hub.port._can.fileno() == -1
 
 
 # --- What can not be ----------------------------------------------------------------------------------------

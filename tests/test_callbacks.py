@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import queue
 import subprocess
 import sys
+import textwrap
 import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 import isotp
 from isotp._callbacks import Courier
-from tests.frames import HERE, MS, Bench
+from tests.frames import HERE, MS, Bench, counted, frame
 
 can = pytest.importorskip("can")
 PATIENCE = 20.0
@@ -106,6 +111,168 @@ def test_may_answer_at_once() -> None:
     bench = Bench()
     bench.layer.on_message = lambda payload, address, timestamp: bench.layer.send(payload[::-1])
     assert bench.hear("03 01 02 03") == ["03 03 02 01"]
+
+
+# --- What a callback of a started layer raises ----------------------------------------------------------------
+
+ANYTHING = [LookupError, SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError]
+
+
+class Started:
+    """A started layer with a reader, and a callback that raises, once."""
+
+    def __init__(self, what: type[BaseException], callback: str) -> None:
+        self.what: type[BaseException] | None = what
+        self.callback = callback
+        self.frames: queue.SimpleQueue[isotp.CanMessage] = queue.SimpleQueue()
+        self.sent: queue.SimpleQueue[isotp.CanMessage] = queue.SimpleQueue()
+        self.reports: queue.SimpleQueue[isotp.CallbackError] = queue.SimpleQueue()
+        self.layer = isotp.TransportLayer(self.rxfn, self.txfn, HERE, self.on_error, read_timeout=0.01)
+        self.layer.receive_into = self.receive_into
+        self.layer.start()
+
+    def maybe_raise(self, callback: str) -> None:
+        what = self.what
+        if callback == self.callback and what is not None:
+            self.what = None
+            raise what("by a callback")
+
+    def rxfn(self, timeout: float) -> isotp.CanMessage | None:
+        self.maybe_raise("rxfn")
+        try:
+            return self.frames.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def txfn(self, message: isotp.CanMessage) -> None:
+        self.maybe_raise("txfn")
+        self.sent.put(message)
+
+    def receive_into(self, size: int) -> None:
+        self.maybe_raise("receive_into")
+
+    def on_error(self, error: Exception) -> None:
+        if isinstance(error, isotp.CallbackError):
+            self.reports.put(error)
+        self.maybe_raise("error_handler")
+
+
+@pytest.mark.parametrize("callback", ["rxfn", "txfn", "receive_into", "error_handler"])
+@pytest.mark.parametrize("what", ANYTHING)
+def test_whatever_a_callback_raises_the_reader_goes_on(what: type[BaseException], callback: str) -> None:
+    one = Started(what, callback)
+    try:
+        if callback != "rxfn":
+            # A frame that must not come now, and the beginning of a message, which is to be answered.
+            one.frames.put(frame("21 00"))
+            one.frames.put(frame("10 14 00 01 02 03 04 05"))
+        report = one.reports.get(timeout=PATIENCE)
+        assert type(report.__cause__) is what
+        one.frames.put(frame("01 AA"))
+        assert one.layer.recv(block=True, timeout=PATIENCE) == b"\xaa"
+        one.layer.send(b"\xbb")
+        while one.sent.get(timeout=PATIENCE).data != b"\x01\xbb":
+            pass
+    finally:
+        one.layer.stop()
+
+
+class Fed(isotp.TransportLayer):
+    """A started layer that gets its frames by feed()."""
+
+    def _start_reading(self) -> None:
+        pass
+
+    def _stop_reading(self) -> None:
+        pass
+
+
+@pytest.fixture
+def fed(cleanup: ExitStack) -> Fed:
+    layer = Fed(lambda: None, lambda message: None, HERE, params={"rx_flowcontrol_timeout": 60_000})
+    layer.start()
+    cleanup.callback(layer.stop)
+    return layer
+
+
+def test_system_exit_of_txfn_is_no_end_of_the_thread_that_sends(fed: Fed) -> None:
+    """What a callback raises is that message's own; only KeyboardInterrupt of the main thread goes to the user."""
+    reports: list[Any] = []
+    sent: list[bytes] = []
+
+    def txfn(message: isotp.CanMessage) -> None:
+        if message.data == b"\x01\xaa":
+            sys.exit("no bus")
+        sent.append(bytes(message.data))
+
+    fed.txfn, fed.error_handler = txfn, reports.append
+    fed.send(b"\xaa")
+    fed.send(b"\xbb")
+    assert sent == [b"\x01\xbb"]
+    assert [type(report.__cause__) for report in reports] == [SystemExit]
+
+
+def test_keyboard_interrupt_amid_a_report_goes_to_the_user(fed: Fed) -> None:
+    """The layer is not left as if somebody were at work for ever."""
+
+    def txfn(message: isotp.CanMessage) -> None:
+        raise LookupError("no bus")
+
+    def interrupt(error: Exception) -> None:
+        raise KeyboardInterrupt
+
+    fed.txfn, fed.error_handler = txfn, interrupt
+    with pytest.raises(KeyboardInterrupt):
+        fed.send(b"\xaa")
+    fed.feed(frame("01 BB"))
+    assert fed.recv() == b"\xbb"
+
+
+def test_exception_that_can_not_be_shown_is_reported(fed: Fed) -> None:
+    class Shy(Exception):
+        def __repr__(self) -> str:
+            raise SystemExit
+
+    def on_message(*_: object) -> None:
+        raise Shy
+
+    reports: list[Any] = []
+    fed.on_message, fed.error_handler = on_message, reports.append
+    fed.feed(frame("01 AA"))
+    assert [str(report) for report in reports] == [
+        "a callback of the layer raised Shy, whose repr() raised SystemExit"
+    ]
+
+
+def test_log_that_raises_harms_no_report(fed: Fed) -> None:
+    def on_message(*_: object) -> None:
+        raise LookupError
+
+    def refuse(record: logging.LogRecord) -> bool:
+        raise SystemExit
+
+    reports: list[Any] = []
+    fed.logger = logging.getLogger("isotp.refuses")
+    fed.logger.addFilter(refuse)
+    fed.on_message, fed.error_handler = on_message, reports.append
+    fed.feed(frame("01 AA"))
+    assert [type(report.__cause__) for report in reports] == [LookupError]
+    fed.on_message = None
+    fed.feed(frame("01 BB"))
+    assert fed.recv() == b"\xbb"
+
+
+def test_message_goes_whatever_post_send_callback_raises(fed: Fed) -> None:
+    """That exception is for the caller of send()."""
+
+    def post_send_callback(request: Any) -> None:
+        raise LookupError("by the callback")
+
+    sent: list[bytes] = []
+    fed.txfn, fed.post_send_callback = lambda message: sent.append(bytes(message.data)), post_send_callback
+    with pytest.raises(LookupError, match="by the callback"):
+        fed.send(counted(5))
+    assert sent == [b"\x05" + counted(5)]
 
 
 # --- On a hub -----------------------------------------------------------------------------------------------
@@ -257,6 +424,82 @@ def test_courier_without_an_executor_says_so_and_goes_on() -> None:
         executor.refuses = False
         courier(calls.append, 2)
     assert calls == [1, 2]
+
+
+@pytest.mark.parametrize("what", ANYTHING)
+def test_whatever_they_raise_the_threads_go_on(what: type[BaseException]) -> None:
+    """More often than there are threads, by one courier and by many."""
+    reports: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+    called = threading.Event()
+
+    def clumsy() -> None:
+        raise what
+
+    for courier in [Courier(reports.put)] * 8 + [Courier(reports.put) for _ in range(8)]:
+        courier(clumsy)
+        assert type(reports.get(timeout=PATIENCE)) is what
+    courier(called.set)
+    assert called.wait(PATIENCE)
+
+
+def test_keyboard_interrupt_where_the_main_thread_calls() -> None:
+    """It is the user's; those who wait are called with the next one."""
+
+    class AtOnce:
+        def submit(self, work: Any) -> None:
+            work()
+
+    def interrupt() -> None:
+        courier(calls.append, "waited")
+        raise KeyboardInterrupt
+
+    calls: list[str] = []
+    courier = Courier(pytest.fail, AtOnce())
+    with pytest.raises(KeyboardInterrupt):
+        courier(interrupt)
+    courier(calls.append, "next")
+    assert calls == ["waited", "next"]
+
+
+def test_without_another_thread_those_that_there_are_do_the_work() -> None:
+    program = """
+        import queue, threading
+        from isotp._callbacks import Courier
+
+        def no_more_threads(thread):
+            raise RuntimeError("can't start new thread")
+
+        def stuck():
+            entered.set()
+            assert release.wait(20)
+
+        entered, release, calls = threading.Event(), threading.Event(), queue.SimpleQueue()
+        refused, first, second = (Courier(print) for _ in range(3))
+        start = threading.Thread.start
+        threading.Thread.start = no_more_threads
+        try:
+            refused(calls.put, "refused")
+        except RuntimeError as error:
+            print(error)
+        threading.Thread.start = start
+        first(stuck)
+        assert entered.wait(20)
+        threading.Thread.start = no_more_threads
+        second(calls.put, "second")
+        release.set()
+        print(calls.get(timeout=20), calls.empty())
+        refused(calls.put, "next")
+        print(calls.get(timeout=20), calls.get(timeout=20))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        timeout=60,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    # A courier forgets nothing: what was refused goes with the next call.
+    assert done.stdout.splitlines() == ["can't start new thread", "second True", "refused next"]
 
 
 def test_stuck_callbacks_leave_threads_for_others_up_to_four() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import errno
+import gc
 import os
 import pickle
 import select
@@ -743,6 +745,61 @@ def test_bus_that_fails_on_reading(make_can_stack: MakeStack, open_bus: OpenBus)
             stack.stop()
 
 
+# --- A notifier that others change ----------------------------------------------------------------------------
+
+
+def test_stop_where_the_notifier_has_lost_the_stack(
+    make_notifier_based: MakeStack, open_bus: OpenBus
+) -> None:
+    other, stack = open_bus(), make_notifier_based()
+    for lose in (
+        lambda: stack.notifier.remove_listener(stack.buffered_reader),
+        lambda: stack.notifier.listeners.clear(),
+    ):
+        stack.start()
+        lose()
+        stack.stop()
+        assert not stack.started
+    stack.start()
+    other.send(single_frame(b"data"))
+    assert stack.recv(block=True, timeout=PATIENCE) == b"data"
+
+
+def test_start_where_the_notifier_refuses(
+    make_notifier_based: MakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exception is the notifier's own, and the stack is stopped."""
+
+    def refuse(listener: Any) -> None:
+        raise LookupError("no more listeners")
+
+    stack = make_notifier_based()
+    with monkeypatch.context() as refusing:
+        refusing.setattr(stack.notifier, "add_listener", refuse)
+        with pytest.raises(LookupError, match="no more listeners"):
+            stack.start()
+    assert not stack.started
+    stack.process()
+    stack.start()
+    assert stack.started
+
+
+def test_frames_before_a_notifier_knows_the_stack_begin_no_message(
+    make_notifier_based: MakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The notifier may still be amid a frame for the stack as it was before stop(); it then misses others."""
+    stack = make_notifier_based()
+    add = stack.notifier.add_listener
+
+    def add_late(listener: Any) -> None:
+        listener(can.Message(arbitration_id=0x123, data=b"\x10\x0aabcdef", is_extended_id=False))
+        add(listener)
+
+    monkeypatch.setattr(stack.notifier, "add_listener", add_late)
+    stack.start()
+    assert not stack.is_rx_active()
+
+
 # --- A bus with a file descriptor: nothing is polled ----------------------------------------------------------
 
 
@@ -850,6 +907,27 @@ def test_another_bus_while_the_reader_sleeps(descriptor_buses: list[DescriptorBu
     stack.set_bus(second)
     second.there.send(b"\x01\x02")
     assert stack.recv(block=True, timeout=20) == b"\x02"
+    stack.stop()
+
+
+@needs_poll
+def test_start_without_another_descriptor(
+    descriptor_buses: list[DescriptorBus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    unraisable: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    stack = isotp.CanStack(descriptor_buses[0], address=HERE)
+    with monkeypatch.context() as refusing:
+        refusing.setattr(os, "pipe", no_more)
+        with pytest.raises(OSError, match="too many"):
+            stack.start()
+    gc.collect()
+    assert not stack.started
+    assert unraisable == []
+    stack.start()
     stack.stop()
 
 

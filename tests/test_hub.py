@@ -372,6 +372,90 @@ def test_session_that_was_not_started(make_hub: MakeHub, open_bus: OpenBus) -> N
     assert other.recv(PATIENCE).data == b"\x03abc"
 
 
+def test_frames_before_the_hub_knows_the_session_begin_no_message(
+    make_hub: MakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread may still be amid a frame for the session as it was before stop(); the session then misses others."""
+    hub = make_hub()
+    session = hub.session(at_tester(0))
+    enlist = hub._enlist
+
+    def enlist_late(session: isotp.HubSession) -> None:
+        session.feed(isotp.CanMessage(0x300, data=b"\x10\x0aabcdef"))
+        enlist(session)
+
+    monkeypatch.setattr(hub, "_enlist", enlist_late)
+    session.start()
+    assert not session.is_rx_active()
+
+
+# --- The thread of the hub does not return ------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isotp.hub.longest_end", lambda timeout: 0.01)
+
+
+def test_close_where_the_bus_does_not_return(
+    make_bus_hub: MakeHub, open_bus: OpenBus, impatient: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so; who starts again gets what comes then, and the frame that the thread was left behind with."""
+    hub, other = make_bus_hub(), open_bus()
+    session = hub.session(at_tester(0))
+    hub.bus.may_return.clear()
+    session.start()
+    other.send(single_frame(b"1", 0x300))
+    assert hub.bus.in_read.wait(PATIENCE)
+    hub.close()
+    assert "left behind" in caplog.text
+    assert not session.started
+    session.start()
+    reads = hub.bus.reads
+    other.send(single_frame(b"2", 0x300))
+    hub.bus.may_return.set()
+    assert [session.recv(block=True, timeout=PATIENCE) for _ in range(2)] == [b"1", b"2"]
+    assert hub.bus.reads > reads == 1
+
+
+def test_close_where_a_callback_does_not_return(
+    make_bus_hub: MakeHub, open_bus: OpenBus, impatient: None
+) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def stuck(size: int) -> None:
+        entered.set()
+        assert release.wait(PATIENCE)
+
+    hub, other = make_bus_hub(), open_bus()
+    sessions = [hub.session(at_tester(k), receive_into=stuck) for k in range(2)]
+    for session in sessions:
+        session.start()
+    other.send(can.Message(arbitration_id=0x300, data=b"\x10\x0aabcdef", is_extended_id=False))
+    assert entered.wait(PATIENCE)
+    hub.close()
+    assert not any(session.started for session in sessions)
+    release.set()
+
+
+def test_callback_on_the_thread_of_the_hub_stops_and_starts_many_times(
+    make_bus_hub: MakeHub, open_bus: OpenBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    def restart(size: int) -> None:
+        session.receive_into = None
+        for _ in range(5):
+            session.stop()
+            session.start()
+
+    hub, other = make_bus_hub(), open_bus()
+    session = hub.session(at_tester(0), receive_into=restart)
+    session.start()
+    other.send(can.Message(arbitration_id=0x300, data=b"\x10\x0aabcdef", is_extended_id=False))
+    other.send(single_frame(b"after", 0x300))
+    assert session.recv(block=True, timeout=PATIENCE) == b"after"
+    assert caplog.text == ""
+
+
 # --- What goes wrong ----------------------------------------------------------------------------------------
 
 
@@ -433,6 +517,62 @@ def test_bus_that_fails_on_reading(make_bus_hub: MakeHub, open_bus: OpenBus) -> 
     for heard in errors:
         assert [error.__cause__ for error in heard] == failures
         assert all(isinstance(error, isotp.CallbackError) for error in heard)
+
+
+@pytest.mark.parametrize("what", [SystemExit, KeyboardInterrupt])
+def test_bus_whose_reading_raises_anything(
+    make_bus_hub: MakeHub, open_bus: OpenBus, what: type[BaseException]
+) -> None:
+    hub, other = make_bus_hub(), open_bus()
+    hub.bus.failures = [what()]
+    session = hub.session(at_tester(0))
+    session.start()
+    other.send(single_frame(b"back", 0x300))
+    assert session.recv(block=True, timeout=PATIENCE) == b"back"
+
+
+def test_stop_where_the_notifier_has_lost_the_hub(make_notifier_hub: MakeHub, open_bus: OpenBus) -> None:
+    hub, other = make_notifier_hub(), open_bus()
+    sessions = [hub.session(at_tester(k)) for k in range(2)]
+    for session in sessions:
+        session.start()
+    hub._port._notifier.listeners.clear()
+    hub.close()
+    assert not any(session.started for session in sessions)
+    sessions[0].start()
+    other.send(single_frame(b"data", 0x300))
+    assert sessions[0].recv(block=True, timeout=PATIENCE) == b"data"
+
+
+def test_all_sessions_stop_whatever_one_of_them_raises(make_hub: MakeHub) -> None:
+    class Clumsy(isotp.HubSession):
+        def _stop_reading(self) -> None:
+            super()._stop_reading()
+            raise LookupError("on the way out")
+
+    hub = make_hub()
+    sessions = [hub.session(at_tester(k)) for k in range(3)]
+    sessions[1].__class__ = Clumsy
+    for session in sessions:
+        session.start()
+    with pytest.raises(LookupError, match="on the way out"):
+        hub.close()
+    assert not any(session.started for session in sessions)
+    assert hub.sessions == ()
+
+
+def test_stop_on_a_bus_that_is_gone(make_hub: MakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(table: Any) -> None:
+        raise OSError("no such device")
+
+    hub = make_hub()
+    session = hub.session(at_tester(0))
+    session.start()
+    monkeypatch.setattr(hub._port, "listen_for", gone)
+    session.stop()
+    assert not session.started
+    assert hub.sessions == ()
+    assert readers() == 0
 
 
 def test_pauses_grow_while_the_bus_fails(make_bus_hub: MakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

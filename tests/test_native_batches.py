@@ -125,6 +125,7 @@ def test_a_stopped_layer_hears_nothing_more_of_a_batch(native: Native) -> None:
     bench.layer.port = bench.driver.Port(start)
     assert bench.give((0, "01 AA"), (1, "01 BB"), (2, "01 CC")) == [FF_20]
     assert heard == [b"\xaa"]
+    assert bench.layer.stats.frames_received == 1
     bench.give((3, "01 DD"))
     assert heard == [b"\xaa", b"\xdd"]
 

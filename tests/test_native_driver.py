@@ -6,13 +6,17 @@ Unix sockets is the bus here, and no kernel with CAN is needed. (tests/kernel ha
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gc
 import logging
+import os
 import socket
 import struct
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -138,6 +142,123 @@ def test_wake_ends_a_wait(bus: tuple[CanSocket, Wire]) -> None:
     can, _ = bus
     can.wake()
     assert can.receive(60) is None
+
+
+def open_descriptors() -> dict[str, str]:
+    """What the descriptors of this process stand for, but for that of the look itself."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+    return found
+
+
+def new_descriptors(before: dict[str, str]) -> list[str]:
+    """What is open now and was not before: sockets and eventfds."""
+    opened = [what for name, what in open_descriptors().items() if before.get(name) != what]
+    return sorted(
+        what.partition("[")[0] for what in opened if what.startswith(("socket:", "anon_inode:[eventfd"))
+    )
+
+
+def test_descriptors_stay_open_while_somebody_uses_them() -> None:
+    """The socket is closed by another one's close() amid a read; what is open then is closed by who leaves last."""
+    before = open_descriptors()
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with far:
+        can = CanSocket("wire", near)
+        amid: list[Any] = []
+
+        def close_amid_the_read() -> int:
+            can.close()
+            amid.extend([can.fileno(), new_descriptors(before)])
+            with pytest.raises(OSError, match="wire"):
+                can.receive()
+            can.wake()
+            return 0
+
+        can.clock = close_amid_the_read
+        Wire(far).put("01 02")
+        message = can.receive()
+        assert message is not None
+        assert message.data == b"\1\2"
+        assert amid == [-1, ["anon_inode:", "socket:", "socket:"]]
+        assert new_descriptors(before) == ["socket:"]  # the far end's
+        for call in (can.receive, lambda: can.send(isotp.CanMessage(1)), lambda: can.set_filters([1])):
+            with pytest.raises(OSError, match="wire") as failed:
+                call()
+            assert failed.value.errno == errno.EBADF
+
+
+def test_close_ends_all_waits(bus: tuple[CanSocket, Wire]) -> None:
+    can, _ = bus
+    got: list[Any] = []
+    waiting = [threading.Thread(target=lambda: got.append(can.receive(60)), daemon=True) for _ in range(3)]
+    for thread in waiting:
+        thread.start()
+    can.close()
+    for thread in waiting:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert set(got) <= {None}  # or it came to the closed socket
+
+
+def test_nothing_is_written_into_files_of_others() -> None:
+    """Threads that wake and send while the socket is closed, and its descriptors are given to others at once."""
+    over = threading.Event()
+    current: list[CanSocket] = []
+
+    def use() -> None:
+        while not over.is_set():
+            for can in current[:]:
+                try:
+                    can.wake()
+                    can.send(isotp.CanMessage(1, data=b"sent"))
+                except OSError:
+                    pass
+
+    threads = [threading.Thread(target=use, daemon=True) for _ in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(200):
+            near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            with far:
+                current[:] = [CanSocket("wire", near)]
+                time.sleep(0)
+                current[0].close()
+                theirs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]
+                time.sleep(0)
+                for pair in theirs:
+                    for end in pair:
+                        end.setblocking(False)
+                        with end, pytest.raises(BlockingIOError):
+                            end.recv(100)
+    finally:
+        over.set()
+        sys.setswitchinterval(interval)
+        for thread in threads:
+            thread.join(10)
+
+
+def test_a_socket_that_is_dropped_leaves_no_descriptor() -> None:
+    gc.collect()
+    before = open_descriptors()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # Python's, of the socket
+        for _ in range(3):
+            near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            can = CanSocket("wire", near)
+            far.close()
+            with pytest.raises(RuntimeError, match="wire was opened already"):
+                can.__init__("other")  # type: ignore[misc]
+            del near, far, can
+        with pytest.raises(OSError, match=r"no CAN sockets|no-such"):
+            CanSocket("no-such-interface")
+        gc.collect()
+    assert new_descriptors(before) == []
 
 
 def test_no_such_interface() -> None:

@@ -190,6 +190,50 @@ def test_child_has_stopped_layers(layer: str) -> None:
 
 
 @needs_fork
+@pytest.mark.skipif(sys.platform != "linux", reason="raw CAN sockets are Linux's")
+@pytest.mark.parametrize("kind", ["stack", "hub"])
+def test_child_closes_a_socket_that_the_parent_waits_on(kind: str) -> None:
+    """The threads that used it are not there: nobody is to be waited for. In the parent it stays open."""
+    program = f"""
+        import isotp.hub, isotp.socketcan, socket
+        from isotp._socketcan import CanSocket
+        reads = threading.Event()
+        def clock():
+            reads.set()  # and the thread uses the socket from here on
+            return 0
+        class Wire(CanSocket):
+            def set_filters(self, identifiers):
+                pass
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        descriptor = near.fileno()
+        wire = Wire("wire", near)
+        wire.clock = clock
+        isotp.hub.open_can_socket = isotp.socketcan.open_can_socket = lambda interface: wire
+        if {kind!r} == "stack":
+            owner = session = isotp.SocketCanStack("wire", address=HERE)
+            session.clock = clock
+        else:
+            owner = Hub("wire")
+            session = owner.session(HERE)
+        session.start()
+        assert reads.wait(20)
+        def is_open():
+            try:
+                return bool(os.fstat(descriptor))
+            except OSError:
+                return False
+        child = os.fork()
+        if child == 0:
+            owner.close()
+            os._exit(is_open())
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), is_open())
+        owner.close()
+        print(is_open())
+    """
+    assert run(program, "-W", "ignore::DeprecationWarning") == "0 True\nFalse\n"
+
+
+@needs_fork
 @pytest.mark.skipif(
     bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
     reason="without the GIL, locks of the interpreter's own objects may be held in the child for ever",

@@ -100,6 +100,23 @@ def test_action_that_asks_for_another() -> None:
     assert [done.get(timeout=PATIENCE) for _ in range(4)] == [3, 2, 1, 0]
 
 
+@pytest.mark.parametrize("what", [LookupError, SystemExit, KeyboardInterrupt])
+def test_action_that_raises_keeps_no_other_waiting(
+    what: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    threads: queue.Queue[threading.Thread] = queue.Queue()
+
+    def clumsy() -> None:
+        threads.put(threading.current_thread())
+        raise what
+
+    when = monotonic_ns() + 5 * MS
+    _timekeeper.call_at(when, clumsy)
+    _timekeeper.call_at(when, lambda: threads.put(threading.current_thread()))
+    assert threads.get(timeout=PATIENCE) is threads.get(timeout=PATIENCE)
+    assert what.__name__ in caplog.text
+
+
 def test_one_daemon_thread_for_all() -> None:
     done: queue.Queue[threading.Thread] = queue.Queue()
 

@@ -108,6 +108,7 @@ TESTS = (
     "test_limits.py",
     "test_native_*.py",
     "test_callbacks.py",
+    "test_restarts.py",
     "test_bulk.py",
     "test_bulk_properties.py",
     "conformance/test_*.py",

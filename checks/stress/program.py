@@ -2,10 +2,12 @@
 
     python checks/stress/program.py [--seconds N] [--seed N]
 
-On every kind of link there are two pairs of layers. The *steady* pair carries numbered payloads with checksums in
+On every kind of link there are three pairs of layers. The *steady* pair carries numbered payloads with checksums in
 both directions, from several threads; nobody stops it, so each payload has to arrive once, whole and in order.
 The *restless* pair shares its bus, and its threads call every public method at random: start, stop, sending in every
-way, new addresses and parameters, callbacks that raise or call back into the layer.
+way, new addresses and parameters, callbacks that raise or call back into the layer. Many of its payloads are lost;
+what arrives has to be whole, though, and no payload arrives twice. The *wild* pair does what forges payloads, too: its
+layers hear frames that nobody sent, and some of those that they send do not go out. It only has to survive.
 
 Prints the seed first. The exit status is 1 if a payload was lost, doubled or changed, if a call raised what it must
 not, or if a thread stays behind. What hangs ends with the stacks of all threads.
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import gc
+import itertools
 import logging
 import queue
 import random
@@ -45,7 +48,15 @@ PATIENCE = 60.0
 STEADY = {"rx_flowcontrol_timeout": 60_000, "rx_consecutive_frame_timeout": 60_000}
 RESTLESS = {"rx_flowcontrol_timeout": 100, "rx_consecutive_frame_timeout": 100}
 # What a call may raise on a layer that others start, stop and change
-EXPECTED = (RuntimeError, isotp.BlockingSendTimeout, isotp.BlockingSendFailure, ZeroDivisionError)
+EXPECTED = (
+    RuntimeError,
+    isotp.BlockingSendTimeout,
+    isotp.BlockingSendFailure,
+    # Those of callbacks, to whoever polls
+    ZeroDivisionError,
+    SystemExit,
+    KeyboardInterrupt,
+)
 
 Pair = tuple[isotp.TransportLayer, isotp.TransportLayer]
 MakePair = Callable[[isotp.Address, isotp.Address, dict[str, Any]], Pair]
@@ -216,11 +227,46 @@ def look(layer: isotp.TransportLayer, chance: random.Random) -> None:
 # --- The restless pairs ---------------------------------------------------------------------------------------
 
 
+# No payload of a restless layer begins like this: it is that of frames that nobody sent.
+FORGED = bytes.fromhex("01 02 03 04 05")
+# So that numbered payloads do not
+FIRST_NUMBER = 0x80_0000
+
+
+class Traffic:
+    """The payloads of a restless pair: who sent which, and which have arrived."""
+
+    def __init__(self) -> None:
+        self.numbers = itertools.count(FIRST_NUMBER)
+        self.senders: dict[int, Restless] = {}
+        self.arrived: set[int] = set()
+        self.problems: list[str] = []
+
+    def payload(self, sender: Restless, chance: random.Random) -> bytes:
+        number = next(self.numbers)
+        self.senders[number] = sender
+        body = number.to_bytes(3, "big") + chance.randbytes(chance.choice((0, 1, 193, LARGEST - 7)))
+        return body + zlib.crc32(body).to_bytes(4, "big")
+
+    def check(self, receiver: Restless, message: bytes | None) -> None:
+        if message is None or message.startswith(FORGED):
+            return
+        number = int.from_bytes(message[:3], "big")
+        if zlib.crc32(message[:-4]) != int.from_bytes(message[-4:], "big"):
+            self.problems.append(f"{len(message)} bytes at {receiver.layer!r} were changed: {message.hex()}")
+        elif self.senders.get(number) in (None, receiver):
+            self.problems.append(f"payload {number} at {receiver.layer!r} is its own")
+        elif number in self.arrived:
+            self.problems.append(f"payload {number} at {receiver.layer!r} came twice")
+        self.arrived.add(number)
+
+
 class Restless:
     """A layer with callbacks that raise or use their layer, and everything that one can do to it."""
 
-    def __init__(self, layer: isotp.TransportLayer, seed: int) -> None:
+    def __init__(self, layer: isotp.TransportLayer, traffic: Traffic, seed: int) -> None:
         self.layer = layer
+        self.traffic = traffic
         self.address = layer.address
         self.in_callbacks = random.Random(seed)
         layer.error_handler = self.on_error
@@ -229,7 +275,7 @@ class Restless:
     def on_error(self, error: Exception) -> None:
         what = self.in_callbacks.randrange(6)
         if what == 0:
-            raise ZeroDivisionError("an error handler that raises")
+            raise self.in_callbacks.choice((ZeroDivisionError, SystemExit, KeyboardInterrupt))
         if what == 1:
             self.layer.stop_sending()
         elif what == 2:
@@ -237,7 +283,7 @@ class Restless:
         elif what == 3 and self.in_callbacks.randrange(10) == 0:
             self.layer.stop()
         elif what == 4:
-            self.layer.recv()
+            self.recv(block=False)
 
     def on_queued(self, request: Any) -> None:
         what = self.in_callbacks.randrange(40)
@@ -249,27 +295,41 @@ class Restless:
             request.complete_event.is_set()
 
     def payload(self, chance: random.Random) -> Any:
-        size = chance.choice((1, 7, 8, 200, LARGEST))
+        payload = self.traffic.payload(self, chance)
         if chance.random() < 0.2:
-            given = size if chance.random() < 0.7 else size // 2
-            return iter(bytes(given)), size
-        return bytes(size)
+            given = len(payload) if chance.random() < 0.7 else len(payload) // 2
+            return iter(payload[:given]), len(payload)
+        return payload
 
     def send(self, chance: random.Random) -> None:
         self.layer.send(self.payload(chance), send_timeout=chance.choice((0.0, 0.01, 0.05)))
+
+    def recv(self, block: bool) -> None:
+        self.traffic.check(self, self.layer.recv(block=block, timeout=0.005))
 
     def process(self, chance: random.Random) -> None:
         self.layer.process(rx_timeout=0.001)
 
     def single_steps(self, chance: random.Random) -> None:
         self.layer.process_rx(
-            isotp.CanMessage(self.address.get_rx_arbitration_id(), data=bytes.fromhex("100A0102030405"))
+            isotp.CanMessage(self.address.get_rx_arbitration_id(), data=b"\x10\x0a" + FORGED)
         )
         self.layer.check_timeouts_rx()
 
+    def frame_of_nobody(self, chance: random.Random) -> bytes:
+        """As a faulty device would send it, but no consecutive frame: that might be the one which is due."""
+        return chance.choice(
+            (
+                bytes.fromhex("30 00 00"),
+                bytes.fromhex("32 00 00"),
+                b"\x05" + FORGED,
+                bytes.fromhex("10 00 FF FF FF FF"),
+                bytes([chance.randrange(0x40, 0x100)]) + chance.randbytes(7),
+            )
+        )
+
     def inject(self, chance: random.Random) -> None:
-        """A frame that nobody sent, as a faulty device would."""
-        data = chance.choice((bytes.fromhex("30 00 00"), bytes.fromhex("32 00 00"), chance.randbytes(8)))
+        data = self.frame_of_nobody(chance)
         self.layer.feed(isotp.CanMessage(self.address.get_rx_arbitration_id(), data=data))
 
     def change(self, chance: random.Random) -> None:
@@ -303,7 +363,7 @@ class Restless:
         layer = self.layer
         acts: tuple[tuple[int, Callable[[], object]], ...] = (
             (12, lambda: self.send(chance)),
-            (12, lambda: layer.recv(block=chance.random() < 0.3, timeout=0.005)),
+            (12, lambda: self.recv(block=chance.random() < 0.3)),
             (6, lambda: look(layer, chance)),
             (3, layer.start),
             (1, layer.stop),
@@ -316,7 +376,7 @@ class Restless:
             (2, lambda: self.change(chance)),
             (2, lambda: self.inject(chance)),
             (1, lambda: self.single_steps(chance)),
-            (1, layer.process_tx),
+            *self.forgeries(chance),
             (1, lambda: self.process(chance)),
             (1, layer.drive),
             (1, lambda: self.throttle(chance)),
@@ -325,6 +385,29 @@ class Restless:
         weights = [weight for weight, _ in acts]
         with suppress(EXPECTED):
             chance.choices([act for _, act in acts], weights)[0]()
+        if self.traffic.problems:
+            raise AssertionError("\n".join(self.traffic.problems))
+
+    def forgeries(self, chance: random.Random) -> tuple[tuple[int, Callable[[], object]], ...]:
+        """What a wild one does as well."""
+        return ()
+
+
+class WildTraffic(Traffic):
+    """The payloads of a wild pair: anything may arrive."""
+
+    def check(self, receiver: Restless, message: bytes | None) -> None:
+        pass
+
+
+class Wild(Restless):
+    """A layer that hears any frame, and where frames are lost that its machine has sent."""
+
+    def frame_of_nobody(self, chance: random.Random) -> bytes:
+        return chance.choice((super().frame_of_nobody(chance), chance.randbytes(8)))
+
+    def forgeries(self, chance: random.Random) -> tuple[tuple[int, Callable[[], object]], ...]:
+        return ((1, self.layer.process_tx),)
 
 
 # --- The whole ------------------------------------------------------------------------------------------------
@@ -384,10 +467,11 @@ def stress(seconds: float, seed: int) -> list[str]:
     crew = Crew()
     directions: list[Direction] = []
     layers: list[isotp.TransportLayer] = []
+    traffics: list[Traffic] = []
     with ExitStack() as stack:
         for number, (name, link) in enumerate(LINKS.items()):
             make = link(stack)
-            steady = make(*addresses(2 * number), STEADY)
+            steady = make(*addresses(3 * number), STEADY)
             for layer in steady:
                 layer.start()
             for one, other in (steady, steady[::-1]):
@@ -397,12 +481,19 @@ def stress(seconds: float, seed: int) -> list[str]:
                 crew.add(
                     f"{name}: looks", at_random(lambda chance, layer=one: look(layer, chance), next(seed_of))
                 )
-            restless = make(*addresses(2 * number + 1), RESTLESS)
+            restless = make(*addresses(3 * number + 1), RESTLESS)
+            traffic = Traffic()
             for layer in restless:
-                actor = Restless(layer, next(seed_of))
+                actor = Restless(layer, traffic, next(seed_of))
                 for _ in range(2):
                     crew.add(f"{name}: restless", at_random(actor.act, next(seed_of)))
-            layers += [*steady, *restless]
+            wild = make(*addresses(3 * number + 2), RESTLESS)
+            for layer in wild:
+                crew.add(
+                    f"{name}: wild", at_random(Wild(layer, WildTraffic(), next(seed_of)).act, next(seed_of))
+                )
+            layers += [*steady, *restless, *wild]
+            traffics.append(traffic)
         crew.run(seconds)
         for layer in layers:
             layer.stop()
@@ -415,6 +506,8 @@ def stress(seconds: float, seed: int) -> list[str]:
     crew.failures += [f"{thread!r} was left behind" for thread in left]
     received = [direction.received for direction in directions]
     print(f"{sum(received)} payloads received, {min(received)} to {max(received)} a direction", flush=True)
+    arrived = ", ".join(f"{len(traffic.arrived)} of {len(traffic.senders)}" for traffic in traffics)
+    print(f"payloads of restless layers that arrived: {arrived}", flush=True)
     return crew.failures
 
 

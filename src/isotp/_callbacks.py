@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from isotp._core import is_interrupt
+
 __all__ = ["Courier"]
 
 _MOST_THREADS = 4
@@ -37,12 +39,21 @@ class _Workers:
 
     def submit(self, work: Callable[[], object]) -> None:
         with self._changed:
-            self._work.append(work)
-            if self._idle >= len(self._work):
+            if self._idle > len(self._work):
                 self._changed.notify()
             elif self._threads < _MOST_THREADS:
-                threading.Thread(target=self._run, name="isotp callbacks", daemon=True).start()
-                self._threads += 1
+                self._start_another()
+            self._work.append(work)
+
+    def _start_another(self) -> None:
+        try:
+            threading.Thread(target=self._run, name="isotp callbacks", daemon=True).start()
+        except RuntimeError:
+            # The system has no more; those that there are will come to it.
+            if self._threads == 0:
+                raise
+        else:
+            self._threads += 1
 
     def _run(self) -> None:
         while True:
@@ -76,7 +87,7 @@ class Courier:
         somebody come to `call_next()`, is as good.
     """
 
-    def __init__(self, report: Callable[[Exception], object], executor: _Executor | None = None) -> None:
+    def __init__(self, report: Callable[[BaseException], object], executor: _Executor | None = None) -> None:
         self._report = report
         self._executor = executor
         self._waiting: deque[tuple[int, Callable[..., object], tuple[Any, ...]]] = deque()
@@ -119,7 +130,10 @@ class Courier:
             self.weight = self._errors = 0
 
     def call_next(self) -> bool:
-        """Make the call that has waited longest. False: there is none."""
+        """Make the call that has waited longest. False: there is none.
+
+        What it raises is reported, but for KeyboardInterrupt in the main thread, which goes to the caller.
+        """
         with self._changing:
             if not self._waiting:
                 self._at_work = False
@@ -129,10 +143,18 @@ class Courier:
             self._errors -= weight == 0
         try:
             function(*arguments)
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             self._report(error)
         return True
 
     def _run(self) -> None:
-        while self.call_next():
-            pass
+        try:
+            while self.call_next():
+                pass
+        except BaseException:
+            # An executor may have its work done by the main thread; the next call then brings those that wait, too.
+            with self._changing:
+                self._at_work = False
+            raise

@@ -122,6 +122,12 @@ cdef class FramePort:
     cdef object refusal(self)
 
 
+cdef enum Turn:
+    TURN_NONE
+    TURN_STOPPED                   # and perhaps started again since
+    TURN_STARTED
+
+
 cdef class Engine:
     cdef object __weakref__
     cdef Receiver rx
@@ -187,6 +193,11 @@ cdef class Engine:
     cdef unsigned long reader      # the thread that calls rxfn, if the layer was started
     cdef bint has_read             # the reader has looked for a frame, and need not do so at once
     cdef bint driven               # frames come by feed(), process() is not for the user
+    cdef Turn turned               # what that became while a thread is in charge, which has not noticed yet
+    cdef bint looks_first          # it has to look around, or there is a batch, before it takes another frame
+    cdef bint polls                # process() is at work ...
+    cdef object gate               # ... and a reader waits for its end, by this event
+    cdef set readers               # the driver's threads that may be amid rxfn, or None
     cdef readonly MessageQueue inbox
     cdef public FramePort port     # where frames go without becoming CanMessages, or None
     cdef const Frame *batch        # frames of a native driver, read before the inbox
@@ -218,6 +229,12 @@ cdef class Engine:
 
     @cython.final
     cdef int _exit_polled(self) except -1
+
+    @cython.final
+    cdef int _open_gate(self) except -1
+
+    @cython.final
+    cdef bint _has_turned(self, bint is_driven) except -1
 
     @cython.final
     cdef bint _is_mine(self) noexcept
@@ -282,6 +299,12 @@ cdef class Engine:
 
     @cython.final
     cdef int _drive_entered(self) except -1
+
+    @cython.final
+    cdef int _survive(self, object error) except -1
+
+    @cython.final
+    cdef int _log_raised(self, str what, object error) except -1
 
     @cython.final
     cdef int _save_batch(self) except -1

@@ -173,6 +173,24 @@ cdef object make_error(OutcomeCode code, const Outcome *outcome):
     return error_class(sentence.format(given=outcome.given, expected=outcome.expected))
 
 
+cpdef bint is_interrupt(object error) except -1:
+    """Whether it is KeyboardInterrupt in the main thread, which goes to the user, whatever the thread is amid.
+
+    Anything else that a callback raises, such as SystemExit, ends nothing but what the callback was called for.
+    """
+    return isinstance(error, KeyboardInterrupt) and threading.get_ident() == threading.main_thread().ident
+
+
+cdef object text_of(object error):
+    """Its repr(), which may be the user's own."""
+    try:
+        return repr(error)
+    except BaseException as second:
+        if is_interrupt(second):
+            raise
+        return f"{type(error).__name__}, whose repr() raised {type(second).__name__}"
+
+
 cpdef int64_t monotonic_ns() noexcept:
     """The clock of every layer: monotonic, in nanoseconds."""
     return isotp_monotonic_ns()
@@ -1467,7 +1485,12 @@ cdef class Engine:
         with cython.critical_section(self):
             post_send_callback = self.post_send_callback
         if post_send_callback is not None:
-            post_send_callback(request)
+            try:
+                post_send_callback(request)
+            except BaseException:
+                if self.driven:
+                    self.drive()       # the message goes, whatever that raises to the caller
+                raise
         if self.driven:
             self.drive()
         return 0
@@ -1523,6 +1546,7 @@ cdef class Engine:
             if entered:
                 self.busy = True
                 self.again = False
+                self.turned = TURN_NONE
                 self.owner = PyThread_get_thread_ident()
             else:
                 self.again = True
@@ -1550,9 +1574,37 @@ cdef class Engine:
     @cython.final
     cdef int _exit_polled(self) except -1:
         """Let others in; what they left is done now, if the layer was started meanwhile."""
-        if self._exit() and self.driven:
-            self.drive()
+        with cython.critical_section(self):
+            self.polls = False
+        if self._exit():
+            self._open_gate()
+            if self.driven:
+                self.drive()
         return 0
+
+    @cython.final
+    cdef int _open_gate(self) except -1:
+        """Let a reader go on that waits for the end of process()."""
+        cdef object gate = None
+        with cython.critical_section(self):
+            gate, self.gate = self.gate, gate
+        if gate is not None:
+            gate.set()
+        return 0
+
+    def _let_poll_end(self, patience):
+        """Wait up to `patience` seconds (None: no limit) while a call of process(), begun before start(), may be amid
+        rxfn; it leaves with the next frame. Or until the layer is stopped."""
+        cdef bint polls
+        cdef object gate = threading.Event()
+        cdef object wait = gate.wait
+        with cython.critical_section(self):
+            polls = self.polls and self.driven
+            if polls:
+                gate, self.gate = self.gate, gate
+                self.again = True
+        if polls:
+            wait(patience)
 
     @cython.final
     cdef bint _is_mine(self) noexcept:
@@ -1575,6 +1627,8 @@ cdef class Engine:
             raise RuntimeError("process() is done by the layer itself once it was started")
         if not self._enter():
             return new_stats(0, 0, 0, 0)
+        with cython.critical_section(self):
+            self.polls = True
         try:
             return self._run(NO_TIMEOUT if rx_timeout is None else rx_timeout, do_rx, do_tx)
         finally:
@@ -1631,6 +1685,7 @@ cdef class Engine:
         self.batch = frames
         self.arrivals = arrivals
         self.batch_left = count
+        self.looks_first = True
         self.heard_ns = heard_ns
         if self.inbox.count > 0:
             self._save_batch()     # behind those that could not be handled when they came
@@ -1644,10 +1699,10 @@ cdef class Engine:
             try:
                 if self.stale:
                     self._flatten()
-            except ValueError as error:
+            except BaseException as error:
                 # Nothing can be done until they are mended; the frames wait.
                 self._save_batch()
-                self._report_callback_error(error)
+                self._survive(error)
                 if self._leave():
                     return 0
                 continue           # perhaps they were mended meanwhile
@@ -1657,21 +1712,30 @@ cdef class Engine:
                 if self.driven:
                     self._run(None, True, True)
                 self.batch_left = 0    # what a stopped layer was still to hear
-            except Exception as error:
-                self._report_callback_error(error)
+            except BaseException as error:
+                self._survive(error)
                 continue
-            except BaseException:
-                self.batch_left = 0
-                self._exit()
-                # Such as KeyboardInterrupt: this thread does no more, but deadlines and others' work remain.
-                with cython.critical_section(self):
-                    waker = self.waker
-                if waker is not None:
-                    waker(isotp_monotonic_ns())
-                raise
             if self._leave():
                 break
         return self._tell_deadline()
+
+    @cython.final
+    cdef int _survive(self, object error) except -1:
+        """A callback raised while this thread is in charge: report that, and go on. KeyboardInterrupt is the user's."""
+        try:
+            if is_interrupt(error):
+                raise error
+            self._report_callback_error(error)
+        except BaseException:
+            self.batch_left = 0
+            self._exit()
+            # This thread does no more, but deadlines and others' work remain.
+            with cython.critical_section(self):
+                waker = self.waker
+            if waker is not None:
+                waker(isotp_monotonic_ns())
+            raise
+        return 0
 
     @cython.final
     cdef int _tell_deadline(self) except -1:
@@ -1701,9 +1765,8 @@ cdef class Engine:
 
     def _report_callback_error(self, error):
         """A callback of the user raised on a thread that must go on: log it and tell the error handler."""
-        if self._is_to_be_logged():
-            self.logger.error("a callback of the layer raised %s", type(error).__name__, exc_info=error)
-        report = errors.CallbackError(f"a callback of the layer raised {error!r}")
+        self._log_raised("a callback of the layer", error)
+        report = errors.CallbackError(f"a callback of the layer raised {text_of(error)}")
         report.__cause__ = error
         self._count_error(report)
         with cython.critical_section(self):
@@ -1711,31 +1774,58 @@ cdef class Engine:
         if callable(error_handler):
             try:
                 error_handler(report)
-            except Exception as second:
+            except BaseException as second:
+                if is_interrupt(second):
+                    raise
                 # The handler itself may be what raises: there is nobody left to tell but the log.
-                self.logger.error("the error handler raised %s", type(second).__name__, exc_info=second)
+                self._log_raised("the error handler", second)
+
+    @cython.final
+    cdef int _log_raised(self, str what, object error) except -1:
+        try:
+            if self._is_to_be_logged():
+                self.logger.error("%s raised %s", what, type(error).__name__, exc_info=error)
+        except BaseException as second:
+            # A filter of the log is the user's as well, and so is the clock.
+            if is_interrupt(second):
+                raise
+        return 0
 
     def _set_reader(self):
         """The calling thread is the one that calls rxfn from now on."""
         self.reader = PyThread_get_thread_ident()
 
+    def _set_readers(self, set readers not None):
+        """The threads that may be amid rxfn, which the driver keeps in there: while there are any, nobody polls it."""
+        self.readers = readers
+
     def _set_driven(self, bint driven, waker, guard=None):
         """Begin or end to be driven: by feed() and drive(), which call `waker(deadline_ns)` for a deadline before
         the next look of the driver, and `guard(deadline_ns)` for one that the driver may miss nonetheless."""
+        if driven:
+            self.inbox.clear()         # before: of what comes from now on nothing is missed
         with cython.critical_section(self):
             self.driven = driven
+            if not driven:
+                self.turned = TURN_STOPPED
+            elif self.busy and self.turned == TURN_NONE:
+                self.turned = TURN_STARTED
+            self.looks_first = True
             self.waker, waker = waker, self.waker
             self.guard, guard = guard, self.guard
             self.guard_ns = NEVER
             self.wake_ns = NEVER
             self.heard_ns = NEVER
             self.reader = 0
-        self.inbox.clear()
+        if not driven:
+            self.inbox.clear()
+            self._open_gate()
 
     def _forget_threads(self):
         """After a fork, in the child: whoever ran the machines, or waited for a message, is not there any more."""
         self.busy = False
         self.again = False
+        self.polls = False
         self.rx_queue = MessageQueue.__new__(MessageQueue)
         self.tx_queue = MessageQueue.__new__(MessageQueue)
         self.inbox = MessageQueue.__new__(MessageQueue)
@@ -1807,6 +1897,7 @@ cdef class Engine:
                 if is_reader:
                     self.wake_ns = 0       # this thread looks at the deadline itself, right after
             if not is_reader:
+                self._pass_on(message)
                 return None
             has_come = message is not None
             if has_come:
@@ -1821,6 +1912,17 @@ cdef class Engine:
                 goes_on = self.reader == me and self.tx.state != TX_TRANSMIT_CF
             if not goes_on:                # a callback may have stopped the layer
                 return None
+
+    def _pass_on(self, message):
+        """Who is not the reader any more has read this (None: nothing): it is for whoever started the layer again."""
+        cdef bint driven
+        with cython.critical_section(self):
+            self.wake_ns = NEVER           # what this thread has planned does not count
+            driven = self.driven
+        if driven:
+            if message is not None:
+                self._put_into_inbox(message)
+            self.drive()
 
     @cython.final
     cdef int64_t _deadline(self) noexcept:
@@ -1866,7 +1968,7 @@ cdef class Engine:
             if do_tx and self._transmit_pass(do_rx):
                 rx_again = True
             tx_first = False
-            if not (rx_again and do_rx) or (rx_timeout is None and not self.driven):
+            if not (rx_again and do_rx) or self.turned != TURN_NONE:
                 break
         return new_stats(
             <int>(self.counted.frames_received - received), <int>(self.counted.frames_for_us - processed),
@@ -1920,19 +2022,19 @@ cdef class Engine:
         cdef bint is_driven = rx_timeout is None
         cdef bint waits = not is_driven and (not self.takes_timeout or rx_timeout != 0)
         while True:
-            if is_driven and not self.driven:
-                self.batch_left = 0    # a callback stopped the layer
-                return 0
-            if self.batch_left > 0:
-                self.counted.frames_received += 1
-                self._take_from_batch()
-                if self.rx.due != FS_NONE and self.retry_ns == NEVER:
+            if self.looks_first:
+                if (self.turned != TURN_NONE or self.batch_left == 0) and self._has_turned(is_driven):
                     return 0
-                if self.batch_left == 0:
-                    # Its frames came in time; what did not come is judged by the time that it is now.
-                    self.now = self._read_clock()
-                    self._expire(min(self.now, self.heard_ns), True, do_tx)
-                continue
+                if self.batch_left > 0:
+                    self.counted.frames_received += 1
+                    self._take_from_batch()
+                    if self.rx.due != FS_NONE and self.retry_ns == NEVER:
+                        return 0
+                    if self.batch_left == 0:
+                        # Its frames came in time; what did not come is judged by the time that it is now.
+                        self.now = self._read_clock()
+                        self._expire(min(self.now, self.heard_ns), True, do_tx)
+                    continue
             if is_driven:
                 message = self.inbox.pop()
                 if (message is None and self.tx.state == TX_TRANSMIT_CF and self.takes_timeout
@@ -1940,6 +2042,9 @@ cdef class Engine:
                     # This thread is the one that reads: while it sends a long message nobody else does.
                     # (A rxfn without a parameter might wait, and keep the message from going on.)
                     message = call_with(self._rxfn, NO_TIMEOUT)
+                    # Nobody else reads before this thread has left rxfn: that frame is the first of what comes now.
+                    if self.turned != TURN_NONE and self._has_turned(True):
+                        return 0
                 self.has_read = False
             elif self.takes_timeout:
                 message = call_with(self._rxfn, rx_timeout)
@@ -1957,6 +2062,19 @@ cdef class Engine:
             self._take(message)
             if self.rx.due != FS_NONE and self.retry_ns == NEVER:
                 return 0
+
+    @cython.final
+    cdef bint _has_turned(self, bint is_driven) except -1:
+        """Look whether the layer was stopped or started meanwhile. True: this pass reads no more."""
+        cdef bint is_leaving
+        with cython.critical_section(self):
+            if self.turned != TURN_NONE:
+                self.turned = TURN_NONE
+                self.batch_left = 0
+            # A reader on its way out may be amid rxfn: two in there would mix up the order of their frames.
+            is_leaving = not self.driven and bool(self.readers)
+            self.looks_first = self.batch_left > 0 or is_leaving
+            return is_driven != self.driven or is_leaving
 
     @cython.final
     cdef int _take(self, object message) except -1:
@@ -2048,7 +2166,11 @@ cdef class Engine:
             return 0
         self.counted.frames_for_us += 1
         with cython.critical_section(self):
-            if apart:
+            if self.turned == TURN_STOPPED:
+                # stop() forgets it, and it begins no message if the layer was started again.
+                event = RX_NOTHING
+                self.outcome.code = self.outcome.interruption = OK
+            elif apart:
                 event = receive_functional(
                     &self.rx, &self.config, prefix, data, <int>min(size, 0x7FFFFFFF), &self.outcome)
             else:
@@ -2172,12 +2294,13 @@ cdef class Engine:
         with cython.critical_section(self):
             address = self._address
             further = self.further_addresses
+            courier = self.courier
         if 0 <= self.matched < len(further):       # another thread may have changed them meanwhile
             address = further[self.matched]
-        if self.courier is None:
+        if courier is None:
             on_message(payload, address, self.now)
         else:
-            self.courier.carry(weight_of(payload), on_message, payload, address, self.now)
+            courier.carry(weight_of(payload), on_message, payload, address, self.now)
         return 0
 
     @cython.final
@@ -2185,7 +2308,9 @@ cdef class Engine:
         """Whether too many received messages wait to be taken."""
         if self.on_message is None:
             return self.rx_queue.is_full(self.rx_limit)
-        return self.courier is not None and self.courier.weight >= self.rx_limit
+        with cython.critical_section(self):
+            courier = self.courier
+        return courier is not None and courier.weight >= self.rx_limit
 
     @cython.final
     cdef int _refuse_reception(self) except -1:
@@ -2612,14 +2737,15 @@ cdef class Engine:
             self.logger.warning("%s: %s", type(error).__name__, error)
         with cython.critical_section(self):
             error_handler = self.error_handler
+            courier = self.courier
         if error_handler is None:
             return 0
         if not callable(error_handler):
             self.logger.warning("error_handler is not callable: %r", error_handler)
             return 0
-        if self.courier is None:
+        if courier is None:
             error_handler(error)
-        elif not self.courier(error_handler, error):
+        elif not courier(error_handler, error):
             self.counted.errors_dropped += 1
         return 0
 

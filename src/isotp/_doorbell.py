@@ -16,15 +16,16 @@ class Doorbell:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._listening, self._ringing = os.pipe()
+        self._pipe: tuple[int, ...] = ()
+        self._pipe = self._listening, self._ringing = os.pipe()
         os.set_blocking(self._ringing, False)
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
         self._poll.register(self._listening, select.POLLIN)
 
     def __del__(self) -> None:
-        os.close(self._listening)
-        os.close(self._ringing)
+        for end in self._pipe:
+            os.close(end)
 
     def wait(self, timeout: float) -> None:
         """Wait up to `timeout` seconds. Once it has rung, it never waits again."""

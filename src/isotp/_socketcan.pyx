@@ -4,7 +4,8 @@
 Frames go straight to and from the engine's C structs.
 """
 
-from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
+cimport cython
+from libc.errno cimport EAGAIN, EBADF, EINTR, ENOBUFS, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
@@ -40,6 +41,8 @@ cdef extern from "_socketcan.h":
     int isotp_read_batch(int fd, isotp_batch *batch, int64_t *times) noexcept nogil
     int isotp_write_batch(int fd, isotp_batch *batch, int first, int count) noexcept nogil
     int isotp_wait_readable(int fd, int wake, int64_t timeout_ns) noexcept nogil
+    void isotp_ring(int wake) noexcept nogil
+    void isotp_close(int fd) noexcept nogil
     void isotp_sleep_ns(int64_t ns) noexcept nogil
 
 
@@ -88,6 +91,10 @@ cdef class CanSocket:
     """CanSocket(interface, opened=None)\n--\n\n
     A raw CAN socket bound to one interface. It receives nothing until set_filters().
 
+    close() may come while other threads are amid a system call, or just before one, and a descriptor that is closed
+    then may be that of somebody else's file by the time of the call. So each thread says that it uses the
+    descriptors, and who is the last to leave closes them.
+
     :param interface: name, as `can0`.
     :param opened: a socket to take over in place of opening one: any datagram socket that carries struct can_frame
         and struct canfd_frame, as one that a privileged process opened.
@@ -102,6 +109,8 @@ cdef class CanSocket:
     cdef int64_t read_until        # all frames that came before are in `batch` or were
     cdef int fd
     cdef int wake_fd
+    cdef int users                 # threads that use the descriptors now
+    cdef bint closing              # nobody begins to
     cdef bint takes_all            # the kernel filters nothing
     cdef public object clock       # callable that returns ns, in place of the system's monotonic clock
     cdef readonly object interface
@@ -114,28 +123,66 @@ cdef class CanSocket:
 
     def __dealloc__(self):
         free(self.batch)
+        if self.wake_fd >= 0:
+            isotp_close(self.wake_fd)      # the socket closes itself
 
     def __init__(self, interface, opened=None):
         if not isinstance(interface, str):
             raise ValueError(f"interface must be the name of a CAN interface, not {interface!r}")
+        if self.socket is not None:
+            raise RuntimeError(f"the socket on {self.interface} was opened already")
         self.interface = interface
+        if self.wake_fd < 0:
+            self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.socket = open_raw_socket(interface) if opened is None else opened
         self.socket.setblocking(False)
-        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.fd = self.socket.fileno()
 
     def fileno(self):
         """Descriptor of the socket; -1 once it is closed."""
-        return self.fd
+        return -1 if self.closing else self.fd
 
     def close(self):
-        """Close the socket; whoever waits for a frame must be woken before."""
-        if self.fd < 0:
-            return
+        """Close the socket; those who wait for a frame wait no more."""
+        if self._begin_use():
+            with cython.critical_section(self):
+                self.closing = True
+            self._end_use()
+
+    def forget_threads(self):
+        """After a fork, in the child: those that used the descriptors are not there any more."""
+        self.users = 0
+
+    @cython.final
+    cdef bint _begin_use(self) noexcept:
+        """Keep the descriptors open until _end_use(). False: they are closed, or will be when others have left."""
+        cdef bint is_open
+        with cython.critical_section(self):
+            is_open = self.fd >= 0 and not self.closing
+            self.users += is_open
+        return is_open
+
+    @cython.final
+    cdef int _end_use(self) except -1:
+        cdef bint is_last
+        if self.closing:
+            # Of those who wait, one takes this; on leaving, that one wakes the next.
+            isotp_ring(self.wake_fd)
+        with cython.critical_section(self):
+            self.users -= 1
+            is_last = self.closing and self.users == 0
+        if is_last:
+            self._close_descriptors()
+        return 0
+
+    @cython.final
+    cdef int _close_descriptors(self) except -1:
+        cdef int wake_fd = self.wake_fd
         self.fd = -1
-        self.socket.close()
-        os.close(self.wake_fd)
         self.wake_fd = -1
+        isotp_close(wake_fd)
+        self.socket.close()
+        return 0
 
     def set_filters(self, identifiers):
         """Receive data frames with these identifiers (29-bit ones with bit 31 set), and no others.
@@ -157,8 +204,13 @@ cdef class CanSocket:
             if self.takes_all:
                 return
             filters = [struct.pack("=II", 0, 0)]
-        self.takes_all = identifiers is None
-        self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FILTER, b"".join(filters))
+        if not self._begin_use():
+            raise self._error(EBADF)
+        try:
+            self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FILTER, b"".join(filters))
+            self.takes_all = identifiers is None
+        finally:
+            self._end_use()
 
     cdef object _error(self, int number):
         if number == errno_names.EINVAL:
@@ -208,17 +260,23 @@ cdef class CanSocket:
 
     def wake(self):
         """Let the thread that waits for a frame look around."""
-        if self.wake_fd >= 0:
-            os.eventfd_write(self.wake_fd, 1)
+        if self._begin_use():
+            isotp_ring(self.wake_fd)
+            self._end_use()
 
     cdef int _fill(self, double timeout) except -1:
         """Have frames in the batch, if there are any in time; where they end. They begin at batch_next."""
         if self.batch_next == self.batch_count:
             self.batch_next = 0
             self.batch_count = 0
-            self.batch_count = self._read()
-            if self.batch_count == 0 and timeout > 0 and self._wait(<int64_t>(timeout * 1e9)):
+            if not self._begin_use():
+                raise self._error(EBADF)
+            try:
                 self.batch_count = self._read()
+                if self.batch_count == 0 and timeout > 0 and self._wait(<int64_t>(timeout * 1e9)):
+                    self.batch_count = self._read()
+            finally:
+                self._end_use()
         return self.batch_count
 
     def receive(self, double timeout=0.0):
@@ -326,8 +384,12 @@ cdef class SocketPort(FramePort):
         if count == 0:
             return 0
         self.waiting = 0
-        with nogil:
-            number = self._write(count, &sent)
+        if self.socket._begin_use():
+            with nogil:
+                number = self._write(count, &sent)
+            self.socket._end_use()
+        else:
+            number = EBADF
         # ENOBUFS: the queue of the interface is full, which no poll() tells about
         if number not in (0, ENOBUFS, EAGAIN):
             self.lost = count - sent

@@ -11,6 +11,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
+from logging import getLogger
 
 from isotp._core import Sleeper, monotonic_ns, sharpen_timers
 
@@ -44,7 +45,7 @@ class _Timekeeper:
         try:
             self._keep_time()
         finally:
-            # Only an exception such as SystemExit ends the thread: whoever comes next starts another one.
+            # It ends where memory does: whoever comes next starts another one.
             with self._changed:
                 self._thread = None
 
@@ -60,7 +61,13 @@ class _Timekeeper:
                     continue
                 heapq.heappop(self._entries)
             self._sleeper.wait(when_ns - monotonic_ns(), busy_ns)
-            action()
+            try:
+                action()
+            except BaseException as error:
+                # It must not, but those of other layers are to come in time whatever it does.
+                getLogger("isotp").error(
+                    "an action at a deadline raised %s", type(error).__name__, exc_info=error
+                )
 
 
 _timekeeper = _Timekeeper()
@@ -79,6 +86,6 @@ if hasattr(os, "register_at_fork"):
 def call_at(when_ns: int, action: Callable[[], object], busy_ns: int = 0) -> None:
     """Call `action` on the timekeeper's thread once `isotp._core.monotonic_ns()` reaches `when_ns`.
 
-    The thread may spend the last `busy_ns` until then awake, to be on time. `action` must not raise nor wait.
+    The thread may spend the last `busy_ns` until then awake, to be on time. `action` must neither raise nor wait.
     """
     _timekeeper.call_at(when_ns, action, busy_ns)

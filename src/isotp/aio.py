@@ -10,10 +10,12 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from logging import getLogger
 from typing import TYPE_CHECKING, Any, cast
 
 from isotp import hub as _hub
-from isotp._core import monotonic_ns
+from isotp._core import is_interrupt, monotonic_ns
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError, LayerClosedError
 from isotp.params import Params
@@ -36,11 +38,27 @@ _SENDS_AT_ONCE = 16
 _MOST_WAITING_FRAMES = 65536
 
 
+class _LoopIsClosedError(Exception):
+    """The loop was closed before the layers that it ran: they hear no more."""
+
+
+def _call_from_thread(
+    loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object
+) -> None:
+    """Call a function on the loop's thread, from another one."""
+    try:
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError as error:
+        if not loop.is_closed():
+            raise
+        raise _LoopIsClosedError from error
+
+
 class _FramesFromThread:
     """Frames on their way from another thread to the loop: one wake-up of the loop for all that come meanwhile."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, hub: _hub.Hub) -> None:
-        self._loop = loop
+        self.loop = loop
         self._hub = hub
         self._lost = 0
         self._frames: deque[can.Message] = deque()
@@ -54,7 +72,7 @@ class _FramesFromThread:
         self._frames.append(received)
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            _call_from_thread(self.loop, self._deliver)
 
     def _deliver(self) -> None:
         # Before looking: a frame that comes from here on schedules anew.
@@ -62,7 +80,7 @@ class _FramesFromThread:
         self.deliver()
         if self._frames and not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._deliver)
+            self.loop.call_soon(self._deliver)
 
     def deliver(self) -> None:
         """Give the frames that are there, but not without end."""
@@ -83,7 +101,7 @@ class _DescriptorReader:
     """
 
     def __init__(
-        self, descriptor: int, read: Callable[[], bool], report: Callable[[Exception], object]
+        self, descriptor: int, read: Callable[[], bool], report: Callable[[BaseException], object]
     ) -> None:
         self._descriptor = descriptor
         self._read = read
@@ -94,6 +112,8 @@ class _DescriptorReader:
         self._loop.add_reader(descriptor, self.deliver)
 
     def close(self) -> None:
+        if self._loop.is_closed():
+            return  # with it went all that it had to do
         self._loop.remove_reader(self._descriptor)
         if self._again is not None:
             self._again.cancel()
@@ -108,7 +128,9 @@ class _DescriptorReader:
                 # What a driver has read ahead does not make its descriptor readable.
                 self._read_again_after(0)
             self._pause = 0.0
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             # A bus that is gone stays readable, and raises at each read: do not fill the log at full speed.
             self._loop.remove_reader(self._descriptor)
             self._pause = min(max(2 * self._pause, 0.01), 1.0)
@@ -134,7 +156,7 @@ class _Port:
         raise NotImplementedError
 
     async def wait_closed(self) -> None:
-        """Wait until nothing reads the bus any more."""
+        """Wait until nothing reads the bus any more, unless the bus does not return."""
 
 
 class _SocketPort(_Port, _hub._SocketPort):
@@ -203,19 +225,27 @@ class _BusPort(_Port, _hub._BusPort):
 
     async def wait_closed(self) -> None:
         if self._thread is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+            await asyncio.get_running_loop().run_in_executor(None, self._wait_for_end, self._thread)
 
     # On the thread:
 
+    def _run(self, hub: _hub.Hub, stop_requested: threading.Event) -> None:
+        try:
+            super()._run(hub, stop_requested)
+        except _LoopIsClosedError:
+            _warn_of_closed_loop(hub)
+
     def _read(self, hub: _hub.Hub) -> None:
         frames = self._frames
-        received = self._sender.bus.recv(_hub._BUS_READ_TIMEOUT)
+        received = self._sender.bus.recv(self._read_timeout)
         if received is not None and frames is not None:
             frames.put(received)
 
-    def _report(self, hub: _hub.Hub, error: Exception) -> None:
-        if not self._stop_requested.is_set() and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(hub._report, error)
+    def _report(self, hub: _hub.Hub, error: BaseException) -> None:
+        if isinstance(error, _LoopIsClosedError):
+            raise error
+        if not self._stop_requested.is_set():
+            _call_from_thread(self._loop, hub._report, error)
 
 
 class _NotifierPort(_Port, _hub._NotifierPort):
@@ -238,11 +268,36 @@ class _NotifierPort(_Port, _hub._NotifierPort):
             self._frames.deliver()
 
     def _on_message(self, received: can.Message) -> None:
-        frames = self._frames
-        if threading.get_ident() == self._loop_thread:
-            super()._on_message(received)
-        elif frames is not None:
-            frames.put(received)
+        frames, hub = self._frames, self._hub
+        if frames is None or hub is None:
+            return
+        try:
+            if frames.loop.is_closed():
+                raise _LoopIsClosedError
+            if threading.get_ident() == self._loop_thread:
+                super()._on_message(received)
+            else:
+                frames.put(received)
+        except _LoopIsClosedError:
+            # The notifier goes on for its other listeners.
+            self.stop()
+            _warn_of_closed_loop(hub)
+
+
+def _warn_of_closed_loop(hub: _hub.Hub) -> None:
+    getLogger("isotp").warning("%r hears no more: its event loop was closed before it", hub)
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    """Let the task go on that waits for it, if any."""
+    if future.done():
+        return
+    try:
+        future.set_result(None)
+    except RuntimeError:
+        # A loop that was closed runs no task any more.
+        if not future.get_loop().is_closed():
+            raise
 
 
 def _nothing_to_wait_for() -> None:
@@ -262,6 +317,7 @@ class _Session(_hub.HubSession):
     def _drive_from_now_on(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.shares_thread = True
+        self.hub._enlist(self)
         self._set_driven(True, self._wake_at)
 
     def _wake_at(self, deadline_ns: int) -> None:
@@ -384,19 +440,22 @@ class Layer:
 
         A python-can bus stays open. Closing again does nothing.
         """
-        self._close_now()
-        if self._own_hub is not None:
-            await self._own_hub.close()
+        try:
+            self._close_now()
+        finally:
+            if self._own_hub is not None:
+                await self._own_hub.close()
 
     def _close_now(self) -> None:
         if self._closed:
             return
         self._closed = True
-        self._session.stop()
-        self._hub._layers.discard(self)
-        for receiver in self._receivers:
-            if not receiver.done():
-                receiver.set_result(None)
+        try:
+            self._session.stop()
+        finally:
+            self._hub._layers.discard(self)
+            for receiver in self._receivers:
+                _finish(receiver)
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -445,11 +504,7 @@ class Layer:
         """
         ended: asyncio.Future[None] = self._running_loop().create_future()
 
-        def end(_: object) -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        request = self._session._submit(data, target_address_type, end)
+        request = self._session._submit(data, target_address_type, lambda _: _finish(ended))
         if ended.done():
             await self._hub._give_others_a_turn()
         else:
@@ -492,8 +547,7 @@ class Layer:
         """As many as there are messages, the first of them first: each takes its own when its task runs."""
         if self._receivers:
             for receiver in itertools.islice(self._receivers, len(self._session.rx_queue)):
-                if not receiver.done():
-                    receiver.set_result(None)
+                _finish(receiver)
 
     def __aiter__(self) -> Self:
         return self
@@ -605,9 +659,10 @@ class Hub:
         await self._hub.port.wait_closed()
 
     def _close_now(self) -> None:
-        for layer in self.layers:
-            layer._close_now()
-        self._hub.close()
+        with ExitStack() as steps:  # the last one first; all of them, whatever one raises
+            steps.callback(self._hub.close)
+            for layer in self.layers:
+                steps.callback(layer._close_now)
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from contextlib import ExitStack, suppress
+from logging import getLogger
 from typing import TYPE_CHECKING, Any, Protocol
 
 from isotp._callbacks import Courier
 from isotp._core import CanMessage, frame_from_python_can
+from isotp._readers import Readers
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import FramesLostError
 from isotp.protocol import (
     TransportLayer,
+    add_listener,
     check_bus,
     check_notifier,
+    longest_end,
     remove_listener,
     send_on_bus,
 )
@@ -111,47 +117,58 @@ class _Port(Protocol):
 class _ThreadedPort:
     """A bus that a thread of the hub reads."""
 
+    # What its thread was asked to wait at the most, where it can not be woken, in seconds.
+    _read_timeout = 0.0
+
     def __init__(self) -> None:
         self._stop_requested = threading.Event()
         self._thread: threading.Thread | None = None
+        self._readers = self._new_readers()
+
+    def _new_readers(self) -> Readers:
+        # It is the same bus for ever: nobody reads it beside a thread that does not return.
+        return Readers("isotp hub", leaves_behind=False)
 
     def start(self, hub: Hub) -> None:
-        # The thread of an earlier start may still be on its way out: the new one lets it go first.
-        predecessor = self._thread
-        self._stop_requested = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(hub, self._stop_requested, predecessor), name="isotp hub", daemon=True
+        stop_requested = self._stop_requested = threading.Event()
+        self._thread = self._readers.make(
+            lambda: self._run(hub, stop_requested), longest_end(self._read_timeout)
         )
-        self._thread.start()
+        self._readers.start(self._thread)
 
     def stop(self) -> Callable[[], object]:
         self._stop_requested.set()
         self._wake()
         thread = self._thread
-        if thread is None or thread is threading.current_thread():
-            # A callback may stop the hub that it is called by: the thread then ends by itself.
+        # A callback may stop the hub that it is called by: the thread then ends by itself.
+        if thread is None or self._readers.include_this_one():
             return lambda: None
-        return thread.join
+        return lambda: self._wait_for_end(thread)
+
+    def _wait_for_end(self, thread: threading.Thread) -> None:
+        if not self._readers.wait_for(thread, longest_end(self._read_timeout)):
+            getLogger("isotp").error(
+                "the bus, or a callback, does not return: the thread of the hub is left behind"
+            )
 
     def end_in_child(self) -> None:
         """After a fork: the thread is not there."""
         self._thread = None
+        self._readers = self._new_readers()
 
-    def _run(self, hub: Hub, stop_requested: threading.Event, predecessor: threading.Thread | None) -> None:
-        if predecessor is not None and predecessor is not threading.current_thread():
-            predecessor.join()
+    def _run(self, hub: Hub, stop_requested: threading.Event) -> None:
         pause = 0.0
         while not stop_requested.is_set():
             try:
                 self._read(hub)
                 pause = 0.0
-            except Exception as error:
+            except BaseException as error:
                 self._report(hub, error)
                 # A bus that is gone raises at each read: do not fill the log at full speed.
                 pause = min(max(2 * pause, 0.01), 1.0)
                 stop_requested.wait(pause)
 
-    def _report(self, hub: Hub, error: Exception) -> None:
+    def _report(self, hub: Hub, error: BaseException) -> None:
         hub._report(error)
 
     def _wake(self) -> None:
@@ -178,6 +195,10 @@ class _SocketPort(_ThreadedPort):
         session.txfn = self._can.send
         session.port = port_on(self._can)
 
+    def end_in_child(self) -> None:
+        super().end_in_child()
+        self._can.forget_threads()
+
     def _wake(self) -> None:
         self._can.wake()
 
@@ -202,6 +223,8 @@ class _Sender:
 class _BusPort(_ThreadedPort):
     """A python-can bus that only the hub reads."""
 
+    _read_timeout = _BUS_READ_TIMEOUT
+
     def __init__(self, bus: can.BusABC) -> None:
         super().__init__()
         check_bus(bus)
@@ -224,7 +247,7 @@ class _BusPort(_ThreadedPort):
         """A python-can bus can not be woken: its read ends by itself."""
 
     def _read(self, hub: Hub) -> None:
-        received = self._sender.bus.recv(_BUS_READ_TIMEOUT)
+        received = self._sender.bus.recv(self._read_timeout)
         if received is not None:
             hub.table.dispatch(received)
 
@@ -241,7 +264,7 @@ class _NotifierPort:
 
     def start(self, hub: Hub) -> None:
         self._hub = hub
-        self._notifier.add_listener(self._on_message)
+        add_listener(self._notifier, self._on_message)
 
     def stop(self) -> Callable[[], object]:
         remove_listener(self._notifier, self._on_message)
@@ -313,8 +336,13 @@ class HubSession(TransportLayer):
         self.hub._end_in_child()
         self.hub._port.connect(self)
 
-    def _start_reading(self) -> None:
+    def _drive_from_now_on(self) -> None:
+        # In this order: a session that works must not miss a frame amid others, which it might put together then.
         self.hub._enlist(self)
+        super()._drive_from_now_on()
+
+    def _start_reading(self) -> None:
+        """The hub reads."""
 
     def _stop_reading(self) -> Callable[[], object] | None:
         return self.hub._dismiss(self)
@@ -344,6 +372,7 @@ class Hub:
             raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
         self.executor = executor
         self._lost = 0  # frames that no session has heard
+        self._closed = False
         self._port = self._open_port(bus, notifier)
         self.bus = bus
         self.table = _Table()
@@ -391,9 +420,12 @@ class Hub:
 
     def close(self) -> None:
         """Stop all sessions and leave the bus; a python-can bus stays open."""
-        for session in self.sessions:
-            session.stop()
-        self._port.close()
+        with self._changing:
+            self._closed = isinstance(self.bus, str)
+        with ExitStack() as steps:  # the last one first; all of them, whatever one raises
+            steps.callback(self._port.close)
+            for session in reversed(self.sessions):
+                steps.callback(session.stop)
 
     def __enter__(self) -> Hub:
         return self
@@ -409,7 +441,7 @@ class Hub:
         self._changing = threading.RLock()
         self._port.end_in_child()
 
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: BaseException) -> None:
         """The bus can not be read: all sessions are concerned."""
         for session in self.sessions:
             session._report_callback_error(error)
@@ -422,6 +454,8 @@ class Hub:
 
     def _enlist(self, session: HubSession) -> None:
         with self._changing:
+            if self._closed:
+                raise OSError(errno.EBADF, f"the socket on {self.bus} was closed")
             self.table.add(session)
             try:
                 self._port.listen_for(self.table)
@@ -437,7 +471,9 @@ class Hub:
             if session not in self.table.sessions:
                 return None
             self.table.remove(session)
-            self._port.listen_for(self.table)
+            # Where the bus is gone, it brings no frames that nobody wants.
+            with suppress(OSError):
+                self._port.listen_for(self.table)
             return None if self.table.sessions else self._port.stop()
 
     def _address_changed(self, session: HubSession) -> None:

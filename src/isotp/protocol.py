@@ -36,6 +36,7 @@ from isotp._core import (
     sharpen_timers,
 )
 from isotp._doorbell import Doorbell
+from isotp._readers import Readers
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.errors import IsotpError as IsotpError
@@ -414,6 +415,7 @@ class TransportLayer(TransportLayerLogic):
         self.default_read_timeout = read_timeout
         self.events = self.Events()
         self._courier = self._new_courier()
+        self._readers = self._new_readers()
         self._sleeper = Sleeper()
         self._rxfn_lateness = _LEAST_LATENESS
         self._look_ns = _FIRST_LOOK_NS
@@ -448,12 +450,12 @@ class TransportLayer(TransportLayerLogic):
             # New ones each time: a thread of an earlier start may still be on its way out.
             self.events = self.Events()
             _started.add(self)
-            self._drive_from_now_on()
             self.courier = self._courier
             try:
+                self._drive_from_now_on()
                 self._start_reading()
             except BaseException:
-                self.stop()
+                self._let_go()
                 raise
         self.drive()
 
@@ -465,15 +467,11 @@ class TransportLayer(TransportLayerLogic):
         with self._life:
             if not self.started:
                 return
-            self.events.stop_requested.set()
-            self._set_driven(False, None, None)
-            self._reset()  # a thread amid a long message has nothing more to send
-            wait = self._stop_reading()
-            self.courier = None
-            if self._courier is not None:
-                self._courier.clear()
-            self.started = False
-            _started.discard(self)
+            try:
+                wait = self._let_go()
+            except BaseException:
+                self._let_go()  # what KeyboardInterrupt has cut short; a second time does no harm
+                raise
         if wait is not None:
             wait()
         with self._life:
@@ -481,9 +479,34 @@ class TransportLayer(TransportLayerLogic):
             if not self.started:
                 self._reset()
 
+    def _let_go(self) -> Callable[[], object] | None:
+        """Begin to stop; what this returns waits for the end. Whatever is raised on the way, the layer is stopped."""
+        self.started = False
+        self.events.stop_requested.set()
+        self._set_driven(False, None, None)
+        try:
+            self._reset()  # a thread amid a long message has nothing more to send
+        finally:
+            try:
+                wait = self._stop_reading()
+            finally:
+                self.courier = None
+                if self._courier is not None:
+                    self._courier.clear()
+                _started.discard(self)
+        return wait
+
     def _new_courier(self) -> Courier | None:
         """What calls on_message and error_handler of the started layer; None: the thread that brings the event."""
         return None
+
+    # rxfn may be another one when it is started again: a thread that does not return from the old one is no obstacle.
+    _leaves_readers_behind = True
+
+    def _new_readers(self) -> Readers:
+        readers = Readers("isotp reader", self._leaves_readers_behind)
+        self._set_readers(readers.alive)
+        return readers
 
     def _end_in_child(self) -> None:
         """After a fork, in the child: the threads are gone, and with them what they were amid; so are locks' owners."""
@@ -493,36 +516,40 @@ class TransportLayer(TransportLayerLogic):
         self.events = self.Events()
         self.courier = None
         self._courier = self._new_courier()
+        self._readers = self._new_readers()
         self._forget_threads()
 
     def _drive_from_now_on(self) -> None:
         self._set_driven(True, self._wake_at, self._guard_deadline)
 
     def _start_reading(self) -> None:
-        thread = threading.Thread(
-            target=self._read_frames, args=(self.events,), name="isotp reader", daemon=True
+        events = self.events
+        patience = longest_end(self.default_read_timeout)
+        thread = self._readers.make(
+            lambda: self._read_frames(events.stop_requested, patience),
+            patience,
+            begin=lambda: self._begin_to_read(events),
         )
         # Before it runs: what rxfn does at once may be to stop, or to start anew.
         self.main_thread = thread
         try:
-            thread.start()
+            self._readers.start(thread)
         except BaseException:
             self.main_thread = None
             raise
-        if not self.events.main_thread_ready.wait(_PATIENCE):
+        if not events.main_thread_ready.wait(_PATIENCE):
             raise RuntimeError("the thread of the transport layer did not start in time")
 
     def _stop_reading(self) -> Callable[[], object] | None:
         """Let the thread end; what this returns waits until it has."""
         thread, self.main_thread = self.main_thread, None
         # A callback may stop its own layer: the thread then ends by itself.
-        if thread is None or thread is threading.current_thread():
+        if thread is None or self._readers.include_this_one():
             return None
         return lambda: self._wait_for_end(thread)
 
     def _wait_for_end(self, thread: threading.Thread) -> None:
-        thread.join(max(self.default_read_timeout + 0.5, 1))
-        if thread.is_alive():
+        if not self._readers.wait_for(thread, longest_end(self.default_read_timeout)):
             self.logger.error("rxfn does not return: the thread of the transport layer is left behind")
 
     def _wake_at(self, deadline_ns: int) -> None:
@@ -544,19 +571,22 @@ class TransportLayer(TransportLayerLogic):
 
         _timekeeper.call_at(when_ns, call, busy_ns)
 
-    def _read_frames(self, events: Events) -> None:
-        """The thread: waits in rxfn, or for STmin, up to the next deadline."""
-        stop_requested = events.stop_requested
+    def _begin_to_read(self, events: Events) -> None:
+        """The thread: it is there. An earlier one may still be on its way out, and be the one that starts this one."""
         self._set_reader()
         sharpen_timers()
         events.main_thread_ready.set()
         events.relay_thread_ready.set()
+
+    def _read_frames(self, stop_requested: threading.Event, patience: float) -> None:
+        """The thread: waits in rxfn, or for STmin, up to the next deadline."""
+        self._let_poll_end(patience if self._leaves_readers_behind else None)
         pause = 0.0
         while not stop_requested.is_set():
             try:
                 self._read_once(stop_requested)
                 pause = 0.0
-            except Exception as error:
+            except BaseException as error:
                 if stop_requested.is_set():
                     return
                 self._report_callback_error(error)
@@ -615,6 +645,7 @@ class TransportLayer(TransportLayerLogic):
         began = clock()
         message = self._rxfn(0.0)
         if stop_requested.is_set():
+            self._pass_on(message)
             return
         if message is not None:
             self.feed(message)
@@ -651,13 +682,18 @@ class TransportLayer(TransportLayerLogic):
         )
 
 
+def longest_end(read_timeout: float) -> float:
+    """Seconds that a thread may take to end which reads for up to `read_timeout` seconds at a time."""
+    return max(read_timeout + 0.5, 1.0)
+
+
 # Layers that were started.
 _started: weakref.WeakSet[TransportLayer] = weakref.WeakSet()
 
 
 def _end_all_in_child() -> None:
-    global _removing
-    _removing = threading.Lock()
+    global _changing_listeners
+    _changing_listeners = threading.Lock()
     for layer in list(_started):
         layer._end_in_child()
     _started.clear()
@@ -761,21 +797,29 @@ def check_notifier(notifier: can.Notifier) -> None:
         raise ValueError(f"notifier must be a can.Notifier, not {notifier!r}")
 
 
-_removing = threading.Lock()
+_changing_listeners = threading.Lock()
+
+
+def add_listener(notifier: can.Notifier, listener: Callable[[can.Message], None]) -> None:
+    """Add a listener to a notifier, of which another one may just be removed."""
+    with _changing_listeners:
+        notifier.add_listener(listener)
 
 
 def remove_listener(notifier: can.Notifier, listener: Callable[[can.Message], None]) -> None:
-    """Remove a listener of a notifier that may be amid a frame.
+    """Remove a listener of a notifier that may be amid a frame; others may have removed it already.
 
     The notifier's own method shortens the list that its thread goes through: the next listener would miss the frame.
     """
-    with _removing:
+    with _changing_listeners:
         listeners = notifier.listeners
         kept = listeners.copy()
+        if listener not in kept:
+            return
         kept.remove(listener)
         seen = len(listeners)
         notifier.listeners = kept
-        # Others that were added meanwhile
+        # Others that the user added meanwhile
         kept.extend(listeners[seen:])
 
 
@@ -915,9 +959,14 @@ class NotifierBasedCanStack(TransportLayer):
         super()._end_in_child()
         self.buffered_reader = None  # the notifier's thread is gone as well
 
-    def _start_reading(self) -> None:
+    def _drive_from_now_on(self) -> None:
+        # In this order: a layer that works must not miss a frame amid others, which it might put together then.
         self.buffered_reader = self._on_message_received
-        self.notifier.add_listener(self.buffered_reader)
+        add_listener(self.notifier, self.buffered_reader)
+        super()._drive_from_now_on()
+
+    def _start_reading(self) -> None:
+        """The notifier reads."""
 
     def _stop_reading(self) -> None:
         reader, self.buffered_reader = self.buffered_reader, None

@@ -68,6 +68,7 @@ class SocketCanStack(TransportLayer):
         self.interface = interface
         self._further: tuple[Address, ...] = ()
         self._addressing = threading.Lock()
+        self._closed = False
         self._can = open_can_socket(interface)
         try:
             super().__init__(rxfn=self._can.receive, txfn=self._can.send, **kwargs)
@@ -107,8 +108,6 @@ class SocketCanStack(TransportLayer):
         :raises RuntimeError: if it was started already.
         :raises OSError: if it was closed.
         """
-        if self._can.fileno() < 0:
-            raise OSError(errno.EBADF, f"the socket on {self.interface} was closed")
         super().start()
 
     def fileno(self) -> int:
@@ -117,6 +116,8 @@ class SocketCanStack(TransportLayer):
 
     def close(self) -> None:
         """Stop, and close the socket."""
+        with self._life:
+            self._closed = True  # nobody starts it between the two
         self.stop()
         self._can.close()
 
@@ -131,9 +132,21 @@ class SocketCanStack(TransportLayer):
         # The socket keeps every time-out: no deadline needs a guard.
         self._set_driven(True, self._wake_at, None)
 
+    def _end_in_child(self) -> None:
+        self._can.forget_threads()
+        super()._end_in_child()
+
     def _wake_at(self, deadline_ns: int) -> None:
         self._set_wake(deadline_ns)
         self._can.wake()
+
+    # Where one stays amid a callback, the frames of its batch are still to be handled, in the place for the next batch.
+    _leaves_readers_behind = False
+
+    def _start_reading(self) -> None:
+        if self._closed:
+            raise OSError(errno.EBADF, f"the socket on {self.interface} was closed")
+        super()._start_reading()
 
     def _stop_reading(self) -> Callable[[], object] | None:
         self._can.wake()

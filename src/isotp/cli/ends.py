@@ -80,7 +80,7 @@ class Pieces:
 class Inbox(Courier):
     """What came in waits here for somebody to take it, in place of threads that call; the layer sees how much it is."""
 
-    def __init__(self, report: Callable[[Exception], object]) -> None:
+    def __init__(self, report: Callable[[BaseException], object]) -> None:
         super().__init__(report, executor=self)
         self._not_empty = threading.Event()
 
