@@ -98,7 +98,7 @@ def extension(name: str, *headers: str) -> Extension:
     return Extension(
         f"isotp.{name}",
         [f"src/isotp/{name}.pyx"],
-        depends=["src/isotp/_core.pxd", "src/isotp/_protocol.pxd", *headers],
+        depends=["src/isotp/_core.pxd", *headers],
         include_dirs=["src/isotp"],
         define_macros=macros,
         extra_compile_args=compile_args,
@@ -107,14 +107,13 @@ def extension(name: str, *headers: str) -> Extension:
 
 
 extensions = [
-    extension("_core", "src/isotp/_protocol.pxi", "src/isotp/_clock.h"),
+    extension("_core", "src/isotp/_clock.h"),
     extension("_records", "src/isotp/_records.pxd", "src/isotp/_memory.h"),
     extension("_messages", "src/isotp/_messages.pxd", "src/isotp/_memory.h"),
-    extension("_encode", "src/isotp/_protocol.pxi", "src/isotp/_records.pxd"),
-    extension("_discovery", "src/isotp/_protocol.pxi", "src/isotp/_slots.pxi", "src/isotp/_records.pxd"),
+    extension("_encode", "src/isotp/_records.pxd"),
+    extension("_discovery", "src/isotp/_slots.pxi", "src/isotp/_records.pxd"),
     extension(
         "_bulk",
-        "src/isotp/_protocol.pxi",
         "src/isotp/_slots.pxi",
         "src/isotp/_records.pxd",
         "src/isotp/_messages.pxd",

@@ -36,8 +36,8 @@ OF_MEMORY = re.compile(
     r"malloc|calloc|realloc|_free|^free|Alloc|_Free|dealloc|PyObject_Init|NewReference|PyByteArray_From|mem(cpy|set|move)|"
     r"_tp_new_|PyObject_GC_|gc_|_PyFrame_Clear"
 )
-# "src/isotp/_protocol.pxi":45 in a comment over what was made from that line.
-MADE_FROM = re.compile(r'^\s*/\* "(?:[^"]*/)?([^"/]+)":(\d+)$')
+# "isotp/_protocol/reception.pxd":45 in a comment over what was made from that line.
+MADE_FROM = re.compile(r'^\s*/\* "(?:[^"]*/)?isotp/([^"]+)":(\d+)$')
 
 
 @functools.cache
@@ -76,7 +76,7 @@ def shares(profile: Profile) -> dict[str, float]:
                 found[MEMORY] += each.own
                 continue
             for source, _, instructions in origins(each):
-                found[PROTOCOL if source == "_protocol.pxi" else BOUNDARY] += instructions
+                found[PROTOCOL if source and source.startswith("_protocol/") else BOUNDARY] += instructions
         elif each.library.startswith("floor_layer"):
             found[BOUNDARY] += each.own
         else:

@@ -48,6 +48,12 @@ TESTS = (
 )
 
 
+def protocol_files(package: Path) -> list[str]:
+    """The files of the protocol that have steps in them, as the package names them."""
+    files = sorted((package / "_protocol").glob("*.pxd"))
+    return [file.relative_to(package).as_posix() for file in files if "cdef inline" in file.read_text()]
+
+
 def lay_out_copy(copy: Path, built: bool = False) -> None:
     """Put what a test run needs of the checkout into a folder; `built`: with the extensions, as they are."""
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info") if built else _LEFT_BEHIND
@@ -127,9 +133,10 @@ def environment(copy: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(found_first)}
 
 
-def pytest_arguments(tests: list[str], suitable: Iterable[str]) -> list[str]:
-    """Arguments of pytest for `tests`, or for the suitable ones (patterns of file names) if there are none."""
+def pytest_arguments(tests: list[str], suitable: Iterable[str], copy: Path) -> list[str]:
+    """Arguments of pytest for `tests` of a copy, or for the suitable ones (patterns of names) if there are none."""
     chosen = tests or sorted(
         str(path.relative_to(CHECKOUT)) for pattern in suitable for path in (CHECKOUT / "tests").glob(pattern)
     )
+    chosen = [str(copy / test) for test in chosen]
     return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=600", *chosen]

@@ -142,7 +142,7 @@ def test_the_stored_counts_can_be_read() -> None:
 
 
 def test_instructions_are_sorted_by_where_they_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    made_from = {10: ("_protocol.pxi", 45), 13: ("_core.pyx", 7)}
+    made_from = {10: ("_protocol/reception.pxd", 45), 13: ("_core.pyx", 7)}
     monkeypatch.setattr(shares, "lines_of", lambda file: [made_from.get(line) for line in range(20)])
     functions = callgrind.read(WRITTEN)
     functions["libc.so.6", "malloc"] = Function("malloc", "libc.so.6", own=8)
@@ -160,7 +160,7 @@ def test_instructions_are_sorted_by_where_they_come_from(monkeypatch: pytest.Mon
 def test_cython_tells_what_a_line_of_c_was_made_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "made.c").write_text(
         "/* #### Code section: module_code ### */\n"
-        '/* "isotp/_protocol.pxi":37\n'
+        '/* "isotp/_protocol/reception.pxd":37\n'
         "int x;\n"
         '  /* "isotp/_core.pyx":5\n'
         "int y;\n"
@@ -170,4 +170,8 @@ def test_cython_tells_what_a_line_of_c_was_made_from(tmp_path: Path, monkeypatch
     monkeypatch.setattr(shares.isotp, "__file__", str(tmp_path / "__init__.py"))
     shares.lines_of.cache_clear()
     lines = shares.lines_of("made.c")
-    assert [lines[number] for number in (3, 5, 7)] == [("_protocol.pxi", 37), ("_core.pyx", 5), None]
+    assert [lines[number] for number in (3, 5, 7)] == [
+        ("_protocol/reception.pxd", 37),
+        ("_core.pyx", 5),
+        None,
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from checks.instrumented import CHECKOUT
+from checks.instrumented import CHECKOUT, protocol_files
 from checks.mutation.mutants import Mutant, rewrite
 from checks.mutation.run import ENGINE
 from checks.mutation.survivors import SURVIVORS
@@ -97,7 +97,11 @@ def mutants_of(file: str, functions: Callable[[str], bool]) -> list[Mutant]:
     return rewrite((CHECKOUT / "src" / "isotp" / file).read_text(), file, functions, 1)[1]
 
 
-PROTOCOL = mutants_of("_protocol.pxi", lambda name: True)
+PROTOCOL = [
+    mutant
+    for file in protocol_files(CHECKOUT / "src/isotp")
+    for mutant in mutants_of(file, lambda name: True)
+]
 CORE = mutants_of("_core.pyx", lambda name: name in ENGINE)
 
 

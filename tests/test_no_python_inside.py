@@ -1,4 +1,4 @@
-"""The protocol is pure C: Cython's annotation shows no Python interaction in _protocol.pxi."""
+"""The protocol is pure C: Cython's annotation shows no Python interaction in _protocol/."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ TRANSLATE = "import runpy, setuptools; setuptools.setup = lambda **_: None; runp
 LINE = re.compile(
     r'<pre class="cython line score-(?P<score>\d+)"[^>]*>.*?<span class="">0*(?P<number>\d+)</span>'
 )
+CIMPORT = re.compile(r"^from isotp\._protocol\.(\w+) cimport (?:\([^)]*\)|.*)$", re.MULTILINE)
 
 
 class Annotation(NamedTuple):
@@ -40,12 +41,12 @@ class Annotation(NamedTuple):
 def annotate(source: str, folder: Path) -> Annotation:
     """Translate `source`, in place of _core.pyx, with the directives that setup.py builds the core with.
 
-    An included file has no annotation of its own, so the protocol has to be a module for once.
+    Only a module is annotated, so the protocol has to be one for once.
     """
     package = folder / "src/isotp"
     package.mkdir(parents=True)
     shutil.copy(ROOT / "setup.py", folder)
-    for name in ("__init__.py", "_protocol.pxd", "_clock.h"):
+    for name in ("__init__.py", "_clock.h"):
         shutil.copy(CORE / name, package)
     (package / "_core.pyx").write_text(source, encoding="utf-8")
     for module in CORE.glob("*.pyx"):
@@ -67,15 +68,28 @@ def annotate(source: str, folder: Path) -> Annotation:
     return Annotation(source, scores)
 
 
+def protocol() -> str:
+    """All files of the protocol as one text, each behind those that it takes names from."""
+    left = {path.stem: path.read_text(encoding="utf-8") for path in (CORE / "_protocol").glob("*.pxd")}
+    wants = {name: set(CIMPORT.findall(text)) for name, text in left.items()}
+    whole = "# cython: language_level=3\n"
+    while left:
+        ready = sorted(name for name in left if not wants[name] & set(left))
+        assert ready, f"these files of the protocol need each other: {sorted(left)}"
+        for name in ready:
+            whole += CIMPORT.sub("", left.pop(name)) + "\n"
+    return whole
+
+
 def test_protocol_functions_do_not_touch_python(tmp_path: Path) -> None:
-    source = (CORE / "_protocol.pxi").read_text(encoding="utf-8")
+    source = protocol()
     annotation = annotate(source, tmp_path)
     assert list(annotation.scores) == list(range(1, len(source.splitlines()) + 1))
     assert annotation.yellow_lines() == []
 
 
 def test_protocol_functions_need_no_gil_and_can_not_raise() -> None:
-    source = (CORE / "_protocol.pxi").read_text(encoding="utf-8")
+    source = protocol()
     heads = re.findall(r"^cdef (?!extern|enum)[^:]*?\w+\([^:]*\)[^:]*:$", source, re.MULTILINE)
     names = re.findall(r"^cdef (?:inline )?[\w *]+?(\w+)\(", source, re.MULTILINE)
     assert {"decode_n_pci", "receive", "transmit", "on_flow_control", "rate_count"} <= set(names)
@@ -92,8 +106,7 @@ def test_protocol_functions_need_no_gil_and_can_not_raise() -> None:
     ],
 )
 def test_python_inside_would_be_seen(line: str, tmp_path: Path) -> None:
-    source = (CORE / "_protocol.pxi").read_text(encoding="utf-8")
     annotation = annotate(
-        f"{source}\n\ncdef int impure(int size) except -1:\n    {line}\n    return 0\n", tmp_path
+        f"{protocol()}\n\ncdef int impure(int size) except -1:\n    {line}\n    return 0\n", tmp_path
     )
     assert any(line in yellow for yellow in annotation.yellow_lines())

@@ -18,25 +18,24 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from checks.instrumented import environment, instrumented_copy, pytest_arguments
+from checks.instrumented import CHECKOUT, environment, instrumented_copy, protocol_files, pytest_arguments
 
 # "ctrace": the other cores of coverage.py are not told of lines by Cython.
 # The head of a cdef function is counted as code, but nothing ever runs it.
 CONFIGURATION = """\
 [run]
-plugins = Cython.Coverage
+plugins = checks.coverage.sources
 core = ctrace
-source = src/isotp
+source = isotp
 data_file = coverage.data
 [report]
 include =
     */_core.pyx
-    */_protocol.pxi
+    */_protocol/*.pxd
 exclude_lines =
     ^\\s*cp?def [^=]*\\($
     ^\\s*cp?def .*:$
 """
-MEASURED = ("_core.pyx", "_protocol.pxi")
 # Tests of the protocol, and of what of the engine only its drivers use.
 TESTS_OF_THE_CORE = (
     "test_core_*.py",
@@ -75,32 +74,33 @@ def main() -> int:
     options = parser.parse_args()
 
     with instrumented_copy({"ISOTP_TRACE": "1"}) as copy:
-        (copy / "coverage.ini").write_text(CONFIGURATION)
+        # There Cython's names of its sources are found: isotp/_protocol/reception.pxd.
+        inside = copy / "src"
+        (inside / "coverage.ini").write_text(CONFIGURATION)
         coverage = [sys.executable, "-m", "coverage"]
         run = subprocess.run(
             [
                 *(*coverage, "run", "--rcfile=coverage.ini"),
                 *(
-                    *pytest_arguments(options.tests, TESTS_OF_THE_CORE),
-                    "-p",
-                    "checks.coverage.whole_steps",
+                    *pytest_arguments(options.tests, TESTS_OF_THE_CORE, copy),
+                    *("-p", "checks.coverage.whole_steps"),
                 ),
             ],
-            cwd=copy,
+            cwd=inside,
             env=environment(copy),
             check=False,
         )
         subprocess.run(
             [*coverage, "json", "--rcfile=coverage.ini", "-q", "-o", "coverage.json"],
-            cwd=copy,
+            cwd=inside,
             env=environment(copy),
             check=True,
         )
-        files = json.loads((copy / "coverage.json").read_text())["files"]
+        files = json.loads((inside / "coverage.json").read_text())["files"]
 
-    measured = {Path(name).name: report for name, report in files.items()}
+    measured = {name.partition("isotp/")[2]: report for name, report in files.items()}
     passed = run.returncode == 0
-    for name in MEASURED:
+    for name in ("_core.pyx", *protocol_files(CHECKOUT / "src/isotp")):
         if name not in measured:
             print(f"{name}: not measured")
             passed = False

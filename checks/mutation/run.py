@@ -27,12 +27,13 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from checks.instrumented import CHECKOUT, environment, lay_out_copy
+from checks.instrumented import CHECKOUT, environment, lay_out_copy, protocol_files
 from checks.mutation.mutants import Mutant, rewrite
 from checks.mutation.survivors import SURVIVORS
 
@@ -115,6 +116,7 @@ TESTS = (
     "model/test_*.py",
 )
 
+# What the changed protocol and engine ask; each module that runs them has its own.
 SWITCH = """
 cdef extern from *:
     \"\"\"
@@ -124,15 +126,17 @@ cdef extern from *:
         isotp_reached[mutant] = 1;
         return isotp_mutant == mutant;
     }
+    static inline void isotp_choose(int mutant) { isotp_mutant = mutant; }
     \"\"\"
-    int isotp_mutant
     unsigned char *isotp_reached
     bint isotp_is(int mutant) noexcept nogil
-
+    void isotp_choose(int mutant) noexcept nogil
+"""
+CIMPORT = "from isotp._protocol.switch cimport isotp_choose, isotp_is, isotp_reached\n"
+CONTROLS = """
 
 def isotp_choose_mutant(int mutant):
-    global isotp_mutant
-    isotp_mutant = mutant
+    isotp_choose(mutant)
 
 
 def isotp_forget_reached():
@@ -147,21 +151,23 @@ def isotp_reached_mutants():
 
 def make_mutants(package: Path) -> list[Mutant]:
     """Rewrite the core of a copy; returns its mutants."""
-    protocol = (package / "_protocol.pxi").read_text()
-    new, mutants = rewrite(protocol, "_protocol.pxi", lambda name: True, 1)
-    (package / "_protocol_mutants.pxi").write_text(new)
-    core = (package / "_core.pyx").read_text()
-    core, more = rewrite(core, "_core.pyx", lambda name: name in ENGINE, len(mutants) + 1)
-    (package / "_core.pyx").write_text(core)
+    mutants: list[Mutant] = []
+
+    def change(file: str, functions: Callable[[str], bool]) -> str:
+        new, more = rewrite((package / file).read_text(), file, functions, len(mutants) + 1)
+        mutants.extend(more)
+        return new
+
+    for file in protocol_files(package):
+        (package / file).write_text(CIMPORT + change(file, lambda name: True))
+    (package / "_protocol/switch.pxd").write_text(SWITCH)
+    (package / "_core.pyx").write_text(change("_core.pyx", lambda name: name in ENGINE))
     for name in MODULES:
         module = package / f"{name}.pyx"
-        source = module.read_text()
-        include = 'include "_protocol.pxi"\n'
-        assert include in source
-        switched = "from libc.string cimport memset\n" + SWITCH + 'include "_protocol_mutants.pxi"\n'
         # Otherwise Cython makes the same C of "x == A and x == B" as of "x == A or x == B".
-        module.write_text("# cython: optimize.use_switch=False\n" + source.replace(include, switched))
-    return mutants + more
+        head = "# cython: optimize.use_switch=False\n"
+        module.write_text(head + module.read_text() + "\n\n" + CIMPORT + CONTROLS)
+    return mutants
 
 
 def build(copy: Path) -> None:

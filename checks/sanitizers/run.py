@@ -41,7 +41,7 @@ def main() -> int:
             return 1
         # Reports go to file descriptor 2, which pytest would otherwise keep for itself and take down with it.
         run = subprocess.run(
-            [sys.executable, *pytest_arguments(sys.argv[1:], TESTS), "--capture=sys"],
+            [sys.executable, *pytest_arguments(sys.argv[1:], TESTS, copy), "--capture=sys"],
             cwd=copy,
             env=environment(copy) | sanitized,
             stderr=subprocess.PIPE,

@@ -1,20 +1,22 @@
 # cython: language_level=3
 """Many frames at once: records in, a table of messages out, one Receiver for each direction of each session.
 
-The loop runs without the GIL and calls the same steps of _protocol.pxi that a layer in listen mode does. What is here
+The loop runs without the GIL and calls the same steps of _protocol/ that a layer in listen mode does. What is here
 is only which Receiver a frame is for, and what becomes a row of the table.
 """
 
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport INT64_MIN, int16_t, int32_t, uint16_t
-from libc.stdlib cimport malloc
+from libc.stdint cimport INT64_MIN, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 
 from isotp.message import Direction
 
-include "_protocol.pxi"
-include "_slots.pxi"
-
+from isotp._protocol.frames cimport *
+from isotp._protocol.n_pci cimport *
+from isotp._protocol.reception cimport *
+from isotp._protocol.types cimport *
 from isotp._core cimport error_class_of, flatten_address, require_address, takes_frames_by_filter
 from isotp._messages cimport (
     DIRECTION_TX,
@@ -40,6 +42,8 @@ from isotp._messages cimport (
     messages_of,
 )
 from isotp._records cimport ClassicRecord, FdRecord, buffer_is_fd
+
+include "_slots.pxi"
 
 
 cdef extern from "_memory.h":

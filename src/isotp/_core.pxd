@@ -3,17 +3,17 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from isotp._protocol cimport (
+from isotp._protocol.types cimport (
     MAX_FURTHER_ADDRESSES,
     AddressFilter,
     Config,
     Frame,
     Outcome,
     OutcomeCode,
-    RateWindow,
     Receiver,
     Transmitter,
 )
+from isotp._protocol.rate cimport RateWindow
 
 
 cdef class CanMessage:

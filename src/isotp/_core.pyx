@@ -1,7 +1,7 @@
 # cython: language_level=3
 """The compiled core as Python sees it: frames, N_PDUs, the rate limiter and the engine of a layer.
 
-The protocol itself is in _protocol.pxi and knows nothing of Python. This file is the thin boundary
+The protocol itself is in _protocol/ and knows nothing of Python. This file is the thin boundary
 around it: it calls rxfn and txfn, reads the clock once a pass, keeps the queues and turns outcome
 codes into exceptions for whoever listens.
 """
@@ -12,6 +12,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memmove, memset
 
 import collections
 import logging
@@ -25,9 +28,12 @@ import weakref
 from isotp import errors
 from isotp.address import AbstractAddress, Address, AsymmetricAddress, TargetAddressType
 
-from libc.string cimport memmove
-
-include "_protocol.pxi"
+from isotp._protocol.frames cimport *
+from isotp._protocol.n_pci cimport *
+from isotp._protocol.rate cimport *
+from isotp._protocol.reception cimport *
+from isotp._protocol.transmission cimport *
+from isotp._protocol.types cimport *
 
 
 cdef extern from "_clock.h":

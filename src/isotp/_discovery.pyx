@@ -9,14 +9,18 @@ first frame, a response after a request. discovery.py judges the counts.
 
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint16_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
 
 from typing import NamedTuple
 
-include "_protocol.pxi"
-include "_slots.pxi"
-
+from isotp._protocol.frames cimport *
+from isotp._protocol.n_pci cimport *
+from isotp._protocol.reception cimport *
+from isotp._protocol.types cimport *
 from isotp._records cimport CAN_ERR_FLAG, CAN_RTR_FLAG, ClassicRecord, FdRecord, buffer_is_fd
+
+include "_slots.pxi"
 
 
 cdef enum:

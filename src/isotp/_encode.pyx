@@ -2,6 +2,7 @@
 """Payloads in, frame records out: test traffic, replay and simulation by the Transmitter of a layer."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 
 import warnings
 
@@ -9,8 +10,11 @@ from isotp.address import TargetAddressType
 from isotp.message import Direction
 from isotp.params import Params
 
-include "_protocol.pxi"
-
+from isotp._protocol.frames cimport *
+from isotp._protocol.n_pci cimport *
+from isotp._protocol.reception cimport *
+from isotp._protocol.transmission cimport *
+from isotp._protocol.types cimport *
 from isotp._core cimport Engine, flatten_address, require_both_directions
 from isotp._records cimport ClassicRecord, FdRecord, RecordArray, Records, add_classic, add_fd
 

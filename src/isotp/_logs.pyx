@@ -12,7 +12,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int64_t, uint8_t, uint16_
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
-from isotp._protocol cimport CAN_EFF_FLAG, CANFD_BRS, CANFD_FDF
+from isotp._protocol.types cimport CAN_EFF_FLAG, CANFD_BRS, CANFD_FDF
 from isotp._records cimport (
     CAN_ERR_FLAG,
     CAN_RTR_FLAG,

@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
 
 from isotp._core cimport CanMessage, Engine, FramePort, frame_of_message, message_of_frame
-from isotp._protocol cimport CAN_EFF_FLAG, NEVER, Frame
+from isotp._protocol.types cimport CAN_EFF_FLAG, NEVER, Frame
 
 import errno as errno_names
 import os

@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from isotp._core cimport Engine, FramePort
-from isotp._protocol cimport Frame
+from isotp._protocol.types cimport Frame
 
 cdef int64_t NO_LIMIT = 0x7FFFFFFFFFFFFFFF
 

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What libFuzzer calls: the steps of _protocol.pxi with any bytes, and what must hold after each of them.
+"""What libFuzzer calls: the steps of the protocol with any bytes, and what must hold after each of them.
 
 One function for each harness of run.py. Frames and payloads lie in blocks of exactly their size, so that
 AddressSanitizer sees each byte that is read or written beside them.
@@ -10,7 +10,12 @@ from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort, malloc
 from libc.string cimport memcmp
 
-include "_protocol.pxi"
+from isotp._protocol.frames cimport *
+from isotp._protocol.n_pci cimport *
+from isotp._protocol.rate cimport *
+from isotp._protocol.reception cimport *
+from isotp._protocol.transmission cimport *
+from isotp._protocol.types cimport *
 
 
 cdef enum:

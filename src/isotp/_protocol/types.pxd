@@ -1,5 +1,4 @@
-# C vocabulary of the protocol: the structs, codes and constants that the compiled modules share.
-# The steps that work on them are in _protocol.pxi; the types that Python sees are in _core.pxd and _core.pyx.
+# C vocabulary of the protocol: the structs, codes and constants that its steps, and all compiled modules, share.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -201,20 +200,3 @@ cdef struct Transmitter:
     int64_t fc_deadline            # N_Bs
     uint8_t in_frame               # payload bytes in the frame given out last
     uint32_t epoch                 # counts messages and aborts: tells a stale confirmation
-
-
-# Bits sent within a sliding window, in slots.
-cdef struct RateSlot:
-    int64_t start                  # when its first frame was sent
-    int64_t last                   # ... and its last one
-    double bits
-
-
-cdef struct RateWindow:
-    int64_t window_ns
-    double capacity                # bits that fit the window
-    double used
-    RateSlot *slots                # ring
-    size_t size
-    size_t first
-    size_t count
