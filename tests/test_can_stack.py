@@ -443,6 +443,12 @@ def test_timeout_of_a_wrong_type(open_bus: OpenBus, wrong: Any) -> None:
         isotp.CanStack(open_bus(), address=HERE, timeout=wrong)
 
 
+@pytest.mark.parametrize("timeout", [float("inf"), float("nan"), -1, pytest.param(10**400, id="10**400")])
+def test_a_timeout_that_no_bus_can_wait_for(open_bus: OpenBus, timeout: float) -> None:
+    with pytest.raises(ValueError, match="timeout must be a finite number of seconds"):
+        isotp.CanStack(open_bus(), timeout, address=HERE)
+
+
 def test_rx_canbus_and_tx_canbus(make_can_stack: MakeStack, open_bus: OpenBus) -> None:
     """The two ends of the layer, as code of the first generation calls them."""
     other, stack = open_bus(), make_can_stack()

@@ -79,6 +79,14 @@ def test_reads(story: Callable[[Bench], None], reads: int) -> None:
     assert bench.reads == reads
 
 
+@pytest.mark.parametrize(("frames", "reads"), [(64, 1), (65, 2), (128, 2), (129, 3), (192, 3), (193, 4)])
+def test_reads_in_a_pass(frames: int, reads: int) -> None:
+    """By an idle layer for the first frame, then after each 64."""
+    bench = CountingBench()
+    bench.hear(*["01 AA"] * frames)
+    assert bench.reads == reads
+
+
 @pytest.mark.parametrize("late", [0, 1, 5 * MS])
 def test_a_frame_that_became_due_while_rxfn_was_asked(late: int) -> None:
     wait = 0

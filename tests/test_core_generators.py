@@ -251,8 +251,8 @@ def test_stmin_holds_for_generated_payloads() -> None:
     assert bench.run() == []
 
 
-def test_tx_data_length_changed_in_the_middle() -> None:
-    """What was taken from the generator for a larger frame that could not leave is not lost."""
+def test_tx_data_length_changed_while_the_limiter_holds_a_frame() -> None:
+    """What was taken from the generator for it is not lost, and the message keeps the length of its frames."""
     bench = Bench(
         tx_data_length=16, rate_limit_enable=True, rate_limit_max_bitrate=16 * 8, rate_limit_window_size=1.0
     )
@@ -265,23 +265,28 @@ def test_tx_data_length_changed_in_the_middle() -> None:
     sent += bench.run()
     frames = [bytes.fromhex(text) for text in sent]
     assert frames[0][2:] + b"".join(data[1:] for data in frames[1:]) == payload
-    assert {len(data) for data in frames[1:-1]} == {8}
+    assert {len(data) for data in frames[1:-1]} == {16}
 
 
-def test_tx_data_length_grows_while_bytes_are_at_hand() -> None:
+@pytest.mark.parametrize(("before", "after"), [(8, 64), (64, 8)])
+def test_tx_data_length_changed_while_the_limiter_holds_the_first_frame(before: int, after: int) -> None:
+    """Nothing of the message has gone: it is made anew, with the bytes that are at hand."""
     bench = Bench(
-        tx_data_length=8, rate_limit_enable=True, rate_limit_max_bitrate=64 * 8, rate_limit_window_size=1.0
+        tx_data_length=before,
+        rate_limit_enable=True,
+        rate_limit_max_bitrate=64 * 8,
+        rate_limit_window_size=1.0,
     )
+    bench.layer.rate_limiter.configure(before * 8, 1.0)
+    bench.say(counted(before - 2))
     payload = counted(200)
-    bench.layer.rate_limiter.configure(8 * 8, 1.0)
-    sent = bench.say((iter(payload), 200))
-    bench.hear(CTS)
-    bench.layer.params.set("tx_data_length", 64)
+    assert bench.say((iter(payload), 200)) == []
+    bench.layer.params.set("tx_data_length", after)
     bench.layer.rate_limiter.disable()
-    sent += bench.run()
+    sent = bench.run() + bench.hear(CTS)
     frames = [bytes.fromhex(text) for text in sent]
-    assert frames[0][2:] + b"".join(data[1:] for data in frames[1:])[:194] == payload
-    assert [len(data) for data in frames] == [8, 64, 64, 64, 6]
+    assert (frames[0][2:] + b"".join(data[1:] for data in frames[1:]))[:200] == payload
+    assert {len(data) for data in frames[:-1]} == {after}
 
 
 def test_queued_generator_does_not_keep_its_layer_alive() -> None:

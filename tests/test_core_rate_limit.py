@@ -302,6 +302,33 @@ def test_load_params_switches_it() -> None:
     assert bench.layer.rate_limiter.allowed_bytes() == 8
 
 
+@pytest.mark.parametrize(
+    ("bitrate", "window"),
+    [
+        pytest.param(10**400, 0.2, id="10**400"),
+        pytest.param(10**308, 1e300, id="both large"),
+        pytest.param(10**400, 10**308, id="both integers"),
+        (True, 64.0),
+        (64, 1),
+    ],
+    ids=repr,
+)
+def test_any_rate_that_is_accepted_limits(bitrate: int, window: float) -> None:
+    """Also one beyond what a float can be, and a True that counts as 1."""
+    bench = Bench(rate_limit_enable=True, rate_limit_max_bitrate=bitrate, rate_limit_window_size=window)
+    assert bench.layer.rate_limiter.enabled
+    assert bench.layer.rate_limiter.allowed_bytes() == (8 if bitrate <= 64 else 0xFFFFFFFF)
+    assert bench.say(counted(7)) == ["07 00 01 02 03 04 05 06"]
+
+
+@pytest.mark.parametrize("number", [10**400, 10**308], ids=["10**400", "10**308"])
+def test_numbers_beyond_those_of_a_float_on_the_limiter_itself(number: int) -> None:
+    limiter = RateLimiter(number, number)
+    assert limiter.enabled
+    limiter.set_bitrate(number)
+    assert limiter.allowed_bytes() == 0xFFFFFFFF
+
+
 def test_window_too_small_for_a_frame_is_refused() -> None:
     with pytest.raises(ValueError, match="rate_limit_max_bitrate"):
         limited(7)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -514,6 +517,37 @@ def test_blocking_send_times_out() -> None:
     assert issubclass(errors.BlockingSendTimeout, errors.BlockingSendFailure)
 
 
+@pytest.mark.parametrize(
+    "timeout", [float("inf"), 1e300, pytest.param(10**400, id="10**400"), threading.TIMEOUT_MAX], ids=repr
+)
+def test_blocking_send_with_a_timeout_beyond_all_time(timeout: float) -> None:
+    bench = Bench(blocking_send=True)
+    sender = Sender(bench, b"abc", timeout)
+    assert bench.run() == ["03 61 62 63"]
+    assert sender.result() is None
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"), [(float("nan"), ValueError), ("1", TypeError), (b"1", TypeError), ([], TypeError)]
+)
+def test_blocking_send_with_a_timeout_that_is_none(timeout: Any, error: type[Exception]) -> None:
+    """Refused before the message is queued."""
+    bench = Bench(blocking_send=True)
+    with pytest.raises(error, match=rf"send_timeout must be .* not {re.escape(repr(timeout))}"):
+        bench.layer.send(b"abc", send_timeout=timeout)
+    assert bench.run() == []
+
+
+@pytest.mark.parametrize(
+    "timeout", [-1, pytest.param(-(10**400), id="-10**400"), float("-inf"), Fraction(0), Decimal(0)], ids=repr
+)
+def test_blocking_send_with_no_time_left(timeout: Any) -> None:
+    bench = Bench(blocking_send=True)
+    with pytest.raises(errors.BlockingSendTimeout):
+        bench.layer.send(b"abc", send_timeout=timeout)
+    assert bench.run() == ["03 61 62 63"]
+
+
 def test_clear_tx_queue_releases_those_who_wait() -> None:
     bench = Bench(blocking_send=True)
     senders = [Sender(bench, b"abc"), Sender(bench, TEN)]
@@ -831,13 +865,6 @@ def test_set_address_at_run_time() -> None:
     assert bench.say(b"b") == ["55 01 62"]
     bench.layer.set_address(A(Mode.Normal_29bits, txid=0x1234567, rxid=1))
     assert bench.say(b"c") == ["01234567#01 63"]
-
-
-def test_set_address_between_the_frames_of_a_message() -> None:
-    bench = Bench()
-    bench.say(TEN)
-    bench.layer.set_address(EXTENDED)
-    assert bench.hear(frame("456#AA 30 00 00")) == ["55 21 06 07 08 09"]
 
 
 # --- Single steps, as the first generation had them ---------------------------------------------------------

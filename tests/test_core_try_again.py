@@ -12,7 +12,7 @@ import pytest
 
 import isotp
 from isotp._core import TryAgain
-from tests.frames import MS, SECOND, US, Bench, counted
+from tests.frames import MS, SECOND, US, Bench, counted, frame
 
 CTS = "30 00 00"
 
@@ -48,6 +48,12 @@ class FullBench(Bench):
         assert deadline > self.clock.ns
         self.clock.ns = deadline
         return self.run()
+
+
+EVERYTHING_STOPS = {
+    "reset": lambda layer: layer.reset(),
+    "stop_sending": lambda layer: layer.stop_sending(),
+}
 
 
 @pytest.mark.parametrize("payload", [b"\x01\x02", counted(20)], ids=["SF", "FF"])
@@ -138,6 +144,19 @@ def test_flow_control_waits_and_frames_are_heard_meanwhile() -> None:
     assert bench.complaints() == []
 
 
+def test_flow_control_waits_whatever_was_stopped_before() -> None:
+    bench = FullBench()
+    bench.room = None
+    bench.hear("10 0A 00 01 02 03 04 05")
+    bench.layer.stop_receiving()
+    bench.room = 0
+    bench.sent()
+    assert bench.hear("10 0A 00 01 02 03 04 05") == []
+    bench.room = None
+    bench.wait(MS)
+    assert bench.run() == ["30 08 00"]
+
+
 def test_a_single_frame_comes_in_while_flow_control_waits() -> None:
     bench = FullBench()
     bench.hear("10 0A 00 01 02 03 04 05")
@@ -160,6 +179,73 @@ def test_flow_control_of_a_reception_that_was_stopped_meanwhile_never_goes() -> 
     bench.room = None
     assert bench.retry() == []
     assert bench.layer.deadline_ns() is None
+
+
+@pytest.mark.parametrize("stop", ["stop_receiving", "reset"])
+def test_overflow_of_a_reception_that_was_stopped_meanwhile_never_goes(stop: str) -> None:
+    def stop_and_refuse(message: isotp.CanMessage) -> None:
+        getattr(bench.layer, stop)()
+        bench.take(message)
+
+    bench = FullBench(max_frame_size=10)
+    bench.layer.txfn = stop_and_refuse
+    assert bench.hear("10 14 00 01 02 03 04 05") == []
+    assert bench.layer.stats.retries == 1
+    bench.room = None
+    bench.wait(MS)
+    assert bench.run() == []
+    assert not bench.layer.pending_flow_control_tx
+
+
+def test_flow_control_that_waits_when_the_layer_begins_to_listen_only() -> None:
+    def listen_and_refuse(message: isotp.CanMessage) -> None:
+        bench.layer.params.set("listen_mode", True)
+        bench.layer.make_flow_control()
+        bench.take(message)
+
+    bench = FullBench()
+    bench.layer.txfn = listen_and_refuse
+    bench.hear("10 0A 00 01 02 03 04 05")
+    bench.room = None
+    bench.wait(MS)
+    assert bench.run() == []
+    bench.hear("21 06 07 08 09")
+    assert bench.received() == [counted(10)]
+
+
+@pytest.mark.parametrize("stop", EVERYTHING_STOPS.values(), ids=EVERYTHING_STOPS)
+def test_no_pause_outlives_what_it_was_for(stop: Any) -> None:
+    """A clock that was set back would make a long time of it."""
+    bench = FullBench()
+    bench.submit(b"\x01")
+    bench.clock.ns = 0
+    stop(bench.layer)
+    assert bench.layer.deadline_ns() is None
+    bench.room = None
+    assert bench.say(b"\x02") == ["01 02"]
+    assert bench.still_works()
+
+
+def test_n_as_begins_anew_after_a_reset() -> None:
+    bench = FullBench()
+    bench.hear("10 0A 00 01 02 03 04 05")
+    bench.wait(SECOND - MS)
+    bench.layer.reset()
+    assert bench.hear("10 0A 00 01 02 03 04 05") == []
+    bench.wait(SECOND - MS)
+    assert bench.run() == []
+    assert bench.complaints() == []
+
+
+def test_flow_control_that_waits_when_the_message_beside_it_is_stopped() -> None:
+    """A started layer would not be called for it."""
+    bench = FullBench()
+    bench.layer._set_driven(True, lambda deadline: None)
+    bench.layer.feed(frame("10 0A 00 01 02 03 04 05"))
+    bench.layer.send(b"\x01")
+    bench.room = 1
+    bench.layer.stop_sending()
+    assert bench.sent() == ["30 08 00"]
 
 
 def test_gives_up_after_n_as() -> None:
@@ -237,7 +323,7 @@ def test_a_message_that_is_stopped_while_it_waits_never_goes() -> None:
     first, second = bench.submit(b"\x01"), bench.submit(b"\x02")
     assert bench.layer._withdraw(first)
     bench.room = None
-    assert bench.retry() == ["01 02"]
+    assert bench.run() == ["01 02"]
     assert (first.success, second.success) == (False, True)
     assert bench.ended == [first, second]
 

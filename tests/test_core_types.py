@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 import queue
 import sys
@@ -17,6 +18,8 @@ from isotp import errors
 from isotp._core import MessageQueue, dlc_of, monotonic_ns, nearest_can_fd_size
 from isotp.protocol import PDU
 from tests.frames import HERE, SECOND, Bench, counted, frame, octets
+
+CTS = "30 00 00"
 
 FIELDS = ("arbitration_id", "dlc", "data", "is_extended_id", "is_fd", "bitrate_switch")
 
@@ -274,6 +277,13 @@ def test_pdu_of_data_of_all_kinds() -> None:
     assert PDU(isotp.CanMessage(data=b"\x21" + bytes(200))).can_dl == 201
 
 
+@pytest.mark.parametrize("data", [5, 1 << 40, True])
+def test_a_number_is_no_data_of_a_pdu(data: Any) -> None:
+    """bytes() would make as many zeros of it, or end the memory."""
+    with pytest.raises(TypeError, match=rf"must be bytes, not {data!r}"):
+        PDU(isotp.CanMessage(data=data))
+
+
 @pytest.mark.parametrize("values", [(16, 0, 0), (0, 256, 0), (0, 0, -1)])
 def test_craft_flow_control_data_refuses_what_does_not_fit(values: tuple[int, int, int]) -> None:
     bad = next(value for value in values if value)
@@ -428,6 +438,67 @@ def test_send_request_of_a_generator() -> None:
         isotp.TransportLayerLogic.SendRequest(b"abc", 7)
     with pytest.raises(ValueError, match="-1"):
         isotp.TransportLayerLogic.SendRequest((source, -1))
+
+
+@pytest.mark.parametrize(
+    "data", [b"B", (iter(b"B"), 1), io.BytesIO(b"B")], ids=["bytes", "generator", "file"]
+)
+@pytest.mark.parametrize("when", ["new", "queued", "sent in part", "done"])
+def test_send_request_is_made_once(when: str, data: Any) -> None:
+    """A transmitter may point at what it holds: it does not change any more."""
+    requests: list[Any] = []
+    bench = Bench()
+    bench.layer.post_send_callback = requests.append
+    payload = bytes(bytearray(b"A" * 400))
+    if when == "new":
+        requests.append(isotp.TransportLayerLogic.SendRequest(payload))
+    else:
+        bench.layer.send(payload)
+    del payload
+    sent = bench.run() if when in ("sent in part", "done") else []
+    sent += bench.hear(CTS) if when == "done" else []
+    requests[0].__init__(data)
+    assert requests[0].total_length == 400
+    assert requests[0].target_address_type is isotp.TargetAddressType.Physical
+    if when != "new":
+        sent += bench.run()
+        sent += bench.hear(CTS) if when != "done" else []
+        assert b"".join(octets(text)[1:] for text in sent)[1:401] == b"A" * 400
+        assert requests[0].success
+
+
+def test_send_request_that_was_refused_may_be_made_again() -> None:
+    request = isotp.TransportLayerLogic.SendRequest.__new__(isotp.TransportLayerLogic.SendRequest)
+    with pytest.raises(ValueError, match="size of a generated payload"):
+        request.__init__((io.BytesIO(b"abc"), 1 << 99))
+    request.__init__(b"abc")
+    assert (request.total_length, list(request.generator)) == (3, [97, 98, 99])
+
+
+def test_send_request_in_the_queues_of_two_layers() -> None:
+    """Nobody should; each of them sends of the file what it gets, and has it for itself."""
+    file = io.BytesIO(b"A" * 100_000 + b"B" * 100_000)
+    request = isotp.TransportLayerLogic.SendRequest((file, 60_000))
+    one, other = Bench(), Bench()
+    one.layer.tx_queue.put(request)
+    other.layer.tx_queue.put(request)
+    sent = one.run()
+    other.run()
+    junk = [bytes(bytearray(b"Z" * 65_536)) for _ in range(20)]
+    for _ in range(200):
+        sent += one.hear(CTS)
+    assert junk[0][:1] == b"Z"
+    assert set(b"".join(octets(text)[1:] for text in sent[1:])) <= set(b"AB")
+
+
+def test_send_request_can_not_be_pickled() -> None:
+    """It belongs to a queue; and what a pickle says of its size would be believed."""
+    request = isotp.TransportLayerLogic.SendRequest(b"abc")
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError):
+            pickle.dumps(request, protocol)
+    with pytest.raises(TypeError):
+        copy.copy(request)
 
 
 @pytest.mark.parametrize("success", [True, False])

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import queue
 import random
+import threading
 import weakref
 from collections import deque
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -88,3 +91,46 @@ def test_the_collector_sees_what_is_in_it() -> None:
     del ours, message
     gc.collect()
     assert watched() is None
+
+
+@pytest.mark.parametrize(
+    "timeout",
+    [float("inf"), 1e300, pytest.param(10**400, id="10**400"), threading.TIMEOUT_MAX, None],
+    ids=repr,
+)
+def test_a_wait_without_an_end(timeout: Any) -> None:
+    ours: MessageQueue[str] = MessageQueue()
+    taken: list[str] = []
+    waiting = threading.Thread(target=lambda: taken.append(ours.get(timeout=timeout)), daemon=True)
+    waiting.start()
+    ours.put("item")
+    waiting.join(20)
+    assert taken == ["item"]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"),
+    [
+        (float("nan"), ValueError),
+        (-1, ValueError),
+        pytest.param(-(10**400), ValueError, id="-10**400"),
+        (float("-inf"), ValueError),
+        ("1", TypeError),
+        ([], TypeError),
+    ],
+    ids=repr,
+)
+def test_a_timeout_that_is_none(timeout: Any, error: type[Exception]) -> None:
+    ours: MessageQueue[str] = MessageQueue()
+    with pytest.raises(error, match="timeout must"):
+        ours.get(timeout=timeout)
+    layer = isotp.TransportLayerLogic(
+        rxfn=lambda: None, txfn=lambda message: None, address=isotp.Address(rxid=1, txid=2)
+    )
+    with pytest.raises(error, match="timeout must"):
+        layer.recv(block=True, timeout=timeout)
+
+
+def test_numbers_of_other_kinds_are_timeouts_too() -> None:
+    with pytest.raises(queue.Empty):
+        MessageQueue().get(timeout=Decimal(0))  # type: ignore[arg-type]

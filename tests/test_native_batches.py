@@ -130,6 +130,53 @@ def test_a_stopped_layer_hears_nothing_more_of_a_batch(native: Native) -> None:
     assert heard == [b"\xaa", b"\xdd"]
 
 
+class Broken(Exception):
+    """What an error handler raises."""
+
+
+def test_an_error_handler_that_raises_for_a_time_out_costs_no_frame(native: Native) -> None:
+    """N_Cr is judged as the next frame arrives, before that is heard."""
+
+    def complain(error: Exception) -> None:
+        told.append(type(error))
+        if type(error) is isotp.ConsecutiveFrameTimeoutError:
+            raise Broken
+
+    told: list[type[Exception]] = []
+    bench = native(error_handler=complain)
+    bench.give((0, FF_20))
+    bench.give((SECOND, "01 AA"), (SECOND + 1, "01 BB"))
+    assert bench.received() == [b"\xaa", b"\xbb"]
+    assert told == [isotp.ConsecutiveFrameTimeoutError, isotp.CallbackError]
+    assert bench.layer.stats.frames_received == 3
+
+
+@pytest.mark.parametrize("wrong", [FF_20, "41"], ids=["time-out", "bad frame"])
+def test_an_interrupt_in_an_error_handler_costs_no_frame_of_the_batch(native: Native, wrong: str) -> None:
+    """The others wait, in order, for whoever drives the layer next."""
+
+    def complain(error: Exception) -> None:
+        bench.layer.error_handler = bench.errors.append
+        raise KeyboardInterrupt
+
+    bench = native(error_handler=complain)
+    with pytest.raises(KeyboardInterrupt):
+        bench.give((0, wrong), (SECOND, "01 AA"), (SECOND + 1, "01 BB"))
+    bench.driver.feed(bench.layer, [(bench.clock.ns + SECOND + 2, 0x456, b"\x01\xcc")])
+    assert bench.received() == [b"\xaa", b"\xbb", b"\xcc"]
+    assert bench.layer.stats.frames_received == 4
+
+
+def test_an_error_handler_that_stops_the_layer_for_a_time_out(native: Native) -> None:
+    bench = native(error_handler=lambda error: bench.stop())
+    bench.give((0, FF_20))
+    bench.give((SECOND, "01 AA"), (SECOND + 1, "01 BB"))
+    assert bench.received() == []
+    bench.start()
+    bench.give((SECOND + 2, "01 CC"))
+    assert bench.received() == [b"\xcc"]
+
+
 @pytest.mark.parametrize(("source", "frames"), [(iter, ["21", "22", "23"]), (io.BytesIO, ["21", "22"])])
 def test_frames_of_a_payload_that_ends_early_go_out(
     native: Native, source: Callable[[bytes], Any], frames: list[str]
@@ -224,3 +271,49 @@ def test_frames_of_a_message_that_was_given_up_do_not_go(held_up: NativeBench, e
     held_up.layer.port.full = False
     assert held_up.retry() == ["01 61"]
     assert held_up.layer.stats.frames_sent == 2
+
+
+@pytest.mark.parametrize("size", [9, 18, 25, 60], ids=["none waits", "one waits", "two wait", "many wait"])
+@pytest.mark.parametrize("stop", ["reset", "stop_sending"])
+def test_a_clock_that_was_set_back_holds_nothing_up_after_a_reset(
+    native: Native, stop: str, size: int
+) -> None:
+    """What waits in the port was of the message that was given up; the next one goes at once."""
+    bench = native()
+    bench.layer.send(counted(size))
+    bench.layer.drive()
+    bench.left()
+    bench.layer.port.full = True
+    assert bench.give((0, CTS)) == []
+    assert bench.layer.stats.retries == 1
+    bench.stop()
+    bench.clock.ns = 0
+    getattr(bench.layer, stop)()
+    waits = bench.layer.stats.frames_sent - 1
+    assert (bench.layer.deadline_ns() is None) == (waits == 0)
+    bench.layer.port.full = False
+    bench.start()
+    bench.layer.send(b"a")
+    assert bench.left() == ["01 61"]
+    assert bench.layer.deadline_ns() is None
+    assert bench.layer.stats.frames_sent == 2
+
+
+def test_stopped_while_the_port_sends(native: Native) -> None:
+    """By another thread: what the port could not send is of no message any more."""
+    bench = native()
+    bench.layer.send(counted(25))
+    bench.layer.drive()
+    bench.left()
+
+    def refuse() -> None:
+        bench.layer.stop_sending()
+        bench.layer.port.full = True
+
+    bench.layer.port.before_flush = refuse
+    assert bench.give((0, CTS)) == []
+    bench.layer.port.before_flush = None
+    bench.layer.port.full = False
+    bench.layer.send(b"a")
+    assert bench.retry() == ["01 61"]
+    assert bench.layer.stats.frames_sent == 2

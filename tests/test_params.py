@@ -99,7 +99,7 @@ REFUSED = [
     *each(["override_receiver_stmin"], [-1, -0.001, NAN, INFINITY, -INFINITY, True, False, "0", 10**400]),
     *each(["default_target_address_type"], [2, -1, None, "Physical", 0.0]),
     *each(["rate_limit_max_bitrate"], [0, -1, 1e6, None, "1", False]),
-    *each(["rate_limit_window_size"], [0, -1, 0.0, NAN, INFINITY, None, "1", 10**400]),
+    *each(["rate_limit_window_size"], [0, -1, 0.0, NAN, INFINITY, None, "1", 10**400, True]),
     *each(["logger_name"], [None, 3, b"isotp"]),
     *each(["wait_func"], [None, 0.001, "sleep"]),
 ]
@@ -286,6 +286,7 @@ def test_the_longest_frame_cannot_be_made_shorter_than_the_shortest(params):
         (1, 1e-300, 8, False),
         (10**400, 1e-300, 64, True),
         (1, 10**300, 64, True),
+        (True, 64.0, 8, True),
     ],
 )
 def test_the_rate_limiter_must_let_a_full_frame_pass(params, enable, bitrate, window, length, is_enough):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import array
 import io
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import isotp
-from tests.frames import SECOND, Bench, Link, counted
+from isotp._core import TryAgain
+from tests.frames import MS, SECOND, Bench, Link, counted
 
 LARGE = {"max_frame_size": 0xFFFFFFFF}
 
@@ -220,6 +223,91 @@ def test_stop_receiving_forgets_the_target() -> None:
     bench.hear("10 08 11 12 13 14 15 16", "21 17 18")
     assert bench.received() == [bytes(range(0x11, 0x19))]
     assert target == bytes(8)
+
+
+@pytest.mark.parametrize("stop", ["stop_receiving", "reset"])
+def test_receive_into_that_stops_the_reception(stop: str) -> None:
+    """As another thread may do meanwhile: what it gives is the target of no message."""
+    target = bytearray(b"\xee" * 20)
+
+    def receive_into(size: int) -> bytearray:
+        getattr(bench.layer, stop)()
+        return target
+
+    bench = Bench()
+    bench.layer.receive_into = receive_into
+    assert bench.hear("10 08 01 02 03 04 05 06") == []
+    bench.hear("05 61 62 63 64 65")
+    message = bench.layer.recv()
+    assert message == b"abcde"
+    assert message is not target
+    assert target == b"\xee" * 20
+    bench.layer.receive_into = None
+    bench.hear("10 08 11 12 13 14 15 16", "21 17 18")
+    assert bench.received() == [bytes(range(0x11, 0x19))]
+
+
+def test_receive_into_that_stops_the_reception_and_raises() -> None:
+    """Nothing is left to be refused with Overflow."""
+
+    def receive_into(size: int) -> None:
+        bench.layer.stop_receiving()
+        raise OSError("disk full")
+
+    bench = Bench()
+    bench.layer.receive_into = receive_into
+    bench.arrive("10 08 01 02 03 04 05 06")
+    with pytest.raises(OSError, match="disk full"):
+        bench.run()
+    assert bench.run() == []
+    bench.layer.receive_into = None
+    assert bench.still_works()
+
+
+def test_the_sender_that_can_not_be_answered() -> None:
+    """N_Ar: the message breaks off, and the error names its target."""
+
+    def refuse(message: isotp.CanMessage) -> None:
+        raise TryAgain("full")
+
+    target = bytearray(8)
+    bench = Bench(txfn=refuse, rx_consecutive_frame_timeout=5000)
+    bench.layer.receive_into = lambda size: target
+    bench.hear("10 08 01 02 03 04 05 06")
+    bench.wait(SECOND)
+    bench.run()
+    assert [type(error) for error in bench.errors] == [isotp.TransmitTimeoutError]
+    assert bench.errors[0].target is target
+    assert not bench.layer.is_rx_active()
+    bench.wait(MS)
+    bench.hear("01 AA")
+    assert bench.received() == [b"\xaa"]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [lambda layer: layer.stop_receiving(), lambda layer: layer._forget_threads()],
+    ids=["stop_receiving", "fork"],
+)
+def test_a_target_is_let_go_with_its_message(end: Callable[[Any], object]) -> None:
+    class Target:
+        def __call__(self, piece: bytes) -> None:
+            raise AssertionError("its message is over")
+
+    bench = Bench()
+    bench.layer.receive_into = lambda size: Target()
+    bench.hear("10 08 01 02 03 04 05 06")
+    target = bench.layer.receive_into = None
+    end(bench.layer)
+    bench.hear("01 AA")
+    assert bench.received() == [b"\xaa"]
+    bench.layer.receive_into = lambda size: target
+    targets = [Target(), Target()]
+    seen = [weakref.ref(each) for each in targets]
+    bench.layer.receive_into = lambda size: targets.pop()
+    bench.hear("10 08 01 02 03 04 05 06")
+    end(bench.layer)
+    assert [each() is None for each in seen] == [False, True]
 
 
 def test_a_file_of_the_standard_library_is_no_target_itself() -> None:

@@ -599,7 +599,11 @@ def test_parameters_change_amid_a_message(bus: Bus, layer: isotp.TransportLayer)
     layer.params.set("tx_data_length", 64)
     bus.put("30 00 00")
     layer.process()
-    assert bus.take() == b"\x22" + bytes(17) + b"\xaa" * 2
+    assert [bus.take() for _ in range(3)] == [
+        b"\x22" + bytes(7),
+        b"\x23" + bytes(7),
+        b"\x24" + bytes(3) + b"\xaa" * 4,
+    ]
     assert not layer.transmitting()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import math
 import queue
 import random
 import subprocess
@@ -670,6 +671,30 @@ def test_time_out_that_rxfn_is_given(alone: Callable[..., Alone]) -> None:
     one.layer.start()
     assert enough.wait(PATIENCE)
     assert all(0 <= timeout <= 0.03 for timeout in asked)
+
+
+@pytest.mark.parametrize(
+    "read_timeout", [math.inf, math.nan, -1, -0.001, 1e300, pytest.param(10**400, id="10**400")], ids=repr
+)
+def test_read_timeout_that_nobody_can_wait_for(alone: Callable[..., Alone], read_timeout: float) -> None:
+    with pytest.raises(ValueError, match="read_timeout must be a finite number of seconds"):
+        alone(read_timeout=read_timeout)
+
+
+@pytest.mark.parametrize("read_timeout", [None, "1", True])
+def test_read_timeout_that_is_no_number(alone: Callable[..., Alone], read_timeout: Any) -> None:
+    with pytest.raises(TypeError, match="read_timeout must be a number of seconds"):
+        alone(read_timeout=read_timeout)
+
+
+@pytest.mark.parametrize("longest", [math.inf, math.nan, 1e300, 1e10, 0.5, 0.0, -1.0, -math.inf], ids=repr)
+def test_a_plan_for_any_time(alone: Callable[..., Alone], longest: float) -> None:
+    """default_read_timeout can be assigned: the plan of the next read is a time all the same."""
+    planned = alone().layer._plan_wait(longest)
+    if longest <= 0.5:
+        assert planned == max(longest, 0.0)
+    else:
+        assert 1e9 < planned < 1e10
 
 
 @pytest.mark.parametrize("takes_timeout", [True, False])

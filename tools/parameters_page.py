@@ -39,7 +39,7 @@ HEAD = """\
 
 Given as `params={...}` to any layer, changed by `layer.params.set(name, value)`, and looked up as attributes of
 `layer.params`. What is refused raises a `ValueError` that says what would be accepted. Parameters that change while
-a message is on its way take effect with the next frame.
+a message is on its way take effect with the next frame, `tx_data_length` with the next message.
 
 ```python
 import isotp

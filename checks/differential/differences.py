@@ -331,6 +331,33 @@ def blocksize_changed(case: Case) -> Proposal | None:
     return None
 
 
+def changed_amid(
+    case: Case, is_change: Callable[[list[Any]], bool], sides: tuple[str, ...]
+) -> Proposal | None:
+    """The layer was in the middle of a message when that changed, and has been since."""
+    for at in range(case.at - 1, -1, -1):
+        states = {case.ours[at][side] for side in sides}
+        if not states & {"WAIT_CF", "WAIT_FC", "TRANSMIT_CF"}:
+            return None
+        if is_change(case.script["steps"][at]):
+            return case.accept(rebuild=True)
+    return None
+
+
+def length_changed(case: Case) -> Proposal | None:
+    if "frames" not in case.fields:
+        return None
+    return changed_amid(case, lambda step: step[0] == "assign" and "tx_data_length" in step[1], ("tx",))
+
+
+def readdressed(case: Case) -> Proposal | None:
+    """Seen by frames on the old address, or by frames on the new one that are refused."""
+    refused = (Counter(case.our["errors"]) - Counter(case.their["errors"]))["InvalidCanDataError"]
+    if "frames" not in case.fields and not refused:
+        return None
+    return changed_amid(case, lambda step: step[0] == "readdress", ("rx", "tx"))
+
+
 def dropped(case: Case) -> Proposal | None:
     if case.step[0] != "call" or case.step[1] not in ("clear_tx_queue", "reset") or case.fields != {"ended"}:
         return None
@@ -455,6 +482,21 @@ DIFFERENCES = (
         "the frame is the one of before",
         "the changes take effect with the next frame",
         changed_while_held,
+    ),
+    Difference(
+        "`tx_data_length` changed in the middle of a message",
+        "its frames stay as long as they were",
+        "its next frame has the new length",
+        "ISO 15765-2, 9.5.3: receivers drop Consecutive Frames that are not as long as the First Frame",
+        length_changed,
+    ),
+    Difference(
+        "the address changed in the middle of a message",
+        "it goes on with the one that it began with; Flow Control and Consecutive Frames on the new one are not part"
+        " of it (`InvalidCanDataError`)",
+        "it goes on with the new one",
+        "a message has one address: the receiver would not get the rest, and the sender would not know",
+        readdressed,
     ),
     Difference(
         "frames within the 5 ms that the rate limiter counts as one",

@@ -41,6 +41,14 @@ LIMIT = 90.0
 
 # The engine's decisions about frames and messages; what it does about threads has other tests.
 ENGINE = (
+    # changes in the middle of a message
+    "_use_config",
+    "_use_filter",
+    "still_bound",
+    "_look_closer_if_needed",
+    "_bind_sending",
+    "_bind_reception",
+    "_bind_first_frame",
     # the loop
     "_run",
     "_rests",
@@ -56,11 +64,17 @@ ENGINE = (
     "_receive_pass",
     "_take",
     "takes_next_cf",
+    "_note_arrival",
+    "put_back",
     "_take_from_batch",
-    "_prefix_if_further",
+    "_judge",
     "_stands_apart",
+    "_belongs_elsewhere",
+    "receive_frame",
     "_take_bytes",
+    "_address_of_frame",
     "_open_target",
+    "_end_reception",
     "_fill_target",
     "_hand_over",
     "_has_no_room",
@@ -69,8 +83,10 @@ ENGINE = (
     # transmission
     "_transmit_pass",
     "_transmit_frames",
+    "_note_if_held_back",
     "_send_flow_control",
     "send_frame",
+    "note_sent",
     "put_frame",
     "_begin_next",
     "_fill_stage",
@@ -86,6 +102,7 @@ ENGINE = (
     "_retry_or_fail",
     "_fail_with",
     # the end of a message, errors
+    "stop_sending",
     "_stop_active",
     "_give_up",
     "_fail_active",

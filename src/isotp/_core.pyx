@@ -21,6 +21,7 @@ import logging
 import math
 import operator
 import queue
+import sys
 import threading
 import time
 import weakref
@@ -85,10 +86,13 @@ cdef enum:
     REQUEST_WEIGHT = 400
 
 cdef int64_t LONGEST_WAIT_NS = <int64_t>1 << 61    # sums of two such times still fit
+cdef int64_t AT_ONCE = -LONGEST_WAIT_NS            # no clock is before
+cdef object LONGEST_WAIT_S = threading.TIMEOUT_MAX - 1    # what a lock takes, and a fraction when it is computed
 cdef int64_t PAUSE_WITHOUT_ROOM_NS = 500_000       # before a refused frame is given again
 cdef int64_t SECOND_NS = 1_000_000_000
 cdef uint64_t NO_LIMIT = 0xFFFFFFFFFFFFFFFF
 
+cdef object LARGEST_FLOAT = sys.float_info.max
 cdef object LOG_DEBUG = logging.DEBUG
 cdef object NO_TIMEOUT = 0.0
 
@@ -486,7 +490,7 @@ cdef class PDU:
     def __init__(self, msg, start_of_data=0):
         cdef NPci pci
         cdef Outcome outcome
-        cdef bytes data = bytes(msg.data)
+        cdef bytes data = bytes_of(msg.data)
         cdef OutcomeCode code
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         if not 0 <= start_of_data <= size:
@@ -624,8 +628,8 @@ cdef class RateLimiter:
         cdef double seconds
         mean_bitrate, window_size_sec = self._settings()
         if is_possible_rate(mean_bitrate, window_size_sec):
-            bits_a_second = mean_bitrate
-            seconds = window_size_sec
+            bits_a_second = min(mean_bitrate, LARGEST_FLOAT)       # integers go beyond
+            seconds = min(window_size_sec, LARGEST_FLOAT)
             with cython.critical_section(self):
                 rate_window_init(&self.window, bits_a_second, seconds)
 
@@ -654,6 +658,10 @@ cdef class RateLimiter:
         with cython.critical_section(self):
             rate_forget(&self.window, now)
             allowed = rate_allowed_bytes(&self.window)
+            if self.window.count == 0:
+                # A frame larger than all that the window holds goes alone, or it would never go: the limit became
+                # smaller in the middle of a message, which keeps the length of its frames.
+                allowed = max(allowed, <uint64_t>CAN_DLEN_MAX)
         return allowed
 
     @cython.final
@@ -681,6 +689,27 @@ cdef inline uint64_t weight_of(object item) noexcept:
     if type(item) is SendRequest:
         return REQUEST_WEIGHT + (0 if (<SendRequest>item).streams else (<SendRequest>item).size)
     return MESSAGE_WEIGHT
+
+
+cdef object seconds_to_wait(str name, object timeout):
+    """A time-out as locks take it; None: no limit, also where it is longer than a lock can wait.
+
+    :raises TypeError: if it is no number.
+    :raises ValueError: if it is NaN.
+    """
+    if timeout is None:
+        return None
+    if not hasattr(timeout, "__float__"):
+        raise TypeError(f"{name} must be a number of seconds or None, not {timeout!r}")
+    try:
+        seconds = float(timeout)
+    except OverflowError:          # an integer may be larger than any float
+        seconds = math.inf if timeout > 0 else -math.inf
+    if math.isnan(seconds):
+        raise ValueError(f"{name} must be a number of seconds or None, not {timeout!r}")
+    if seconds >= LONGEST_WAIT_S:
+        return None
+    return timeout if isinstance(timeout, (int, float)) else seconds
 
 
 cdef class MessageQueue:
@@ -714,6 +743,21 @@ cdef class MessageQueue:
                 self.most = max(self.most, self.count)
                 self.weight += weight_of(item)
         return has_room
+
+    cdef int put_back(self, object item) except -1:
+        """Put an item that was taken before all others."""
+        cdef bint has_room = False
+        while not has_room:
+            with cython.critical_section(self):
+                has_room = self.count < self.places
+                if has_room:
+                    self.first = (self.first - 1) & (self.places - 1)
+                    exchange(self.ring, self.first, item)
+                    self.count += 1
+                    self.weight += weight_of(item)
+            if not has_room:
+                self._grow()
+        return 0
 
     cdef int _grow(self) except -1:
         cdef list ring = [None] * (2 * self.places)
@@ -787,16 +831,17 @@ cdef class MessageQueue:
         """Take the oldest item; waits for one up to `timeout` seconds (None: for ever).
 
         :raises queue.Empty: if there is none in time.
-        :raises ValueError: if `timeout` is negative.
+        :raises ValueError: if `timeout` is negative or NaN.
         """
         item = self.pop()
         if item is not None:
             return item
         if not block:
             raise queue.Empty
-        if timeout is not None and timeout < 0:
+        seconds = seconds_to_wait("timeout", timeout)
+        if seconds is not None and seconds < 0:
             raise ValueError(f"timeout must not be negative: {timeout!r}")
-        return self._wait(None if timeout is None else time.monotonic() + timeout)
+        return self._wait(None if seconds is None else time.monotonic() + seconds)
 
     def _wait(self, deadline):
         # Locks, and no Condition: that is Python code, which costs as much as the change of threads.
@@ -808,7 +853,7 @@ cdef class MessageQueue:
                 item = self.pop()
                 if item is not None:
                     return item
-                remaining = -1 if deadline is None else min(deadline - time.monotonic(), threading.TIMEOUT_MAX)
+                remaining = -1 if deadline is None else deadline - time.monotonic()
                 if deadline is not None and remaining <= 0:
                     raise queue.Empty
                 gate.acquire(True, remaining)
@@ -903,9 +948,12 @@ cdef uint64_t rest_of_file(object file) except? 0xFFFFFFFFFFFFFFFF:
 
 
 @cython.freelist(16)
+@cython.auto_pickle(False)
 cdef class SendRequest:
     """SendRequest(data, target_address_type=0)\n--\n\n
     A message on its way out: what it is, and how it ended.
+
+    It is made once: to call `__init__` again changes nothing, as it may be being sent.
 
     :param data: payload, a binary file, `(generator, size)` or `(file, size)`.
     :param target_address_type: physical or functional.
@@ -913,11 +961,24 @@ cdef class SendRequest:
     """
 
     def __init__(self, data, target_address_type=TargetAddressType.Physical):
-        self._set(data, TargetAddressType(target_address_type) == TargetAddressType.Functional)
+        cdef bint is_new
+        with cython.critical_section(self):
+            # Once: a transmitter may point at the payload.
+            is_new = self.source is None and not self.being_made
+            self.being_made = True
+        if not is_new:
+            return
+        try:
+            self._set(data, TargetAddressType(target_address_type) == TargetAddressType.Functional)
+        finally:
+            self.being_made = False
 
     @cython.final
     cdef int _set(self, object data, bint functional) except -1:
-        self.functional = functional
+        """Make a new request; nothing of it is set if that fails."""
+        cdef object source
+        cdef uint64_t length
+        cdef bint reads = False
         size = None
         if (isinstance(data, tuple) and len(data) == 2
                 and (hasattr(data[0], "__next__") or hasattr(data[0], "readinto"))):
@@ -925,19 +986,26 @@ cdef class SendRequest:
             if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= 0xFFFFFFFF:
                 raise ValueError(f"size of a generated payload must be an int of 0 to 2^32-1, not {size!r}")
         if hasattr(data, "readinto"):
-            self.reads = True
-            self.size = rest_of_file(data) if size is None else size
-            self.source = data.read
+            reads = True
+            length = rest_of_file(data) if size is None else size
+            source = data.read
         elif size is not None:
-            self.size = size
-            self.source = data
+            length = size
+            source = data
         else:
-            self.source = as_payload(data)
-            self.size = <uint64_t>PyBytes_GET_SIZE(self.source)
-            if self.size > 0xFFFFFFFF:
-                raise ValueError(f"payload of {self.size} bytes: FF_DL ends at 2^32-1")
+            source = as_payload(data)
+            length = <uint64_t>PyBytes_GET_SIZE(source)
+            if length > 0xFFFFFFFF:
+                raise ValueError(f"payload of {length} bytes: FF_DL ends at 2^32-1")
+            self.source = source
+            self.size = length
+            self.functional = functional
             return 0
+        self.source = source
+        self.size = length
+        self.functional = functional
         self.streams = True
+        self.reads = reads
         return 0
 
     @property
@@ -1073,6 +1141,10 @@ cdef bytes data_of(object message, uint32_t *can_id):
         if hasattr(number, "__index__") and 0 <= operator.index(number) < NO_CAN_ID:
             can_id[0] = operator.index(number)
         can_id[0] = flagged_id(can_id[0], message.is_extended_id)
+    return bytes_of(data)
+
+
+cdef inline bytes bytes_of(object data):
     if type(data) is bytes:
         return data
     if data is None:
@@ -1217,6 +1289,9 @@ cdef class Engine:
         self.burst_limit = FRAMES_PER_CLOCK_READ
         self.further_addresses = ()
         self.matched = -1
+        self.tx_config = &self.config
+        self.tx_filter = &self.filter
+        self.rx_filter = &self.filter
         self.stale = True
         memset(&self.counted, 0, sizeof(Counters))
         memset(&self.zero, 0, sizeof(Counters))
@@ -1276,7 +1351,7 @@ cdef class Engine:
 
     @property
     def params(self):
-        """Parameters of the layer; changes take effect with the next frame."""
+        """Parameters of the layer; changes take effect with the next frame, `tx_data_length` with the next message."""
         with cython.critical_section(self):
             params = self._params
         return params
@@ -1346,16 +1421,67 @@ cdef class Engine:
             if turn < self.flattened:
                 return 0
             self.flattened = turn
-            self.config = config
-            self.looks_closer = self.asks_address or config.strict
+            self._use_config(&config)
             self.default_functional = default_functional
             self.blocking_send = blocking_send
             self.rx_limit = rx_limit
             self.tx_limit = tx_limit
             if config.listen and self.rx.due != FS_NONE:
                 flow_control_sent(&self.rx, &self.config, self.now)
-            choose_first_frame(&self.tx, &self.config, &self.filter)
         return 0
+
+    # What is changed in the middle of a message, and what is not. Each of these is within a step.
+
+    @cython.final
+    cdef void _use_config(self, const Config *new) noexcept:
+        cdef uint8_t tx_dl = self.tx_config.tx_dl
+        self.config = new[0]
+        self.tx_config = &self.config
+        if self.tx.state != TX_IDLE and tx_dl != new.tx_dl:
+            # CFs are as long as the FF (9.5.3): the receiver takes no others.
+            self.kept_config = new[0]
+            self.kept_config.tx_dl = tx_dl
+            self.kept_config.min_length = min(new.min_length, tx_dl)
+            self.tx_config = &self.kept_config
+        self._look_closer_if_needed()
+
+    @cython.final
+    cdef void _use_filter(self, const AddressFilter *new) noexcept:
+        # A message is one N_AI's (9.9): the rest of it would be somebody else's on another one.
+        self.tx_filter = still_bound(self.tx.state != TX_IDLE, self.tx_filter, &self.tx_kept, new)
+        self.rx_filter = still_bound(
+            self.rx.state != RX_IDLE or self.rx.due != FS_NONE, self.rx_filter, &self.rx_kept, new)
+        self.filter = new[0]
+        if self.tx_filter == NULL:
+            self.tx_filter = &self.filter
+        if self.rx_filter == NULL:
+            self.rx_filter = &self.filter
+        self._look_closer_if_needed()
+
+    @cython.final
+    cdef void _look_closer_if_needed(self) noexcept:
+        self.looks_closer = (self.asks_address or self.config.strict
+                             or self.tx_filter != &self.filter or self.rx_filter != &self.filter)
+
+    @cython.final
+    cdef void _bind_sending(self) noexcept:
+        """Nothing of the message to send has gone: it is made from what is in force."""
+        self.tx_config = &self.config
+        if self.tx_filter != &self.filter:
+            self.tx_filter = &self.filter
+            self._look_closer_if_needed()
+
+    @cython.final
+    cdef void _bind_reception(self, const AddressFilter *judged) noexcept:
+        """A FF came in on `judged`; the layer's own address may have changed since that was found."""
+        cdef const AddressFilter *bound = &self.filter
+        self.source = judged[0]
+        if self.matched < 0 and not same_address(judged, &self.filter):
+            self.rx_kept = judged[0]
+            bound = &self.rx_kept
+        if self.rx_filter != bound:
+            self.rx_filter = bound
+            self._look_closer_if_needed()
 
     def load_params(self):
         """Validate the parameters and bring the rate limiter up to date.
@@ -1381,7 +1507,9 @@ cdef class Engine:
         self.set_address(address)
 
     def set_address(self, address):
-        """Use this address from the next frame on.
+        """Use this address from the next message on; frames are heard on it at once.
+
+        A message that is on its way keeps the address that it began with; docs/threads.md has what that means.
 
         :param address: `isotp.Address` or `isotp.AsymmetricAddress`, for both directions.
         :raises ValueError: if it is something else, or an address for one direction only.
@@ -1393,13 +1521,11 @@ cdef class Engine:
         asks_address = not takes_frames_by_filter(address)
         is_for_me = address.is_for_me if asks_address else None
         with cython.critical_section(self):
-            self.filter = new
-            choose_first_frame(&self.tx, &self.config, &self.filter)
             # What was there dies after the step: its end may run Python code.
             self._address, address = address, self._address
             self.is_for_me, is_for_me = is_for_me, self.is_for_me
             self.asks_address = asks_address
-            self.looks_closer = asks_address or self.config.strict
+            self._use_filter(&new)
 
     def receive_also(self, addresses):
         """Receive on these addresses too, as an ECU does on its functional one; answers go by the layer's own.
@@ -1436,7 +1562,8 @@ cdef class Engine:
             None: parameter `default_target_address_type`.
         :param send_timeout: seconds to wait for the end of the transmission if the parameter `blocking_send` is
             set. None: no limit.
-        :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing.
+        :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing; if
+            `send_timeout` is NaN.
         :raises RuntimeError: in listen mode; if too many messages wait (parameter `tx_queue_limit`); and if a
             callback of this layer asks for a blocking send.
         :raises isotp.BlockingSendTimeout: if a blocking send is not done in time.
@@ -1445,12 +1572,13 @@ cdef class Engine:
         cdef SendRequest request = self._request(data, target_address_type)
         cdef bint waits = self.blocking_send      # once: it may change meanwhile
         if waits:
+            seconds = seconds_to_wait("send_timeout", send_timeout)
             if self._is_mine():
                 raise RuntimeError("a callback of the layer can not wait for that same layer to send")
             request.event = threading.Event()
         self._enqueue(request)
         if waits:
-            self._await(request, send_timeout)
+            self._await(request, seconds)
 
     def _submit(self, data, target_address_type, on_done):
         """Queue a message as send() does, but never wait; `on_done(request)` is called when it was sent or given up.
@@ -1490,15 +1618,12 @@ cdef class Engine:
         self.tx_queue.push(request)
         with cython.critical_section(self):
             post_send_callback = self.post_send_callback
-        if post_send_callback is not None:
-            try:
+        try:
+            if post_send_callback is not None:
                 post_send_callback(request)
-            except BaseException:
-                if self.driven:
-                    self.drive()       # the message goes, whatever that raises to the caller
-                raise
-        if self.driven:
-            self.drive()
+        finally:
+            if self.driven:
+                self.drive()
         return 0
 
     def _functional_limit(self, size):
@@ -1524,7 +1649,7 @@ cdef class Engine:
 
         :param block: wait for one.
         :param timeout: seconds to wait at the most; None: no limit.
-        :raises ValueError: if `timeout` is negative.
+        :raises ValueError: if `timeout` is negative or NaN.
         """
         if not block:
             return self.rx_queue.pop()
@@ -1636,6 +1761,7 @@ cdef class Engine:
         with cython.critical_section(self):
             self.polls = True
         try:
+            self._begin_pass()
             return self._run(NO_TIMEOUT if rx_timeout is None else rx_timeout, do_rx, do_tx)
         finally:
             self._exit_polled()
@@ -1701,17 +1827,32 @@ cdef class Engine:
     @cython.final
     cdef int _drive_entered(self) except -1:
         """What drive() does once this thread is in charge."""
+        cdef bint is_able
+        try:
+            is_able = self._drive_until_done()
+        except BaseException:
+            # Such as KeyboardInterrupt: this thread does no more, but frames, deadlines and others' work remain.
+            self._save_batch()
+            self._exit()
+            with cython.critical_section(self):
+                waker = self.waker
+            if waker is not None:
+                waker(isotp_monotonic_ns())
+            raise
+        return self._tell_deadline() if is_able else 0
+
+    @cython.final
+    cdef bint _drive_until_done(self) except -1:
+        """Pass after pass, and out. False: the parameters, or the clock, are such that nothing can be done."""
         while True:
             try:
-                if self.stale:
-                    self._flatten()
+                self._begin_pass()
             except BaseException as error:
-                # Nothing can be done until they are mended; the frames wait.
-                self._save_batch()
+                self._save_batch()     # the frames wait until that is mended
                 self._survive(error)
                 if self._leave():
-                    return 0
-                continue           # perhaps they were mended meanwhile
+                    return False
+                continue               # perhaps it was mended meanwhile
             try:
                 if self.frames_told != self.counted.frames_dropped:
                     self._tell_of_lost_frames()
@@ -1722,25 +1863,14 @@ cdef class Engine:
                 self._survive(error)
                 continue
             if self._leave():
-                break
-        return self._tell_deadline()
+                return True
 
     @cython.final
     cdef int _survive(self, object error) except -1:
         """A callback raised while this thread is in charge: report that, and go on. KeyboardInterrupt is the user's."""
-        try:
-            if is_interrupt(error):
-                raise error
-            self._report_callback_error(error)
-        except BaseException:
-            self.batch_left = 0
-            self._exit()
-            # This thread does no more, but deadlines and others' work remain.
-            with cython.critical_section(self):
-                waker = self.waker
-            if waker is not None:
-                waker(isotp_monotonic_ns())
-            raise
+        if is_interrupt(error):
+            raise error
+        self._report_callback_error(error)
         return 0
 
     @cython.final
@@ -1823,6 +1953,7 @@ cdef class Engine:
             self.wake_ns = NEVER
             self.heard_ns = NEVER
             self.reader = 0
+            self.batch_left = 0        # who reads from now on may use its memory
         if not driven:
             self.inbox.clear()
             self._open_gate()
@@ -1835,11 +1966,10 @@ cdef class Engine:
         self.rx_queue = MessageQueue.__new__(MessageQueue)
         self.tx_queue = MessageQueue.__new__(MessageQueue)
         self.inbox = MessageQueue.__new__(MessageQueue)
-        self.batch_left = 0
         # Not completed: nobody waits for it, and the lock of its event may have been held.
         self.active_send_request = None
         transmitter_stop(&self.tx)
-        receiver_stop(&self.rx)
+        self._end_reception()
         self._set_driven(False, None, None)
         (<Watchers?>self._params._on_change).changing = threading.RLock()
 
@@ -1874,8 +2004,11 @@ cdef class Engine:
     @cython.final
     cdef double _planned(self, double longest, int64_t now) noexcept:
         cdef int64_t wake_ns
+        cdef double longest_ns = longest * 1e9
+        if not longest_ns < <double>LONGEST_WAIT_NS:       # nor a number: C would make anything of it
+            longest_ns = <double>LONGEST_WAIT_NS
         with cython.critical_section(self):
-            wake_ns = min(self._deadline(), now + <int64_t>(longest * 1e9))
+            wake_ns = min(self._deadline(), now + <int64_t>max(0.0, longest_ns))
             self.wake_ns = wake_ns
         return max(0, wake_ns - now) / 1e9
 
@@ -1944,7 +2077,7 @@ cdef class Engine:
         """When STmin and the rate limiter let the next frame go, as far as known now."""
         cdef int64_t due = self.tx.cf_due if self.tx.state == TX_TRANSMIT_CF else 0
         if self.rate_limiter.is_enabled:
-            due = max(due, self.rate_limiter._not_before(next_rate_size(&self.tx, &self.config, &self.filter)))
+            due = max(due, self.rate_limiter._not_before(next_rate_size(&self.tx, self.tx_config, self.tx_filter)))
         return due if self.retry_ns == NEVER else max(due, self.retry_ns)
 
     def deadline_ns(self):
@@ -1956,14 +2089,13 @@ cdef class Engine:
 
     @cython.final
     cdef ProcessStats _run(self, object rx_timeout, bint do_rx, bint do_tx):
-        """One pass, polled with rx_timeout, or driven (rx_timeout is None)."""
+        """One pass, which was begun: polled with rx_timeout, or driven (rx_timeout is None)."""
         cdef bint tx_first
         cdef bint rx_again
         cdef uint64_t received = self.counted.frames_received
         cdef uint64_t processed = self.counted.frames_for_us
         cdef uint64_t sent = self.counted.frames_sent
         cdef uint64_t messages = self.counted.messages_received
-        self._begin_pass()
         tx_first = do_tx and self.tx.state == TX_IDLE and self.rx.state == RX_IDLE and self.tx_queue.count > 0
         if self.batch_left == 0:
             self._expire(self.now if rx_timeout is not None else min(self.now, self.heard_ns), do_rx, do_tx)
@@ -2029,14 +2161,13 @@ cdef class Engine:
         cdef bint waits = not is_driven and (not self.takes_timeout or rx_timeout != 0)
         while True:
             if self.looks_first:
-                if (self.turned != TURN_NONE or self.batch_left == 0) and self._has_turned(is_driven):
+                if (self.turned != TURN_NONE or self.batch_left <= 0) and self._has_turned(is_driven):
                     return 0
                 if self.batch_left > 0:
-                    self.counted.frames_received += 1
                     self._take_from_batch()
                     if self.rx.due != FS_NONE and self.retry_ns == NEVER:
                         return 0
-                    if self.batch_left == 0:
+                    if self.batch_left <= 0:
                         # Its frames came in time; what did not come is judged by the time that it is now.
                         self.now = self._read_clock()
                         self._expire(min(self.now, self.heard_ns), True, do_tx)
@@ -2052,19 +2183,23 @@ cdef class Engine:
                     if self.turned != TURN_NONE and self._has_turned(True):
                         return 0
                 self.has_read = False
+            elif self.inbox.count > 0:
+                message = self.inbox.pop()
             elif self.takes_timeout:
                 message = call_with(self._rxfn, rx_timeout)
             else:
                 message = call_without(self._rxfn)
             if waits:
-                self.now = self._read_clock()
-                self._expire(self.now, True, do_tx)
+                self._note_arrival(message, True, do_tx)
             if message is None:
                 return 0
+            if not waits and self.counted.frames_received + 1 >= self.clock_due:
+                self.clock_due = self.counted.frames_received + 1 + FRAMES_PER_CLOCK_READ
+                if self.clock is None:
+                    self.now = isotp_monotonic_ns()
+                else:
+                    self._note_arrival(message, False, do_tx)
             self.counted.frames_received += 1
-            if self.counted.frames_received >= self.clock_due:
-                self.clock_due = self.counted.frames_received + FRAMES_PER_CLOCK_READ
-                self.now = self._read_clock()
             self._take(message)
             if self.rx.due != FS_NONE and self.retry_ns == NEVER:
                 return 0
@@ -2081,6 +2216,22 @@ cdef class Engine:
             is_leaving = not self.driven and bool(self.readers)
             self.looks_first = self.batch_left > 0 or is_leaving
             return is_driven != self.driven or is_leaving
+
+    @cython.final
+    cdef int _note_arrival(self, object message, bint expires, bint do_tx) except -1:
+        """Read the clock after a frame was read, or none; if it `expires` anything, tell that first.
+
+        If a callback raises there, the frame waits for the next pass.
+        """
+        try:
+            self.now = self._read_clock()
+            if expires:
+                self._expire(self.now, True, do_tx)
+        except BaseException:
+            if message is not None:
+                self.inbox.put_back(message)
+            raise
+        return 0
 
     @cython.final
     cdef int _take(self, object message) except -1:
@@ -2106,100 +2257,123 @@ cdef class Engine:
         """Handle the next frame of the native driver, at the time at which it arrived."""
         cdef const Frame *frame = self.batch
         self.now = self.arrivals[0]
+        # Before the frame counts as taken: an error handler that raises does not cost it.
+        self._expire(self.now, True, True)
+        if self.batch_left <= 0:
+            return 0               # the error handler stopped the layer
         self.batch += 1
         self.arrivals += 1
         self.batch_left -= 1
-        self._expire(self.now, True, True)
+        self.counted.frames_received += 1
         return self._take_bytes(None, frame.can_id, frame.data, frame.len)
 
     @cython.final
-    cdef int _prefix_if_further(
-            self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size, bint *apart) except -2:
-        """Address bytes before the N_PCI if a rule beside the filter says that the frame is for us, else -1.
+    cdef bint _judge(
+            self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size, AddressFilter *judged,
+            bint *apart) except -1:
+        """Whether a frame is for us, where the layer's own filter does not tell all, and a line of the log for it.
 
-        `apart` becomes True if it is to be handled as an N_PDU with a functional address; see _stands_apart().
+        `judged` becomes the address that it came in on. `apart` becomes True if it is to be handled as an N_PDU with a
+        functional address, see _stands_apart().
         """
+        cdef bint is_own
         cdef int k
-        cdef int prefix = -1
         with cython.critical_section(self):
             is_for_me = self.is_for_me
-        if is_for_me is not None:
+            judged[0] = self.filter    # what was looked at counts, whatever address there is later
+        if is_for_me is None:
+            is_own = is_for_us(judged, can_id, data, size)
+        else:
             if message is None:
                 message = CanMessage(
                     can_id & 0x1FFFFFFF, 0, data[:size], (can_id & <uint32_t>CAN_EFF_FLAG) != 0)
-            if is_for_me(message):
-                apart[0] = self._stands_apart(
-                    is_functional(&self.filter, can_id), self.filter.rx_prefix_size, data, size)
-                return self.filter.rx_prefix_size
+            is_own = bool(is_for_me(message))
         with cython.critical_section(self):
-            if is_for_me is None and self.config.strict and is_for_us(&self.filter, can_id, data, size):
-                prefix = self.filter.rx_prefix_size
-                apart[0] = self._stands_apart(is_functional(&self.filter, can_id), prefix, data, size)
-                return prefix
-            for k in range(self.further_count):
+            if is_own:
+                apart[0] = self._stands_apart(judged, is_functional(judged, can_id), data, size)
+            for k in range(0 if is_own else self.further_count):
                 if is_for_us(&self.further[k], can_id, data, size):
                     self.matched = k
-                    prefix = self.further[k].rx_prefix_size
+                    judged[0] = self.further[k]
                     # One with a single identifier is functional: that is what most are for.
-                    apart[0] = self._stands_apart(can_id == self.further[k].rx_id_functional, prefix, data, size)
+                    apart[0] = self._stands_apart(judged, can_id == judged.rx_id_functional, data, size)
                     break
-        return prefix
+        is_own = is_own or self.matched >= 0
+        if self.logs_frames:
+            self._log_frame("Rx", can_id, data[:size], "p" if is_own else "i")
+        return is_own
 
     @cython.final
-    cdef bint _stands_apart(self, bint functional, int prefix, const uint8_t *data, Py_ssize_t size) noexcept:
-        """Whether the frame at hand can be nothing but an SF, by the standard, which keeps each N_AI's N_PDUs apart."""
+    cdef bint _stands_apart(
+            self, const AddressFilter *judged, bint functional, const uint8_t *data, Py_ssize_t size) noexcept:
+        """Whether the frame at hand, which came in on `judged`, can be nothing but an SF.
+
+        Each N_AI's N_PDUs stand apart (9.9): by the standard, and where the layer's own address has changed.
+        """
+        cdef int n_pci_type = data[judged.rx_prefix_size] >> 4 if size > judged.rx_prefix_size else -1
+        if self.matched < 0 and self._belongs_elsewhere(judged, n_pci_type):
+            return True
         if functional or not self.config.strict:
             return self.config.strict
-        if size > prefix and data[prefix] >> 4 == N_PCI_FC:
+        if n_pci_type == N_PCI_FC:
             return self.matched >= 0           # what the layer sends has its own address
-        return self.rx.state == RX_WAIT_CF and self.receiving != self.matched
+        return self.rx.state == RX_WAIT_CF and not hears_alike(&self.source, judged)
+
+    @cython.final
+    cdef bint _belongs_elsewhere(self, const AddressFilter *judged, int n_pci_type) noexcept:
+        """Whether the layer's own address has changed since the message began that a CF or FC would go on with."""
+        if n_pci_type == N_PCI_CF:
+            return self.rx.state == RX_WAIT_CF and not hears_alike(self.rx_filter, judged)
+        if n_pci_type == N_PCI_FC:
+            return ((self.tx.state == TX_WAIT_FC or self.tx.state == TX_TRANSMIT_CF)
+                    and not hears_alike(self.tx_filter, judged))
+        return False
+
+    @cython.final
+    cdef object _address_of_frame(self):
+        """The address that the frame at hand came in on."""
+        with cython.critical_section(self):
+            address = self._address
+            further = self.further_addresses
+        # Another thread may have changed them meanwhile.
+        return further[self.matched] if 0 <= self.matched < len(further) else address
 
     @cython.final
     cdef int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
-        cdef RxEvent event
+        cdef RxEvent event = RX_NOTHING
+        cdef AddressFilter judged
+        cdef const AddressFilter *came_by = NULL
         cdef bint gave_up = False
         cdef bint apart = False
-        cdef int prefix = -1
+        cdef bint closer = self.looks_closer or self.logs_frames
         self.matched = -1
-        with cython.critical_section(self):
-            if not self.looks_closer and is_for_us(&self.filter, can_id, data, size):
-                prefix = self.filter.rx_prefix_size
-        if prefix < 0:
-            prefix = self._prefix_if_further(message, can_id, data, size, &apart)
-        if self.logs_frames:
-            self._log_frame("Rx", can_id, data[:size], "i" if prefix < 0 else "p")
-        if prefix < 0:
-            return 0
-        self.counted.frames_for_us += 1
-        with cython.critical_section(self):
-            if self.turned == TURN_STOPPED:
-                # stop() forgets it, and it begins no message if the layer was started again.
-                event = RX_NOTHING
-                self.outcome.code = self.outcome.interruption = OK
-            elif apart:
-                event = receive_functional(
-                    &self.rx, &self.config, prefix, data, <int>min(size, 0x7FFFFFFF), &self.outcome)
-            else:
-                event = receive(
-                    &self.rx, &self.config, prefix, data, <int>min(size, 0x7FFFFFFF), self.now,
-                    &self.outcome)
-            if event == RX_FLOW_CONTROL:
-                self.counted.flow_controls_received += 1
-                if self.rx.flow_control.flow_status == FS_WAIT:
-                    self.counted.waits_received += 1
-                gave_up = on_flow_control(&self.tx, &self.config, &self.rx.flow_control, self.now, &self.outcome)
-            elif event == RX_MESSAGE:
-                self.counted.messages_received += 1
-                # What went to a target of receive_into is no more in the buffer.
-                self.counted.bytes_received += (
-                    self.rx.size if self.rx.message == self.rx.buffer else self.rx.message_size)
-                payload = PyByteArray_FromStringAndSize(<char *>self.rx.message, <Py_ssize_t>self.rx.message_size)
+        while came_by == NULL:
+            if closer:
+                if not self._judge(message, can_id, data, size, &judged, &apart):
+                    return 0
+                came_by = &judged
+            with cython.critical_section(self):
+                if came_by == NULL and not self.looks_closer and is_for_us(&self.filter, can_id, data, size):
+                    came_by = &self.filter     # which stays as it is for this step
+                if came_by != NULL and self.turned == TURN_STOPPED:
+                    # stop() forgets it, and it begins no message if the layer was started again.
+                    self.counted.frames_for_us += 1
+                    self.outcome.code = self.outcome.interruption = OK
+                elif came_by != NULL:
+                    event = receive_frame(self, came_by, apart, data, <int>min(size, 0x7FFFFFFF), &gave_up)
+                    if event == RX_MESSAGE:
+                        payload = PyByteArray_FromStringAndSize(
+                            <char *>self.rx.message, <Py_ssize_t>self.rx.message_size)
+            if came_by == NULL and self.further_count == 0 and not self.looks_closer:
+                return 0
+            closer = True
         if (event == RX_NOTHING and self.write is None
                 and self.outcome.code == OK and self.outcome.interruption == OK):
             return 0
-        broken = None
+        broken = came_in_on = None
         try:
             if self.write is not None:
+                came_in_on = self._address_of_frame()      # what is called here may change it
                 if self.outcome.interruption != OK:
                     broken = self._part_from_target()
                 elif event == RX_MESSAGE and not apart:
@@ -2207,9 +2381,8 @@ cdef class Engine:
                 elif self.rx.state == RX_WAIT_CF:
                     self._fill_target()
             if event == RX_MESSAGE and payload is not None:
-                self._hand_over(payload)
+                self._hand_over(payload, came_in_on)
             elif event == RX_STARTED:
-                self.receiving = self.matched
                 if not self.config.listen and self._has_no_room():
                     self._refuse_reception()
                 elif self.receive_into is not None:
@@ -2234,13 +2407,16 @@ cdef class Engine:
                 write = writer_to(target, self.rx.size)
         except BaseException:
             with cython.critical_section(self):
-                receiver_stop(&self.rx)
-                if not self.config.listen:
-                    self.rx.due = FS_OVFLW
+                if self.rx.state == RX_WAIT_CF:
+                    receiver_stop(&self.rx)
+                    if not self.config.listen:
+                        self.rx.due = FS_OVFLW
             raise
         with cython.critical_section(self):
-            self.target, target = target, self.target
-            self.write, write = write, self.write
+            # Unless it was stopped meanwhile, by receive_into itself or by another thread
+            if self.rx.state == RX_WAIT_CF:
+                self.target, target = target, self.target
+                self.write, write = write, self.write
         return 0
 
     @cython.final
@@ -2284,8 +2460,8 @@ cdef class Engine:
         return target
 
     @cython.final
-    cdef inline int _hand_over(self, object payload) except -1:
-        """A message is complete."""
+    cdef inline int _hand_over(self, object payload, object address) except -1:
+        """A message is complete; it came in on `address`. None: on that of the frame at hand."""
         if self._has_no_room():
             self.counted.messages_dropped += 1
             error = errors.ReceptionQueueFullError(f"a message is lost: {self._full_queue()}")
@@ -2298,11 +2474,9 @@ cdef class Engine:
             self.rx_queue.push(payload)
             return 0
         with cython.critical_section(self):
-            address = self._address
-            further = self.further_addresses
             courier = self.courier
-        if 0 <= self.matched < len(further):       # another thread may have changed them meanwhile
-            address = further[self.matched]
+        if address is None:
+            address = self._address_of_frame()
         if courier is None:
             on_message(payload, address, self.now)
         else:
@@ -2321,9 +2495,14 @@ cdef class Engine:
     @cython.final
     cdef int _refuse_reception(self) except -1:
         """A message that begins finds no room: its sender is told, before it has sent it all."""
+        cdef bint is_on
         with cython.critical_section(self):
-            receiver_stop(&self.rx)
-            self.rx.due = FS_OVFLW
+            is_on = self.rx.state == RX_WAIT_CF
+            if is_on:
+                receiver_stop(&self.rx)
+                self.rx.due = FS_OVFLW
+        if not is_on:
+            return 0               # another thread stopped it
         self.counted.receptions_refused += 1
         self._hand_to_handler(errors.ReceptionQueueFullError(
             f"a message of {self.rx.size} bytes is refused: {self._full_queue()}"))
@@ -2335,14 +2514,16 @@ cdef class Engine:
 
     @cython.final
     cdef int _report_reception(self, bint gave_up, object broken) except -1:
-        if self.outcome.interruption != OK:
-            error = make_error(self.outcome.interruption, &self.outcome)
-            error.target = broken
-            self._hand_to_handler(error)
-        if gave_up:
-            self._fail_active()
-        elif self.outcome.code != OK:
-            self._report()
+        try:
+            if self.outcome.interruption != OK:
+                error = make_error(self.outcome.interruption, &self.outcome)
+                error.target = broken
+                self._hand_to_handler(error)
+        finally:
+            if gave_up:
+                self._fail_active()
+            elif self.outcome.code != OK:
+                self._report()
         return 0
 
     @cython.final
@@ -2388,6 +2569,7 @@ cdef class Engine:
     cdef bint _flush_port(self) except -1:
         """Have the port send what waits; OSError. False: there is no room for all of it."""
         cdef int before = self.port.waiting
+        cdef uint32_t epoch = self.tx.epoch
         try:
             self.port.flush()
         except BaseException:
@@ -2397,14 +2579,14 @@ cdef class Engine:
             self.no_room_since = NEVER     # N_As is the time of one frame
         if self.port.waiting == 0:
             return True
-        self._wait_for_room(None)
+        self._wait_for_room(None, epoch)
         return False
 
     @cython.final
-    cdef int _wait_for_room(self, object refusal) except -1:
+    cdef int _wait_for_room(self, object refusal, uint32_t epoch) except -1:
         """The bus has no room for a frame: try again after a pause. TransmitTimeoutError after N_As."""
         cdef int64_t now = self._read_clock()
-        if self.no_room_since == NEVER or self.refused_epoch != self.tx.epoch:
+        if self.no_room_since == NEVER or self.refused_epoch != epoch:
             self.no_room_since = now
         if now - self.no_room_since >= self.config.n_as_ns:
             self.no_room_since = NEVER
@@ -2414,7 +2596,7 @@ cdef class Engine:
             raise errors.TransmitTimeoutError(
                 f"the transmit queue of the bus stayed full for {self.config.n_as_ns / 1e9} s") from refusal
         self.counted.retries += 1
-        self.refused_epoch = self.tx.epoch
+        self.refused_epoch = epoch
         self.retry_ns = now + PAUSE_WITHOUT_ROOM_NS
         return 0
 
@@ -2450,6 +2632,8 @@ cdef class Engine:
                         return 0
             elif self.tx.state == TX_WAIT_FC:
                 return 0
+            elif not self._bind_first_frame():
+                continue
             if request is not self.active_send_request or request is None:
                 with cython.critical_section(self):
                     request = self.active_send_request
@@ -2467,14 +2651,12 @@ cdef class Engine:
                 message = None
                 out = &native
             with cython.critical_section(self):
-                ready = transmit(&self.tx, &self.config, &self.filter, self.now, allowed, out)
+                ready = transmit(&self.tx, self.tx_config, self.tx_filter, self.now, allowed, out)
                 ran_dry = (request.streams
-                           and self.tx.in_frame < next_payload_size(&self.tx, &self.config, &self.filter))
+                           and self.tx.in_frame < next_payload_size(&self.tx, self.tx_config, self.tx_filter))
                 epoch = self.tx.epoch
             if not ready:
-                if self.rate_limiter.is_enabled and not self.held_back:
-                    self.held_back = next_rate_size(&self.tx, &self.config, &self.filter) > allowed
-                    self.counted.throttled += self.held_back
+                self._note_if_held_back(allowed)
                 return 0
             burst += 1
             if not send_frame(self, message, out, request, epoch, burst >= self.burst_limit):
@@ -2497,21 +2679,26 @@ cdef class Engine:
                     return 1
 
     @cython.final
+    cdef void _note_if_held_back(self, uint64_t allowed) noexcept:
+        if self.rate_limiter.is_enabled and not self.held_back:
+            self.held_back = next_rate_size(&self.tx, self.tx_config, self.tx_filter) > allowed
+            self.counted.throttled += self.held_back
+
+    @cython.final
     cdef int _send_flow_control(self) except -1:
         cdef CanMessage message = None
         cdef FlowStatus due
         cdef Frame native
         cdef Frame *out = &native
-        cdef RxStateCode state
         cdef bint went
         if self.port is None:
             message = new_frame_message()
             out = &message.frame
         with cython.critical_section(self):
             due = self.rx.due
-            state = self.rx.state
+            self.stopped_receiving = False
             if due != FS_NONE:
-                encode_flow_control(due, &self.config, &self.filter, out)
+                encode_flow_control(due, &self.config, self.rx_filter, out)
                 # A txfn that raises leaves a reception that ends by N_Cr.
                 flow_control_sent(&self.rx, &self.config, self.now)
         if due == FS_NONE:
@@ -2525,7 +2712,8 @@ cdef class Engine:
                     self._put_again()
         except errors.IsoTpError as error:
             # N_Ar: the sender waits in vain, and so would the receiver.
-            self.stop_receiving()
+            with cython.critical_section(self):
+                receiver_stop(&self.rx)
             self._hand_to_handler(error)
             return 0
         self.now = self._read_clock()
@@ -2534,7 +2722,7 @@ cdef class Engine:
                 self.counted.flow_controls_sent += 1
                 # N_Cr runs from the moment at which the frame was sent.
                 flow_control_sent(&self.rx, &self.config, self.now)
-            elif self.rx.state == state and self.rx.due == FS_NONE:
+            elif not self.stopped_receiving and not self.config.listen:
                 self.rx.due = due
         return 0
 
@@ -2568,7 +2756,7 @@ cdef class Engine:
         try:
             raise_current()
         except TryAgain as refusal:
-            self._wait_for_room(refusal.__cause__ or refusal)
+            self._wait_for_room(refusal.__cause__ or refusal, self.tx.epoch)
         return 0
 
     @cython.final
@@ -2600,17 +2788,31 @@ cdef class Engine:
                 return False
             if request.size == 0:
                 request._complete(True, None)
-            elif request.functional and request.size > <uint64_t>sf_capacity(&self.config, &self.filter):
-                # The parameters changed since send() let it pass.
-                request._complete(False, self._functional_limit(request.size))
-            else:
-                break
+                continue
+            with cython.critical_section(self):
+                self.active_send_request = request
+                self._bind_sending()
+                begin_message(&self.tx, self.tx_config, self.tx_filter, request.size, request.functional)
+                if not request.streams:
+                    supply(&self.tx, <const uint8_t *>PyBytes_AS_STRING(request.source), request.size)
+            if not request.functional or self._bind_first_frame():
+                return True
+
+    @cython.final
+    cdef bint _bind_first_frame(self) except -1:
+        """The SF or FF that is next is made from what is in force. False: what send() let pass can not go like that."""
+        cdef SendRequest request
+        cdef bint fits
+        cdef uint32_t epoch
         with cython.critical_section(self):
-            self.active_send_request = request
-            begin_message(&self.tx, &self.config, &self.filter, request.size, request.functional)
-            if not request.streams:
-                supply(&self.tx, <const uint8_t *>PyBytes_AS_STRING(request.source), request.size)
-        return True
+            self._bind_sending()
+            choose_first_frame(&self.tx, self.tx_config, self.tx_filter)
+            fits = not self.tx.functional or self.tx.state != TX_FF_STANDBY
+            request = self.active_send_request
+            epoch = self.tx.epoch
+        if not fits:
+            self._stop_active(request, epoch, self._functional_limit(request.size))
+        return fits
 
     @cython.final
     cdef bint _fill_stage(self, SendRequest request) except -1:
@@ -2621,7 +2823,7 @@ cdef class Engine:
         cdef uint64_t k
         with cython.critical_section(self):
             epoch = self.tx.epoch
-            wanted = next_payload_size(&self.tx, &self.config, &self.filter)
+            wanted = next_payload_size(&self.tx, self.tx_config, self.tx_filter)
             have = self.tx.chunk_size - self.tx.chunk_used
             # Bytes that were left when the frames became larger move to the front.
             if 0 < have < wanted:
@@ -2682,7 +2884,7 @@ cdef class Engine:
                 f"file ended after {request.taken + len(block)} of {request.size} bytes"))
         with cython.critical_section(self):
             if self.tx.epoch == epoch:
-                request.block = block
+                self.block = block
                 supply(&self.tx, <const uint8_t *>PyBytes_AS_STRING(block), len(block))
         return self.tx.epoch == epoch
 
@@ -2694,6 +2896,7 @@ cdef class Engine:
             if self.tx.epoch == epoch:
                 transmitter_stop(&self.tx)
                 self.active_send_request = None
+                self.block = None
         if request is not None:
             request._complete(False, error)
         return 0
@@ -2712,6 +2915,7 @@ cdef class Engine:
         with cython.critical_section(self):
             request = self.active_send_request
             self.active_send_request = None
+            self.block = None
         error = make_error(self.outcome.code, &self.outcome)
         try:
             self._hand_to_handler(error)
@@ -2738,6 +2942,11 @@ cdef class Engine:
         if self.write is not None and self.rx.state == RX_IDLE:
             # The message that went there broke off.
             error.target = self._part_from_target()
+        self._tell_handler(error)
+        return 0
+
+    @cython.final
+    cdef int _tell_handler(self, object error) except -1:
         self._count_error(error)
         if self._is_to_be_logged():
             self.logger.warning("%s: %s", type(error).__name__, error)
@@ -2758,9 +2967,13 @@ cdef class Engine:
     @cython.final
     cdef bint _is_to_be_logged(self) except -1:
         """False: so many errors were logged within a second that this one is merely counted."""
-        cdef int64_t now = self._read_clock()
+        cdef int64_t now
         cdef uint64_t unlogged = 0
         cdef bint is_last
+        try:
+            now = self._read_clock()
+        except Exception:              # which may be what is to be logged
+            now = self.now
         with cython.critical_section(self):
             if self.logged == 0 or now - self.log_since >= SECOND_NS or now < self.log_since:
                 unlogged = self.unlogged
@@ -2782,7 +2995,7 @@ cdef class Engine:
 
     def trigger_error(self, error):
         """Report an error as the layer itself does: log, then error handler."""
-        self._hand_to_handler(error)
+        self._tell_handler(error)
 
     def _log_frame(self, direction, can_id, data, mark):
         identifier = f"{can_id & 0x1FFFFFFF:08x}" if can_id & CAN_EFF_FLAG else f"{can_id:03x}"
@@ -2797,10 +3010,14 @@ cdef class Engine:
             request = self.active_send_request
             self.active_send_request = None
             transmitter_stop(&self.tx)
+            self.block = None
+            if self.retry_ns != NEVER:
+                # What the port keeps is dropped by who runs the machines, at once.
+                self.retry_ns = NEVER if self.port is None or self.port.waiting == 0 else AT_ONCE
         if request is not None:
             request._complete(False, None)
-        if self.driven and self.tx_queue.count > 0:
-            self.drive()
+        if self.driven:
+            self.drive()           # there may be other messages, or flow control that waited for the same pause
 
     def _withdraw(self, SendRequest request not None):
         """Give up this message, and no other, if it waits or is being sent. False: it has ended already."""
@@ -2817,10 +3034,17 @@ cdef class Engine:
 
     def stop_receiving(self):
         """Give up the message that is being received. Acts at once, from any thread."""
-        write = None
+        self._end_reception()
+
+    @cython.final
+    cdef int _end_reception(self) except -1:
+        write = target = None
         with cython.critical_section(self):
             receiver_stop(&self.rx)
+            self.stopped_receiving = True
             self.write, write = write, self.write
+            self.target, target = target, self.target
+        return 0
 
     def clear_rx_queue(self):
         """Drop the messages that were received and not taken."""
@@ -2849,6 +3073,7 @@ cdef class Engine:
         self.clear_rx_queue()
         self.stop_sending()
         self.stop_receiving()
+        self.inbox.clear()
         self.rate_limiter.reset()
 
     # ------------------------------------------------ counters
@@ -2982,6 +3207,7 @@ cdef class Engine:
             is_there = self.tx.state == TX_SF_STANDBY or self.tx.state == TX_FF_STANDBY
             if is_there:
                 tx = self.tx           # the layer's own takes note of the frame that it made last
+                choose_first_frame(&tx, &self.config, &self.filter)
                 encode_next(&tx, &self.config, &self.filter, 0xFFFFFFFF, &frame)
         return message_of_frame(&frame) if is_there else None
 
@@ -3022,18 +3248,23 @@ cdef class Engine:
     # ------------------------------------------------ single steps, as the first generation had them
 
     def _one_step(self, step):
-        """Run `step()` unless another thread runs the machines."""
-        if self._enter():
-            try:
-                self._begin_pass()
-                self.now = self._read_clock()
-                step()
-            finally:
-                self._exit_polled()
+        """Run `step()`. False: another thread, or a callback, runs the machines."""
+        if not self._enter():
+            return False
+        try:
+            self._begin_pass()
+            self.now = self._read_clock()
+            step()
+        finally:
+            self._exit_polled()
+        return True
 
     def process_rx(self, msg):
         """Handle one received frame."""
-        self._one_step(lambda: self._receive_one(msg))
+        if not self._one_step(lambda: self._receive_one(msg)):
+            self._put_into_inbox(msg)
+            if self.driven:
+                self.drive()
 
     def _receive_one(self, msg):
         self.counted.frames_received += 1
@@ -3101,15 +3332,52 @@ cdef class Engine:
 cdef inline bint takes_next_cf(Engine engine, uint32_t can_id, const uint8_t *data, Py_ssize_t size) noexcept:
     """What most frames are: the CF that is due, where nobody has to hear of it. False: nothing was done."""
     cdef bint taken
-    if engine.logs_frames or engine.looks_closer or engine.write is not None:
+    if engine.logs_frames or engine.write is not None:
         return False
     with cython.critical_section(engine):
         taken = False
-        if is_for_us(&engine.filter, can_id, data, size):
+        if not engine.looks_closer and is_for_us(&engine.filter, can_id, data, size):
             taken = receive_next_cf(
                 &engine.rx, &engine.config, engine.filter.rx_prefix_size, data, <int>min(size, 0x7FFFFFFF), engine.now)
         engine.counted.frames_for_us += taken
     return taken
+
+
+cdef inline RxEvent receive_frame(
+        Engine engine, const AddressFilter *came_by, bint apart, const uint8_t *data, int size,
+        bint *gave_up) noexcept:
+    """Within a step: a frame that is for us."""
+    cdef RxEvent event
+    engine.counted.frames_for_us += 1
+    if apart:
+        event = receive_functional(
+            &engine.rx, &engine.config, came_by.rx_prefix_size, data, size, &engine.outcome)
+    else:
+        event = receive(
+            &engine.rx, &engine.config, came_by.rx_prefix_size, data, size, engine.now, &engine.outcome)
+    if event == RX_MESSAGE:
+        engine.counted.messages_received += 1
+        # What went to a target of receive_into is no more in the buffer.
+        engine.counted.bytes_received += (
+            engine.rx.size if engine.rx.message == engine.rx.buffer else engine.rx.message_size)
+    elif event == RX_FLOW_CONTROL:
+        engine.counted.flow_controls_received += 1
+        if engine.rx.flow_control.flow_status == FS_WAIT:
+            engine.counted.waits_received += 1
+        gave_up[0] = on_flow_control(
+            &engine.tx, &engine.config, &engine.rx.flow_control, engine.now, &engine.outcome)
+    elif event == RX_STARTED or engine.outcome.code == FF_DL_TOO_LONG:
+        engine._bind_reception(came_by)
+    return event
+
+
+cdef inline const AddressFilter *still_bound(
+        bint is_active, const AddressFilter *bound, AddressFilter *kept, const AddressFilter *new) noexcept:
+    """What a message in one direction is bound to when the layer's address becomes `new`; NULL: to that one."""
+    if not is_active or same_address(bound, new):
+        return NULL
+    kept[0] = bound[0]
+    return kept
 
 
 cdef inline bint put_frame(Engine engine, CanMessage message) except -1:
@@ -3136,7 +3404,6 @@ cdef inline bint send_frame(
 
     False: there is no room for it now, or it failed.
     """
-    cdef bint last = False
     cdef bint limited = engine.rate_limiter.is_enabled
     cdef bint needs_time = limited or starts_timer(&engine.tx)
     if message is None:
@@ -3146,7 +3413,20 @@ cdef inline bint send_frame(
         engine._retry_or_fail(request, epoch)
         return False
     if needs_time:
-        engine.now = engine._read_clock()
+        try:
+            engine.now = engine._read_clock()
+        except BaseException:
+            # The frame went: it is not to go again.
+            note_sent(engine, frame, request, epoch, limited)
+            raise
+    note_sent(engine, frame, request, epoch, limited)
+    return True
+
+
+cdef inline int note_sent(
+        Engine engine, const Frame *frame, SendRequest request, uint32_t epoch, bint limited) except -1:
+    """A frame of the active message is on the bus."""
+    cdef bint last = False
     if limited:
         engine.held_back = False
         engine.rate_limiter._count(engine.now, frame.len)
@@ -3158,9 +3438,11 @@ cdef inline bint send_frame(
                 engine.active_send_request = None
                 engine.counted.messages_sent += 1
                 engine.counted.bytes_sent += request.size
+                if request.reads:
+                    engine.block = None
     if last:
         request._complete(True, None)
-    return True
+    return 0
 
 
 cdef inline ProcessStats new_stats(int received, int processed, int sent, int messages):

@@ -579,7 +579,7 @@ class Layer:
         return self._session.address
 
     def set_address(self, address: Address | AsymmetricAddress) -> None:
-        """Use this address from the next frame on.
+        """Use this address from the next message on; frames are heard on it at once.
 
         :raises ValueError: if it is no address, or an address for one direction only.
         """
@@ -587,7 +587,7 @@ class Layer:
 
     @property
     def params(self) -> Params:
-        """Parameters of the layer; changes take effect with the next frame."""
+        """Parameters of the layer; changes take effect with the next frame, `tx_data_length` with the next message."""
         return self._session.params
 
     @property

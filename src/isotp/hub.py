@@ -311,7 +311,7 @@ class HubSession(TransportLayer):
         raise RuntimeError("the session belongs to no hub")
 
     def set_address(self, address: Address | AsymmetricAddress) -> None:
-        """Use this address from the next frame on.
+        """Use this address from the next message on; frames are heard on it at once.
 
         :raises ValueError: if it is no address, or an address for one direction only.
         """

@@ -60,11 +60,13 @@ class _Check(NamedTuple):
 
 
 def _integer(low: int, high: int | None = None) -> _Check:
-    # bool passes, as in both generations of can-isotp.
+    # bool passes, as in both generations of can-isotp, and is the number from then on.
     if high is None:
-        return _Check(f"an integer of {low} or more", lambda value: isinstance(value, int) and low <= value)
+        return _Check(
+            f"an integer of {low} or more", lambda value: isinstance(value, int) and low <= value, int
+        )
     return _Check(
-        f"an integer from {low} to {high}", lambda value: isinstance(value, int) and low <= value <= high
+        f"an integer from {low} to {high}", lambda value: isinstance(value, int) and low <= value <= high, int
     )
 
 
@@ -92,7 +94,9 @@ _SECONDS = _Check(
 )
 _POSITIVE_SECONDS = _Check(
     "a finite number of seconds above 0",
-    lambda value: isinstance(value, (int, float)) and 0 < value <= sys.float_info.max,
+    lambda value: (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
+    ),
 )
 _BUSY_SECONDS = _Check(
     "a number of seconds from 0 to 0.001",

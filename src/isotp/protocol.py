@@ -9,6 +9,7 @@ import enum
 import errno
 import functools
 import importlib
+import numbers
 import os
 import re
 import select
@@ -155,6 +156,15 @@ def _takes_timeout(rxfn: Callable[..., Any]) -> bool:
     return False
 
 
+def _require_seconds(name: str, value: Any, hint: str = "") -> None:
+    """TypeError if this is no number, ValueError if nobody can wait so long."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number:
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}{hint}")
+    if not 0 <= value < threading.TIMEOUT_MAX - 1:
+        raise ValueError(f"{name} must be a finite number of seconds, 0 or more, not {value!r}")
+
+
 class _StatsAttribute:
     """What gives `layer.stats`: not a property, so that a user's subclass may have an attribute of that name."""
 
@@ -274,7 +284,9 @@ class TransportLayerLogic(Engine):
             self._set_rxfn(rxfn, takes_timeout)
 
     def set_address(self, address: Address | AsymmetricAddress) -> None:
-        """Use this address from the next frame on.
+        """Use this address from the next message on; frames are heard on it at once.
+
+        A message that is on its way keeps the address that it began with; docs/threads.md has what that means.
 
         :raises ValueError: if it is no address, or an address for one direction only.
         """
@@ -386,6 +398,9 @@ class TransportLayer(TransportLayerLogic):
     The other parameters are those of :class:`TransportLayerLogic`. After :meth:`start`, `rxfn` is called by
     the layer's thread; `txfn` and `error_handler` by the thread that brings the event: the layer's thread for
     a received frame, the caller of :meth:`send` for the first frame of a message.
+
+    :raises TypeError: if `read_timeout` is no number.
+    :raises ValueError: if it is negative, infinite or NaN, and as :class:`TransportLayerLogic` does.
     """
 
     class Events:
@@ -408,6 +423,7 @@ class TransportLayer(TransportLayerLogic):
         on_message: OnMessage | None = None,
         receive_into: ReceiveInto | None = None,
     ) -> None:
+        _require_seconds("read_timeout", read_timeout)
         self.started = False
         # Held while the layer starts or stops, but not while stop() waits: a callback may be the one that stops.
         self._life = threading.RLock()
@@ -850,10 +866,7 @@ class CanStack(TransportLayer):
         self._doorbell: Doorbell | None = None
         self._plan = _Plan()
         self.set_bus(bus)
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-            raise TypeError(
-                f"timeout must be a number of seconds, not {timeout!r}; address and all else go by name"
-            )
+        _require_seconds("timeout", timeout, "; address and all else go by name")
         self._polling_timeout = timeout
         super().__init__(rxfn=self.rx_canbus, txfn=self.tx_canbus, **kwargs)
 

@@ -78,7 +78,7 @@ class SocketCanStack(TransportLayer):
         self.port = port_on(self._can)
 
     def set_address(self, address: Address | AsymmetricAddress) -> None:
-        """Use this address from the next frame on.
+        """Use this address from the next message on; frames are heard on it at once.
 
         :raises ValueError: if it is no address, or an address for one direction only.
         """

@@ -17,6 +17,7 @@ cdef class Port(FramePort):
     cdef object sent
     cdef list kept
     cdef public bint full
+    cdef public object before_flush    # called as frames are about to be sent, or None
 
     def __init__(self, sent):
         self.sent = sent
@@ -29,6 +30,8 @@ cdef class Port(FramePort):
         return 0
 
     cdef int flush(self) except -1:
+        if self.before_flush is not None:
+            self.before_flush()
         if not self.full:
             kept, self.kept = self.kept[:self.waiting], []
             self.waiting = 0

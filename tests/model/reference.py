@@ -60,7 +60,8 @@ class Reception:
     rx_dl: int
     data: bytearray
     deadline: int
-    source: Any
+    source: Any  # the address that it came in on
+    own: Any  # the layer's own address then, by which it is answered
     sn: int = 0
     in_block: int = 0
 
@@ -70,6 +71,8 @@ class Transmission:
     data: bytes
     sent: int
     state: str  # "WAIT_FC" or "TRANSMIT_CF"
+    address: Any  # these two it keeps to its end
+    tx_dl: int
     sn: int = 1
     deadline: int = 0  # N_Bs
     due: int = 0  # of the next Consecutive Frame
@@ -95,6 +98,13 @@ def shortest_can_dl(size: int) -> int:
 
 def flagged(identifier: int, wide: bool) -> int:
     return identifier | (EXTENDED_ID if wide else 0)
+
+
+def ears(address: Any) -> tuple[Any, ...]:
+    """What tells the frames that an address takes."""
+    identifiers = [address.get_rx_arbitration_id(kind) for kind in (PHYSICAL, FUNCTIONAL)]
+    prefix = address.get_rx_extension_byte() if address.requires_rx_extension_byte() else None
+    return (*identifiers, address.is_rx_29bits(), prefix)
 
 
 @dataclass
@@ -169,25 +179,39 @@ class Reference:
 
     def stands_apart(self, n_pdu: bytes, address: Any, functional: bool) -> bool:
         """Whether only a Single Frame may come there now, beside a message with another N_AI (9.8.3, 9.9)."""
+        if n_pdu and address is self.address and self.belongs_elsewhere(n_pdu[0] >> 4):
+            return True
         if functional or not self.params.strict:
             return bool(self.params.strict)
         if n_pdu[:1] and n_pdu[0] >> 4 == 3:
             return address is not self.address
-        return self.reception is not None and self.reception.source is not address
+        return self.reception is not None and ears(self.reception.source) != ears(address)
 
-    def put(self, n_pdu: bytes, functional: bool = False) -> None:
+    def belongs_elsewhere(self, kind: int) -> bool:
+        """Whether a message that such a frame goes on with began on another address of the layer's own."""
+        if kind == 2 and self.reception is not None:
+            return ears(self.reception.own) != ears(self.address)
+        if kind == 3 and self.transmission is not None:
+            return ears(self.transmission.address) != ears(self.address)
+        return False
+
+    def put(
+        self, n_pdu: bytes, functional: bool = False, address: Any = None, tx_dl: int | None = None
+    ) -> None:
         """Send a frame, padded as the parameters ask for and CAN FD needs (10.4.2)."""
         params = self.params
-        data = self.address.get_tx_payload_prefix() + n_pdu
+        address = address or self.address
+        tx_dl = tx_dl or params.tx_data_length
+        data = address.get_tx_payload_prefix() + n_pdu
         length = len(data)
         if params.tx_data_min_length is not None:
-            length = max(length, params.tx_data_min_length)
-        elif params.tx_padding is not None and params.tx_data_length == 8:
+            length = max(length, min(params.tx_data_min_length, tx_dl))
+        elif params.tx_padding is not None and tx_dl == 8:
             length = 8
         filler = 0xCC if params.tx_padding is None else params.tx_padding
         data = data.ljust(shortest_can_dl(length), bytes([filler]))
-        identifier = self.address.get_tx_arbitration_id(FUNCTIONAL if functional else PHYSICAL)
-        self.frames.append((flagged(identifier, self.address.is_tx_29bits()), data))
+        identifier = address.get_tx_arbitration_id(FUNCTIONAL if functional else PHYSICAL)
+        self.frames.append((flagged(identifier, address.is_tx_29bits()), data))
 
     # ------------------------------------------------ N_PCI (9.6)
 
@@ -265,7 +289,7 @@ class Reference:
         except Malformed as problem:
             self.errors.append(str(problem))
             # can-isotp: such a frame ends the reception, but for a Single Frame that lacks its escape form.
-            if not strict and str(problem) != "MissingEscapeSequenceError":
+            if not strict and not apart and str(problem) != "MissingEscapeSequenceError":
                 self.reception = None
             return
         if isinstance(pdu, SingleFrame):
@@ -290,19 +314,18 @@ class Reference:
             return
         if pdu.length > self.params.max_frame_size:
             self.errors.append("FrameTooLongError")
-            self.flow_control(OVERFLOW)
+            self.flow_control(OVERFLOW, self.address)
             return
-        self.reception = Reception(
-            pdu.length, rx_dl, bytearray(pdu.data[: pdu.length]), self.now + self.n_cr(), source
-        )
-        self.flow_control(CTS)
+        data = bytearray(pdu.data[: pdu.length])
+        self.reception = Reception(pdu.length, rx_dl, data, self.now + self.n_cr(), source, self.address)
+        self.flow_control(CTS, self.address)
 
     def n_cr(self) -> int:
         return int(self.params.rx_consecutive_frame_timeout * MS)
 
-    def flow_control(self, status: int) -> None:
+    def flow_control(self, status: int, address: Any) -> None:
         if not self.params.listen_mode:
-            self.put(bytes([0x30 | status, self.params.blocksize, self.params.stmin]))
+            self.put(bytes([0x30 | status, self.params.blocksize, self.params.stmin]), address=address)
 
     def on_consecutive_frame(self, pdu: ConsecutiveFrame) -> None:
         reception = self.reception
@@ -336,7 +359,7 @@ class Reference:
             reception.in_block += 1
             if reception.in_block >= self.params.blocksize:
                 reception.in_block = 0
-                self.flow_control(CTS)
+                self.flow_control(CTS, reception.own)
 
     # ------------------------------------------------ timers (9.8.2)
 
@@ -370,7 +393,7 @@ class Reference:
                 return
 
     def room(self) -> int:
-        """Bytes of a frame that are not its address."""
+        """Bytes of a frame of a new message that are not its address."""
         return int(self.params.tx_data_length) - len(self.address.get_tx_payload_prefix())
 
     def begin(self, data: bytes, functional: bool) -> None:
@@ -392,7 +415,7 @@ class Reference:
             head = b"\x10\x00" + len(data).to_bytes(4, "big")
         first = self.room() - len(head)
         self.put(head + data[:first])
-        self.transmission = Transmission(data, first, "WAIT_FC")
+        self.transmission = Transmission(data, first, "WAIT_FC", self.address, params.tx_data_length)
         if params.tx_flow_control:
             self.await_flow_control(self.transmission)
         else:
@@ -406,8 +429,9 @@ class Reference:
         sender.deadline = self.now + int(self.params.rx_flowcontrol_timeout * MS)
 
     def send_consecutive_frame(self, sender: Transmission) -> None:
-        data = sender.data[sender.sent :][: self.room() - 1]
-        self.put(bytes([0x20 | sender.sn]) + data)
+        room = sender.tx_dl - len(sender.address.get_tx_payload_prefix()) - 1
+        data = sender.data[sender.sent :][:room]
+        self.put(bytes([0x20 | sender.sn]) + data, False, sender.address, sender.tx_dl)
         sender.sent += len(data)
         if sender.sent == len(sender.data):
             self.end_transmission(True)

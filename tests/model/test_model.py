@@ -129,7 +129,7 @@ class LayerAgainstModel(RuleBasedStateMachine):
         self.bench.layer.post_send_callback = self.requested
         self.bench.layer.receive_also(also)
         self.requests: list[Any] = []
-        self.wire = Frames(address)
+        self.wire = self.old_wire = Frames(address)
         self.model = Reference(address, self.bench.layer.params, also, self.bench.clock.ns)
 
     def next_frame(self, timeout: float) -> isotp.CanMessage | None:
@@ -187,6 +187,10 @@ class LayerAgainstModel(RuleBasedStateMachine):
     def hear_further(self, n_pdu: bytes, on: int) -> None:
         self.run_both((on, n_pdu))
 
+    @rule(n_pdu=SINGLE | FIRST | FLOW_CONTROL)
+    def hear_on_the_old_address(self, n_pdu: bytes) -> None:
+        self.run_both(self.old_wire.frame(n_pdu))
+
     # ------------------------------------------------ time
 
     @rule(ns=TIMES)
@@ -233,6 +237,13 @@ class LayerAgainstModel(RuleBasedStateMachine):
     @rule(change=st.sampled_from(sorted(PARAMS)).flatmap(lambda name: st.tuples(st.just(name), PARAMS[name])))
     def change_a_parameter(self, change: tuple[str, Any]) -> None:
         self.bench.layer.params.set(*change)
+        self.run_both()
+
+    @rule(address=ADDRESSES)
+    def change_the_address(self, address: Any) -> None:
+        self.bench.layer.set_address(address)
+        self.model.address = address
+        self.wire, self.old_wire = Frames(address), self.wire
         self.run_both()
 
     # ------------------------------------------------ what shows

@@ -1,4 +1,5 @@
-"""A polled layer with any parameters, any frames in the form of objects, any calls in between, and callbacks that fail.
+"""A polled layer with any parameters, any frames in the form of objects, any calls in between, and callbacks that
+fail, or change the layer.
 
 Only what the documentation names is raised; afterwards the layer is as good as new.
 """
@@ -44,17 +45,33 @@ class Session:
             self.fails ^= 1 << bit
             raise Broken
 
+    def may_change(self) -> None:
+        """What a callback, or another thread, may do while the layer is amid a frame."""
+        if self.fails >> 5 & 1:
+            self.fails ^= 1 << 5
+            self.address = some_address(self.choices)
+            self.layer.set_address(self.address)
+        if self.fails >> 6 & 1:
+            self.fails ^= 1 << 6
+            self.layer.params.tx_data_length = self.choices.pick((8, 12, 64))
+            self.layer.make_flow_control()
+        if self.fails >> 7 & 1:
+            self.fails ^= 1 << 7
+            (self.layer.stop_sending, self.layer.stop_receiving, self.layer.reset)[self.choices.byte() % 3]()
+
     def receive(self, timeout: float = 0.0) -> Any:
         self.may_fail(0)
         return self.waiting.pop(0) if self.waiting else None
 
     def transmit(self, frame: isotp.CanMessage) -> None:
+        self.may_change()
         self.may_fail(1)
         assert len(frame.data) <= 64
         self.sent.append(frame)
 
     def complain(self, error: Exception) -> None:
         assert str(error)
+        self.may_change()
         self.may_fail(2)
 
     def frame(self) -> Any:
@@ -95,6 +112,7 @@ class Session:
 
     def numbers(self, size: int, item: int) -> Iterator[int]:
         for k in range(size):
+            self.may_change()
             self.may_fail(3)
             if item == 0xFF and k == size // 2:
                 self.layer.stop_sending()
@@ -134,6 +152,7 @@ class Session:
             PDU(self.frame(), choices.byte() & 1)
 
     def into(self, size: int) -> Any:
+        self.may_change()
         self.may_fail(4)
         return bytearray(size if size < LONGEST and not self.choices.flag() else 100)
 

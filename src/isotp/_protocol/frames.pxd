@@ -1,7 +1,7 @@
 # Addresses and frames: who a frame is for, and how one begins and ends (ISO 15765-2, 10.3 and 10.4).
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from isotp._protocol.n_pci cimport FD_LENGTH
 from isotp._protocol.types cimport *
@@ -23,6 +23,16 @@ cdef inline bint is_for_us(
     if can_id != address.rx_id_physical and can_id != address.rx_id_functional:
         return False
     return address.rx_prefix_size == 0 or (size > 0 and data[0] == address.rx_prefix)
+
+
+cdef inline bint same_address(const AddressFilter *one, const AddressFilter *other) noexcept nogil:
+    return memcmp(one, other, sizeof(AddressFilter)) == 0
+
+
+cdef inline bint hears_alike(const AddressFilter *one, const AddressFilter *other) noexcept nogil:
+    """Whether both take the same frames."""
+    return (one.rx_id_physical == other.rx_id_physical and one.rx_id_functional == other.rx_id_functional
+            and one.rx_prefix_size == other.rx_prefix_size and one.rx_prefix == other.rx_prefix)
 
 
 cdef inline bint is_functional(const AddressFilter *address, uint32_t can_id) noexcept nogil:
