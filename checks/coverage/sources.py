@@ -18,7 +18,8 @@ class Plugin(Coverage.Plugin):  # type: ignore[misc]
         super().configure(config)
         # The core is found and not imported: lines that run on import count.
         package = find_spec("isotp")
-        assert package is not None and package.origin is not None
+        assert package is not None
+        assert package.origin is not None
         core = Path(package.origin).with_name("_core.pyx")
         self._read_source_lines(str(core.with_suffix(".c")), str(core))
 
