@@ -54,6 +54,11 @@ def protocol_files(package: Path) -> list[str]:
     return [file.relative_to(package).as_posix() for file in files if "cdef inline" in file.read_text()]
 
 
+def core_files(package: Path) -> list[str]:
+    """The files of the core, as the package names them."""
+    return ["_core.pyx", *(file.relative_to(package).as_posix() for file in sorted((package / "core").glob("*.pxi")))]
+
+
 def lay_out_copy(copy: Path, built: bool = False) -> None:
     """Put what a test run needs of the checkout into a folder; `built`: with the extensions, as they are."""
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info") if built else _LEFT_BEHIND

@@ -207,12 +207,12 @@ class Cancellation:
         async with story.layer() as layer:
             first, second = start(layer.recv()), start(layer.recv())
             await turns()
-            layer._session.feed(isotp.CanMessage(0x456, data=b"\x01\xaa"))
+            layer._session._feed(isotp.CanMessage(0x456, data=b"\x01\xaa"))
             await cancel(first)
             assert await second == b"\xaa"
             receiving = start(layer.recv())
             await turns()
-            layer._session.feed(isotp.CanMessage(0x456, data=b"\x01\xbb"))
+            layer._session._feed(isotp.CanMessage(0x456, data=b"\x01\xbb"))
             await cancel(receiving)
             assert layer.available()
             assert await layer.recv() == b"\xbb"
@@ -338,8 +338,8 @@ class Turns:
         async with story.layer() as layer:
             first = start(layer.recv())
             await turns()
-            layer._session.feed(isotp.CanMessage(0x456, data=b"\x01\xaa"))
-            layer._session.feed(isotp.CanMessage(0x456, data=b"\x01\xbb"))
+            layer._session._feed(isotp.CanMessage(0x456, data=b"\x01\xaa"))
+            layer._session._feed(isotp.CanMessage(0x456, data=b"\x01\xbb"))
             # `first` was woken and has not run yet.
             assert await layer.recv() == b"\xbb"
             assert await first == b"\xaa"

@@ -26,7 +26,7 @@ MODULES: Final = sorted(
     if path.suffix in (".so", ".pyd")
 )
 # They wait without an end for what only others can bring.
-BLOCKING: Final = {("MessageQueue", "get"), ("MessageQueue", "_wait"), ("Engine", "recv")}
+BLOCKING: Final = {("MessageQueue", "get"), ("MessageQueue", "_wait"), ("Layer", "recv")}
 # What says how objects are made, and nothing of one object
 OF_THE_CLASS: Final = {"__class__", "__new__", "__init_subclass__", "__subclasshook__"}
 

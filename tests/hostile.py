@@ -190,7 +190,7 @@ def claims_to_a_hub() -> Iterator[dict[str, Any]]:
             while bus.recv(0) is not None:
                 """What the sessions answer"""
     for k in range(50_000):  # deadlines that come and go
-        sessions[0].feed(isotp.CanMessage(1, data=FIRST_FRAME if k % 2 else b"\x01\x00"))
+        sessions[0]._feed(isotp.CanMessage(1, data=FIRST_FRAME if k % 2 else b"\x01\x00"))
         sessions[0].clear_rx_queue()
     stats = hub.stats
     entries = len(_timekeeper._timekeeper._entries)
@@ -353,9 +353,9 @@ def slow_callbacks_of_a_hub() -> Iterator[dict[str, Any]]:
     session.start()
     yield {}
     for frame in repeated(b"\x07abcdefg", 150_000):
-        session.feed(frame)
+        session._feed(frame)
     for frame in repeated(b"\x21", 2_000):
-        session.feed(frame)
+        session._feed(frame)
     stats = session.stats
     may_go_on.set()
     assert done.wait(PATIENCE)
@@ -388,10 +388,10 @@ def frames_while_txfn_does_not_return() -> Iterator[dict[str, Any]]:
     assert entered.wait(PATIENCE)
     yield {}
     for frame in repeated(b"\x01a", 200_000):
-        layer.feed(frame)
+        layer._feed(frame)
     may_go_on.set()
     sender.join(PATIENCE)
-    layer.drive()
+    layer._drive()
     stats = layer.stats
     layer.stop()
     yield {"stats": stats.as_dict(), "told": errors}

@@ -224,7 +224,7 @@ def test_keyboard_interrupt_amid_a_report_goes_to_the_user(fed: Fed) -> None:
     fed.txfn, fed.error_handler = txfn, interrupt
     with pytest.raises(KeyboardInterrupt):
         fed.send(b"\xaa")
-    fed.feed(frame("01 BB"))
+    fed._feed(frame("01 BB"))
     assert fed.recv() == b"\xbb"
 
 
@@ -238,7 +238,7 @@ def test_exception_that_can_not_be_shown_is_reported(fed: Fed) -> None:
 
     reports: list[Any] = []
     fed.on_message, fed.error_handler = on_message, reports.append
-    fed.feed(frame("01 AA"))
+    fed._feed(frame("01 AA"))
     assert [str(report) for report in reports] == [
         "a callback of the layer raised Shy, whose repr() raised SystemExit"
     ]
@@ -255,10 +255,10 @@ def test_log_that_raises_harms_no_report(fed: Fed) -> None:
     fed.logger = logging.getLogger("isotp.refuses")
     fed.logger.addFilter(refuse)
     fed.on_message, fed.error_handler = on_message, reports.append
-    fed.feed(frame("01 AA"))
+    fed._feed(frame("01 AA"))
     assert [type(report.__cause__) for report in reports] == [LookupError]
     fed.on_message = None
-    fed.feed(frame("01 BB"))
+    fed._feed(frame("01 BB"))
     assert fed.recv() == b"\xbb"
 
 

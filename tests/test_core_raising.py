@@ -200,10 +200,10 @@ def test_a_clock_that_raises_after_a_frame_went(size: int) -> None:
 def test_started_an_error_handler_that_raises_costs_no_frame() -> None:
     bench = Fragile()
     bench.start()
-    bench.layer.feed(frame(FF_20))
+    bench.layer._feed(frame(FF_20))
     bench.wait(2 * SECOND)
     bench.raises = [Broken(), Broken()]  # for N_Cr, and for the report of it
-    bench.layer.feed(frame("01 AA"))
+    bench.layer._feed(frame("01 AA"))
     assert bench.received() == [b"\xaa"]
     assert bench.complaints() == [errors.ConsecutiveFrameTimeoutError, errors.CallbackError]
 
@@ -213,14 +213,14 @@ def test_started_and_interrupted_in_the_error_handler() -> None:
     bench = Fragile()
     woken: list[int] = []
     bench.layer._set_driven(True, woken.append)
-    bench.layer.feed(frame(FF_20))
+    bench.layer._feed(frame(FF_20))
     bench.wait(2 * SECOND)
     woken.clear()
     bench.raises = [KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):
-        bench.layer.feed(frame("01 AA"))
+        bench.layer._feed(frame("01 AA"))
     assert len(woken) == 1
-    bench.layer.drive()
+    bench.layer._drive()
     assert bench.received() == [b"\xaa"]
 
 
@@ -231,9 +231,9 @@ def test_started_and_ended_by_the_report_of_an_exception() -> None:
     bench.layer.on_message = lambda payload, address, now: 1 / 0
     bench.raises = [KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):
-        bench.layer.feed(frame("01 AA"))
+        bench.layer._feed(frame("01 AA"))
     bench.layer.on_message = None
-    bench.layer.feed(frame("01 BB"))
+    bench.layer._feed(frame("01 BB"))
     assert bench.received() == [b"\xbb"]
     bench.layer.send(b"a")
     assert bench.sent() == ["01 61"]
@@ -248,14 +248,14 @@ def test_started_with_a_clock_that_always_raises() -> None:
     told: list[Exception] = []
     bench = Bench(error_handler=told.append)
     bench.layer._set_driven(True, lambda deadline: None)
-    bench.layer.feed(frame(FF_20))  # now a timer runs, and each pass needs the time
+    bench.layer._feed(frame(FF_20))  # now a timer runs, and each pass needs the time
     bench.sent()
     bench.layer.clock = clock
     for text in CFS_20:
-        bench.layer.feed(frame(text))
+        bench.layer._feed(frame(text))
     assert [type(error) for error in told] == [errors.CallbackError] * 2
     bench.layer.clock = bench.clock
-    bench.layer.drive()
+    bench.layer._drive()
     assert bench.received() == [counted(20)]
 
 
@@ -285,7 +285,7 @@ def test_process_rx_on_a_layer_that_is_at_work() -> None:
 
     bench.layer.txfn = txfn
     bench.layer._set_driven(True, lambda deadline: None)
-    bench.layer.feed(frame(FF_20))
+    bench.layer._feed(frame(FF_20))
     assert bench.sent() == ["30 08 00"]
     assert bench.received() == [counted(20)]
     bench.wait(MS)

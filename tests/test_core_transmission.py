@@ -972,16 +972,16 @@ def test_the_reader_of_a_started_layer_looks_for_frames_between_bursts() -> None
     bench.layer._set_driven(True, lambda deadline: None)
     bench.layer._set_reader()
     bench.layer.send(counted(6 + 7 * 200))
-    bench.layer.drive()
+    bench.layer._drive()
     assert asked == []
-    bench.layer.feed(bench.frame("30 64 00"))
+    bench.layer._feed(bench.frame("30 64 00"))
     assert asked == [1, 65]
-    bench.layer.feed(bench.frame("30 00 01"))
+    bench.layer._feed(bench.frame("30 00 01"))
     assert asked == [1, 65, 101]
     bench.wait(MS)
     bench.layer._drive_unread()
     assert len(bench.messages) == 102
     assert asked == [1, 65, 101]
     bench.wait(MS)
-    bench.layer.drive()
+    bench.layer._drive()
     assert asked == [1, 65, 101, 102]

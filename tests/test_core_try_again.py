@@ -241,7 +241,7 @@ def test_flow_control_that_waits_when_the_message_beside_it_is_stopped() -> None
     """A started layer would not be called for it."""
     bench = FullBench()
     bench.layer._set_driven(True, lambda deadline: None)
-    bench.layer.feed(frame("10 0A 00 01 02 03 04 05"))
+    bench.layer._feed(frame("10 0A 00 01 02 03 04 05"))
     bench.layer.send(b"\x01")
     bench.room = 1
     bench.layer.stop_sending()
@@ -277,15 +277,15 @@ def test_a_message_behind_one_that_was_given_up_is_tried_at_once() -> None:
     bench.layer._set_driven(True, lambda deadline: None)
     for data in (b"\x01", b"\x02"):
         bench.layer._submit(data, None, bench.ended.append)
-    bench.layer.drive()
+    bench.layer._drive()
     bench.wait(SECOND)
-    bench.layer.drive()
+    bench.layer._drive()
     assert bench.complaints() == [isotp.TransmitTimeoutError]
     bench.room = None
     deadline = bench.layer.deadline_ns()
     assert deadline is not None
     bench.clock.ns = deadline
-    bench.layer.drive()
+    bench.layer._drive()
     assert bench.sent() == ["01 02"]
     assert [request.success for request in bench.ended] == [False, True]
 
@@ -379,7 +379,7 @@ def test_withdraw_a_message_that_was_sent() -> None:
 
 def test_a_long_message_leaves_the_thread_after_each_burst() -> None:
     bench = Bench()
-    bench.layer.shares_thread = True
+    bench.layer._shares_thread = True
     bench.say(counted(6 + 7 * 200))
     bursts = [len(bench.hear(CTS))]
     while bench.layer.transmitting():
@@ -391,7 +391,7 @@ def test_a_long_message_leaves_the_thread_after_each_burst() -> None:
 def test_many_short_messages_leave_the_thread_too() -> None:
     """A burst before reception has its turn and one after it."""
     bench = Bench()
-    bench.layer.shares_thread = True
+    bench.layer._shares_thread = True
     for _ in range(200):
         bench.layer.send(b"a")
     bursts = [len(bench.run())]

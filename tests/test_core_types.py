@@ -550,7 +550,7 @@ class Driven(Bench):
 
     def feed(self, *frames: str) -> list[str]:
         for text in frames:
-            self.layer.feed(self.frame(text))
+            self.layer._feed(self.frame(text))
         return self.sent()
 
 
@@ -582,7 +582,7 @@ def test_driven_layer_asks_to_be_woken_at_its_deadlines() -> None:
     bench.layer._set_wake(None)
     assert bench.layer._plan_wait(5) == 0.01
     bench.wait(10_000_000)
-    bench.layer.drive()
+    bench.layer._drive()
     assert len(bench.sent()) == 1
     bench.layer.stop_sending()
     assert bench.layer._plan_wait(5) == 5
@@ -658,7 +658,7 @@ def test_driven_layer_reports_impossible_parameters_once_for_each_event() -> Non
     bench.feed("01 07")
     assert len(reports) == 1
     bench.layer.params.stmin = 0
-    bench.layer.drive()
+    bench.layer._drive()
     assert bench.received() == [b"\x07"]
 
 
@@ -669,7 +669,7 @@ def test_driven_layer_fed_from_within_its_callbacks() -> None:
     def txfn(message: isotp.CanMessage) -> None:
         bench.messages.append(message)
         if len(bench.messages) == 1:
-            bench.layer.feed(frame("30 00 00"))
+            bench.layer._feed(frame("30 00 00"))
             bench.layer.send(b"after")
 
     bench.layer.txfn = txfn
@@ -792,7 +792,7 @@ def test_reader_of_a_stopped_layer_reads_no_more() -> None:
     bench = Reader()
     bench.coming = [(0, lambda: bench.layer._set_driven(False, None) or bench.frame("02 AA BB"))]
     assert bench.layer._read_on(5) is None
-    assert bench.layer.inbox.empty()
+    assert bench.layer._inbox.empty()
     assert bench.received() == []
 
 
@@ -833,7 +833,7 @@ def test_feeding_from_many_threads_loses_nothing() -> None:
     bench.layer.clock = None
     threads = [
         threading.Thread(
-            target=lambda k=k: [bench.layer.feed(frame(f"02 {k:02X} {n:02X}")) for n in range(250)]
+            target=lambda k=k: [bench.layer._feed(frame(f"02 {k:02X} {n:02X}")) for n in range(250)]
         )
         for k in range(4)
     ]

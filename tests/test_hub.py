@@ -133,9 +133,9 @@ def test_a_frame_is_given_to_its_session_only(make_hub: MakeHub, open_bus: OpenB
     calls: list[int] = []
 
     class Counting(isotp.HubSession):
-        def feed(self, message: isotp.CanMessage) -> None:
+        def _feed(self, message: isotp.CanMessage) -> None:
             calls.append(message.arbitration_id)
-            super().feed(message)
+            super()._feed(message)
 
     hub, other = make_hub(), open_bus()
     sessions = [hub.session(at_tester(k)) for k in range(200)]
@@ -381,7 +381,7 @@ def test_frames_before_the_hub_knows_the_session_begin_no_message(
     enlist = hub._enlist
 
     def enlist_late(session: isotp.HubSession) -> None:
-        session.feed(isotp.CanMessage(0x300, data=b"\x10\x0aabcdef"))
+        session._feed(isotp.CanMessage(0x300, data=b"\x10\x0aabcdef"))
         enlist(session)
 
     monkeypatch.setattr(hub, "_enlist", enlist_late)

@@ -185,7 +185,8 @@ class Busy(Executor):
 def test_messages_that_wait_for_a_callback_are_bounded_by_weight() -> None:
     bench = Bench()
     bench.layer.on_message = pytest.fail
-    bench.layer.courier = courier = Courier(pytest.fail, Busy())
+    courier = Courier(pytest.fail, Busy())
+    bench.layer._set_courier(courier)
     bench.hear("01 AA")
     bench.layer.params.rx_queue_limit = courier.weight + 1
     assert bench.hear("10 08 01 02 03 04 05 06") == ["30 08 00"]
@@ -195,7 +196,7 @@ def test_messages_that_wait_for_a_callback_are_bounded_by_weight() -> None:
 
 def test_errors_that_wait_for_a_callback_are_bounded() -> None:
     bench = Bench()
-    bench.layer.courier = Courier(pytest.fail, Busy())
+    bench.layer._set_courier(Courier(pytest.fail, Busy()))
     bench.hear(*["21"] * 1002)
     assert bench.layer.stats.dropped == {"errors": 2}
 
@@ -241,10 +242,10 @@ def test_message_is_refused_while_a_slow_callback_has_others_waiting() -> None:
     ):
         session = hub.session(HERE, on_message=slow, params={"rx_queue_limit": 300})
         session.start()
-        session.feed(frame("01 AA"))
+        session._feed(frame("01 AA"))
         assert entered.wait(PATIENCE)
-        session.feed(frame("01 BB"))
-        session.feed(frame("10 08 01 02 03 04 05 06"))
+        session._feed(frame("01 BB"))
+        session._feed(frame("10 08 01 02 03 04 05 06"))
         refusal = other.recv(PATIENCE)
         may_go_on.set()
         assert refusal is not None

@@ -22,7 +22,7 @@ class NativeBench(Bench):
         super().__init__(**params)
         self.driver = driver
         self.frames: list[str] = []
-        self.layer.port = driver.Port(self.leave)
+        self.layer._port = driver.Port(self.leave)
         self.start()
 
     def start(self) -> None:
@@ -46,7 +46,7 @@ class NativeBench(Bench):
         deadline = self.layer.deadline_ns()
         assert deadline is not None
         self.clock.ns = max(deadline, self.clock.ns)
-        self.layer.drive()
+        self.layer._drive()
         return self.left()
 
     def left(self) -> list[str]:
@@ -122,7 +122,7 @@ def test_a_stopped_layer_hears_nothing_more_of_a_batch(native: Native) -> None:
     heard: list[bytes] = []
     bench = native()
     bench.layer.on_message = stop
-    bench.layer.port = bench.driver.Port(start)
+    bench.layer._port = bench.driver.Port(start)
     assert bench.give((0, "01 AA"), (1, "01 BB"), (2, "01 CC")) == [FF_20]
     assert heard == [b"\xaa"]
     assert bench.layer.stats.frames_received == 1
@@ -183,7 +183,7 @@ def test_frames_of_a_payload_that_ends_early_go_out(
 ) -> None:
     bench = native()
     bench.layer.send((source(counted(22)), 50))
-    bench.layer.drive()
+    bench.layer._drive()
     bench.left()
     assert [text[:2] for text in bench.give((0, CTS))] == frames
     assert bench.complaints() == [isotp.BadGeneratorError]
@@ -196,7 +196,7 @@ def test_the_bytes_of_a_frame_are_all_written(native: Native) -> None:
     bench.layer.send(b"\xaa" * 7)
     bench.layer.send(bytes(5000))
     bench.start()
-    bench.layer.drive()
+    bench.layer._drive()
     assert bench.left() == ["07 AA AA AA AA AA AA AA", "10 00 00 00 13 88 00 00"]
 
 
@@ -207,32 +207,32 @@ def test_the_bytes_of_a_frame_are_all_written(native: Native) -> None:
 )
 def test_timers_run_from_when_the_port_has_sent(native: Native, story: Callable[[NativeBench], Any]) -> None:
     bench = native()
-    bench.layer.port = bench.driver.Port(lambda can_id, data: bench.wait(400 * MS))
+    bench.layer._port = bench.driver.Port(lambda can_id, data: bench.wait(400 * MS))
     story(bench)
-    bench.layer.drive()
+    bench.layer._drive()
     assert bench.layer.deadline_ns() == bench.clock.ns + SECOND
 
 
 def test_a_port_without_room_is_tried_once_in_a_pass(native: Native) -> None:
     bench = native()
-    bench.layer.port.full = True
+    bench.layer._port.full = True
     bench.layer.send(b"a")
-    bench.layer.drive()
+    bench.layer._drive()
     assert (bench.layer.stats.retries, bench.layer.stats.frames_sent) == (1, 0)
-    bench.layer.port.full = False
+    bench.layer._port.full = False
     assert bench.retry() == ["01 61"]
     assert (bench.layer.stats.retries, bench.layer.stats.frames_sent) == (1, 1)
 
 
 def test_a_frame_that_never_went_does_not_count_for_the_rate(native: Native) -> None:
     bench = native(rate_limit_enable=True, rate_limit_max_bitrate=16, rate_limit_window_size=10.0)
-    bench.layer.port.full = True
+    bench.layer._port.full = True
     for _ in range(3):
         bench.layer.send(bytes(7))
-    bench.layer.drive()
+    bench.layer._drive()
     bench.wait(SECOND)
-    bench.layer.drive()
-    bench.layer.port.full = False
+    bench.layer._drive()
+    bench.layer._port.full = False
     assert len(bench.retry()) == 2
     assert bench.complaints() == [isotp.TransmitTimeoutError]
 
@@ -242,8 +242,8 @@ def held_up(native: Native) -> NativeBench:
     """Two consecutive frames wait in the port, the last one does not fit."""
     bench = native()
     bench.layer.send(counted(25))
-    bench.layer.drive()
-    bench.layer.port.full = True
+    bench.layer._drive()
+    bench.layer._port.full = True
     bench.left()
     assert bench.give((0, CTS)) == []
     assert bench.layer.stats.frames_sent == 3
@@ -253,7 +253,7 @@ def held_up(native: Native) -> NativeBench:
 def test_a_message_is_sent_when_its_last_frame_is(held_up: NativeBench) -> None:
     request = held_up.layer.active_send_request
     assert request.success is None
-    held_up.layer.port.full = False
+    held_up.layer._port.full = False
     assert [text[:2] for text in held_up.retry()] == ["21", "22", "23"]
     assert request.success
     assert held_up.layer.stats.frames_sent == 4
@@ -264,11 +264,11 @@ def test_frames_of_a_message_that_was_given_up_do_not_go(held_up: NativeBench, e
     held_up.layer.send(b"a")
     if end == "N_As":
         held_up.wait(SECOND)
-        held_up.layer.drive()
+        held_up.layer._drive()
         assert held_up.complaints() == [isotp.TransmitTimeoutError]
     else:
         held_up.layer.stop_sending()
-    held_up.layer.port.full = False
+    held_up.layer._port.full = False
     assert held_up.retry() == ["01 61"]
     assert held_up.layer.stats.frames_sent == 2
 
@@ -281,9 +281,9 @@ def test_a_clock_that_was_set_back_holds_nothing_up_after_a_reset(
     """What waits in the port was of the message that was given up; the next one goes at once."""
     bench = native()
     bench.layer.send(counted(size))
-    bench.layer.drive()
+    bench.layer._drive()
     bench.left()
-    bench.layer.port.full = True
+    bench.layer._port.full = True
     assert bench.give((0, CTS)) == []
     assert bench.layer.stats.retries == 1
     bench.stop()
@@ -291,7 +291,7 @@ def test_a_clock_that_was_set_back_holds_nothing_up_after_a_reset(
     getattr(bench.layer, stop)()
     waits = bench.layer.stats.frames_sent - 1
     assert (bench.layer.deadline_ns() is None) == (waits == 0)
-    bench.layer.port.full = False
+    bench.layer._port.full = False
     bench.start()
     bench.layer.send(b"a")
     assert bench.left() == ["01 61"]
@@ -303,17 +303,17 @@ def test_stopped_while_the_port_sends(native: Native) -> None:
     """By another thread: what the port could not send is of no message any more."""
     bench = native()
     bench.layer.send(counted(25))
-    bench.layer.drive()
+    bench.layer._drive()
     bench.left()
 
     def refuse() -> None:
         bench.layer.stop_sending()
-        bench.layer.port.full = True
+        bench.layer._port.full = True
 
-    bench.layer.port.before_flush = refuse
+    bench.layer._port.before_flush = refuse
     assert bench.give((0, CTS)) == []
-    bench.layer.port.before_flush = None
-    bench.layer.port.full = False
+    bench.layer._port.before_flush = None
+    bench.layer._port.full = False
     bench.layer.send(b"a")
     assert bench.retry() == ["01 61"]
     assert bench.layer.stats.frames_sent == 2

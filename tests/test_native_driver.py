@@ -73,7 +73,7 @@ class Native(isotp.TransportLayer):
         self.errors: list[isotp.IsoTpError] = []
         kwargs = {"address": HERE, "error_handler": self.errors.append, **kwargs}
         super().__init__(rxfn=can.receive, txfn=can.send, **kwargs)
-        self.port = SocketPort(can)
+        self._port = SocketPort(can)
 
     def _start_reading(self) -> None:
         pass
@@ -361,7 +361,7 @@ def test_silence_on_a_clock_of_its_own(native: Callable[..., tuple[Native, Wire]
     for elapsed, expected in ((999_999_999, []), (10**9, [isotp.ConsecutiveFrameTimeoutError])):
         now = elapsed
         assert layer.can.receive_for(layer, 0) == 0
-        layer.drive()
+        layer._drive()
         assert [type(error) for error in layer.errors] == expected
 
 
@@ -381,7 +381,7 @@ def test_frames_behind_a_batch_are_in_time(native: Callable[..., tuple[Native, W
     wire.put(CTS)
     layer.read()
     wire.put("21 06 07 08 09")
-    layer.drive()
+    layer._drive()
     layer.read()
     assert layer.recv() == counted(10)
     assert [type(error) for error in layer.errors] == [isotp.UnexpectedFlowControlError]
@@ -396,7 +396,7 @@ def test_silence_is_judged_when_the_socket_was_found_empty(
     assert wire.take_data() == "30 08 00"
     while not layer.errors:
         assert layer.can.receive_for(layer, layer._plan_wait(10.0)) == 0
-        layer.drive()
+        layer._drive()
     assert [type(error) for error in layer.errors] == [isotp.ConsecutiveFrameTimeoutError]
 
 
@@ -439,11 +439,11 @@ def test_frames_wait_while_parameters_are_impossible(native: Callable[..., tuple
     layer.params.stmin = 300
     wire.put("01 AA")
     wire.put("01 BB")
-    while layer.read() == 0 or layer.inbox.qsize() < 2:
+    while layer.read() == 0 or layer._inbox.qsize() < 2:
         pass
     assert {type(error) for error in layer.errors} == {isotp.CallbackError}
     layer.params.stmin = 0
-    layer.drive()
+    layer._drive()
     assert [layer.recv(), layer.recv()] == [b"\xaa", b"\xbb"]
 
 
@@ -453,7 +453,7 @@ def test_frames_for_a_stopped_layer_are_dropped(native: Callable[..., tuple[Nati
     wire.put("01 AA")
     layer.read()
     layer.start()
-    layer.drive()
+    layer._drive()
     assert not layer.available()
 
 
@@ -478,7 +478,7 @@ def test_a_full_queue_is_waited_for_n_as(bus: tuple[CanSocket, Wire]) -> None:
     """The socket takes no more: the message fails after N_As, and says why."""
     params = {"blocking_send": True, "rx_flowcontrol_timeout": 60_000, "tx_frame_timeout": 20}
     layer = Native(bus[0], params=params)
-    layer.port = SocketPort(bus[0])
+    layer._port = SocketPort(bus[0])
     layer.start()
     try:
         with pytest.raises(isotp.BlockingSendFailure) as failed:
@@ -492,7 +492,7 @@ def test_a_full_queue_is_waited_for_n_as(bus: tuple[CanSocket, Wire]) -> None:
 
 def test_a_port_without_code() -> None:
     layer = isotp.TransportLayer(lambda: None, lambda message: None, HERE)
-    layer.port = FramePort()
+    layer._port = FramePort()
     layer.send(b"abc")
     with pytest.raises(NotImplementedError, match="FramePort"):
         layer.process()
@@ -547,7 +547,7 @@ class Whatever(isotp.Address):
 
 def test_an_address_with_rules_of_its_own(native: Callable[..., tuple[Native, Wire]]) -> None:
     layer, wire = native(address=Whatever(txid=0x123, rxid=0x456))
-    assert layer.asks_address
+    assert layer._asks_address
     wire.put("01 01", 0x456)
     wire.put("01 02", 0x7AA)
     while not layer.available():

@@ -324,22 +324,22 @@ def test_a_frame_that_is_looked_at_while_the_layer_restarts_begins_no_message() 
     errors: list[Exception] = []
     layer = Fed(lambda: None, lambda message: None, Restarting(txid=0x123, rxid=0x456), errors.append)
     layer.start()
-    layer.feed(frame(FF_10))
+    layer._feed(frame(FF_10))
     assert not layer.is_rx_active()
-    layer.feed(frame(CF_10))
+    layer._feed(frame(CF_10))
     assert not layer.available()
     assert [type(error) for error in errors] == [isotp.UnexpectedConsecutiveFrameError]
-    layer.feed(frame("01 AA"))
+    layer._feed(frame("01 AA"))
     assert layer.recv() == b"\xaa"
     layer.stop()
 
 
 def test_frames_that_were_fed_before_the_start_are_forgotten() -> None:
     layer = Fed(lambda: None, lambda message: None, HERE)
-    layer.feed(frame(FF_10))
+    layer._feed(frame(FF_10))
     layer.start()
     assert not layer.is_rx_active()
-    layer.feed(frame("01 AA"))
+    layer._feed(frame("01 AA"))
     assert layer.recv() == b"\xaa"
     layer.stop()
 

@@ -273,9 +273,9 @@ def test_hub_adds_up_its_sessions() -> None:
         sessions = [hub.session(HERE), hub.session(THERE), hub.session(isotp.Address(txid=1, rxid=2))]
         for session in sessions[:2]:
             session.start()
-        sessions[0].feed(frame("01 AA"))
-        sessions[0].feed(frame("21 AA"))
-        sessions[1].feed(frame("123#02 AA BB"))
+        sessions[0]._feed(frame("01 AA"))
+        sessions[0]._feed(frame("21 AA"))
+        sessions[1]._feed(frame("123#02 AA BB"))
         assert hub.stats == sessions[0].stats + sessions[1].stats
         assert (hub.stats.messages_received, hub.stats.bytes_received) == (2, 3)
         assert hub.stats.errors == {"UnexpectedConsecutiveFrameError": 1}

@@ -237,7 +237,7 @@ def test_wakes_do_not_pile_up() -> None:
         layer.send(bytes(2 + blocks * 2 * 7))  # 2 in the First Frame, by the escape form
         assert sent.get(timeout=PATIENCE)[0] == 0x10
         for _ in range(blocks):
-            layer.feed(isotp.CanMessage(0x123, 0, b"\x30\x02\xf5"))  # BS 2, STmin 0.5 ms
+            layer._feed(isotp.CanMessage(0x123, 0, b"\x30\x02\xf5"))  # BS 2, STmin 0.5 ms
             assert [sent.get(timeout=PATIENCE)[0] >> 4 for _ in range(2)] == [2, 2]
     finally:
         layer.stop()

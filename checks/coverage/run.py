@@ -18,7 +18,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from checks.instrumented import CHECKOUT, environment, instrumented_copy, protocol_files, pytest_arguments
+from checks.instrumented import (
+    CHECKOUT,
+    core_files,
+    environment,
+    instrumented_copy,
+    protocol_files,
+    pytest_arguments,
+)
 
 # "ctrace": the other cores of coverage.py are not told of lines by Cython.
 # The head of a cdef function is counted as code, but nothing ever runs it.
@@ -31,6 +38,7 @@ data_file = coverage.data
 [report]
 include =
     */_core.pyx
+    */core/*.pxi
     */_protocol/*.pxd
 exclude_lines =
     ^\\s*cp?def [^=]*\\($
@@ -100,9 +108,9 @@ def main() -> int:
 
     measured = {name.partition("isotp/")[2]: report for name, report in files.items()}
     passed = run.returncode == 0
-    for part, names in {"core": ["_core.pyx"], "protocol": protocol_files(CHECKOUT / "src/isotp")}.items():
+    for part, files_of in {"core": core_files, "protocol": protocol_files}.items():
         lines = covered = 0
-        for name in names:
+        for name in files_of(CHECKOUT / "src/isotp"):
             if name not in measured:
                 print(f"{name}: not measured")
                 passed = False

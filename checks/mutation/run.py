@@ -39,79 +39,39 @@ from checks.mutation.survivors import SURVIVORS
 
 LIMIT = 90.0
 
-# The engine's decisions about frames and messages; what it does about threads has other tests.
-ENGINE = (
-    # changes in the middle of a message
-    "_use_config",
-    "_use_filter",
-    "still_bound",
-    "_look_closer_if_needed",
-    "_bind_sending",
-    "_bind_reception",
-    "_bind_first_frame",
-    # the loop
-    "_run",
-    "_rests",
-    "_begin_pass",
-    "_expire",
-    "_run_out",
-    "_deadline",
-    "_earliest_frame",
-    # the thread that reads
-    "_planned",
-    "_read_on",
-    # reception
-    "_receive_pass",
-    "_take",
-    "takes_next_cf",
-    "_note_arrival",
-    "put_back",
-    "_take_from_batch",
-    "_judge",
-    "_stands_apart",
-    "_belongs_elsewhere",
-    "receive_frame",
-    "_take_bytes",
-    "_address_of_frame",
-    "_open_target",
-    "_end_reception",
-    "_fill_target",
-    "_hand_over",
-    "_has_no_room",
-    "_refuse_reception",
-    "_report_reception",
-    # transmission
-    "_transmit_pass",
-    "_transmit_frames",
-    "_note_if_held_back",
-    "_send_flow_control",
-    "send_frame",
-    "note_sent",
-    "put_frame",
-    "_begin_next",
-    "_fill_stage",
-    "_fill_block",
-    # a bus without room, and a port of a native driver
-    "_has_room_again",
-    "_flush_or_fail",
-    "_flush_port",
-    "_wait_for_room",
-    "_forget_waiting",
-    "_send_natively",
-    "_put_natively",
-    "_retry_or_fail",
-    "_fail_with",
-    # the end of a message, errors
-    "stop_sending",
-    "_stop_active",
-    "_give_up",
-    "_fail_active",
-    "_hand_to_handler",
-    "_is_to_be_logged",
-    # the rate limiter
-    "_allowed",
-    "_not_before",
-)
+# The engine's decisions about frames and messages, by room; what it does about threads has other tests. None: all.
+ENGINE: dict[str, tuple[str, ...] | None] = {
+    "core/limiter.pxi": ("_allowed", "_not_before"),
+    "core/queue.pxi": ("put_back",),
+    "core/request.pxi": ("next_bytes",),
+    "core/outlet.pxi": (
+        "give",
+        "flush_last",
+        "flush",
+        "_pause",
+        "resume",
+        "rest",
+        "end_pause",
+        "forget",
+    ),
+    "core/target.pxi": ("put", "finish"),
+    "core/reporter.pxi": ("tell", "_is_to_be_logged"),
+    "core/endpoint.pxi": ("judge", "address_of_frame"),
+    "core/sending.pxi": None,
+    "core/receiving.pxi": None,
+    "core/engine.pxi": (
+        "begin_pass",
+        "rests",
+        "run",
+        "expire",
+        "run_out",
+        "deadline",
+        "receive_pass",
+        "note_arrival",
+        "take_from_batch",
+    ),
+    "core/driven.pxi": ("planned", "_read_on"),
+}
 # The modules that run the protocol on what comes from outside, each with the changed protocol in it
 MODULES = ("_core", "_bulk")
 # Quick tests of the protocol and its promises
@@ -166,6 +126,12 @@ def isotp_reached_mutants():
 """
 
 
+def in_engine(file: str) -> Callable[[str], bool]:
+    """Whether a function of that room, by its name, is to be changed."""
+    names = ENGINE[file]
+    return lambda name: names is None or name in names
+
+
 def make_mutants(package: Path) -> list[Mutant]:
     """Rewrite the core of a copy; returns its mutants."""
     mutants: list[Mutant] = []
@@ -178,7 +144,8 @@ def make_mutants(package: Path) -> list[Mutant]:
     for file in protocol_files(package):
         (package / file).write_text(CIMPORT + change(file, lambda name: True))
     (package / "_protocol/switch.pxd").write_text(SWITCH)
-    (package / "_core.pyx").write_text(change("_core.pyx", lambda name: name in ENGINE))
+    for file in ENGINE:
+        (package / file).write_text(change(file, in_engine(file)))
     for name in MODULES:
         module = package / f"{name}.pyx"
         # Otherwise Cython makes the same C of "x == A and x == B" as of "x == A or x == B".

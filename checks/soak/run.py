@@ -187,7 +187,7 @@ class Lossy:
             self._wrap()
 
     def _wrap(self) -> None:
-        self.sender.port = None  # of a raw socket: it would send past txfn
+        self.sender._port = None  # of a raw socket: it would send past txfn
         txfn, chance, over = self.sender.txfn, self.chance, self.over
 
         def faulty(message: isotp.CanMessage) -> None:

@@ -330,7 +330,7 @@ class Restless:
 
     def inject(self, chance: random.Random) -> None:
         data = self.frame_of_nobody(chance)
-        self.layer.feed(isotp.CanMessage(self.address.get_rx_arbitration_id(), data=data))
+        self.layer._feed(isotp.CanMessage(self.address.get_rx_arbitration_id(), data=data))
 
     def change(self, chance: random.Random) -> None:
         name, values = chance.choice(
@@ -378,7 +378,7 @@ class Restless:
             (1, lambda: self.single_steps(chance)),
             *self.forgeries(chance),
             (1, lambda: self.process(chance)),
-            (1, layer.drive),
+            (1, layer._drive),
             (1, lambda: self.throttle(chance)),
             (1, lambda: layer.set_address(self.address)),
         )

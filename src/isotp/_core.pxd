@@ -3,17 +3,9 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from isotp._protocol.types cimport (
-    MAX_FURTHER_ADDRESSES,
-    AddressFilter,
-    Config,
-    Frame,
-    Outcome,
-    OutcomeCode,
-    Receiver,
-    Transmitter,
-)
 from isotp._protocol.rate cimport RateWindow
+from isotp._protocol.session cimport Counters, Judged, Session
+from isotp._protocol.types cimport AddressFilter, Config, Frame, OutcomeCode, RxEvent
 
 
 cdef class CanMessage:
@@ -84,6 +76,12 @@ cdef class SendRequest:
     cdef int _set(self, object data, bint functional) except -1
 
     @cython.final
+    cdef bytes next_bytes(self, bytes have, uint64_t wanted)
+
+    @cython.final
+    cdef object _bad_item(self, object item, Py_ssize_t at)
+
+    @cython.final
     cdef int _complete(self, bint success, object failure) except -1
 
 
@@ -94,18 +92,19 @@ cdef class ProcessStats:
     cdef readonly int frame_received
 
 
-# What an engine counts; isotp.stats.Stats says what is what. Only ever counts up: a reset moves the zero.
-cdef struct Counters:
+cdef struct Settings:
+    Config config
+    bint default_functional
+    bint blocking_send
+    uint64_t rx_limit              # weight of messages that wait; NO_LIMIT: none
+    uint64_t tx_limit
+
+
+# All that is counted of a layer; isotp.stats.Stats says what is what.
+cdef struct Totals:
+    Counters session
     uint64_t frames_received
-    uint64_t frames_for_us
     uint64_t frames_sent
-    uint64_t messages_received
-    uint64_t bytes_received
-    uint64_t messages_sent
-    uint64_t bytes_sent
-    uint64_t flow_controls_received
-    uint64_t waits_received
-    uint64_t flow_controls_sent
     uint64_t retries
     uint64_t throttled
     uint64_t receptions_refused
@@ -114,351 +113,322 @@ cdef struct Counters:
     uint64_t errors_dropped
 
 
-# Where an engine sends frames in C.
+# The layer was stopped or started since the thread that runs its machines began.
+cdef enum TurnedCode:
+    TURN_NONE = 0
+    TURN_STARTED
+    TURN_STOPPED
+
+
+@cython.final
+cdef class Clock:
+    cdef object function           # None: the system's
+
+    cdef int64_t read(self) except? -1
+    cdef int64_t _ask(self) except? -1
+
+
+# Where an engine sends frames.
 cdef class FramePort:
     cdef int waiting               # frames that were put and not sent
     cdef int lost                  # those that the last error of flush() was the end of
-    cdef int put(self, const Frame *frame) except -1
+    cdef Frame *next               # where the next one is to be written: `room`, or a better place
+    cdef Frame room
+
+    cdef bint put(self) except -1
     cdef int flush(self) except -1
     cdef object refusal(self)
+    cdef void keep(self, int count) noexcept
 
 
-cdef enum Turn:
-    TURN_NONE
-    TURN_STOPPED                   # and perhaps started again since
-    TURN_STARTED
-
-
-cdef class Engine:
-    cdef object __weakref__
-    cdef Receiver rx
-    cdef Transmitter tx
-    cdef Config config
-    cdef AddressFilter filter
-    # A message keeps the address and the length of its frames that it began with, whatever changes meanwhile: these
-    # point at what is in force, or at a copy of what was.
-    cdef const Config *tx_config
-    cdef const AddressFilter *tx_filter
-    cdef const AddressFilter *rx_filter     # by which the message being received is answered
-    cdef Config kept_config
-    cdef AddressFilter tx_kept
-    cdef AddressFilter rx_kept
-    cdef AddressFilter source      # by which the message being received came in: the layer's own, or a further one
-    cdef Outcome outcome
-    cdef readonly object _rxfn
-    cdef bint takes_timeout        # rxfn(timeout), not rxfn()
+@cython.final
+cdef class Wiring:
+    cdef public object rxfn
+    cdef public bint takes_timeout          # rxfn(timeout), not rxfn()
     cdef public object txfn
+    cdef public FramePort port              # calls txfn, or a native one
     cdef public object error_handler
     cdef public object post_send_callback
     cdef public object on_message
     cdef public object receive_into
-    cdef public object courier     # what calls on_message and error_handler, see _callbacks.py, or None
-    cdef object _logger
-    cdef dict logger_levels        # the logger's own cache of isEnabledFor()
-    cdef object _params
-    cdef bint stale                # the flattened parameters are older than the Params
-    cdef uint64_t flattenings      # begun so far ...
-    cdef uint64_t flattened        # ... and the one that is in force
-    cdef bint default_functional
-    cdef bint blocking_send
-    cdef uint64_t rx_limit         # weight of messages that wait; NO_LIMIT: none
-    cdef uint64_t tx_limit
-    cdef object _address
-    cdef readonly bint asks_address         # a user's address class decides for itself which frames it takes:
-    cdef object is_for_me          # by this method, else None
-    cdef bint looks_closer         # the filter alone does not tell all about a frame
-    cdef AddressFilter[MAX_FURTHER_ADDRESSES] further      # received as well
-    cdef int further_count
-    cdef tuple further_addresses
-    cdef int matched               # which of them the frame at hand came in on; -1: the layer's own
-    cdef object target             # of receive_into, for the message being received
-    cdef object write              # callable(bytes) that fills it
-    cdef bint stopped_receiving    # since the flow control frame at hand was made
-    cdef readonly MessageQueue rx_queue
-    cdef readonly MessageQueue tx_queue
-    cdef readonly RateLimiter rate_limiter
-    cdef readonly SendRequest active_send_request
-    cdef readonly object last_error
-    cdef uint8_t[64] stage         # bytes of a generated payload for the next frame
-    cdef bytes block               # of a file: what is being sent
-    cdef public object clock       # callable that returns ns, in place of the system's monotonic clock
-    cdef int64_t now
-    cdef bint logs_frames
-    cdef int burst_limit           # frames sent before reception has a turn
-    cdef public bint shares_thread  # the driver's thread has other work: it is left after each burst
+    cdef public object courier              # what calls on_message and error_handler, see _callbacks.py, or None
+
+    cdef Wiring but(self, dict changes)
+
+
+@cython.final
+cdef class Addresses:
+    cdef object own
+    cdef tuple further
+    cdef object asked              # is_for_me() of a user's class that decides for itself, else None
+
+
+@cython.final
+cdef class Outlet:
+    cdef FramePort port
+    cdef Clock clock
     cdef int64_t no_room_since     # the bus refuses frames since then, else NEVER
-    cdef int64_t retry_ns          # nothing is sent before, or NEVER
+    cdef int64_t resumes           # nothing is sent before, or NEVER
     cdef uint32_t refused_epoch    # the message that was active when this was planned
-    cdef Counters counted
-    cdef Counters zero             # what was counted at the last reset
-    cdef uint64_t clock_due        # frames_received at which the clock is read again
-    cdef bint held_back            # the frame that is next, by the rate limiter
-    cdef dict error_counts         # by class
-    cdef uint64_t frames_told      # of the dropped ones
+    cdef uint64_t sent             # frames
+    cdef uint64_t retries
+
+    cdef bint put(self) except -1
+    cdef bint give(self, uint32_t epoch, int64_t n_as_ns) except -1
+    cdef int refused(self, uint32_t epoch, int64_t n_as_ns) except -1
+    cdef bint flush_last(self, uint32_t epoch, int64_t n_as_ns) except -1
+    cdef bint flush(self, uint32_t epoch, int64_t n_as_ns) except -1
+    cdef int _pause(self, uint32_t epoch, int64_t n_as_ns, object refusal) except -1
+    cdef bint resume(self, uint32_t epoch, int64_t n_as_ns) except -1
+    cdef void rest(self, int64_t until, uint32_t epoch) noexcept
+    cdef void end_pause(self) noexcept
+    cdef void forget(self) noexcept
+
+
+@cython.final
+cdef class Target:
+    cdef object given              # by receive_into
+    cdef object write              # callable(bytes) that fills it
+
+    cdef bint is_there(self) noexcept
+    cdef object part(self)
+    cdef bint put(self, bytes chunk) except -1
+    cdef object finish(self, object rest)
+
+
+@cython.final
+cdef class Reporter:
+    cdef Clock clock
+    cdef object logger
+    cdef dict levels               # the logger's own cache of isEnabledFor()
+    cdef dict counts               # of errors, by class
+    cdef object last_error
+    cdef uint64_t dropped          # errors for which the courier had no room
     cdef int64_t log_since         # errors logged from then on, ...
     cdef int logged
     cdef uint64_t unlogged         # ... and not
+
+    cdef int set_logger(self, object logger) except -1
+    cdef object get_logger(self)
+    cdef object get_last_error(self)
+    cdef dict error_counts(self, bint reset)
+    cdef bint logs_frames(self) except -1
+    cdef int log_frame(self, str direction, uint32_t can_id, bytes data, str mark) except -1
+    cdef int tell(self, object error, Wiring wiring) except -1
+    cdef int tell_of_raised(self, object error, object error_handler) except -1
+    cdef int _count(self, object error) except -1
+    cdef int _log_raised(self, str what, object error) except -1
+    cdef bint _is_to_be_logged(self) except -1
+
+
+@cython.final
+cdef class Inlet:
+    cdef MessageQueue inbox
+    cdef const Frame *batch
+    cdef const int64_t *arrivals   # when they arrived
+    cdef int left                  # of the batch
+    cdef int64_t heard_ns          # until when all frames were given by a native driver; NEVER: no limit
+    cdef uint64_t dropped          # frames for which the inbox had no room ...
+    cdef uint64_t told             # ... and those of them that were told of
+
+    cdef int keep(self, object message) except -1
+    cdef int keep_batch(self) except -1
+    cdef uint64_t newly_dropped(self) noexcept
+
+
+cdef class Endpoint:
+    cdef object __weakref__
+    cdef Session session
+    cdef int64_t now               # the time of the step at hand
+    cdef Clock time
+    cdef Settings settings
+    cdef object _params
+    cdef bint stale                # `settings` are older than the Params
+    cdef uint64_t flattenings      # begun so far ...
+    cdef uint64_t flattened        # ... and the one that is in force
+    cdef readonly RateLimiter rate_limiter
+    cdef Addresses addresses
+    cdef Wiring wiring             # in force
+    cdef Wiring using              # in the pass at hand, by who runs the machines
+    cdef Reporter reporter
+    cdef Target target
+
+    @cython.final
+    cdef int flatten(self) except -1
+    @cython.final
+    cdef Addresses addresses_now(self)
+    @cython.final
+    cdef object address_of_frame(self)
+    @cython.final
+    cdef bint judge(
+        self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size, Judged *judged) except -1
+    @cython.final
+    cdef int rewire(self, dict changes) except -1
+    @cython.final
+    cdef Wiring wiring_now(self)
+    @cython.final
+    cdef int tell(self, object error) except -1
+
+
+cdef class Sending(Endpoint):
+    cdef Outlet outlet
+    cdef readonly MessageQueue tx_queue
+    cdef readonly SendRequest active_send_request
+    cdef bytes block               # of a generator or file: what is being sent
+    cdef bint driven               # frames come by feed(), process() is not for the user
+    cdef bint logs_frames
+    cdef int burst_limit           # frames sent before reception has a turn
+    cdef public bint _shares_thread  # the driver's thread has other work: it is left after each burst
+    cdef bint held_back            # the frame that is next, by the rate limiter
+    cdef uint64_t throttled
+
+    cpdef _drive(self)
+    @cython.final
+    cdef int transmit_frames(self, bint do_rx) except -1
+    @cython.final
+    cdef void note_if_held_back(self, uint64_t allowed) noexcept
+    @cython.final
+    cdef int send_flow_control(self) except -1
+    @cython.final
+    cdef bint begin_next(self) except -1
+    @cython.final
+    cdef bint bind_first(self) except -1
+    @cython.final
+    cdef object functional_limit(self, uint64_t size)
+    @cython.final
+    cdef bint supply_next(self, SendRequest request) except -1
+    @cython.final
+    cdef bint resume_or_fail(self) except -1
+    @cython.final
+    cdef bint flush_or_fail(self, bint last) except -1
+    @cython.final
+    cdef int64_t frame_not_before(self) noexcept
+    @cython.final
+    cdef SendRequest active(self)
+    @cython.final
+    cdef int stop_active(self, SendRequest request, uint32_t epoch, object error) except -1
+    @cython.final
+    cdef int give_up(self, SendRequest request, uint32_t epoch, object error) except -1
+    @cython.final
+    cdef bint fail_with(self, SendRequest request, uint32_t epoch, object error) except -1
+    @cython.final
+    cdef int retry_or_fail(self, SendRequest request, uint32_t epoch) except -1
+    @cython.final
+    cdef int fail_active(self) except -1
+
+
+cdef class Receiving(Sending):
+    cdef readonly MessageQueue rx_queue
+    cdef TurnedCode turned         # since this pass began
+    cdef uint64_t receptions_refused
+    cdef uint64_t messages_dropped
+
+    @cython.final
+    cdef int take(self, object message) except -1
+    @cython.final
+    cdef int take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1
+    @cython.final
+    cdef int follow(self, RxEvent event, bint apart, object payload) except -1
+    @cython.final
+    cdef int report_reception(self, bint ended_sending, object broken) except -1
+    @cython.final
+    cdef int report(self) except -1
+    @cython.final
+    cdef int hand_over(self, object payload, object address) except -1
+    @cython.final
+    cdef bint has_no_room(self) except -1
+    @cython.final
+    cdef int refuse_reception(self) except -1
+    @cython.final
+    cdef int open_target(self) except -1
+    @cython.final
+    cdef int fill_target(self) except -1
+    @cython.final
+    cdef int end_reception(self) except -1
+
+
+cdef class Engine(Receiving):
+    cdef Inlet inlet
+    cdef uint64_t frames_received
+    cdef uint64_t clock_due        # frames_received at which the clock is read again
     cdef bint busy
     cdef bint again
+    cdef bint polls                # process() is at work
+    cdef object gate               # threading.Event of who waits for the end of that, or None
     cdef unsigned long owner       # the thread that runs the machines while busy
     cdef unsigned long reader      # the thread that calls rxfn, if the layer was started
+    cdef set readers               # threads that may be amid rxfn
     cdef bint has_read             # the reader has looked for a frame, and need not do so at once
-    cdef bint driven               # frames come by feed(), process() is not for the user
-    cdef Turn turned               # what that became while a thread is in charge, which has not noticed yet
-    cdef bint looks_first          # it has to look around, or there is a batch, before it takes another frame
-    cdef bint polls                # process() is at work ...
-    cdef object gate               # ... and a reader waits for its end, by this event
-    cdef set readers               # the driver's threads that may be amid rxfn, or None
-    cdef readonly MessageQueue inbox
-    cdef public FramePort port     # where frames go without becoming CanMessages, or None
-    cdef const Frame *batch        # frames of a native driver, read before the inbox
-    cdef const int64_t *arrivals   # when they arrived
-    cdef int batch_left
-    cdef int64_t heard_ns          # until when all frames were given by a native driver; NEVER: no limit
+    cdef bint looks_first          # something is to be looked at before the next frame: a batch, or `turned`
+
+    @cython.final
+    cdef bint enter(self) noexcept
+    @cython.final
+    cdef bint leave(self) noexcept
+    @cython.final
+    cdef bint exit(self) noexcept
+    @cython.final
+    cdef int exit_polled(self) except -1
+    @cython.final
+    cdef int end_of_poll(self) except -1
+    @cython.final
+    cdef bint is_mine(self) noexcept
+    @cython.final
+    cdef int begin_pass(self) except -1
+    @cython.final
+    cdef bint rests(self) noexcept
+    @cython.final
+    cdef ProcessStats run(self, object rx_timeout, bint do_rx, bint do_tx)
+    @cython.final
+    cdef int expire(self, int64_t until, bint do_rx, bint do_tx) except -1
+    @cython.final
+    cdef int run_out(self, int64_t until, bint do_rx, bint do_tx) except -1
+    @cython.final
+    cdef int64_t deadline(self) noexcept
+    @cython.final
+    cdef int receive_pass(self, object rx_timeout, bint do_tx) except -1
+    @cython.final
+    cdef bint has_turned(self, bint is_driven) except -1
+    @cython.final
+    cdef int note_arrival(self, object message, bint expires, bint do_tx) except -1
+    @cython.final
+    cdef int take_from_batch(self) except -1
+
+
+cdef class DrivenEngine(Engine):
     cdef int64_t wake_ns           # when the driver will look at the deadline again
     cdef object waker              # callable(deadline_ns) of the driver, for an earlier one
     cdef object guard              # callable(deadline_ns) of the driver, for one that it may miss
     cdef int64_t guard_ns          # the deadline that is guarded
 
+    cpdef _drive(self)
     @cython.final
-    cdef int64_t _read_clock(self) except? -1
-
-    @cython.final
-    cdef bint _is_logging_frames(self) except -1
-
-    @cython.final
-    cdef int _flatten(self) except -1
-
-    @cython.final
-    cdef void _use_config(self, const Config *new) noexcept
-
-    @cython.final
-    cdef void _use_filter(self, const AddressFilter *new) noexcept
-
-    @cython.final
-    cdef void _look_closer_if_needed(self) noexcept
-
-    @cython.final
-    cdef void _bind_sending(self) noexcept
-
-    @cython.final
-    cdef void _bind_reception(self, const AddressFilter *judged) noexcept
-
-    @cython.final
-    cdef bint _enter(self) noexcept
-
-    @cython.final
-    cdef bint _leave(self) noexcept
-
-    @cython.final
-    cdef bint _exit(self) noexcept
-
-    @cython.final
-    cdef int _exit_polled(self) except -1
-
-    @cython.final
-    cdef int _open_gate(self) except -1
-
-    @cython.final
-    cdef bint _has_turned(self, bint is_driven) except -1
-
-    @cython.final
-    cdef bint _is_mine(self) noexcept
-
-    @cython.final
-    cdef int _tell_deadline(self) except -1
-
-    cpdef drive(self)
-
-    @cython.final
-    cdef double _planned(self, double longest, int64_t now) noexcept
-
-    @cython.final
-    cdef int64_t _deadline(self) noexcept
-
-    @cython.final
-    cdef int64_t _earliest_frame(self) noexcept
-
-    @cython.final
-    cdef SendRequest _request(self, object data, object target_address_type)
-
-    @cython.final
-    cdef int _enqueue(self, SendRequest request) except -1
-
-    @cython.final
-    cdef ProcessStats _run(self, object rx_timeout, bint do_rx, bint do_tx)
-
-    @cython.final
-    cdef bint _rests(self) noexcept
-
-    @cython.final
-    cdef int _begin_pass(self) except -1
-
-    @cython.final
-    cdef int _expire(self, int64_t until, bint do_rx, bint do_tx) except -1
-
-    @cython.final
-    cdef int _run_out(self, int64_t until, bint do_rx, bint do_tx) except -1
-
-    @cython.final
-    cdef int _receive_pass(self, object rx_timeout, bint do_tx) except -1
-
-    @cython.final
-    cdef int _note_arrival(self, object message, bint expires, bint do_tx) except -1
-
-    @cython.final
-    cdef int _take(self, object message) except -1
-
-    @cython.final
-    cdef int _take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1
-
-    @cython.final
-    cdef int _take_from_batch(self) except -1
-
-    @cython.final
-    cdef bint _judge(
-        self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size, AddressFilter *judged,
-        bint *apart) except -1
-
-    @cython.final
-    cdef bint _stands_apart(
-        self, const AddressFilter *judged, bint functional, const uint8_t *data, Py_ssize_t size) noexcept
-
-    @cython.final
-    cdef object _address_of_frame(self)
-
-    @cython.final
-    cdef bint _belongs_elsewhere(self, const AddressFilter *judged, int n_pci_type) noexcept
-
-    @cython.final
-    cdef int feed_frames(
-        self, const Frame *frames, const int64_t *arrivals, int count, int64_t heard_ns) except -1
-
-    @cython.final
-    cdef int _drive_entered(self) except -1
-
-    @cython.final
-    cdef bint _drive_until_done(self) except -1
-
-    @cython.final
-    cdef int _survive(self, object error) except -1
-
-    @cython.final
-    cdef int _log_raised(self, str what, object error) except -1
-
-    @cython.final
-    cdef int _save_batch(self) except -1
-
-    @cython.final
-    cdef int _open_target(self) except -1
-
-    @cython.final
-    cdef int _end_reception(self) except -1
-
-    @cython.final
-    cdef object _part_from_target(self)
-
-    @cython.final
-    cdef int _fill_target(self) except -1
-
-    @cython.final
-    cdef object _finish_target(self, object rest)
-
-    @cython.final
-    cdef int _hand_over(self, object payload, object address) except -1
-
-    @cython.final
-    cdef bint _has_no_room(self) except -1
-
-    @cython.final
-    cdef int _refuse_reception(self) except -1
-
-    @cython.final
-    cdef int _put_into_inbox(self, object message) except -1
-
-    @cython.final
-    cdef int _tell_of_lost_frames(self) except -1
-
-    @cython.final
-    cdef int _report_reception(self, bint gave_up, object broken) except -1
-
-    @cython.final
-    cdef int _transmit_pass(self, bint do_rx) except -1
-
+    cdef int feed_frames(self, const Frame *frames, const int64_t *arrivals, int count, int64_t heard_ns) except -1
     @cython.final
-    cdef void _note_if_held_back(self, uint64_t allowed) noexcept
-
-    @cython.final
-    cdef int _send_flow_control(self) except -1
-
-    @cython.final
-    cdef bint _has_room_again(self) except -1
-
-    @cython.final
-    cdef bint _flush_or_fail(self) except -1
-
-    @cython.final
-    cdef bint _flush_port(self) except -1
-
-    @cython.final
-    cdef int _wait_for_room(self, object refusal, uint32_t epoch) except -1
-
-    @cython.final
-    cdef int _forget_waiting(self) except -1
-
-    @cython.final
-    cdef int _transmit_frames(self, bint do_rx) except -1
-
-    @cython.final
-    cdef bint _send_natively(self, const Frame *frame, SendRequest request, uint32_t epoch, bint flush) except -1
-
-    @cython.final
-    cdef bint _put_natively(self, const Frame *frame, bint flush) except -1
-
-    @cython.final
-    cdef int _put_again(self) except -1
-
-    @cython.final
-    cdef int _retry_or_fail(self, SendRequest request, uint32_t epoch) except -1
-
-    @cython.final
-    cdef bint _fail_with(self, SendRequest request, uint32_t epoch, object error) except -1
-
-    @cython.final
-    cdef bint _begin_next(self) except -1
-
+    cdef void heard_until(self, int64_t heard_ns) noexcept
     @cython.final
-    cdef bint _bind_first_frame(self) except -1
-
+    cdef int drive_entered(self) except -1
     @cython.final
-    cdef bint _fill_stage(self, SendRequest request) except -1
-
+    cdef bint drive_until_done(self) except -1
     @cython.final
-    cdef bint _fill_block(self, SendRequest request, uint32_t epoch, uint64_t have, uint64_t wanted) except -1
-
+    cdef int survive(self, object error) except -1
     @cython.final
-    cdef int _stop_active(self, SendRequest request, uint32_t epoch, object error) except -1
-
+    cdef int tell_of_lost_frames(self) except -1
     @cython.final
-    cdef int _give_up(self, SendRequest request, uint32_t epoch, object error) except -1
-
+    cdef int tell_deadline(self) except -1
     @cython.final
-    cdef int _fail_active(self) except -1
+    cdef double planned(self, double longest, int64_t now) noexcept
 
-    @cython.final
-    cdef int _report(self) except -1
 
-    @cython.final
-    cdef int _count_error(self, object error) except -1
+cdef class Layer(DrivenEngine):
+    cdef Totals zero               # what was counted at the last reset
 
     @cython.final
-    cdef bint _is_to_be_logged(self) except -1
-
+    cdef SendRequest request(self, object data, object target_address_type)
     @cython.final
-    cdef int _hand_to_handler(self, object error) except -1
-
+    cdef int enqueue(self, SendRequest request) except -1
     @cython.final
-    cdef int _tell_handler(self, object error) except -1
+    cdef Totals totals(self) noexcept
 
 
 cdef CanMessage message_of_frame(const Frame *frame)
@@ -467,4 +437,5 @@ cdef int require_address(object address) except -1
 cdef int require_both_directions(object address) except -1
 cdef AddressFilter flatten_address(object address) except *
 cdef bint takes_frames_by_filter(object address)
+cdef Config config_of(object params) except *
 cdef object error_class_of(OutcomeCode code)

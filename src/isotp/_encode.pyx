@@ -15,7 +15,7 @@ from isotp._protocol.n_pci cimport *
 from isotp._protocol.reception cimport *
 from isotp._protocol.transmission cimport *
 from isotp._protocol.types cimport *
-from isotp._core cimport Engine, flatten_address, require_both_directions
+from isotp._core cimport config_of, flatten_address, require_both_directions
 from isotp._records cimport ClassicRecord, FdRecord, RecordArray, Records, add_classic, add_fd
 
 
@@ -136,15 +136,13 @@ def encode(payloads, address, *, direction=Direction.TX, target_address_type=Tar
     """
     cdef Encoder encoder
     cdef Py_buffer view
-    cdef Engine engine = Engine.__new__(Engine)
     cdef Records records
     cdef bint functional = TargetAddressType(target_address_type) == TargetAddressType.Functional
     cdef bint done
     require_both_directions(address)
     options = Params()
     options.update(params or {})
-    engine.params = options
-    engine.load_params()
+    options.validate()
     for name, value, least, most in (
             ("start", start, -(1 << 63), LATEST_TIME), ("interval", interval, 0, LATEST_TIME // 2),
             ("frame_time", frame_time, 0, LATEST_TIME // 2), ("channel", channel, 0, 0xFFFF)):
@@ -157,7 +155,7 @@ def encode(payloads, address, *, direction=Direction.TX, target_address_type=Tar
     records = Records(layout)
     if records.array.itemsize == sizeof(ClassicRecord) and options.tx_data_length > CAN_DLEN_CLASSIC:
         raise ValueError(f"records of layout 'classic' do not hold tx_data_length {options.tx_data_length}")
-    encoder.config = engine.config
+    encoder.config = config_of(options)
     encoder.sender = flatten_address(address)
     encoder.receiver = turned(&encoder.sender)
     if Direction(direction) == Direction.RX:

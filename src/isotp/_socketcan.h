@@ -19,7 +19,7 @@
 
 /* What sendmmsg and recvmmsg want for ISOTP_BATCH frames. */
 struct isotp_batch {
-    struct canfd_frame frames[ISOTP_BATCH];
+    struct canfd_frame frames[ISOTP_BATCH + 1]; /* one may be written while the others wait */
     struct mmsghdr headers[ISOTP_BATCH];
     struct iovec vectors[ISOTP_BATCH];
 };
@@ -40,7 +40,7 @@ static void isotp_batch_init(struct isotp_batch *batch) {
     }
 }
 
-static inline void *isotp_batch_frames(struct isotp_batch *batch) { return batch->frames; }
+static inline void *isotp_batch_frame(struct isotp_batch *batch, int k) { return &batch->frames[k]; }
 
 static inline int64_t isotp_ns(const struct timespec *time) {
     return (int64_t)time->tv_sec * 1000000000LL + time->tv_nsec;

@@ -8,9 +8,9 @@ cimport cython
 from libc.errno cimport EAGAIN, EBADF, EINTR, ENOBUFS, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memmove
+from libc.string cimport memmove
 
-from isotp._core cimport CanMessage, Engine, FramePort, frame_of_message, message_of_frame
+from isotp._core cimport CanMessage, DrivenEngine, FramePort, frame_of_message, message_of_frame
 from isotp._protocol.types cimport CAN_EFF_FLAG, NEVER, Frame
 
 import errno as errno_names
@@ -37,7 +37,7 @@ cdef extern from "_socketcan.h":
         pass
 
     void isotp_batch_init(isotp_batch *batch) noexcept nogil
-    Frame *isotp_batch_frames(isotp_batch *batch) noexcept nogil
+    Frame *isotp_batch_frame(isotp_batch *batch, int k) noexcept nogil
     int isotp_read_batch(int fd, isotp_batch *batch, int64_t *times) noexcept nogil
     int isotp_write_batch(int fd, isotp_batch *batch, int first, int count) noexcept nogil
     int isotp_wait_readable(int fd, int wake, int64_t timeout_ns) noexcept nogil
@@ -285,23 +285,21 @@ cdef class CanSocket:
         :raises OSError: if the interface is gone or down.
         """
         cdef CanMessage message
-        cdef Frame *frames = isotp_batch_frames(self.batch)
         if self._fill(timeout) == self.batch_next:
             return None
-        message = message_of_frame(frames + self.batch_next)
+        message = message_of_frame(isotp_batch_frame(self.batch, self.batch_next))
         self.batch_next += 1
         return message
 
-    def receive_for(self, Engine engine not None, double timeout):
+    def receive_for(self, DrivenEngine engine not None, double timeout):
         """Wait up to `timeout` seconds for frames and give all that are there to a started layer."""
-        cdef Frame *frames = isotp_batch_frames(self.batch)
         cdef int end = self._fill(timeout)
         cdef int first = self.batch_next
         self.batch_next = end
         if end > first:
-            engine.feed_frames(frames + first, &self.times[first], end - first, self.read_until)
+            engine.feed_frames(isotp_batch_frame(self.batch, first), &self.times[first], end - first, self.read_until)
         else:
-            engine.heard_ns = self.read_until
+            engine.heard_until(self.read_until)
         return end - first
 
     def wait(self, double timeout):
@@ -313,11 +311,11 @@ cdef class CanSocket:
 
         Identifiers of 29 bits have bit 31 set. Frames with other identifiers go to the layers in `others`.
         """
-        cdef Frame *frames = isotp_batch_frames(self.batch)
+        cdef Frame *frames = isotp_batch_frame(self.batch, 0)
         cdef int count = self.batch_count
         cdef int first = self.batch_next
         cdef int end
-        cdef Engine engine
+        cdef DrivenEngine engine
         self.batch_next = count
         while first < count:
             # Frames in a row with the same identifier, as the CFs of a block, go to their layer together.
@@ -334,10 +332,9 @@ cdef class CanSocket:
         :raises OSError: if that is not possible.
         """
         cdef SocketPort port = SocketPort(self)
-        cdef Frame frame
         cdef int64_t deadline = isotp_monotonic_ns() + N_AS_NS
-        frame_of_message(message, &frame)
-        port.put(&frame)
+        frame_of_message(message, port.next)
+        port.put()
         port.flush()
         while port.waiting > 0:
             if isotp_monotonic_ns() >= deadline:
@@ -361,6 +358,7 @@ cdef class SocketPort(FramePort):
 
     def __cinit__(self, *args, **kwargs):
         self.batch = new_batch()
+        self.keep(0)
 
     def __dealloc__(self):
         free(self.batch)
@@ -368,22 +366,24 @@ cdef class SocketPort(FramePort):
     def __init__(self, CanSocket can_socket not None):
         self.socket = can_socket
 
-    cdef int put(self, const Frame *frame) except -1:
-        cdef Frame *frames = isotp_batch_frames(self.batch)
+    cdef void keep(self, int count) noexcept:
+        self.waiting = count
+        self.next = isotp_batch_frame(self.batch, count)
+
+    cdef bint put(self) except -1:
         if self.waiting == ISOTP_BATCH:
-            raise self.refusal()
-        memcpy(frames + self.waiting, frame, sizeof(Frame))
-        self.waiting += 1
-        return 0
+            return False
+        self.keep(self.waiting + 1)
+        return True
 
     cdef int flush(self) except -1:
-        cdef Frame *frames = isotp_batch_frames(self.batch)
+        cdef Frame *frames = isotp_batch_frame(self.batch, 0)
         cdef int count = self.waiting
         cdef int sent = 0
         cdef int number
         if count == 0:
             return 0
-        self.waiting = 0
+        self.keep(0)
         if self.socket._begin_use():
             with nogil:
                 number = self._write(count, &sent)
@@ -396,7 +396,7 @@ cdef class SocketPort(FramePort):
             raise self.socket._error(number)
         if sent < count:
             memmove(frames, frames + sent, (count - sent) * sizeof(Frame))
-            self.waiting = count - sent
+            self.keep(count - sent)
         return 0
 
     cdef object refusal(self):

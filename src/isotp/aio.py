@@ -316,7 +316,7 @@ class _Session(_hub.HubSession):
 
     def _drive_from_now_on(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self.shares_thread = True
+        self._shares_thread = True
         self.hub._enlist(self)
         self._set_driven(True, self._wake_at)
 

@@ -47,7 +47,7 @@ class _Table:
         self.asked: tuple[HubSession, ...] = ()
 
     def add(self, session: HubSession) -> None:
-        if session.asks_address:
+        if session._asks_address:
             self.sessions[session] = frozenset()
             self._set_asked((*self.asked, session))
             return
@@ -61,9 +61,9 @@ class _Table:
 
     def readdress(self, session: HubSession) -> None:
         """The session has another address: of the identifiers that it keeps, it misses no frame."""
-        if session.asks_address and session in self.asked:
+        if session._asks_address and session in self.asked:
             return
-        if session.asks_address or session in self.asked:
+        if session._asks_address or session in self.asked:
             self.remove(session)
             self.add(session)
             return
@@ -97,7 +97,7 @@ class _Table:
         frame = frame_from_python_can(received) if takers else None
         if frame is not None:
             for session in takers:
-                session.feed(frame)
+                session._feed(frame)
 
 
 class _Port(Protocol):
@@ -193,7 +193,7 @@ class _SocketPort(_ThreadedPort):
 
     def connect(self, session: HubSession) -> None:
         session.txfn = self._can.send
-        session.port = port_on(self._can)
+        session._port = port_on(self._can)
 
     def end_in_child(self) -> None:
         super().end_in_child()

@@ -25,7 +25,7 @@ from isotp import _core, _timekeeper, tools
 from isotp._callbacks import Courier
 from isotp._core import (
     CanMessage,
-    Engine,
+    Layer,
     MessageQueue,
     RateLimiter,
     Sleeper,
@@ -176,7 +176,7 @@ class _StatsAttribute:
         return self if layer is None else layer._stats(False)
 
 
-class TransportLayerLogic(Engine):
+class TransportLayerLogic(Layer):
     """The transport layer, driven by calls of :meth:`process`.
 
     :param rxfn: gives the next received frame or None. `rxfn(timeout)` may wait up to `timeout` seconds;
@@ -309,12 +309,12 @@ class TransportLayerLogic(Engine):
     @property
     def rx_state(self) -> RxState:
         """State of reception."""
-        return self.RxState(self.rx_state_code)
+        return self.RxState(self._rx_state_code)
 
     @property
     def tx_state(self) -> TxState:
         """State of transmission."""
-        return self.TxState(self.tx_state_code)
+        return self.TxState(self._tx_state_code)
 
     @property
     def timer_rx_fc(self) -> Timer:
@@ -447,7 +447,7 @@ class TransportLayer(TransportLayerLogic):
     @property
     def rx_relay_queue(self) -> MessageQueue[CanMessage]:
         """Frames that were read and not handled yet."""
-        return self.inbox
+        return self._inbox
 
     @property
     def user_rxfn(self) -> RxFn:
@@ -466,14 +466,14 @@ class TransportLayer(TransportLayerLogic):
             # New ones each time: a thread of an earlier start may still be on its way out.
             self.events = self.Events()
             _started.add(self)
-            self.courier = self._courier
+            self._set_courier(self._courier)
             try:
                 self._drive_from_now_on()
                 self._start_reading()
             except BaseException:
                 self._let_go()
                 raise
-        self.drive()
+        self._drive()
 
     def stop(self) -> None:
         """Stop working and forget everything: messages being sent or received, and those in the queues.
@@ -506,7 +506,7 @@ class TransportLayer(TransportLayerLogic):
             try:
                 wait = self._stop_reading()
             finally:
-                self.courier = None
+                self._set_courier(None)
                 if self._courier is not None:
                     self._courier.clear()
                 _started.discard(self)
@@ -530,7 +530,7 @@ class TransportLayer(TransportLayerLogic):
         self.main_thread = None
         self._life = threading.RLock()
         self.events = self.Events()
-        self.courier = None
+        self._set_courier(None)
         self._courier = self._new_courier()
         self._readers = self._new_readers()
         self._forget_threads()
@@ -618,7 +618,7 @@ class TransportLayer(TransportLayerLogic):
                 if not self.is_rx_active():
                     # A rxfn without a parameter might wait, and keep the message from going on.
                     self._wait_for_frame_time(delay_ns)
-                    self.drive()
+                    self._drive()
                     return
             elif delay_ns <= self._rxfn_lateness * 1e9:
                 self._read_before_frame(delay_ns, stop_requested)
@@ -664,7 +664,7 @@ class TransportLayer(TransportLayerLogic):
             self._pass_on(message)
             return
         if message is not None:
-            self.feed(message)
+            self._feed(message)
             return
         remaining_ns = self._frame_delay_ns()
         # The longest of late, which fades.
@@ -989,4 +989,4 @@ class NotifierBasedCanStack(TransportLayer):
     def _on_message_received(self, msg: can.Message) -> None:
         message = frame_from_python_can(msg)
         if message is not None:
-            self.feed(message)
+            self._feed(message)

@@ -75,7 +75,7 @@ class SocketCanStack(TransportLayer):
         except BaseException:
             self._can.close()
             raise
-        self.port = port_on(self._can)
+        self._port = port_on(self._can)
 
     def set_address(self, address: Address | AsymmetricAddress) -> None:
         """Use this address from the next message on; frames are heard on it at once.
@@ -100,7 +100,7 @@ class SocketCanStack(TransportLayer):
     def _set_filters(self) -> None:
         # A user's class of address may take frames with any identifier.
         identifiers = receive_identifiers((self.address, *self._further))
-        self._can.set_filters(None if self.asks_address else identifiers)
+        self._can.set_filters(None if self._asks_address else identifiers)
 
     def start(self) -> None:
         """Let the layer work on its own.
@@ -160,4 +160,4 @@ class SocketCanStack(TransportLayer):
             delay_ns = self._frame_delay_ns()
             if delay_ns is not None and delay_ns <= _WAITED_PRECISELY * 1e9:
                 self._wait_for_frame_time(delay_ns)
-            self.drive()
+            self._drive()

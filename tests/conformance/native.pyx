@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from isotp._core cimport Engine, FramePort
+from isotp._core cimport DrivenEngine, FramePort
 from isotp._protocol.types cimport Frame
 
 cdef int64_t NO_LIMIT = 0x7FFFFFFFFFFFFFFF
@@ -23,11 +23,11 @@ cdef class Port(FramePort):
         self.sent = sent
         self.kept = []
 
-    cdef int put(self, const Frame *frame) except -1:
+    cdef bint put(self) except -1:
         del self.kept[self.waiting:]
-        self.kept.append((frame.can_id, (<const char *>frame.data)[:frame.len]))
+        self.kept.append((self.next.can_id, (<const char *>self.next.data)[:self.next.len]))
         self.waiting += 1
-        return 0
+        return True
 
     cdef int flush(self) except -1:
         if self.before_flush is not None:
@@ -43,7 +43,7 @@ cdef class Port(FramePort):
         return OSError("no room")
 
 
-def feed(Engine engine, frames, int64_t heard_ns=NO_LIMIT):
+def feed(DrivenEngine engine, frames, int64_t heard_ns=NO_LIMIT):
     """Give frames to a driven engine, as one batch: (time in ns, identifier with bit 31 for 29 bits, data).
 
     What came until `heard_ns` is in it.

@@ -134,17 +134,17 @@ class NativePath(Stage):
 
     def __init__(self, case: Case, mode: str) -> None:
         super().__init__(case, mode)
-        self.layer.port = self.native.Port(self.sent_frame)
+        self.layer._port = self.native.Port(self.sent_frame)
         self.layer._set_driven(True, lambda deadline: None)
 
     def set_full(self, full: bool) -> None:
-        self.layer.port.full = full
+        self.layer._port.full = full
 
     def hear(self, text: str) -> None:
         self.native.feed(self.layer, [(self.clock.ns, *self.frame(text))])
 
     def run(self) -> None:
-        self.layer.drive()
+        self.layer._drive()
 
 
 def build_native(folder: Path) -> Any:

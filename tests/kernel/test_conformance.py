@@ -160,7 +160,7 @@ class HubPath(BusPath):
     def read(self) -> None:
         self.hub._port._can.wake()
         self.hub._port._read(self.hub)
-        self.layer.drive()
+        self.layer._drive()
 
     def close(self) -> None:
         super().close()

@@ -174,11 +174,14 @@ cdef struct Receiver:
     NPci flow_control              # of the step that returned RX_FLOW_CONTROL
 
 
+# What a step led to.
 cdef enum RxEvent:
     RX_NOTHING = 0
     RX_STARTED                     # an FF was accepted
     RX_MESSAGE
     RX_FLOW_CONTROL
+    RX_EXPIRED                     # a reception ended by N_Cr
+    RX_ENDED_SENDING               # the message being sent is given up
 
 
 # Segmentation of one message at a time.

@@ -114,7 +114,7 @@ class LayerEnd:
             )
             self._inbox = Inbox(self._layer._report_callback_error)
             self._layer.start()
-            self._layer.courier = self._inbox
+            self._layer._set_courier(self._inbox)
             self._cleanup = stack.pop_all()
 
     def _on_message(self, payload: Any, address: AbstractAddress, timestamp: int) -> None:

@@ -1,0 +1,226 @@
+# What a layer does with messages: send, receive, count. The top of the core.
+
+
+cdef class Layer(DrivenEngine):
+    """Messages in and out of an engine, from any thread."""
+
+    def __cinit__(self, *args, **kwargs):
+        memset(&self.zero, 0, sizeof(Totals))
+
+    # ------------------------------------------------ messages out
+
+    def send(self, data, target_address_type=None, send_timeout=None):
+        """Queue a message.
+
+        :param data: bytes, bytearray, memoryview, an iterable of byte values; `(generator, size)`, which is
+            consumed frame by frame; a binary file, read from its position on in blocks as it is sent, or
+            `(file, size)`. 1 to 2^32-1 bytes; an empty message is done at once, with nothing sent.
+        :param target_address_type: Physical (0, 1-to-1) or Functional (1, 1-to-n; must fit a single frame).
+            None: parameter `default_target_address_type`.
+        :param send_timeout: seconds to wait for the end of the transmission if the parameter `blocking_send` is
+            set. None: no limit.
+        :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing; if
+            `send_timeout` is NaN.
+        :raises RuntimeError: in listen mode; if too many messages wait (parameter `tx_queue_limit`); and if a
+            callback of this layer asks for a blocking send.
+        :raises isotp.BlockingSendTimeout: if a blocking send is not done in time.
+        :raises isotp.BlockingSendFailure: if it failed; the reason is its `__cause__`.
+        """
+        cdef SendRequest request = self.request(data, target_address_type)
+        cdef bint waits = self.settings.blocking_send      # once: it may change meanwhile
+        if waits:
+            seconds = seconds_to_wait("send_timeout", send_timeout)
+            if self.is_mine():
+                raise RuntimeError("a callback of the layer can not wait for that same layer to send")
+            request.event = threading.Event()
+        self.enqueue(request)
+        if waits:
+            self._await(request, seconds)
+
+    def _submit(self, data, target_address_type, on_done):
+        """Queue a message as send() does, but never wait; `on_done(request)` is called when it was sent or given up.
+
+        :returns: :class:`SendRequest`
+        """
+        cdef SendRequest request = self.request(data, target_address_type)
+        request.on_done = on_done
+        self.enqueue(request)
+        return request
+
+    @cython.final
+    cdef SendRequest request(self, object data, object target_address_type):
+        cdef SendRequest request
+        cdef bint functional
+        if self.stale:
+            self.flatten()
+        if self.session.config.listen:
+            raise RuntimeError("a layer in listen mode can not send")
+        if target_address_type is None:
+            functional = self.settings.default_functional
+        else:
+            functional = TargetAddressType(target_address_type) == TargetAddressType.Functional
+        request = SendRequest.__new__(SendRequest)
+        request._set(data, functional)
+        if functional and request.size > <uint64_t>sf_capacity(&self.session.config, &self.session.address):
+            raise self.functional_limit(request.size)
+        return request
+
+    @cython.final
+    cdef int enqueue(self, SendRequest request) except -1:
+        if self.tx_queue.is_full(self.settings.tx_limit):
+            raise RuntimeError(
+                f"the send queue is full: {self.tx_queue.count} messages wait (parameter tx_queue_limit)")
+        if self.reporter.logs_frames():
+            self.logger.debug("Enqueuing a message of %d bytes", request.size)
+        self.tx_queue.push(request)
+        post_send_callback = self.wiring_now().post_send_callback
+        try:
+            if post_send_callback is not None:
+                post_send_callback(request)
+        finally:
+            if self.driven:
+                self._drive()
+        return 0
+
+    def _await(self, SendRequest request not None, timeout):
+        if not request.event.wait(timeout):
+            raise errors.BlockingSendTimeout(
+                f"message of {request.size} bytes not sent within {timeout} s ({request.taken} bytes are)")
+        self._require_sent(request)
+
+    def _require_sent(self, SendRequest request not None):
+        """Raise BlockingSendFailure if the message, which is done, was not sent."""
+        if not request.success:
+            reason = f": {request.failure}" if request.failure is not None else ": it was stopped"
+            raise errors.BlockingSendFailure(
+                f"message of {request.size} bytes was not sent{reason}") from request.failure
+
+    def transmitting(self):
+        """True while a message is being sent or waits for that."""
+        return self.session.tx.state != TX_IDLE or self.tx_queue.count > 0
+
+    def _withdraw(self, SendRequest request not None):
+        """Give up this message, and no other, if it waits or is being sent. False: it has ended already."""
+        cdef bint active
+        with cython.critical_section(self):
+            active = self.active_send_request is request
+        if active:
+            self.stop_sending()
+            return True
+        if not self.tx_queue.remove(request):
+            return False
+        request._complete(False, None)
+        return True
+
+    def clear_tx_queue(self):
+        """Drop the messages that wait to be sent; who waits for one gets BlockingSendFailure."""
+        cdef SendRequest request
+        while True:
+            request = self.tx_queue.pop()
+            if request is None:
+                return
+            request._complete(False, None)
+
+    # ------------------------------------------------ messages in
+
+    def recv(self, block=False, timeout=None):
+        """The next message received, or None.
+
+        :param block: wait for one.
+        :param timeout: seconds to wait at the most; None: no limit.
+        :raises ValueError: if `timeout` is negative or NaN.
+        """
+        if not block:
+            return self.rx_queue.pop()
+        try:
+            return self.rx_queue.get(True, timeout)
+        except queue.Empty:
+            return None
+
+    def available(self):
+        """True if a message can be taken with recv()."""
+        return self.rx_queue.count > 0
+
+    def clear_rx_queue(self):
+        """Drop the messages that were received and not taken."""
+        self.rx_queue.clear()
+
+    # ------------------------------------------------ both
+
+    def reset(self):
+        """Back to the start: nothing sent, nothing received, queues empty.
+
+        :raises RuntimeError: if the layer was started.
+        """
+        if self.driven:
+            raise RuntimeError("reset() is not possible while the layer is started")
+        self._reset()
+
+    def _reset(self):
+        self.clear_tx_queue()
+        self.clear_rx_queue()
+        self.stop_sending()
+        self.stop_receiving()
+        self.inlet.inbox.clear()
+        self.rate_limiter.reset()
+
+    # ------------------------------------------------ counters
+
+    @cython.final
+    cdef Totals totals(self) noexcept:
+        cdef Totals all
+        all.session = self.session.counted
+        all.frames_received = self.frames_received
+        all.frames_sent = self.outlet.sent
+        all.retries = self.outlet.retries
+        all.throttled = self.throttled
+        all.receptions_refused = self.receptions_refused
+        all.messages_dropped = self.messages_dropped
+        all.frames_dropped = self.inlet.dropped
+        all.errors_dropped = self.reporter.dropped
+        return all
+
+    def _stats(self, bint reset):
+        """What was counted since the last reset, from any thread; `reset` begins anew in the same step."""
+        from isotp.stats import Stats  # what it imports takes long, and not everybody counts
+
+        cdef Totals now
+        cdef Totals zero
+        cdef dict error_counts
+        cdef Py_ssize_t rx_most, tx_most, inbox_most
+        with cython.critical_section(self):
+            now = self.totals()
+            zero = self.zero
+            rx_most, tx_most, inbox_most = self.rx_queue.most, self.tx_queue.most, self.inlet.inbox.most
+            if reset:
+                self.zero = now
+                self.rx_queue.most = self.tx_queue.most = self.inlet.inbox.most = 0
+            error_counts = self.reporter.error_counts(reset)
+        dropped = {
+            "receptions": now.receptions_refused - zero.receptions_refused,
+            "messages": now.messages_dropped - zero.messages_dropped,
+            "frames": now.frames_dropped - zero.frames_dropped,
+            "errors": now.errors_dropped - zero.errors_dropped,
+        }
+        by_name = {}
+        for error_class, count in error_counts.items():
+            by_name[error_class.__name__] = by_name.get(error_class.__name__, 0) + count
+        return Stats(
+            frames_received=now.frames_received - zero.frames_received,
+            frames_for_us=now.session.frames_for_us - zero.session.frames_for_us,
+            frames_sent=now.frames_sent - zero.frames_sent,
+            messages_received=now.session.messages_received - zero.session.messages_received,
+            bytes_received=now.session.bytes_received - zero.session.bytes_received,
+            messages_sent=now.session.messages_sent - zero.session.messages_sent,
+            bytes_sent=now.session.bytes_sent - zero.session.bytes_sent,
+            flow_controls_received=now.session.flow_controls_received - zero.session.flow_controls_received,
+            waits_received=now.session.waits_received - zero.session.waits_received,
+            flow_controls_sent=now.session.flow_controls_sent - zero.session.flow_controls_sent,
+            retries=now.retries - zero.retries,
+            throttled=now.throttled - zero.throttled,
+            dropped={name: count for name, count in dropped.items() if count > 0},
+            rx_queue_most=rx_most,
+            tx_queue_most=tx_most,
+            inbox_most=inbox_most,
+            errors=by_name,
+        )

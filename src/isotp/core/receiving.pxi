@@ -1,0 +1,225 @@
+# Frames in: what becomes of one that came, and where its message goes.
+
+
+cdef class Receiving(Sending):
+    """Takes the frames of a session. But for stop_receiving() it is used by the thread that runs the machines."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.rx_queue = MessageQueue.__new__(MessageQueue)
+
+    @cython.final
+    cdef int take(self, object message) except -1:
+        """Handle one received frame, of our own type or of any with the same attributes."""
+        cdef uint32_t can_id
+        cdef const uint8_t *data
+        cdef Py_ssize_t size
+        cdef object given          # owns what the bytes point at
+        if type(message) is CanMessage and (<CanMessage>message).frame.res0 & INLINE:
+            can_id = (<CanMessage>message).frame.can_id
+            data = (<CanMessage>message).frame.data
+            size = (<CanMessage>message).frame.len
+        else:
+            given = data_of(message, &can_id)
+            data = <const uint8_t *>PyBytes_AS_STRING(given)
+            size = PyBytes_GET_SIZE(given)
+            if takes_next_cf(self, can_id, data, size):
+                return 0
+        return self.take_bytes(message, can_id, data, size)
+
+    @cython.final
+    cdef int take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
+        cdef RxEvent event
+        cdef Judged judged
+        cdef bint is_ours
+        cdef bint is_judged = self.session.looks_closer or self.logs_frames
+        cdef object payload = None
+        while True:
+            if is_judged:
+                is_ours = self.judge(message, can_id, data, size, &judged)
+                if self.logs_frames:
+                    self.reporter.log_frame("Rx", can_id, data[:size], "p" if is_ours else "i")
+                if not is_ours:
+                    return 0
+            with cython.critical_section(self):
+                is_ours = is_judged or session_hears(&self.session, can_id, data, size)
+                if is_ours:
+                    event = receive_frame(self, &judged if is_judged else NULL, data, <int>min(size, 0x7FFFFFFF))
+                    if event == RX_MESSAGE:
+                        payload = PyByteArray_FromStringAndSize(
+                            <char *>self.session.rx.message, <Py_ssize_t>self.session.rx.message_size)
+            if is_ours:
+                break
+            if self.session.further_count == 0 and not self.session.looks_closer:
+                return 0
+            is_judged = True
+        if (event == RX_NOTHING and not self.target.is_there()
+                and self.session.outcome.code == OK and self.session.outcome.interruption == OK):
+            return 0
+        return self.follow(event, is_judged and judged.apart, payload)
+
+    @cython.final
+    cdef int follow(self, RxEvent event, bint apart, object payload) except -1:
+        """What a frame has led to is done, and told."""
+        broken = came_in_on = None
+        try:
+            if self.target.is_there():
+                came_in_on = self.address_of_frame()       # what is called here may change it
+                if self.session.outcome.interruption != OK:
+                    broken = self.target.part()
+                elif event == RX_MESSAGE and not apart:
+                    payload = self.target.finish(payload)
+                elif self.session.rx.state == RX_WAIT_CF:
+                    self.fill_target()
+            if event == RX_MESSAGE and payload is not None:
+                self.hand_over(payload, came_in_on)
+            elif event == RX_STARTED:
+                if not self.session.config.listen and self.has_no_room():
+                    self.refuse_reception()
+                elif self.using.receive_into is not None:
+                    self.open_target()
+        finally:
+            # Last, so that an error handler that raises costs no message
+            if self.session.outcome.code != OK or self.session.outcome.interruption != OK:
+                self.report_reception(event == RX_ENDED_SENDING, broken)
+        return 0
+
+    @cython.final
+    cdef int report_reception(self, bint ended_sending, object broken) except -1:
+        try:
+            if self.session.outcome.interruption != OK:
+                error = make_error(self.session.outcome.interruption, &self.session.outcome)
+                error.target = broken
+                self.tell(error)
+        finally:
+            if ended_sending:
+                self.fail_active()
+            elif self.session.outcome.code != OK:
+                self.report()
+        return 0
+
+    @cython.final
+    cdef int report(self) except -1:
+        self.tell(make_error(self.session.outcome.code, &self.session.outcome))
+        return 0
+
+    @cython.final
+    cdef inline int hand_over(self, object payload, object address) except -1:
+        """A message is complete; it came in on `address`. None: on that of the frame at hand."""
+        if self.has_no_room():
+            self.messages_dropped += 1
+            error = errors.ReceptionQueueFullError(f"a message is lost: {self._full_queue()}")
+            error.target = payload if type(payload) is not bytearray else None
+            self.tell(error)
+            return 0
+        if self.using.on_message is None:
+            self.rx_queue.push(payload)
+            return 0
+        if address is None:
+            address = self.address_of_frame()
+        if self.using.courier is None:
+            self.using.on_message(payload, address, self.now)
+        else:
+            self.using.courier.carry(weight_of(payload), self.using.on_message, payload, address, self.now)
+        return 0
+
+    @cython.final
+    cdef bint has_no_room(self) except -1:
+        """Whether too many received messages wait to be taken."""
+        if self.using.on_message is None:
+            return self.rx_queue.is_full(self.settings.rx_limit)
+        return self.using.courier is not None and self.using.courier.weight >= self.settings.rx_limit
+
+    @cython.final
+    cdef int refuse_reception(self) except -1:
+        """A message that begins finds no room: its sender is told, before it has sent it all."""
+        cdef bint refused
+        with cython.critical_section(self):
+            refused = session_refuse(&self.session)
+        if refused:
+            self.receptions_refused += 1
+            self.tell(errors.ReceptionQueueFullError(
+                f"a message of {self.session.rx.size} bytes is refused: {self._full_queue()}"))
+        return 0
+
+    def _full_queue(self):
+        waiting = self.rx_queue.count if self.using.on_message is None else "those before"
+        return f"{waiting} messages wait to be taken (parameter rx_queue_limit)"
+
+    @cython.final
+    cdef int open_target(self) except -1:
+        """Ask the user where the message that begins is to go."""
+        write = None
+        try:
+            given = self.using.receive_into(self.session.rx.size)
+            if given is not None:
+                write = writer_to(given, self.session.rx.size)
+        except BaseException:
+            with cython.critical_section(self):
+                session_refuse(&self.session)
+            raise
+        with cython.critical_section(self):
+            # Unless it was stopped meanwhile, by receive_into itself or by another thread
+            if self.session.rx.state == RX_WAIT_CF:
+                self.target.given, given = given, self.target.given
+                self.target.write, write = write, self.target.write
+        return 0
+
+    @cython.final
+    cdef int fill_target(self) except -1:
+        """Hand out what arrived, before the buffer has to grow."""
+        cdef bytes chunk
+        cdef Receiver *rx = &self.session.rx
+        if rx.got - rx.taken <= <uint64_t>(BUFFER_FIRST - CAN_DLEN_MAX):
+            return 0
+        with cython.critical_section(self):
+            chunk = PyBytes_FromStringAndSize(<char *>rx.buffer, <Py_ssize_t>(rx.got - rx.taken))
+            rx.taken = rx.got
+        try:
+            self.target.put(chunk)
+        except BaseException:
+            self.stop_receiving()
+            raise
+        return 0
+
+    def stop_receiving(self):
+        """Give up the message that is being received. Acts at once, from any thread."""
+        self.end_reception()
+
+    @cython.final
+    cdef int end_reception(self) except -1:
+        with cython.critical_section(self):
+            session_stop_receiving(&self.session)
+        self.target.part()
+        return 0
+
+
+cdef inline bint takes_next_cf(Receiving engine, uint32_t can_id, const uint8_t *data, Py_ssize_t size) noexcept:
+    """What most frames are: the CF that is due, where nobody has to hear of it. False: nothing was done."""
+    cdef bint taken
+    if engine.logs_frames or engine.target.is_there():
+        return False
+    with cython.critical_section(engine):
+        taken = session_takes_cf(&engine.session, can_id, data, size, engine.now)
+    return taken
+
+
+cdef inline bint takes_message(Receiving engine, object message) noexcept:
+    """The same of a message of our own type. False: it is for take()."""
+    cdef const Frame *frame
+    if type(message) is not CanMessage:
+        return False
+    frame = &(<CanMessage>message).frame
+    return frame.res0 & INLINE and takes_next_cf(engine, frame.can_id, frame.data, frame.len)
+
+
+cdef inline RxEvent receive_frame(Receiving engine, const Judged *judged, const uint8_t *data, int size) noexcept:
+    """Within a step: a frame that is for us. `judged` NULL: it came in on the own address."""
+    if engine.turned == TURN_STOPPED:
+        # stop() forgets it, and it begins no message if the layer was started again.
+        engine.session.counted.frames_for_us += 1
+        engine.session.outcome.code = engine.session.outcome.interruption = OK
+        return RX_NOTHING
+    if judged != NULL:
+        return session_receive(&engine.session, &judged.address, judged.apart, data, size, engine.now)
+    engine.session.matched = -1
+    return session_receive(&engine.session, &engine.session.address, False, data, size, engine.now)

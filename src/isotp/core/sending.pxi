@@ -1,0 +1,357 @@
+# Frames out: the next message, its bytes, the frames that are made of them, and how it ends.
+
+
+cdef class Sending(Endpoint):
+    """Has the frames of a session go. But for stop_sending() it is used by the thread that runs the machines."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.outlet = Outlet.__new__(Outlet)
+        self.outlet.clock = self.time
+        self.tx_queue = MessageQueue.__new__(MessageQueue)
+        self.burst_limit = FRAMES_PER_CLOCK_READ
+
+    cpdef _drive(self):
+        """Do what is to be done now; see DrivenEngine."""
+        raise NotImplementedError(f"{type(self).__name__}._drive")
+
+    @cython.final
+    cdef int transmit_frames(self, bint do_rx) except -1:
+        cdef int burst = 0
+        cdef Frame *out
+        cdef bint ready
+        cdef bint ran_dry
+        cdef uint64_t allowed
+        cdef uint32_t epoch
+        cdef SendRequest request = None
+        cdef Outlet outlet = self.outlet
+        while True:
+            if self.session.rx.due != FS_NONE:
+                self.send_flow_control()
+                return 1
+            if self.session.tx.state == TX_IDLE:
+                if self.tx_queue.count == 0 or not self.begin_next():
+                    return 0
+            elif self.session.tx.state == TX_TRANSMIT_CF:
+                if self.now < self.session.tx.cf_due:
+                    self.now = self.time.read()
+                    if self.now < self.session.tx.cf_due:
+                        return 0
+            elif self.session.tx.state == TX_WAIT_FC:
+                return 0
+            elif not self.bind_first():
+                continue
+            if request is not self.active_send_request or request is None:
+                request = self.active()
+            if request is None:
+                continue               # stopped by another thread since the state was looked at
+            if request.streams and not self.supply_next(request):
+                continue
+            allowed = 0xFFFFFFFF
+            if self.rate_limiter.is_enabled:
+                allowed = self.rate_limiter._allowed(self.now)
+            out = outlet.port.next
+            with cython.critical_section(self):
+                ready = session_next(&self.session, self.now, allowed, out)
+                ran_dry = request.streams and self.session.tx.in_frame < session_wants(&self.session)
+                epoch = self.session.tx.epoch
+            if not ready:
+                self.note_if_held_back(allowed)
+                return 0
+            burst += 1
+            if not send_frame(self, outlet, out, request, epoch, burst >= self.burst_limit):
+                if outlet.resumes != NEVER:
+                    return 0
+                continue               # given up: nobody would call for the next message
+            if ran_dry and self.session.tx.epoch == epoch:
+                self.give_up(request, epoch, ended_early(request, request.taken))
+                continue
+            if self.session.tx.state == TX_WAIT_FC:
+                return 1
+            if burst >= self.burst_limit:
+                self.now = self.time.read()
+                burst = 0
+                if self._shares_thread:
+                    self.outlet.rest(self.now, self.session.tx.epoch)
+                    return 0
+                if do_rx:
+                    return 1
+
+    @cython.final
+    cdef void note_if_held_back(self, uint64_t allowed) noexcept:
+        if self.rate_limiter.is_enabled and not self.held_back:
+            self.held_back = session_rate_size(&self.session) > allowed
+            self.throttled += self.held_back
+
+    @cython.final
+    cdef int send_flow_control(self) except -1:
+        cdef FlowStatus due
+        cdef bint went
+        cdef Frame *out = self.outlet.port.next
+        with cython.critical_section(self):
+            due = session_flow_control(&self.session, self.now, out)
+        if due == FS_NONE:
+            return 0               # another thread stopped the reception
+        if self.logs_frames:
+            self.reporter.log_frame("Tx", out.can_id, out.data[:out.len], "p")
+        try:
+            went = self.outlet.give(self.session.tx.epoch, self.session.config.n_as_ns)
+        except errors.IsoTpError as error:
+            # N_Ar: the sender waits in vain, and so would the receiver.
+            with cython.critical_section(self):
+                receiver_stop(&self.session.rx)
+            self.tell(error)
+            return 0
+        self.now = self.time.read()
+        with cython.critical_section(self):
+            session_flow_control_sent(&self.session, due, went, self.now)
+        return 0
+
+    @cython.final
+    cdef bint begin_next(self) except -1:
+        """Take the next message out of the queue."""
+        cdef SendRequest request
+        while True:
+            request = self.tx_queue.pop()
+            if request is None:
+                return False
+            if request.size == 0:
+                request._complete(True, None)
+                continue
+            with cython.critical_section(self):
+                self.active_send_request = request
+                session_begin(&self.session, request.size, request.functional)
+                if not request.streams:
+                    session_supply(&self.session, <const uint8_t *>PyBytes_AS_STRING(request.source), request.size)
+            if not request.functional or self.bind_first():
+                return True
+
+    @cython.final
+    cdef bint bind_first(self) except -1:
+        """The SF or FF that is next is made from what is in force. False: what send() let pass can not go like that."""
+        cdef SendRequest request
+        cdef bint fits
+        cdef uint32_t epoch
+        with cython.critical_section(self):
+            fits = session_bind_first(&self.session)
+            request = self.active_send_request
+            epoch = self.session.tx.epoch
+        if not fits:
+            self.stop_active(request, epoch, self.functional_limit(request.size))
+        return fits
+
+    @cython.final
+    cdef object functional_limit(self, uint64_t size):
+        return ValueError(
+            f"payload of {size} bytes: functional addressing takes single frames only, that is up to"
+            f" {sf_capacity(&self.session.config, &self.session.address)} bytes here")
+
+    @cython.final
+    cdef bint supply_next(self, SendRequest request) except -1:
+        """Have the bytes of the next frame from the generator or file. False: the message was given up."""
+        cdef uint64_t wanted
+        cdef uint64_t have
+        cdef uint32_t epoch
+        cdef bytes block
+        with cython.critical_section(self):
+            epoch = self.session.tx.epoch
+            wanted = session_wants(&self.session)
+            have = self.session.tx.chunk_size - self.session.tx.chunk_used
+            if have < wanted:          # what is left when the frames became larger comes first
+                block = (<const char *>self.session.tx.chunk + self.session.tx.chunk_used)[:have]
+        if have >= wanted:
+            return True                # left over from a frame that the rate limiter held back, or of a file
+        try:
+            block = request.next_bytes(block, wanted)
+        except errors.IsoTpError as error:
+            self.give_up(request, epoch, error)
+            return False
+        except BaseException as error:
+            self.stop_active(request, epoch, error)
+            raise
+        if self.session.tx.epoch != epoch:
+            return False               # the generator stopped its own message
+        if <uint64_t>len(block) < wanted and (
+                request.reads or len(block) == 0 or self.session.tx.state != TX_TRANSMIT_CF):
+            self.give_up(request, epoch, ended_early(request, request.taken + <uint64_t>len(block)))
+            return False
+        with cython.critical_section(self):
+            if self.session.tx.epoch == epoch:
+                self.block = block
+                session_supply(&self.session, <const uint8_t *>PyBytes_AS_STRING(block), len(block))
+        return self.session.tx.epoch == epoch
+
+    @cython.final
+    cdef bint resume_or_fail(self) except -1:
+        """Whether frames can go again after a pause."""
+        cdef SendRequest request = self.active()
+        cdef uint32_t epoch = self.session.tx.epoch
+        try:
+            return self.outlet.resume(epoch, self.session.config.n_as_ns)
+        except Exception as error:
+            if not self.fail_with(request, epoch, error):
+                raise
+            return True
+
+    @cython.final
+    cdef bint flush_or_fail(self, bint last) except -1:
+        """Have the frames go that wait in the port. An error ends the message.
+
+        False: there is no room for all of them, or an error; `last`: the last one is taken back then.
+        """
+        cdef SendRequest request = self.active()
+        cdef uint32_t epoch = self.session.tx.epoch
+        try:
+            if last:
+                return self.outlet.flush_last(epoch, self.session.config.n_as_ns)
+            return self.outlet.flush(epoch, self.session.config.n_as_ns)
+        except BaseException as error:
+            if not self.fail_with(request, epoch, error):
+                raise
+            return False
+
+    @cython.final
+    cdef int64_t frame_not_before(self) noexcept:
+        """When the rate limiter and the bus let the next frame go, as far as known now."""
+        cdef int64_t due = 0
+        if self.rate_limiter.is_enabled and self.session.tx.state != TX_IDLE:
+            due = self.rate_limiter._not_before(session_rate_size(&self.session))
+        return due if self.outlet.resumes == NEVER else max(due, self.outlet.resumes)
+
+    # ------------------------------------------------ the end of a message
+
+    @cython.final
+    cdef SendRequest active(self):
+        """The message that is being sent, or None."""
+        with cython.critical_section(self):
+            request = self.active_send_request
+        return request
+
+    @cython.final
+    cdef int stop_active(self, SendRequest request, uint32_t epoch, object error) except -1:
+        with cython.critical_section(self):
+            if self.session.tx.epoch == epoch:
+                session_stop_sending(&self.session)
+                self.active_send_request = None
+                self.block = None
+        if request is not None:
+            request._complete(False, error)
+        return 0
+
+    @cython.final
+    cdef int give_up(self, SendRequest request, uint32_t epoch, object error) except -1:
+        self.stop_active(request, epoch, error)
+        self.tell(error)
+        return 0
+
+    @cython.final
+    cdef bint fail_with(self, SendRequest request, uint32_t epoch, object error) except -1:
+        """Sending a frame raised. True: an error of the bus, reported now. False: it is the caller's to raise."""
+        if isinstance(error, errors.IsoTpError):
+            self.give_up(request, epoch, error)
+            return True
+        self.stop_active(request, epoch, error)
+        return False
+
+    @cython.final
+    cdef int retry_or_fail(self, SendRequest request, uint32_t epoch) except -1:
+        """A frame was refused: the message fails with what the port says, unless the frame is to be given again."""
+        try:
+            self.outlet.refused(self.session.tx.epoch, self.session.config.n_as_ns)
+        except BaseException as error:
+            if not self.fail_with(request, epoch, error):
+                raise
+        return 0
+
+    @cython.final
+    cdef int fail_active(self) except -1:
+        """The session gave the active message up; its outcome says why."""
+        cdef SendRequest request
+        # First: to make the error lets other threads in.
+        with cython.critical_section(self):
+            request = self.active_send_request
+            self.active_send_request = None
+            self.block = None
+        error = make_error(self.session.outcome.code, &self.session.outcome)
+        try:
+            self.tell(error)
+        finally:
+            if request is not None:
+                request._complete(False, error)
+        return 0
+
+    def stop_sending(self):
+        """Give up the message that is being sent; messages in the queue stay. Acts at once, from any thread."""
+        cdef SendRequest request
+        with cython.critical_section(self):
+            request = self.active_send_request
+            self.active_send_request = None
+            session_stop_sending(&self.session)
+            self.block = None
+            self.outlet.end_pause()
+        if request is not None:
+            request._complete(False, None)
+        if self.driven:
+            self._drive()           # there may be other messages, or flow control that waited for the same pause
+
+
+cdef inline int transmit_pass(Sending engine, bint do_rx) except -1:
+    """Send what may be sent now. 1: reception is to have a turn before more is sent."""
+    cdef int again
+    if engine.outlet.resumes != NEVER and not engine.resume_or_fail():
+        return 0
+    if engine.session.tx.state == TX_IDLE and engine.session.rx.due == FS_NONE and engine.tx_queue.count == 0:
+        return 0
+    again = engine.transmit_frames(do_rx)
+    if engine.outlet.port.waiting > 0 and engine.outlet.resumes == NEVER:
+        # What still waits are frames of a message whose next one can not go yet.
+        engine.flush_or_fail(False)
+    return again
+
+
+cdef inline bint send_frame(
+        Sending engine, Outlet outlet, const Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst,
+) except -1:
+    """Send one frame of the active message, then tell the session, unless it was stopped meanwhile.
+
+    False: there is no room for it now, or it failed.
+    """
+    cdef Transmitter *tx = &engine.session.tx
+    cdef bint limited = engine.rate_limiter.is_enabled
+    cdef bint needs_time = limited or starts_timer(tx)
+    cdef int size = frame.len
+    if engine.logs_frames:
+        engine.reporter.log_frame("Tx", frame.can_id, frame.data[:frame.len], "p")
+    if not outlet.put():
+        engine.retry_or_fail(request, epoch)
+        return False
+    if (outlet.port.waiting > 0 and (needs_time or ends_burst or tx.sent + tx.in_frame >= tx.size)
+            and not engine.flush_or_fail(True)):
+        return False
+    if needs_time:
+        try:
+            engine.now = engine.time.read()
+        except BaseException:
+            # The frame went: it is not to go again.
+            note_sent(engine, size, request, epoch, limited)
+            raise
+    note_sent(engine, size, request, epoch, limited)
+    return True
+
+
+cdef inline int note_sent(Sending engine, int size, SendRequest request, uint32_t epoch, bint limited) except -1:
+    """A frame of the active message is on the bus."""
+    cdef bint last = False
+    if limited:
+        engine.held_back = False
+        engine.rate_limiter._count(engine.now, size)
+    with cython.critical_section(engine):
+        if engine.session.tx.epoch == epoch:
+            request.taken += engine.session.tx.in_frame
+            last = session_sent(&engine.session, engine.now)
+            if last:
+                engine.active_send_request = None
+                if request.streams:
+                    engine.block = None
+    if last:
+        request._complete(True, None)
+    return 0
