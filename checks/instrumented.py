@@ -56,7 +56,10 @@ def protocol_files(package: Path) -> list[str]:
 
 def core_files(package: Path) -> list[str]:
     """The files of the core, as the package names them."""
-    return ["_core.pyx", *(file.relative_to(package).as_posix() for file in sorted((package / "core").glob("*.pxi")))]
+    return [
+        "_core.pyx",
+        *(file.relative_to(package).as_posix() for file in sorted((package / "core").glob("*.pxi"))),
+    ]
 
 
 def lay_out_copy(copy: Path, built: bool = False) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import isotp
 import isotp.aio
-from isotp import _callbacks, _timekeeper
+from isotp.threads import courier, timekeeper
 
 CLAIM = 0xFFFFFFFF
 FIRST_FRAME = bytes.fromhex("10 00 FF FF FF FF 01 02")
@@ -193,7 +193,7 @@ def claims_to_a_hub() -> Iterator[dict[str, Any]]:
         sessions[0]._feed(isotp.CanMessage(1, data=FIRST_FRAME if k % 2 else b"\x01\x00"))
         sessions[0].clear_rx_queue()
     stats = hub.stats
-    entries = len(_timekeeper._timekeeper._entries)
+    entries = len(timekeeper._timekeeper._entries)
     hub.close()
     bus.shutdown()
     yield {"frames": stats.frames_for_us, "sessions": len(sessions), "timers": entries}
@@ -344,7 +344,7 @@ def slow_callbacks_of_a_hub() -> Iterator[dict[str, Any]]:
     def on_error(error: isotp.IsoTpError) -> None:
         # Those that are told were the first, after the messages that found room.
         calls["errors"] += 1
-        if calls["errors"] == _callbacks._MOST_ERRORS:
+        if calls["errors"] == courier._MOST_ERRORS:
             done.set()
 
     session = hub.session(

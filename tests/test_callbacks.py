@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import isotp
-from isotp._callbacks import Courier
+from isotp.threads.courier import Courier
 from tests.frames import HERE, MS, Bench, counted, frame
 
 can = pytest.importorskip("can")
@@ -464,7 +464,7 @@ def test_keyboard_interrupt_where_the_main_thread_calls() -> None:
 def test_without_another_thread_those_that_there_are_do_the_work() -> None:
     program = """
         import queue, threading
-        from isotp._callbacks import Courier
+        from isotp.threads.courier import Courier
 
         def no_more_threads(thread):
             raise RuntimeError("can't start new thread")
@@ -529,7 +529,7 @@ def test_stuck_callbacks_leave_threads_for_others_up_to_four() -> None:
 def test_callback_that_never_returns_does_not_hold_up_the_end_of_the_program() -> None:
     program = (
         "import threading\n"
-        "from isotp._callbacks import Courier\n"
+        "from isotp.threads.courier import Courier\n"
         "entered = threading.Event()\n"
         "Courier(print)(lambda: (entered.set(), threading.Event().wait()))\n"
         "assert entered.wait(20)\n"

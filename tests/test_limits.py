@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import isotp
-from isotp._callbacks import Courier
+from isotp.threads.courier import Courier
 from tests.frames import HERE, SECOND, Bench, frame
 
 # Only ends a test that has failed

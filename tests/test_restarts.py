@@ -174,7 +174,7 @@ def test_a_reader_that_overstays_its_time_is_left_behind(
     waiting: Waiting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is said to be, and the next one reads beside it: rxfn may be another one by then."""
-    monkeypatch.setattr("isotp.protocol.longest_end", lambda timeout: 0.01)
+    monkeypatch.setattr("isotp.started.longest_end", lambda timeout: 0.01)
     waiting.layer.start()
     waiting.line.wait_for_reader(waiting.layer)
     waiting.layer.stop()
@@ -355,7 +355,7 @@ def test_a_batch_is_not_read_over_by_the_next_reader(monkeypatch: pytest.MonkeyP
 
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     monkeypatch.setattr("isotp.socketcan.open_can_socket", lambda interface: Wire(interface, near))
-    monkeypatch.setattr("isotp.protocol.longest_end", lambda timeout: 0.01)
+    monkeypatch.setattr("isotp.started.longest_end", lambda timeout: 0.01)
     entered, release = threading.Event(), threading.Event()
     heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 

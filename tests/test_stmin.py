@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import isotp
-from isotp import protocol
+from isotp import started
 from isotp._core import Sleeper, monotonic_ns
 
 US, MS = 1_000, 1_000_000  # ns
@@ -197,7 +197,7 @@ def test_a_flow_control_during_stmin_is_read_before_the_next_frame(
     while sender.layer.transmitting():
         sender.step()
     # What a look may take is set aside for it, and as long as sleeping is late, only the time is waited for.
-    unseen = min(gap, protocol._FIRST_LOOK_NS + FakeSleeper.LATE)
+    unseen = min(gap, started._FIRST_LOOK_NS + FakeSleeper.LATE)
     assert len(sender.began) == (3 if gap * share <= gap - unseen else 4)
 
 
@@ -215,7 +215,7 @@ def test_the_last_look_is_shortly_before_the_frame(stmin: int, gap: int, cost: i
     sender = Sender(stmin, 0, read)
     sender.send_all()
     before = [sent - max(look for look in looks if look <= sent) for sent in sender.began[2:]]
-    longest_look = max(cost, protocol._FIRST_LOOK_NS) + protocol._LOOK_MARGIN_NS
+    longest_look = max(cost, started._FIRST_LOOK_NS) + started._LOOK_MARGIN_NS
     assert max(before) <= longest_look + FakeSleeper.LATE
     assert all(spun <= 200 * US for spun in sender.sleeper.spins)
 
@@ -299,14 +299,16 @@ def test_a_rxfn_without_a_time_out_is_waited_for_in_pieces() -> None:
     frames: deque[isotp.CanMessage] = deque()
     sender.layer.rxfn = lambda: frames.popleft() if frames else None
     sender.send_all()
-    assert max(delay for delay, _ in sender.sleeper.waits) <= protocol._PRECISE_PIECE_NS
+    assert max(delay for delay, _ in sender.sleeper.waits) <= started._PRECISE_PIECE_NS
     assert sender.gaps() == [127 * MS] * (FRAMES - 1)
 
 
 def test_a_rxfn_that_overstays_is_overtaken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first time the timekeeper is patient; from then on it steps in at the deadline itself."""
     calls: list[tuple[int, int]] = []
-    monkeypatch.setattr("isotp._timekeeper.call_at", lambda when, action, busy=0: calls.append((when, busy)))
+    monkeypatch.setattr(
+        "isotp.threads.timekeeper.call_at", lambda when, action, busy=0: calls.append((when, busy))
+    )
     sender = Sender(1, 0, late(300 * MS))
     deadline = monotonic_ns() + 3_600_000 * MS
     sender.layer._guard_deadline(deadline)

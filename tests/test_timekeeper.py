@@ -1,4 +1,4 @@
-"""isotp._timekeeper: actions at their time and in order, also after a fork; and the layers that it wakes."""
+"""isotp.threads.timekeeper: actions at their time and in order, also after a fork; and the layers that it wakes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import isotp
-from isotp import _timekeeper
 from isotp._core import monotonic_ns
+from isotp.threads import timekeeper
 
 # No time-out is part of what is tested here: this one only ends a test that has failed.
 PATIENCE = 10.0
@@ -31,7 +31,7 @@ def test_no_sooner_than_asked() -> None:
     done: queue.Queue[int] = queue.Queue()
     for delay in (0, 1, 5, 20):
         when = monotonic_ns() + delay * MS
-        _timekeeper.call_at(when, lambda: done.put(monotonic_ns()))
+        timekeeper.call_at(when, lambda: done.put(monotonic_ns()))
         assert done.get(timeout=PATIENCE) >= when
 
 
@@ -40,7 +40,7 @@ def test_earlier_ones_overtake(order: tuple[int, ...]) -> None:
     done: queue.Queue[int] = queue.Queue()
     start = monotonic_ns() + 20 * MS
     for k in order:
-        _timekeeper.call_at(start + k * 10 * MS, lambda k=k: done.put(k))
+        timekeeper.call_at(start + k * 10 * MS, lambda k=k: done.put(k))
     assert [done.get(timeout=PATIENCE) for _ in order] == [0, 1, 2]
 
 
@@ -48,15 +48,15 @@ def test_those_of_the_same_time_keep_their_order() -> None:
     done: queue.Queue[int] = queue.Queue()
     when = monotonic_ns() + 20 * MS
     for k in range(50):
-        _timekeeper.call_at(when, lambda k=k: done.put(k))
+        timekeeper.call_at(when, lambda k=k: done.put(k))
     assert [done.get(timeout=PATIENCE) for _ in range(50)] == list(range(50))
 
 
 def test_time_that_has_passed() -> None:
     done: queue.Queue[str] = queue.Queue()
-    _timekeeper.call_at(monotonic_ns() + 3_600_000 * MS, lambda: done.put("in an hour"))
-    _timekeeper.call_at(0, lambda: done.put("long ago"))
-    _timekeeper.call_at(monotonic_ns() - 1, lambda: done.put("just now"))
+    timekeeper.call_at(monotonic_ns() + 3_600_000 * MS, lambda: done.put("in an hour"))
+    timekeeper.call_at(0, lambda: done.put("long ago"))
+    timekeeper.call_at(monotonic_ns() - 1, lambda: done.put("just now"))
     assert done.get(timeout=PATIENCE) == "long ago"
     assert done.get(timeout=PATIENCE) == "just now"
     assert done.empty()
@@ -65,8 +65,8 @@ def test_time_that_has_passed() -> None:
 def test_far_future_keeps_nobody_waiting() -> None:
     """The longest time that there is: beyond what a lock of some systems can wait for."""
     done = threading.Event()
-    _timekeeper.call_at((1 << 63) - 1, lambda: None)
-    _timekeeper.call_at(monotonic_ns() + MS, done.set)
+    timekeeper.call_at((1 << 63) - 1, lambda: None)
+    timekeeper.call_at(monotonic_ns() + MS, done.set)
     assert done.wait(PATIENCE)
 
 
@@ -79,13 +79,13 @@ def test_only_who_asks_for_it_keeps_the_processor_busy(monkeypatch: pytest.Monke
         def wait(self, delay_ns: int, busy_ns: int) -> None:
             waits.append((delay_ns, busy_ns))
 
-    monkeypatch.setattr(_timekeeper._timekeeper, "_sleeper", FakeSleeper())
+    monkeypatch.setattr(timekeeper._timekeeper, "_sleeper", FakeSleeper())
     when = monotonic_ns() + 5 * MS
-    _timekeeper.call_at(when, lambda: None, 7)
-    _timekeeper.call_at(when, done.set)
+    timekeeper.call_at(when, lambda: None, 7)
+    timekeeper.call_at(when, done.set)
     assert done.wait(PATIENCE)
     assert [busy for _, busy in waits] == [7, 0]
-    assert all(delay <= _timekeeper._ASLEEP_NS for delay, _ in waits)
+    assert all(delay <= timekeeper._ASLEEP_NS for delay, _ in waits)
 
 
 def test_action_that_asks_for_another() -> None:
@@ -94,9 +94,9 @@ def test_action_that_asks_for_another() -> None:
     def step(left: int) -> None:
         done.put(left)
         if left:
-            _timekeeper.call_at(monotonic_ns() + MS, lambda: step(left - 1))
+            timekeeper.call_at(monotonic_ns() + MS, lambda: step(left - 1))
 
-    _timekeeper.call_at(monotonic_ns(), lambda: step(3))
+    timekeeper.call_at(monotonic_ns(), lambda: step(3))
     assert [done.get(timeout=PATIENCE) for _ in range(4)] == [3, 2, 1, 0]
 
 
@@ -111,8 +111,8 @@ def test_action_that_raises_keeps_no_other_waiting(
         raise what
 
     when = monotonic_ns() + 5 * MS
-    _timekeeper.call_at(when, clumsy)
-    _timekeeper.call_at(when, lambda: threads.put(threading.current_thread()))
+    timekeeper.call_at(when, clumsy)
+    timekeeper.call_at(when, lambda: threads.put(threading.current_thread()))
     assert threads.get(timeout=PATIENCE) is threads.get(timeout=PATIENCE)
     assert what.__name__ in caplog.text
 
@@ -121,7 +121,7 @@ def test_one_daemon_thread_for_all() -> None:
     done: queue.Queue[threading.Thread] = queue.Queue()
 
     def ask() -> None:
-        _timekeeper.call_at(monotonic_ns(), lambda: done.put(threading.current_thread()))
+        timekeeper.call_at(monotonic_ns(), lambda: done.put(threading.current_thread()))
 
     askers = [threading.Thread(target=ask) for _ in range(8)]
     for asker in askers:
@@ -149,10 +149,10 @@ def run(program: str, *options: str) -> str:
 def test_there_is_no_thread_before_the_first_deadline() -> None:
     program = """
         import threading, isotp
-        from isotp import _timekeeper
+        from isotp.threads import timekeeper
         from isotp._core import monotonic_ns
         print(threading.active_count())
-        _timekeeper.call_at(monotonic_ns() + 10**12, print)
+        timekeeper.call_at(monotonic_ns() + 10**12, print)
         print(threading.active_count())
     """
     assert run(program, "-W", "error").split() == ["1", "2"]
@@ -163,14 +163,14 @@ def test_after_a_fork() -> None:
     """The child has neither thread nor entries, but gets a thread of its own; the parent's goes on."""
     program = """
         import logging, os, threading, isotp
-        from isotp import _timekeeper
+        from isotp.threads import timekeeper
         from isotp._core import monotonic_ns
 
         logging.getLogger("isotp").setLevel(logging.ERROR)  # time-outs are warnings
 
         def works():
             done = threading.Event()
-            _timekeeper.call_at(monotonic_ns() + 1_000_000, done.set)
+            timekeeper.call_at(monotonic_ns() + 1_000_000, done.set)
             return done.wait(8)
 
         def errors_of_a_layer():
@@ -190,7 +190,7 @@ def test_after_a_fork() -> None:
 
         in_parent_only = []
         assert works()
-        _timekeeper.call_at(monotonic_ns() + 100_000_000, lambda: in_parent_only.append(os.getpid()))
+        timekeeper.call_at(monotonic_ns() + 100_000_000, lambda: in_parent_only.append(os.getpid()))
         child = os.fork()
         if child == 0:
             fresh = [thread.name for thread in threading.enumerate()] == ["MainThread"]
@@ -258,7 +258,7 @@ def test_deadline_of_a_stopped_layer() -> None:
     layer.params.rx_flowcontrol_timeout = 60_000
     layer.start()
     layer.send(bytes(20))
-    _timekeeper.call_at(monotonic_ns() + 40 * MS, over.set)
+    timekeeper.call_at(monotonic_ns() + 40 * MS, over.set)
     assert over.wait(PATIENCE)
     assert errors == []
     assert layer.transmitting()

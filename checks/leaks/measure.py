@@ -19,7 +19,7 @@ from pathlib import Path
 
 from checks.leaks.cases import CASES, QUICK
 from isotp._core import monotonic_ns
-from isotp._timekeeper import call_at
+from isotp.threads.timekeeper import call_at
 from tests.frames import HERE, THERE
 
 TURNS = 3

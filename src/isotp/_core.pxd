@@ -151,7 +151,7 @@ cdef class Wiring:
     cdef public object post_send_callback
     cdef public object on_message
     cdef public object receive_into
-    cdef public object courier              # what calls on_message and error_handler, see _callbacks.py, or None
+    cdef public object courier              # what calls on_message and error_handler, see threads/courier.py, or None
 
     cdef Wiring but(self, dict changes)
 

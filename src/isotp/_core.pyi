@@ -9,11 +9,11 @@ from weakref import WeakSet
 import can
 from typing_extensions import Buffer, Self, disjoint_base
 
-from isotp._callbacks import Courier
 from isotp.address import Address, AsymmetricAddress, TargetAddressType
 from isotp.errors import IsoTpError
 from isotp.params import Params
 from isotp.stats import Stats
+from isotp.threads.courier import Courier
 
 _Item = TypeVar("_Item")
 _Payload: TypeAlias = Buffer | Iterable[int] | BinaryIO | tuple[Iterator[int] | BinaryIO, int]

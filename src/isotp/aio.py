@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, cast
 from isotp import hub as _hub
 from isotp._core import is_interrupt, monotonic_ns
 from isotp.address import Address, AsymmetricAddress
+from isotp.bus.python_can import descriptor_of
 from isotp.errors import IsoTpError, LayerClosedError
+from isotp.layers import TransportLayerLogic
 from isotp.params import Params
-from isotp.protocol import TransportLayerLogic, descriptor_of
 from isotp.stats import Stats
 
 if TYPE_CHECKING:

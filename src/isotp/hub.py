@@ -10,22 +10,16 @@ from contextlib import ExitStack, suppress
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, Protocol
 
-from isotp._callbacks import Courier
 from isotp._core import CanMessage, frame_from_python_can
-from isotp._readers import Readers
 from isotp.address import Address, AsymmetricAddress
+from isotp.bus.notifier import add_listener, check_notifier, remove_listener
+from isotp.bus.python_can import check_bus, send_on_bus
 from isotp.errors import FramesLostError
-from isotp.protocol import (
-    TransportLayer,
-    add_listener,
-    check_bus,
-    check_notifier,
-    longest_end,
-    remove_listener,
-    send_on_bus,
-)
 from isotp.socketcan import open_can_socket, port_on, receive_identifiers
+from isotp.started import TransportLayer, longest_end
 from isotp.stats import Stats
+from isotp.threads.courier import Courier
+from isotp.threads.readers import Readers
 
 if TYPE_CHECKING:
     import can

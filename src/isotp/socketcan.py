@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from isotp._core import FramePort
 from isotp.address import Address, AsymmetricAddress, TargetAddressType
-from isotp.protocol import TransportLayer
+from isotp.started import TransportLayer
 
 if TYPE_CHECKING or sys.platform == "linux":
     from isotp._socketcan import CanSocket, SocketPort

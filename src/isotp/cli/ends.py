@@ -10,12 +10,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from isotp._callbacks import Courier
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.cli.complaints import explained
 from isotp.cli.link import Link
 from isotp.cli.places import Place, open_bus
 from isotp.errors import BlockingSendFailure, IsoTpError
+from isotp.threads.courier import Courier
 
 if TYPE_CHECKING:
     from isotp.protocol import TransportLayer

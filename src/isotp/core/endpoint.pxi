@@ -282,7 +282,7 @@ cdef class Endpoint:
         self.rewire({"receive_into": receive_into})
 
     def _set_courier(self, courier):
-        """What calls on_message and error_handler from now on, see _callbacks.py; None: who runs the machines."""
+        """What calls on_message and error_handler from now on, see threads/courier.py; None: who runs the machines."""
         self.rewire({"courier": courier})
 
     @property

@@ -1,0 +1,116 @@
+"""What python-can's Notifier reads: its listeners, and the layer that is one of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from isotp._core import frame_from_python_can
+from isotp.bus.python_can import check_bus, python_can, sender_for
+from isotp.started import TransportLayer
+from isotp.threads.courier import Courier
+
+if TYPE_CHECKING:
+    import can
+
+__all__ = ["NotifierBasedCanStack", "add_listener", "check_notifier", "remove_listener"]
+
+
+def check_notifier(notifier: can.Notifier) -> None:
+    """ValueError if it is none, RuntimeError if there is no python-can."""
+    if not isinstance(notifier, python_can().Notifier):
+        raise ValueError(f"notifier must be a can.Notifier, not {notifier!r}")
+
+
+_changing_listeners = threading.Lock()
+
+
+def add_listener(notifier: can.Notifier, listener: Callable[[can.Message], None]) -> None:
+    """Add a listener to a notifier, of which another one may just be removed."""
+    with _changing_listeners:
+        notifier.add_listener(listener)
+
+
+def remove_listener(notifier: can.Notifier, listener: Callable[[can.Message], None]) -> None:
+    """Remove a listener of a notifier that may be amid a frame; others may have removed it already.
+
+    The notifier's own method shortens the list that its thread goes through: the next listener would miss the frame.
+    """
+    with _changing_listeners:
+        listeners = notifier.listeners
+        kept = listeners.copy()
+        if listener not in kept:
+            return
+        kept.remove(listener)
+        seen = len(listeners)
+        notifier.listeners = kept
+        # Others that the user added meanwhile
+        kept.extend(listeners[seen:])
+
+
+def _new_lock_in_child() -> None:
+    global _changing_listeners
+    _changing_listeners = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock_in_child)
+
+
+class NotifierBasedCanStack(TransportLayer):
+    """The transport layer on a python-can bus that a `can.Notifier` reads; needs no thread of its own.
+
+    Started, it calls `on_message` and `error_handler` on threads that the package has for that, so that neither the
+    notifier nor another stack has to wait for them.
+
+    :param bus: `can.BusABC` to send on.
+    :param notifier: `can.Notifier` that reads the bus.
+
+    All other parameters are those of :class:`TransportLayer`, by name, but for rxfn and txfn. Receives only
+    after :meth:`start`.
+
+    :raises RuntimeError: if python-can is not installed.
+    :raises ValueError: if `bus` is no python-can bus or `notifier` no notifier.
+    """
+
+    bus: can.BusABC
+    notifier: can.Notifier
+
+    def __init__(self, bus: can.BusABC, notifier: can.Notifier, **kwargs: Any) -> None:
+        check_bus(bus)
+        self.bus = bus
+        check_notifier(notifier)
+        self.notifier = notifier
+        self.buffered_reader: Callable[[can.Message], None] | None = None
+        super().__init__(rxfn=self._no_frame, txfn=sender_for(self), **kwargs)
+
+    def _no_frame(self, timeout: float = 0.0) -> None:
+        """A layer that was not started hears nothing: the notifier does not know it."""
+
+    def _new_courier(self) -> Courier | None:
+        return Courier(self._report_callback_error)
+
+    def _end_in_child(self) -> None:
+        super()._end_in_child()
+        self.buffered_reader = None  # the notifier's thread is gone as well
+
+    def _drive_from_now_on(self) -> None:
+        # In this order: a layer that works must not miss a frame amid others, which it might put together then.
+        self.buffered_reader = self._on_message_received
+        add_listener(self.notifier, self.buffered_reader)
+        super()._drive_from_now_on()
+
+    def _start_reading(self) -> None:
+        """The notifier reads."""
+
+    def _stop_reading(self) -> None:
+        reader, self.buffered_reader = self.buffered_reader, None
+        if reader is not None:
+            remove_listener(self.notifier, reader)
+
+    def _on_message_received(self, msg: can.Message) -> None:
+        message = frame_from_python_can(msg)
+        if message is not None:
+            self._feed(message)

@@ -1,0 +1,326 @@
+"""The layer that is polled: callbacks, parameters and names of both generations on top of the compiled core."""
+
+from __future__ import annotations
+
+import enum
+import numbers
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from logging import getLogger
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
+
+from isotp import _core, tools
+from isotp._core import CanMessage, Layer, dlc_of, monotonic_ns, nearest_can_fd_size
+from isotp.address import Address, AsymmetricAddress
+from isotp.errors import IsoTpError
+from isotp.params import Params as _Params
+from isotp.tools import Timer
+
+if TYPE_CHECKING:
+    from isotp.stats import Stats
+
+__all__ = [
+    "PDU",
+    "ErrorHandler",
+    "OnMessage",
+    "PostSendCallback",
+    "ReceiveInto",
+    "RxFn",
+    "TransportLayerLogic",
+    "TxFn",
+    "require_seconds",
+]
+
+_INTERNAL_TIMEOUT_IDS = range(0x7F5, 0x7FC)
+
+
+class PDU(_core.PDU):
+    """The N_PCI and the payload of one CAN frame, decoded."""
+
+    class Type:
+        """N_PCI types (ISO 15765-2, table 9)."""
+
+        SINGLE_FRAME = 0
+        FIRST_FRAME = 1
+        CONSECUTIVE_FRAME = 2
+        FLOW_CONTROL = 3
+
+    class FlowStatus:
+        """Flow status (ISO 15765-2, table 18)."""
+
+        ContinueToSend = 0
+        Wait = 1
+        Overflow = 2
+
+
+class _EitherArity:
+    """A callable whose parameters can not be found out: tried with a time-out first, without from then on."""
+
+    def __init__(self, function: Callable[..., CanMessage | None]) -> None:
+        self.function = function
+        self.takes_timeout = True
+
+    def __call__(self, timeout: float) -> CanMessage | None:
+        if self.takes_timeout:
+            try:
+                return self.function(timeout)
+            except TypeError:
+                message = self.function()
+                self.takes_timeout = False
+                return message
+        return self.function()
+
+
+def _takes_timeout(rxfn: Callable[..., Any]) -> bool:
+    """Whether rxfn is one of the second generation, rxfn(timeout), or of the first, rxfn().
+
+    A first parameter that has an object for its default is a handle that the function was given that way,
+    as in ``def rxfn(hardware=hardware)``, and no time-out.
+
+    :raises ValueError: if the signature can not be found out.
+    """
+    import inspect  # takes long, and is needed once a layer is made
+
+    for parameter in inspect.signature(rxfn).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            return True
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            has_handle = parameter.default is not parameter.empty and not isinstance(
+                parameter.default, (int, float, type(None))
+            )
+            return not has_handle
+    return False
+
+
+def require_seconds(name: str, value: Any, hint: str = "") -> None:
+    """TypeError if this is no number, ValueError if nobody can wait so long."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number:
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}{hint}")
+    if not 0 <= value < threading.TIMEOUT_MAX - 1:
+        raise ValueError(f"{name} must be a finite number of seconds, 0 or more, not {value!r}")
+
+
+class _StatsAttribute:
+    """What gives `layer.stats`: not a property, so that a user's subclass may have an attribute of that name."""
+
+    @overload
+    def __get__(self, layer: None, layer_class: type) -> _StatsAttribute: ...
+    @overload
+    def __get__(self, layer: TransportLayerLogic, layer_class: type) -> Stats: ...
+    def __get__(self, layer: TransportLayerLogic | None, layer_class: type) -> Stats | _StatsAttribute:
+        return self if layer is None else layer._stats(False)
+
+
+class TransportLayerLogic(Layer):
+    """The transport layer, driven by calls of :meth:`process`.
+
+    :param rxfn: gives the next received frame or None. `rxfn(timeout)` may wait up to `timeout` seconds;
+        `rxfn()` without a parameter must not wait.
+    :param txfn: sends the frame that it is given.
+    :param address: :class:`isotp.Address` or :class:`isotp.AsymmetricAddress`.
+    :param error_handler: called with each :class:`isotp.IsoTpError` that happens on the bus.
+    :param params: parameters by name, see :class:`Params`.
+    :param post_send_callback: called with the :class:`SendRequest` that a call of :meth:`send` queued.
+    :param on_message: called as `on_message(payload, address, timestamp)` with each message received, which then
+        does not go to :meth:`recv`: the address that it came in on, and the time of its last frame in ns as
+        `time.monotonic_ns()` has it.
+    :param receive_into: called with the length of each segmented message that begins; gives what to put it into
+        as it comes: a writable buffer, or a callable that is given `bytes` piece by piece. The message is then
+        that object, for :meth:`recv` and `on_message`. None: a bytearray, as ever. A message that breaks off
+        is told by the attribute `target` of the error. Mind the parameter `max_frame_size`.
+    :raises ValueError: if the address is missing or partial, or a parameter has a value that it can not have.
+    """
+
+    LOGGER_NAME = "isotp"
+
+    # TypeAlias: without it, type checkers take a name in a class for a variable, which can be no type.
+    Params: TypeAlias = _Params
+    SendRequest: TypeAlias = _core.SendRequest
+    ProcessStats: TypeAlias = _core.ProcessStats
+    Timer: TypeAlias = tools.Timer
+
+    RxFn: TypeAlias = Callable[..., "CanMessage | None"]
+    TxFn: TypeAlias = Callable[[CanMessage], Any]
+    ErrorHandler: TypeAlias = Callable[[IsoTpError], Any]
+    SendGenerator: TypeAlias = tuple[Generator[int, None, None], int]
+    PostSendCallback: TypeAlias = Callable[[_core.SendRequest], Any]
+    OnMessage: TypeAlias = Callable[[Any, Address | AsymmetricAddress, int], Any]
+    ReceiveInto: TypeAlias = Callable[[int], Any]
+
+    class RxState(enum.Enum):
+        """What reception waits for."""
+
+        IDLE = 0
+        WAIT_CF = 1
+
+    class TxState(enum.Enum):
+        """What transmission waits for."""
+
+        IDLE = 0
+        WAIT_FC = 1
+        TRANSMIT_CF = 2
+        TRANSMIT_SF_STANDBY = 3
+        TRANSMIT_FF_STANDBY = 4
+
+    class ProcessRxReport(NamedTuple):
+        """What handling one received frame led to."""
+
+        immediate_tx_required: bool
+        frame_received: bool
+
+    class ProcessTxReport(NamedTuple):
+        """What one step of transmission led to."""
+
+        msg: CanMessage | None
+        immediate_rx_required: bool
+
+    def __init__(
+        self,
+        rxfn: RxFn,
+        txfn: TxFn,
+        address: Address | AsymmetricAddress | None = None,
+        error_handler: ErrorHandler | None = None,
+        params: Mapping[str, Any] | None = None,
+        post_send_callback: PostSendCallback | None = None,
+        on_message: OnMessage | None = None,
+        receive_into: ReceiveInto | None = None,
+    ) -> None:
+        self.params = self.Params()
+        if params is not None:
+            self.params.update(params)
+        self.logger = getLogger(self.params.logger_name)
+        self.rxfn = rxfn
+        self.txfn = txfn
+        self.error_handler = error_handler
+        self.post_send_callback = post_send_callback
+        self.on_message = on_message
+        self.receive_into = receive_into
+        self.timings = {
+            (self.RxState.IDLE, self.TxState.IDLE): 0.02,
+            (self.RxState.IDLE, self.TxState.WAIT_FC): 0.005,
+        }
+        self.set_address(address)  # type: ignore[arg-type]  # None is refused there
+        self.load_params()
+
+    @property
+    def rxfn(self) -> RxFn:
+        """Where received frames come from."""
+        return self._rxfn
+
+    @rxfn.setter
+    def rxfn(self, rxfn: RxFn) -> None:
+        if not callable(rxfn):
+            raise TypeError(f"rxfn must be callable, not {rxfn!r}")
+        try:
+            takes_timeout = _takes_timeout(rxfn)
+        except (ValueError, TypeError):
+            self._set_rxfn(_EitherArity(rxfn), True)
+        else:
+            self._set_rxfn(rxfn, takes_timeout)
+
+    def set_address(self, address: Address | AsymmetricAddress) -> None:
+        """Use this address from the next message on; frames are heard on it at once.
+
+        A message that is on its way keeps the address that it began with; docs/threads.md has what that means.
+
+        :raises ValueError: if it is no address, or an address for one direction only.
+        """
+        super().set_address(address)
+        for identifier in (address.get_tx_arbitration_id(), address.get_rx_arbitration_id()):
+            if identifier in _INTERNAL_TIMEOUT_IDS and not address.is_tx_29bits():
+                self.logger.warning("CAN ID 0x%03X is reserved by ISO 15765-4", identifier)
+
+    def set_sleep_timing(self, idle: float, wait_fc: float) -> None:
+        """Change what :meth:`sleep_time` returns (s): while idle, and while waiting for flow control."""
+        self.timings = {
+            (self.RxState.IDLE, self.TxState.IDLE): idle,
+            (self.RxState.IDLE, self.TxState.WAIT_FC): wait_fc,
+        }
+
+    def sleep_time(self) -> float:
+        """Seconds that a polling thread may sleep before the next :meth:`process`."""
+        return self.timings.get((self.rx_state, self.tx_state), 0.001)
+
+    @property
+    def rx_state(self) -> RxState:
+        """State of reception."""
+        return self.RxState(self._rx_state_code)
+
+    @property
+    def tx_state(self) -> TxState:
+        """State of transmission."""
+        return self.TxState(self._tx_state_code)
+
+    @property
+    def timer_rx_fc(self) -> Timer:
+        """N_Bs as it runs now: the time left for a flow control frame."""
+        return self._timer("fc")
+
+    @property
+    def timer_rx_cf(self) -> Timer:
+        """N_Cr as it runs now: the time left for a consecutive frame."""
+        return self._timer("cf")
+
+    @property
+    def timer_tx_stmin(self) -> Timer:
+        """STmin as it runs now: the time left until the next consecutive frame."""
+        return self._timer("stmin")
+
+    def _timer(self, which: str) -> Timer:
+        running = self._timer_state(which)
+        if running is None:
+            return Timer(0)
+        start_ns, length_ns = running
+        timer = Timer(length_ns / 1e9)
+        timer.start_time = time.perf_counter_ns() - (monotonic_ns() - start_ns)
+        return timer
+
+    stats = _StatsAttribute()
+    """What the layer counted so far, as :class:`isotp.Stats`: frames, messages, errors. From any thread."""
+
+    def reset_stats(self) -> Stats:
+        """Count anew; returns what was counted until now. Nothing that happens meanwhile is lost."""
+        return self._stats(True)
+
+    def __repr__(self) -> str:
+        stats = self._stats(False)
+        return (
+            f"<{type(self).__name__} {self.address.get_content_str()}"
+            f" rx:{self.rx_state.name} tx:{self.tx_state.name}"
+            f"{f' {stats.summary()}' if stats != type(stats)() else ''} at 0x{id(self):x}>"
+        )
+
+    # What code of the first generation calls on a layer.
+
+    def get_nearest_can_fd_size(self, size: int) -> int:
+        """Smallest CAN FD data length that holds `size` bytes."""
+        return nearest_can_fd_size(size)
+
+    def get_dlc(self, data: bytes, validate_tx: bool = False) -> int:
+        """DLC code of a frame with this data.
+
+        :raises ValueError: if no frame holds it; with `validate_tx`, if tx_data_length forbids it.
+        """
+        if validate_tx and len(data) > self.params.tx_data_length:
+            raise ValueError(
+                f"frame of {len(data)} bytes is above tx_data_length {self.params.tx_data_length}"
+            )
+        return dlc_of(nearest_can_fd_size(len(data)))
+
+    def pad_message_data(self, msg_data: bytes) -> bytes:
+        """Data of a frame, padded as the parameters say."""
+        return self.make_tx_msg(0, msg_data).data
+
+    def make_tx_msg(self, arbitration_id: int, data: bytes) -> CanMessage:
+        """A frame with this data, padded and flagged as the parameters say."""
+        return self._close_message(arbitration_id, bytes(data), self.address.is_tx_29bits())
+
+
+RxFn = TransportLayerLogic.RxFn
+TxFn = TransportLayerLogic.TxFn
+ErrorHandler = TransportLayerLogic.ErrorHandler
+PostSendCallback = TransportLayerLogic.PostSendCallback
+OnMessage = TransportLayerLogic.OnMessage
+ReceiveInto = TransportLayerLogic.ReceiveInto
