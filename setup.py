@@ -107,7 +107,8 @@ def extension(name: str) -> Extension:
 
 
 extensions = [
-    extension(name) for name in ("_core", "_records", "_messages", "_encode", "_discovery", "_bulk", "_logs")
+    extension(name)
+    for name in ("_core", "_records", "_messages", "_encode", "_discovery", "_bulk", "capture._parsers")
 ]
 if sys.platform == "linux":
     extensions.append(extension("_socketcan"))

@@ -8,6 +8,7 @@ import io
 import itertools
 import lzma
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 
 from isotp import capture
-from isotp.capture import _blf, _capture, _mf4, _recognise, _source
+from isotp.capture import _recognise, _source
+from isotp.capture._formats import blf as blf_room
 from tests.test_capture_damage import LOG, asc, blf, can_message, container, numbers, packers, read
 from tests.test_capture_pcap import CAN, SLL, block, enhanced, frame, interface, pcap, section
 
@@ -159,20 +161,21 @@ def test_the_first_line_tells_the_format(size: int) -> None:
     """However many bytes are there at first: others may be of another format."""
     trc, candump = b"  1)  1.0  Rx  0123  1  00\n", b"(1.0) can0 123#00\n"
     for file, expected in ((trc + candump, "trc"), (b"some text\n" + candump + trc, "candump")):
-        source = _capture.Source(Dribbling(file, size), lambda offset, reason: None)
-        assert _capture.format_of(source) == expected
+        source = _source.Source(Dribbling(file, size), lambda offset, reason: None)
+        assert _recognise.format_of(source) == expected
 
 
 @pytest.mark.parametrize("member", [b"1", b"1\n"])
 def test_each_line_is_looked_at_once(monkeypatch: pytest.MonkeyPatch, member: bytes) -> None:
     """A log packed byte by byte is not looked at anew for each of them."""
     looked_at = []
+    recognised = _recognise.recognised
 
     def recognise(beginning: bytes, start: int, end: int) -> str | None:
         looked_at.append(end - start)
-        return _recognise.recognise(beginning, start, end)
+        return recognised(beginning, start, end)
 
-    monkeypatch.setattr(_capture, "recognise", recognise)
+    monkeypatch.setattr(_recognise, "recognised", recognise)
     with pytest.raises(capture.UnknownFormatError):
         capture.open(io.BytesIO(gzip.compress(member) * 5_000))
     assert sum(looked_at) <= 5_000 * len(member)
@@ -193,7 +196,7 @@ def test_bytes_behind_what_a_container_holds(monkeypatch: pytest.MonkeyPatch) ->
             given += len(data)
             return super().decompress(data, max_length)
 
-    monkeypatch.setattr(_blf, "ZlibUnpacker", Unpacker)
+    monkeypatch.setattr(blf_room, "ZlibUnpacker", Unpacker)
     payload = zlib.compress(can_message(1)) + bytes(3 << 20)
     head = struct.pack("<4sHHLLH6xL4x", b"LOBJ", 16, 1, 32 + len(payload), 10, 2, 48)
     found, log = read(blf(head + payload, container(can_message(2))))
@@ -260,7 +263,7 @@ def test_a_packed_mf4_that_would_fill_the_disk(
             written += len(data)
             return super().write(data)
 
-    monkeypatch.setattr(_mf4.tempfile, "TemporaryFile", File)
+    monkeypatch.setattr(tempfile, "TemporaryFile", File)
     file = pack(b"MDF     4.10    " + bytes(48 << 20))
     found, log = read(file)
     assert found == []

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from isotp import _local_time
-from isotp._local_time import local_time, ns_since_1970, year_like
-from isotp.capture._compiled import measurement_start
+from isotp.capture import _local_time
+from isotp.capture._formats.asc import measurement_start
+from isotp.capture._local_time import local_time, ns_since_1970, year_like
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata")
 NS = 1_000_000_000

@@ -7,8 +7,6 @@ import json
 import sys
 from typing import Any
 
-from isotp._local_time import local_time
-
 __all__ = [
     "TimeKind",
     "TimeText",
@@ -42,6 +40,9 @@ class TimeText:
         if self._kind is None:
             return ""
         if self._kind is TimeKind.DATE:
+            # All formats of logs come with it, which nothing else here needs.
+            from isotp.capture._local_time import local_time
+
             seconds, ns = divmod(time, 10**9)
             year, local = local_time(seconds)
             return f"({year:04}-{local:%m-%d %H:%M:%S}.{ns // 1000:06}) "

@@ -1,4 +1,4 @@
-"""Reader of BLF: walks through the log containers, unpacks them and feeds their objects to the compiled parser."""
+"""BLF of Vector's tools: its log containers are unpacked here, and the compiled parser reads the objects in them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
-from isotp._logs import BlfParser
 from isotp._records import Records
-from isotp.capture._reading import Reading
+from isotp.capture._parsers import BlfParser
+from isotp.capture._reading import Format, Reading
 from isotp.capture._source import STEP, ZLIB_PIECE, Source, ZlibUnpacker
 
 HEADER_SIZE: Final = 144  # of the file, by default
@@ -72,15 +72,13 @@ class Window:
         self.offset -= size
 
 
-def read_blf(source: Source, reading: Reading) -> Iterator[Records]:
+def read(source: Source, reading: Reading) -> Iterator[Records]:
     window = Window(source, reading.block_size)
     header = window.see(HEADER_SIZE)
     if len(header) < START + 16:
         reading.report(0, "the header of the file is cut off")
         return
-    parser = BlfParser(
-        reading.channels.number_of, start_time(header, reading), reading.start, reading.end, reading.wanted
-    )
+    parser = reading.parser(BlfParser, start_time(header, reading))
     size = min(max(struct.unpack_from("<L", header, 4)[0], START + 16), 65_536)
     pass_over(window, reading, 0, size, "the size of the header can not be right")
     while find_object(window, reading):
@@ -95,7 +93,7 @@ def read_blf(source: Source, reading: Reading) -> Iterator[Records]:
             if kind in FRAMES:
                 reading.report(offset, "a frame outside of the log containers")
             pass_over(window, reading, offset, size - OBJECT.size, BAD_SIZE)
-    yield from parse(reading, parser, b"", window.offset, final=True)
+    yield from reading.parse(parser, b"", final=True, container=window.offset)
 
 
 def pass_over(window: Window, reading: Reading, offset: int, size: int, reason: str) -> None:
@@ -195,7 +193,7 @@ def read_container(
     pieces = plain(window, left, unpacked) if method == PLAIN else deflated(window, reading, offset, left)
     try:
         for objects in pieces:
-            yield from parse(reading, parser, objects, offset)
+            yield from reading.parse(parser, objects, container=offset)
     except Damaged as damage:
         reading.report(offset, f"a log container can not be unpacked: {damage}")
         parser.gap()
@@ -242,13 +240,4 @@ def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterat
         reading.report(offset, BAD_SIZE)
 
 
-def parse(
-    reading: Reading, parser: BlfParser, objects: bytes, offset: int, final: bool = False
-) -> Iterator[Records]:
-    records = parser.feed(objects, final)
-    found, count = parser.defects_found()
-    for place, _, reason in found:
-        reading.report(offset, f"{reason} (byte {place} of the unpacked objects)")
-    reading.problem_count += count - len(found)
-    if len(records) > 0:
-        yield records
+FORMAT: Final = Format(read, magic=(b"LOGG",))

@@ -2,6 +2,12 @@
 # capturing on all interfaces at once gives. See tcpdump.org/linktypes.html and the Internet-Drafts of both formats.
 
 
+cdef Reason BAD_PACKET = reason_for("the header of a packet can not be right")
+cdef Reason BAD_BLOCK = reason_for("the length of a block can not be right")
+cdef Reason BAD_SECTION = reason_for("a section without a byte order")
+cdef Reason NO_INTERFACE = reason_for("a packet of an interface that was not described")
+cdef Reason NOT_CAN = reason_for("packets of a link type that is not CAN")
+
 cdef enum:
     LINK_SLL = 113
     LINK_CAN = 227
@@ -55,9 +61,7 @@ cdef class PcapParser(LogParser):
     cdef int interface_count
     cdef set names                 # of interfaces
 
-    def __init__(self, number_of, start=None, end=None, channels=None):
-        LogParser.__init__(self, number_of, start, end, channels)
-        self.line = 0
+    def __cinit__(self, *args, **kwargs):
         self.names = set()
 
     cdef inline uint32_t u32(self, const uint8_t *p) noexcept nogil:

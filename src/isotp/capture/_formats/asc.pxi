@@ -4,6 +4,9 @@
 # "timestamps relative" counts from the event before, and requests to send (TxRq) are no frames on the bus.
 
 
+cdef Reason NOT_TEXT = reason_for("bytes that are not text")
+
+
 cdef class AscParser(TextParser):
     """Parser of ASC.
 

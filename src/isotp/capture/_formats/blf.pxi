@@ -4,6 +4,11 @@
 # the version of that, its own size and its type; then flags and the time, in ns or 10 us.
 
 
+cdef Reason NO_OBJECT = reason_for("no object where one should begin")
+cdef Reason BAD_OBJECT = reason_for("the size of an object can not be right")
+cdef Reason BAD_VERSION = reason_for("the header of an object has an unknown version")
+cdef Reason NESTED = reason_for("a log container among the objects of another one")
+
 cdef enum:
     OBJECT_HEADER = 16             # up to the type
     HEADER_V1 = 32                 # with flags and time
@@ -35,7 +40,6 @@ cdef class BlfParser(LogParser):
 
     def __init__(self, number_of, began, start=None, end=None, channels=None):
         LogParser.__init__(self, number_of, start, end, channels)
-        self.line = 0
         self.began = began
 
     def gap(self):

@@ -1,4 +1,4 @@
-# Stubs of the compiled module _logs.pyx, which has the documentation.
+# Stubs of the compiled module _parsers.pyx, which has the documentation.
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -7,7 +7,6 @@ from typing_extensions import Buffer, Self, disjoint_base
 
 from isotp._records import Records
 
-DEFECTS: Final[tuple[str, ...]]
 DEFECTS_KEPT: Final[int]
 
 # What Cython makes for pickling.
@@ -20,7 +19,6 @@ class FrameCollector:
     def __init__(
         self, start: int | None = None, end: int | None = None, channels: Iterable[int] | None = None
     ) -> None: ...
-    def want(self, channel: int) -> None: ...
     def put(
         self,
         timestamp: int,
@@ -31,8 +29,6 @@ class FrameCollector:
         channel: int = 0,
     ) -> None: ...
     def take(self) -> Records: ...
-    @property
-    def channels_seen(self) -> list[int]: ...
 
 @disjoint_base
 class LogParser(FrameCollector):

@@ -1,16 +1,15 @@
-"""Reader of MF4 with CAN bus logging: columns of asammdf to frame records, all groups merged by time."""
+"""MF4 with CAN bus logging: columns of asammdf to frame records, all groups merged by time."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from isotp._can_ids import BRS, EFF_FLAG, EFF_MASK, ERR_FLAG, ESI, FDF, RTR_FLAG, SENT
 from isotp._records import Records, record_dtype
-from isotp.capture._python_can import BRS, EFF, ERR, ESI, FDF, RTR, SENT
-from isotp.capture._reading import Reading
+from isotp.capture._reading import Format, Reading
 from isotp.capture._source import Source
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 65_536  # frames of one group at once
 # What the standard for bus logging calls the groups, with the bit that their frames have in the identifier.
-KINDS: Final = {"CAN_DataFrame": 0, "CAN_ErrorFrame": ERR, "CAN_RemoteFrame": RTR}
+KINDS: Final = {"CAN_DataFrame": 0, "CAN_ErrorFrame": ERR_FLAG, "CAN_RemoteFrame": RTR_FLAG}
 
 
 # What a packed log may become on the disk: so many times the bytes of the file, but so many bytes in any case.
@@ -39,7 +38,7 @@ def unpacked(source: Source, reading: Reading, file: BinaryIO) -> bool:
     return True
 
 
-def read_mf4(source: Source, reading: Reading) -> Iterator[Records]:
+def read(source: Source, reading: Reading) -> Iterator[Records]:
     try:
         import asammdf
     except ImportError as error:
@@ -47,7 +46,10 @@ def read_mf4(source: Source, reading: Reading) -> Iterator[Records]:
     with ExitStack() as stack:
         file: Any = source.path
         if source.path is None or source.compression:
-            file = stack.enter_context(tempfile.TemporaryFile())
+            # It brings many modules, for this alone.
+            from tempfile import TemporaryFile
+
+            file = stack.enter_context(TemporaryFile())
             if not unpacked(source, reading, file):
                 return
         try:
@@ -98,7 +100,7 @@ def records_of(signal: Any, kind: str, began: int) -> numpy.ndarray[Any, Any]:
 
     records = np.zeros(len(samples), record_dtype("fd"))
     records["timestamp"] = np.rint(signal.timestamps * 1e9).astype("i8") + began
-    records["can_id"] = column("ID") & 0x1FFFFFFF | flag("IDE", EFF) | KINDS[kind]
+    records["can_id"] = column("ID") & EFF_MASK | flag("IDE", EFF_FLAG) | KINDS[kind]
     records["flags"] = flag("EDL", FDF) | flag("BRS", BRS) | flag("ESI", ESI) | flag("Dir", SENT)
     records["channel"] = column("BusChannel")
     if kind == "CAN_RemoteFrame":
@@ -148,3 +150,6 @@ def wanted(frames: numpy.ndarray[Any, Any], reading: Reading) -> numpy.ndarray[A
     if reading.wanted is not None:
         keep &= np.isin(frames["channel"], reading.wanted)
     return frames[keep]
+
+
+FORMAT: Final = Format(read, magic=(b"MDF     ", b"UnFinMF "))

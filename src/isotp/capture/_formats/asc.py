@@ -1,4 +1,4 @@
-"""Readers of candump, ASC and pcap: blocks of the file go through a compiled parser."""
+"""ASC of Vector's tools: the compiled parser reads it, and the date in its header is read here."""
 
 from __future__ import annotations
 
@@ -7,35 +7,25 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from isotp._local_time import ns_since_1970
-from isotp._logs import AscParser, CandumpParser, LogParser, PcapParser
 from isotp._records import Records
-from isotp.capture._reading import Reading
+from isotp.capture._local_time import ns_since_1970
+from isotp.capture._parsers import AscParser
+from isotp.capture._reading import Format, Reading
 from isotp.capture._source import Source
 
-
-def read_blocks(source: Source, reading: Reading, parser: LogParser) -> Iterator[Records]:
-    while block := source.read(reading.block_size):
-        yield from reading.parse(parser, block)
-    # The rest of a line that was cut with the packed data may look like a whole one.
-    if not source.cut:
-        yield from reading.parse(parser, b"", final=True)
+__all__ = ["FORMAT", "measurement_start", "no_start"]
 
 
-def read_candump(source: Source, reading: Reading) -> Iterator[Records]:
-    parser = CandumpParser(reading.channels.number_of, reading.start, reading.end, reading.wanted)
-    return read_blocks(source, reading, parser)
-
-
-def read_pcap(source: Source, reading: Reading) -> Iterator[Records]:
-    parser = PcapParser(reading.channels.number_of, reading.start, reading.end, reading.wanted)
-    return read_blocks(source, reading, parser)
-
-
-def read_asc(source: Source, reading: Reading) -> Iterator[Records]:
+def read(source: Source, reading: Reading) -> Iterator[Records]:
     start_of = measurement_start if reading.absolute else no_start
-    parser = AscParser(reading.channels.number_of, start_of, reading.start, reading.end, reading.wanted)
-    return read_blocks(source, reading, parser)
+    return reading.parse_all(reading.parser(AscParser, start_of), source)
+
+
+FORMAT: Final = Format(
+    read,
+    line=rb"(?i:date[ \t]+\w+[ \t]+\S+[ \t]+\d|base[ \t]+(hex|dec)\b|begin[ \t]+triggerblock\b"
+    rb"|\d+\.\d+[ \t]+(\d+[ \t]+(\w+[ \t]+(tx|rx)[ \t]|errorframe)|canfd[ \t]))",
+)
 
 
 def no_start(line: bytes) -> None:
