@@ -17,6 +17,7 @@ import isotp
 from benchmarks import discovery as buses
 from benchmarks.discovery import SECOND, SIGNALS, VARIANTS, Result
 from isotp import Address, AddressingMode, Discovery, Reassembler, Records, TargetAddressType
+from isotp.discovery import LineCounts, PairCounts
 from tests.frames import MS, octets
 from tests.test_captures import NAMES, Message, address_of, by_session, expected_messages, truth
 
@@ -301,7 +302,8 @@ def test_two_threads_may_not_feed_one_discovery() -> None:
         thread.join()
     assert set(refused) <= {"another thread feeds this object at this moment"}
     assert len(fed) + len(refused) == 15
-    counted = sum(line.frames for line in discovery._observer.counts()[0].values() if line.prefix is None)
+    lines, _ = discovery._observer.counts(LineCounts, PairCounts)
+    counted = sum(line.frames for line in lines.values() if line.prefix is None)
     assert counted == sum(fed)
 
 

@@ -12,8 +12,6 @@ from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_G
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
-from typing import NamedTuple
-
 from isotp._protocol.frames cimport *
 from isotp._protocol.n_pci cimport *
 from isotp._protocol.reception cimport *
@@ -54,12 +52,8 @@ cdef int64_t LATEST_TIME = <int64_t>1 << 62
 cdef int64_t EARLIEST_TIME = -(<int64_t>1 << 60)
 
 
-# What one line did.
-cdef struct Line:
-    Receiver rx
-    int32_t station
-    int prefix                     # the first byte of its frames, or NO_PREFIX
-    int64_t first_start            # time of the first message, or NEVER
+# What one line did; LineCounts in discovery.py has the same names.
+cdef struct Tally:
     uint64_t frames
     uint64_t bad                   # no N_PDU, or one that no sender would make
     uint64_t single
@@ -83,6 +77,14 @@ cdef struct Line:
     uint64_t strays                # runs of CFs without an FF
     uint64_t requests              # messages that look like a request of a diagnostic client
     uint64_t answers               # messages that look like a response
+
+
+cdef struct Line:
+    Receiver rx
+    int32_t station
+    int prefix                     # the first byte of its frames, or NO_PREFIX
+    int64_t first_start            # time of the first message, or NEVER
+    Tally tally
     uint64_t seen_single           # Bloom filters of what was seen
     uint64_t[BLOOM_WORDS] seen
     uint64_t lengths
@@ -106,7 +108,7 @@ cdef enum:
     END_UNTIDY = 2
 
 
-# What one line has to do with another: it answers the other's first frames and requests.
+# What one line has to do with another: it answers the other's first frames and requests. PairCounts has some of it.
 cdef struct Pair:
     int32_t answering
     int32_t asking
@@ -333,15 +335,15 @@ cdef bint is_padding(Line *line, const uint8_t *data, int start, int size) noexc
 cdef void settle(Line *line) noexcept nogil:
     """Count the message that was completed; nothing went on after it."""
     line.done = False
-    line.complete += 1
-    line.sizes += is_fresh(&line.counts, 1, line.cfs)
+    line.tally.complete += 1
+    line.tally.sizes += is_fresh(&line.counts, 1, line.cfs)
     if not is_fresh(line.seen, BLOOM_WORDS, line.digest):
         return
-    line.fresh += 1
-    line.fresh_frames += min(line.cfs, 6)
-    line.neat_ends += line.end == END_NEAT
-    line.untidy_ends += line.end == END_UNTIDY
-    line.fresh_lengths += is_fresh(&line.lengths, 1, line.rx.size)
+    line.tally.fresh += 1
+    line.tally.fresh_frames += min(line.cfs, 6)
+    line.tally.neat_ends += line.end == END_NEAT
+    line.tally.untidy_ends += line.end == END_UNTIDY
+    line.tally.fresh_lengths += is_fresh(&line.lengths, 1, line.rx.size)
 
 
 cdef inline bint is_even(const Line *line, int64_t now) noexcept nogil:
@@ -353,8 +355,8 @@ cdef inline bint is_even(const Line *line, int64_t now) noexcept nogil:
 
 cdef inline void give_up(Line *line) noexcept nogil:
     """A segmented message ended before it was complete."""
-    line.broken += 1
-    line.dead += line.cfs == 0
+    line.tally.broken += 1
+    line.tally.dead += line.cfs == 0
 
 
 cdef inline int least_ff_dl(const Line *line, int size) noexcept nogil:
@@ -394,7 +396,7 @@ cdef Sight observe(
     cdef bint was_open, continues
     cdef int prefix = line.prefix != NO_PREFIX
     cdef uint64_t missing
-    line.frames += 1
+    line.tally.frames += 1
     outcome.interruption = OK
     if receiver_expired(&line.rx, now, &outcome):
         give_up(line)
@@ -405,13 +407,13 @@ cdef Sight observe(
         continues = line.done and pci.type == N_PCI_CF and pci.sn == ((line.rx.sn + 1) & 0x0F)
         if continues:
             line.done = False
-            line.overruns += 1
+            line.tally.overruns += 1
         if not is_sensible(line, pci, size, was_open, missing):
             outcome.code = BAD_CAN_DL
     if line.done:
         if outcome.code == OK and pci.type == N_PCI_FF:
-            line.followed += 1
-            line.even += is_even(line, now)
+            line.tally.followed += 1
+            line.tally.even += is_even(line, now)
         settle(line)
     line.latest = now
     event = RX_NOTHING
@@ -423,7 +425,7 @@ cdef Sight observe(
         if line.rx.state == RX_WAIT_CF and outcome.code == BAD_CAN_DL:
             receiver_stop(&line.rx)
             give_up(line)
-        line.bad += 1
+        line.tally.bad += 1
         line.astray = False
         return SEEN_BAD
     return count_frame(line, data, size, now, missing, event, &outcome, pci)
@@ -438,10 +440,10 @@ cdef Sight count_frame(
     if pci.type == N_PCI_CF:
         if outcome.code != OK:
             # One run, however long: a frame was lost, or the first frame is not in the log.
-            line.strays += outcome.code == UNEXPECTED_CF and not line.astray
+            line.tally.strays += outcome.code == UNEXPECTED_CF and not line.astray
             line.astray = True
             return SEEN_NOTHING
-        line.consecutive += 1
+        line.tally.consecutive += 1
         line.cfs += 1
         line.digest = digest_of(line.digest, data, size)
         if event == RX_MESSAGE:
@@ -453,19 +455,19 @@ cdef Sight count_frame(
         return SEEN_CF
     line.astray = False
     if pci.type == N_PCI_FC:
-        line.flow_control += 1
-        line.untidy += not is_padding(line, data, pci.offset, size)
+        line.tally.flow_control += 1
+        line.tally.untidy += not is_padding(line, data, pci.offset, size)
         return SEEN_FC
     line.digest = digest_of(<uint64_t>0xCBF29CE484222325, data, size)
     if pci.type == N_PCI_FF:
-        line.first += 1
+        line.tally.first += 1
         line.cfs = 0
         line.start = now
         line.ended_well = False
         return SEEN_FF
-    line.single += 1
-    line.untidy += not is_padding(line, data, pci.offset + <int>pci.length, size)
-    line.single_fresh += is_fresh(&line.seen_single, 1, line.digest)
+    line.tally.single += 1
+    line.tally.untidy += not is_padding(line, data, pci.offset + <int>pci.length, size)
+    line.tally.single_fresh += is_fresh(&line.seen_single, 1, line.digest)
     return SEEN_SF
 
 
@@ -473,7 +475,7 @@ cdef Sight count_frame(
 
 
 cdef bint awaits_answer(const Line *line, const Opening *opening, int64_t now) noexcept nogil:
-    return (line.rx.state == RX_WAIT_CF and line.cfs == 0 and line.first == opening.number
+    return (line.rx.state == RX_WAIT_CF and line.cfs == 0 and line.tally.first == opening.number
             and now - opening.time <= SECOND_NS)
 
 
@@ -488,7 +490,7 @@ cdef bint go_on_with_pairs(Machine *machine, int32_t answering, const NPci *pci,
         pair = &machine.pairs[k]
         k = pair.next
         asking = &machine.lines[pair.asking]
-        if pair.opening == 0 or pair.opening != asking.first:
+        if pair.opening == 0 or pair.opening != asking.tally.first:
             continue
         if asking.rx.state != RX_WAIT_CF:
             pair.late += not asking.ended_well
@@ -502,7 +504,7 @@ cdef bint go_on_with_pairs(Machine *machine, int32_t answering, const NPci *pci,
 
 
 cdef void answer(Pair *pair, Line *asking, const Config *config, const NPci *pci, int64_t now) noexcept nogil:
-    pair.opening = asking.first
+    pair.opening = asking.tally.first
     pair.cfs = asking.cfs
     pair.blocksize = pci.blocksize
     pair.waits = pci.flow_status == FS_WAIT
@@ -526,7 +528,7 @@ cdef void hear_flow_control(Machine *machine, int32_t answering, const NPci *pci
         if asking.station == station or not awaits_answer(asking, opening, now):
             continue
         pair = find_pair(machine, answering, opening.line)
-        if pair != NULL and pair.opening != asking.first:
+        if pair != NULL and pair.opening != asking.tally.first:
             pair.hits += 1
             answer(pair, asking, &machine.config, pci, now)
         candidates += 1
@@ -538,11 +540,11 @@ cdef void hear_request(Machine *machine, int32_t asking, uint8_t service, int64_
     cdef Line *line = &machine.lines[asking]
     cdef Channel *channel = &machine.channels[machine.stations[line.station].channel]
     cdef Request *request = &channel.requests[channel.requested % MOST_REQUESTS]
-    line.requests += 1
+    line.tally.requests += 1
     channel.requested += 1
     request.line = asking
     request.service = service
-    request.number = line.requests
+    request.number = line.tally.requests
     request.time = now
 
 
@@ -553,7 +555,7 @@ cdef void hear_response(Machine *machine, int32_t answering, uint8_t service, in
     cdef Pair *pair
     cdef uint64_t back
     cdef int candidates = 0
-    line.answers += 1
+    line.tally.answers += 1
     for back in range(1, min(channel.requested, <uint64_t>MOST_REQUESTS) + 1):
         request = &channel.requests[(channel.requested - back) % MOST_REQUESTS]
         if (request.service != service or now - request.time > SECOND_NS
@@ -574,7 +576,7 @@ cdef void hear_start(Machine *machine, int32_t index, const uint8_t *payload, in
     cdef Line *line = &machine.lines[index]
     line.first_start = min(line.first_start, now)
     # Where unused bytes are no padding it is no use to look at the used ones.
-    if size < 1 or line.untidy * 2 > line.single:
+    if size < 1 or line.tally.untidy * 2 > line.tally.single:
         return
     if payload[0] == SID_NEGATIVE:
         if size >= 3:
@@ -601,7 +603,7 @@ cdef Sight look(Machine *machine, int32_t index, const uint8_t *data, int size, 
         opening = &channel.openings[channel.opened % MOST_OPENINGS]
         channel.opened += 1
         opening.line = index
-        opening.number = line.first
+        opening.number = line.tally.first
         opening.time = now
         hear_start(machine, index, &data[pci.offset], size - pci.offset, now)
     # What was counted is not kept.
@@ -645,7 +647,7 @@ cdef bint hear(Machine *machine, int32_t index, const uint8_t *data, int size, i
     station.frames += 1
     if not station.hopeless:
         look(machine, station.normal, data, size, now)
-        station.hopeless = is_hopeless(machine.lines[station.normal].bad, station.frames)
+        station.hopeless = is_hopeless(machine.lines[station.normal].tally.bad, station.frames)
     if station.prefixed_hopeless:
         return True
     if decode_n_pci(data, size, 1, &pci, &outcome) != OK:
@@ -695,51 +697,6 @@ cdef bint feed_records(
 
 
 # ---------------------------------------------------------------- as Python sees it
-
-
-class LineCounts(NamedTuple):
-    """What one line did: `can_id` with CAN_EFF_FLAG, `prefix` None without extension byte, times in ns."""
-
-    channel: int
-    can_id: int
-    prefix: int | None
-    first_start: int | None
-    frames: int
-    bad: int
-    single: int
-    first: int
-    consecutive: int
-    flow_control: int
-    single_fresh: int
-    untidy: int
-    complete: int
-    fresh: int
-    fresh_lengths: int
-    sizes: int
-    fresh_frames: int
-    neat_ends: int
-    untidy_ends: int
-    broken: int
-    dead: int
-    followed: int
-    even: int
-    overruns: int
-    strays: int
-    requests: int
-    answers: int
-
-
-class PairCounts(NamedTuple):
-    """What the line number `answering` has to do with the line number `asking`."""
-
-    answering: int
-    asking: int
-    hits: int
-    blocks: int
-    misses: int
-    late: int
-    replies: int
-    services: int
 
 
 cdef class Observer:
@@ -825,10 +782,12 @@ cdef class Observer:
         """Frames that were not looked at, or not in every way, since there are too many IDs."""
         return self.machine.passed_over
 
-    def counts(self):
+    def counts(self, line_type, pair_type):
         """The lines that may be ISO-TP, by number, and the pairs of them.
 
-        :returns: a dictionary of :class:`LineCounts` and a list of :class:`PairCounts`.
+        :param line_type: a NamedTuple of what to tell of a line: its counts, `channel`, `can_id` with CAN_EFF_FLAG,
+            `prefix` (None without extension byte) and `first_start` in ns (None: no message).
+        :param pair_type: the same of a pair.
         """
         cdef Py_ssize_t k
         self._enter()
@@ -836,11 +795,15 @@ cdef class Observer:
             lines = {}
             for k in range(self.machine.line_count):
                 if may_be_isotp(&self.machine, &self.machine.lines[k]):
-                    lines[k] = counts_of_line(&self.machine, &self.machine.lines[k])
-            pairs = [counts_of_pair(&self.machine.pairs[k]) for k in range(self.machine.pair_count)]
+                    lines[k] = filled(line_type, counts_of_line(&self.machine, &self.machine.lines[k]))
+            pairs = [filled(pair_type, self.machine.pairs[k]) for k in range(self.machine.pair_count)]
             return lines, [pair for pair in pairs if pair.answering in lines and pair.asking in lines]
         finally:
             self._leave()
+
+
+cdef object filled(object kind, dict counts):
+    return kind._make([counts[name] for name in kind._fields])
 
 
 cdef bint may_be_isotp(const Machine *machine, const Line *line) noexcept nogil:
@@ -850,23 +813,18 @@ cdef bint may_be_isotp(const Machine *machine, const Line *line) noexcept nogil:
     return not station.prefixed_hopeless
 
 
-cdef object counts_of_line(const Machine *machine, const Line *line):
+cdef dict counts_of_line(const Machine *machine, const Line *line):
     cdef const Station *station = &machine.stations[line.station]
     cdef Line now = line[0]
+    cdef dict counts
     if now.done:
         settle(&now)
-    return LineCounts(
-        machine.channels[station.channel].number, station.can_id,
-        None if now.prefix == NO_PREFIX else now.prefix,
-        None if now.first_start == NEVER else now.first_start,
-        now.frames,
+    if now.prefix != NO_PREFIX:
         # A frame that fits no extension byte speaks against all of them.
-        now.bad if now.prefix == NO_PREFIX else station.prefixed_bad,
-        now.single, now.first, now.consecutive, now.flow_control, now.single_fresh, now.untidy,
-        now.complete, now.fresh, now.fresh_lengths, now.sizes, now.fresh_frames, now.neat_ends, now.untidy_ends,
-        now.broken, now.dead, now.followed, now.even, now.overruns, now.strays, now.requests, now.answers)
-
-
-cdef object counts_of_pair(const Pair *pair):
-    return PairCounts(
-        pair.answering, pair.asking, pair.hits, pair.blocks, pair.misses, pair.late, pair.replies, pair.services)
+        now.tally.bad = station.prefixed_bad
+    counts = now.tally
+    counts["channel"] = machine.channels[station.channel].number
+    counts["can_id"] = station.can_id
+    counts["prefix"] = None if now.prefix == NO_PREFIX else now.prefix
+    counts["first_start"] = None if now.first_start == NEVER else now.first_start
+    return counts

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from isotp._discovery import LineCounts, Observer, PairCounts
+from isotp._can_ids import EFF_FLAG
+from isotp._discovery import Observer
 from isotp.address import AbstractAddress, Address, AddressingMode, AsymmetricAddress, TargetAddressType
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Discovery", "FoundSession", "LineEvidence", "discover"]
 
-_WIDE = 0x80000000
 _BASE = 0x1FFF0000
 # 10.3.3 and 10.3.5: PDU formats of J1939 that are reserved for ISO 15765, whatever the priority.
 _FIXED_FORMATS = {0xDA: False, 0xDB: True}
@@ -105,6 +105,51 @@ class FoundSession(NamedTuple):
     answered_requests: int
 
 
+class LineCounts(NamedTuple):
+    """What one line did, as the compiled pass has counted it; what each counts is told there."""
+
+    channel: int
+    can_id: int
+    prefix: int | None
+    first_start: int | None
+    frames: int
+    bad: int
+    single: int
+    first: int
+    consecutive: int
+    flow_control: int
+    single_fresh: int
+    untidy: int
+    complete: int
+    fresh: int
+    fresh_lengths: int
+    sizes: int
+    fresh_frames: int
+    neat_ends: int
+    untidy_ends: int
+    broken: int
+    dead: int
+    followed: int
+    even: int
+    overruns: int
+    strays: int
+    requests: int
+    answers: int
+
+
+class PairCounts(NamedTuple):
+    """What the line number `answering` has to do with the line number `asking`."""
+
+    answering: int
+    asking: int
+    hits: int
+    blocks: int
+    misses: int
+    late: int
+    replies: int
+    services: int
+
+
 class _Candidate(NamedTuple):
     """Lines that may be a session; ``there`` is None for a single one. The highest rank has its lines first."""
 
@@ -174,7 +219,7 @@ def _replies_weight(answered: PairCounts) -> float:
 
 def _format_of(line: LineCounts) -> int:
     """The PDU format of a 29-bit ID, -1 for 11 bits."""
-    return line.can_id >> 16 & 0xFF if line.can_id & _WIDE else -1
+    return line.can_id >> 16 & 0xFF if line.can_id & EFF_FLAG else -1
 
 
 def _formats_with_addresses(line: LineCounts) -> dict[int, bool]:
@@ -214,7 +259,7 @@ def _have_one_role(here: LineCounts, there: LineCounts) -> bool:
 def _relation(here: LineCounts, there: LineCounts) -> float:
     """What the IDs alone say of a pair."""
     weight = 0.0
-    if (here.prefix is None) != (there.prefix is None) or (here.can_id ^ there.can_id) & _WIDE:
+    if (here.prefix is None) != (there.prefix is None) or (here.can_id ^ there.can_id) & EFF_FLAG:
         weight += _OTHER_FORMAT
     if _have_one_role(here, there):
         weight += _ONE_ROLE
@@ -240,7 +285,7 @@ def _address(tx: LineCounts | None, rx: LineCounts | None) -> AbstractAddress:
 
 
 def _kind(line: LineCounts) -> tuple[bool, bool]:
-    return bool(line.can_id & _WIDE), line.prefix is None
+    return bool(line.can_id & EFF_FLAG), line.prefix is None
 
 
 def _fixed_address(line: LineCounts, sends: bool) -> Address:
@@ -275,8 +320,8 @@ def _address_by_ids(tx: LineCounts | None, rx: LineCounts | None) -> Address:
         target, source = tx and tx.prefix, rx and rx.prefix
     return Address(
         mode,
-        txid=tx and tx.can_id & ~_WIDE,
-        rxid=rx and rx.can_id & ~_WIDE,
+        txid=tx and tx.can_id & ~EFF_FLAG,
+        rxid=rx and rx.can_id & ~EFF_FLAG,
         target_address=target,
         source_address=source,
         address_extension=extension,
@@ -291,9 +336,9 @@ def _address_by_ids(tx: LineCounts | None, rx: LineCounts | None) -> Address:
 class _Judgement:
     """Which lines are sessions: the heaviest candidates first, each line once."""
 
-    def __init__(self, lines: dict[int, LineCounts], pairs: Iterable[PairCounts]) -> None:
+    def __init__(self, lines: dict[int, LineCounts], pairs: list[PairCounts]) -> None:
         self.lines = lines
-        self.pairs = list(pairs)
+        self.pairs = pairs
         self.standing = {number: _standing(line) for number, line in lines.items()}
         self.bonds: dict[tuple[int, int], list[PairCounts]] = {}
         for pair in self.pairs:
@@ -471,7 +516,7 @@ class Discovery:
         """
         if not 0 <= min_score <= 1:
             raise ValueError(f"min_score must be from 0 to 1, not {min_score!r}")
-        judgement = _Judgement(*self._observer.counts())
+        judgement = _Judgement(*self._observer.counts(LineCounts, PairCounts))
         taken = list(judgement.take(judgement.candidates(), min_score))
         taken += judgement.take(judgement.functional_candidates(), min_score)
         taken += judgement.take(judgement.further_responders(), min_score)
