@@ -12,7 +12,7 @@ import pytest
 
 from isotp.cli.lines import TimeKind, TimeText, printable
 from tests.command import isotp_command
-from tests.test_capture_pcap import CAN, enhanced, frame, interface, section
+from tests.capture.logs import CAN, enhanced, frame, interface, section
 
 ESCAPES = "\x1b]0;pwned\x07\x1b[31mX\x9b1mY"
 NAMES = {

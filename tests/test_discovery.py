@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,14 +18,12 @@ from benchmarks.discovery import SECOND, SIGNALS, VARIANTS, Result
 from isotp import Address, AddressingMode, Discovery, Reassembler, Records, TargetAddressType
 from isotp.discovery import LineCounts, PairCounts
 from tests.frames import MS, octets
-from tests.test_captures import NAMES, Message, address_of, by_session, expected_messages, truth
+from tests.recorded_traffic import CAPTURES, NAMES, Message, address_of, by_session, expected_messages, truth
 
 can = pytest.importorskip("can", reason="the captures are read with python-can")
 
 # Coverage and sanitizer builds are slow: no example is wrong for taking its time.
 relaxed = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
-
-CAPTURES = Path(__file__).parent / "data" / "captures"
 
 
 def log(*frames: str, step: int = 3 * MS) -> Records:

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 
 from isotp import capture
 from isotp._records import Record
+from tests.capture.logs import BRS, EFF, ERR, ESI, FDF, RTR, SENT, read
 
 can = pytest.importorskip("can", reason="the logs are written with python-can")
 
-EFF, RTR, ERR = 0x80000000, 0x40000000, 0x20000000
-BRS, ESI, FDF, SENT = 0x01, 0x02, 0x04, 0x80
 FD_LENGTHS = (*range(9), 12, 16, 20, 24, 32, 48, 64)
 NS = 1_000_000_000
 
@@ -65,11 +64,6 @@ def write(path: Path, messages: list[Any], **options: Any) -> None:
     with can.Logger(path, **options) as writer:
         for message in messages:
             writer.on_message_received(message)
-
-
-def read(file: Any, **options: Any) -> tuple[list[Record], capture.Capture]:
-    with capture.open(file, **options) as log:
-        return [record for records in log for record in records], log
 
 
 def assert_same(record: Record, message: Any, log: capture.Capture) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,8 +9,20 @@ from typing import NamedTuple
 import pytest
 
 from isotp import capture
-from tests.test_capture_damage import blf, blf_object, container
-from tests.test_capture_pcap import CAN, block, enhanced, frame, interface, pcap, section
+from tests.capture.logs import (
+    CAN,
+    blf,
+    blf_object,
+    block,
+    container,
+    enhanced,
+    frame,
+    interface,
+    numbers,
+    pcap,
+    read,
+    section,
+)
 
 FRAMES = 400
 WRONG = (
@@ -42,9 +53,8 @@ class Log(NamedTuple):
 
 
 def ids_and_problems(file: bytes) -> tuple[list[int], list[capture.Problem], int]:
-    with capture.open(io.BytesIO(file)) as log:
-        found = [record.can_id - 0x100 for records in log for record in records]
-    return found, log.problems, log.problem_count
+    found, log = read(file)
+    return numbers(found), log.problems, log.problem_count
 
 
 def packets(order: str = "<") -> list[bytes]:

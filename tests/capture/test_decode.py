@@ -18,7 +18,7 @@ import pytest
 
 import isotp
 from isotp import capture
-from tests.test_captures import CAPTURES, NAMES, address_of, by_session, expected_messages, truth
+from tests.recorded_traffic import CAPTURES, NAMES, address_of, by_session, expected_messages, truth
 
 can = pytest.importorskip("can", reason="logs are written with python-can")
 
@@ -307,7 +307,7 @@ def test_memory_does_not_grow_with_the_log(tmp_path: Path, suffix: str) -> None:
 
 
 def write_long(path: Path, frames: int) -> None:
-    from tests.test_capture_damage import blf, blf_object, container
+    from tests.capture.logs import blf, blf_object, container
 
     if path.suffix == ".blf":
         objects = b"".join(

@@ -16,10 +16,28 @@ from typing import Any
 import pytest
 
 from isotp import capture
+from isotp._records import Record
 from isotp.capture import _recognise, _source
 from isotp.capture._formats import blf as blf_room
-from tests.test_capture_damage import LOG, asc, blf, can_message, container, numbers, packers, read
-from tests.test_capture_pcap import CAN, SLL, block, enhanced, frame, interface, pcap, section
+from tests.capture.logs import (
+    CAN,
+    LOG,
+    SLL,
+    asc,
+    blf,
+    block,
+    can_message,
+    container,
+    enhanced,
+    frame,
+    interface,
+    numbers,
+    packers,
+    pcap,
+    problems,
+    read,
+    section,
+)
 
 LINES = b"".join(b"(%d.0) can0 123#0102030405060708\n" % k for k in range(2_000))
 LONG = b" " * 70_000
@@ -40,11 +58,9 @@ class Dribbling(io.BytesIO):
 
 def outcome(
     file: Any, **options: Any
-) -> tuple[list[Any], int, list[tuple[int, int | None, str]], str | None]:
-    with capture.open(file, **options) as log:
-        frames = [record for records in log for record in records]
-    problems = [(each.offset, each.line, each.reason) for each in log.problems]
-    return frames, log.problem_count, problems, log.compression
+) -> tuple[list[Record], int, list[tuple[int, int | None, str]], str | None]:
+    frames, log = read(file, **options)
+    return frames, log.problem_count, problems(log), log.compression
 
 
 def damaged(packed: bytes, place: int) -> bytes:
@@ -97,34 +113,34 @@ def test_the_same_however_it_comes(name: str) -> None:
     file, log_format = LOGS[name]
     if "CSV" in name or "TRC" in name:
         pytest.importorskip("can", reason="CSV and TRC are read with python-can")
-    expected = outcome(io.BytesIO(file), format=log_format)
+    expected = outcome(file, format=log_format)
     for size in (4096, 10_000, 65_536):
-        assert outcome(io.BytesIO(file), format=log_format, block_size=size) == expected
+        assert outcome(file, format=log_format, block_size=size) == expected
     assert outcome(Dribbling(file, 1, 700, 5_000), format=log_format, block_size=4096) == expected
     assert expected[1] > 0
     assert len(expected[2]) == min(expected[1], 1_000)
 
 
 def test_long_lines_are_told() -> None:
-    found, count, problems, _ = outcome(io.BytesIO(LOGS["a long line of candump"][0]))
+    found, count, told, _ = outcome(LOGS["a long line of candump"][0])
     assert (len(found), count) == (4_000, 1)
-    assert problems == [(len(LINES), 2_001, "a line is longer than 64 KiB")]
+    assert told == [(len(LINES), 2_001, "a line is longer than 64 KiB")]
 
 
 def test_the_first_thousand_problems() -> None:
-    _, count, problems, _ = outcome(io.BytesIO(LOGS["bad lines"][0]))
+    _, count, told, _ = outcome(LOGS["bad lines"][0])
     assert count == 3_000
-    assert [line for _, line, _ in problems] == list(range(2_001, 3_001))
+    assert [line for _, line, _ in told] == list(range(2_001, 3_001))
 
 
 # zstd has larger blocks, of which nothing is known when one is damaged. zlib gives all but a byte.
 @pytest.mark.parametrize(("name", "most"), [("gz", 1), ("bz2", 4096), ("xz", 4096)])
 def test_little_is_lost_where_packed_data_is_damaged(name: str, most: int) -> None:
     """The place of the problem is where what is missing would begin."""
-    found, _, problems, compression = outcome(io.BytesIO(LOGS[f"a damaged end of {name}"][0]))
+    found, _, told, compression = outcome(LOGS[f"a damaged end of {name}"][0])
     assert compression == name
-    assert [f"the {name} data is damaged" in reason for _, _, reason in problems] == [True]
-    offset = problems[0][0]
+    assert [f"the {name} data is damaged" in reason for _, _, reason in told] == [True]
+    offset = told[0][0]
     assert len(LOG) - most <= offset <= len(LOG)
     assert len(found) == LOG[:offset].count(b"\n")
 
