@@ -23,7 +23,9 @@ def page() -> str:
     # Here: it needs the extra cli.
     from isotp.cli.app import COMMANDS
 
-    return HEAD + "".join(section(name, importlib.import_module(f"isotp.cli.{name}")) for name in COMMANDS)
+    return HEAD + "".join(
+        section(name, importlib.import_module(f"isotp.cli.commands.{name}")) for name in COMMANDS
+    )
 
 
 def section(name: str, module: Any) -> str:

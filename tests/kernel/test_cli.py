@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 import isotp
-from tests.command import isotp_command
+from isotp.cli.commands import sniff
+from tests.cli.command import PAIR as HERE
+from tests.cli.command import RECEIVER as THERE
+from tests.cli.command import isotp_command
+from tests.cli.live_command import live_command
 from tests.kernel.ends import INTERFACE, PATIENCE, payload
 from tests.kernel.test_can_utils import listening
-from tests.live_command import live_command
 
 pytestmark = [
     pytest.mark.kernel,
@@ -26,7 +29,6 @@ pytestmark = [
     ),
 ]
 
-HERE, THERE = ("-s", "7E0", "-d", "7E8"), ("-s", "7E8", "-d", "7E0")
 WAYS = {
     "raw socket": [INTERFACE],
     "kernel": ["--kernel", INTERFACE],
@@ -87,11 +89,10 @@ def test_send_to_isotprecv(session: str, way: str) -> None:
 
 @pytest.mark.parametrize("way", ["raw socket", "kernel"])
 @pytest.mark.parametrize("session", SESSIONS)
-def test_recv_from_isotpsend(session: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recv_from_isotpsend(session: str, way: str) -> None:
     ours, theirs = SESSIONS[session]
     for size in sizes(session):
         run = live_command(
-            monkeypatch,
             send_by_tool(payload(size), *theirs),
             "recv",
             *ours,
@@ -106,10 +107,11 @@ def test_recv_from_isotpsend(session: str, way: str, monkeypatch: pytest.MonkeyP
         assert run.text == payload(size).hex(" ").upper() + "\n"
 
 
-def test_dump_says_what_isotpdump_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dump_says_what_isotpdump_says() -> None:
     with listening("isotpdump", *HERE) as tool:
-        run = live_command(monkeypatch, exchange_by_tools(payload(60)), "dump", "-n", "11", "--no-ascii", "--no-uds",
-                           *HERE, INTERFACE)  # fmt: skip
+        run = live_command(
+            exchange_by_tools(payload(60)), "dump", "-n", "11", "--no-ascii", "--no-uds", *HERE, INTERFACE
+        )
         assert tool.stdout is not None
         theirs: list[str] = []
         while len(theirs) < 11:
@@ -120,12 +122,11 @@ def test_dump_says_what_isotpdump_says(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("way", ["raw socket", "kernel"])
-def test_sniff(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from isotp.cli import sniff
-
+def test_sniff(way: str) -> None:
     opener = (sniff, "heard_by_kernel") if way == "kernel" else None
-    run = live_command(monkeypatch, exchange_by_tools(payload(100)), "sniff", "-n", "1", "--json", *HERE, *WAYS[way],
-                       opener=opener)  # fmt: skip
+    run = live_command(
+        exchange_by_tools(payload(100)), "sniff", "-n", "1", "--json", *HERE, *WAYS[way], opener=opener
+    )
     (line,) = run.json
     assert [line[name] for name in ("session", "direction", "can_id", "status")] == [
         "7E0:7E8",
@@ -135,8 +136,9 @@ def test_sniff(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert bytes.fromhex(line["payload"]) == payload(100)
     # The other direction, by the name that the other side has for the session
-    run = live_command(monkeypatch, exchange_by_tools(payload(100)), "sniff", "-n", "1", "--json", *THERE, *WAYS[way],
-                       opener=opener)  # fmt: skip
+    run = live_command(
+        exchange_by_tools(payload(100)), "sniff", "-n", "1", "--json", *THERE, *WAYS[way], opener=opener
+    )
     assert [run.json[0][name] for name in ("session", "direction", "can_id")] == ["7E8:7E0", "rx", "7E0"]
     assert run.status == 0
 
@@ -151,10 +153,8 @@ def test_perf_with_both_ends(way: str) -> None:
     assert run.json[-1]["bytes_per_second"]["median"] > 0
 
 
-def test_perf_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = live_command(
-        monkeypatch, exchange_by_tools(payload(100)), "perf", "-n", "1", "--json", *HERE, INTERFACE
-    )
+def test_perf_of_others() -> None:
+    run = live_command(exchange_by_tools(payload(100)), "perf", "-n", "1", "--json", *HERE, INTERFACE)
     assert [run.json[0][name] for name in ("length", "frames", "blocksize", "status")] == [100, 15, 4, "ok"]
     assert run.json[0]["duration"] > 0
 
@@ -168,8 +168,20 @@ def test_scan() -> None:
             session = hub.session(address, also=also, params={"tx_padding": 0xCC})
             session.on_message = lambda data, address, timestamp, session=session: session.send(b"\x7e\x00")
             session.start()
-        run = isotp_command("scan", "--transmit", "--json", "--ids", "7E0-7E2", "--targets", "0F-11", "--noise", "0.2",
-                            "--wait", "300", INTERFACE)  # fmt: skip
+        run = isotp_command(
+            "scan",
+            "--transmit",
+            "--json",
+            "--ids",
+            "7E0-7E2",
+            "--targets",
+            "0F-11",
+            "--noise",
+            "0.2",
+            "--wait",
+            "300",
+            INTERFACE,
+        )
     assert sorted((line["session"], line["functional"]) for line in run.json) == [
         ("7E0:7E8", True),
         ("ta=10,sa=F1", False),

@@ -44,7 +44,7 @@ class Commands(TyperGroup):
 
 def real_command(name: str) -> Any:
     """A command with all its options."""
-    module = importlib.import_module(f"isotp.cli.{name}")
+    module = importlib.import_module(f"isotp.cli.commands.{name}")
     alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
     alone.command(
         name,
