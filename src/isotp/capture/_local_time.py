@@ -1,4 +1,4 @@
-"""Local time in any year.
+"""Times as ns since 1970, and local time in any year.
 
 What a system knows of it ends somewhere, elsewhere on each: Windows refuses times before 1970 and behind the year 3000,
 and datetime has four digits for a year. Beyond that, local time is what it is in a year with the same calendar.
@@ -10,8 +10,9 @@ from calendar import isleap
 from datetime import date, datetime, timedelta, timezone
 from typing import Final
 
-__all__ = ["local_time", "ns_since_1970"]
+__all__ = ["local_time", "ns_of", "ns_since_1970"]
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NS: Final = 1_000_000_000
 DAY: Final = 86_400  # seconds
 FIRST_DAY: Final = date(1970, 1, 1).toordinal() - 1  # days before it, from the year 1 on
@@ -37,6 +38,11 @@ def local_time(seconds: int) -> tuple[int, datetime]:
         local = utc.replace(year=known, tzinfo=timezone.utc).astimezone()
         return utc.year + 400 * cycles + local.year - known, local
     return local.year, local
+
+
+def ns_of(time: datetime) -> int:
+    """ns since 1970 of a time in a zone."""
+    return (time - EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def ns_since_1970(local: datetime) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from isotp._can_ids import BRS, EFF_FLAG, EFF_MASK, ERR_FLAG, ESI, FDF, RTR_FLAG, SENT
 from isotp._records import Records
-from isotp.capture._reading import Reading
+from isotp.capture._reading import Reader, Reading
 from isotp.capture._source import Source
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from isotp.capture._parsers import FrameCollector
 
-__all__ = ["read_messages"]
+__all__ = ["read_by"]
 
 CHUNK: Final = 16_384  # frames of one Records
 LONGEST_LINE: Final = 65_536
@@ -87,10 +88,14 @@ class Lines:
         """The source is closed by the capture."""
 
 
+def read_by(reader_name: str, header: str | None = None) -> Reader:
+    """Reading by a class of python-can; `header` is a line that it passes over, each time that it begins anew."""
+    return partial(read_messages, reader_name, header)
+
+
 def read_messages(
-    reader_name: str, source: Source, reading: Reading, header: str | None = None
+    reader_name: str, header: str | None, source: Source, reading: Reading
 ) -> Iterator[Records]:
-    """:param header: a line that the reader passes over at its beginning, each time that it begins anew."""
     try:
         import can
     except ImportError as error:

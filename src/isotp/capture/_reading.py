@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from isotp._records import Records
 from isotp.capture._channels import Channels
 from isotp.capture._parsers import DEFECTS_KEPT, FrameCollector, LogParser
 from isotp.capture._source import Source
 
-__all__ = ["MOST_PROBLEMS", "Format", "Problem", "Reading"]
+__all__ = ["MOST_PROBLEMS", "Format", "Problem", "Reader", "Reading", "parse_all", "parsed_by"]
 
 # Problems that are kept of one log; all are counted.
 MOST_PROBLEMS: Final = DEFECTS_KEPT
@@ -78,12 +78,21 @@ class Reading:
         if len(records) > 0:
             yield records
 
-    def parse_all(self, parser: LogParser, source: Source) -> Iterator[Records]:
-        while block := source.read(self.block_size):
-            yield from self.parse(parser, block)
-        # The rest of a line that was cut with the packed data may look like a whole one.
-        if not source.cut:
-            yield from self.parse(parser, b"", final=True)
+
+Reader: TypeAlias = Callable[[Source, Reading], Iterator[Records]]
+
+
+def parsed_by(kind: Callable[..., LogParser]) -> Reader:
+    """Reading by a parser that takes the log as it is."""
+    return lambda source, reading: parse_all(reading.parser(kind), source, reading)
+
+
+def parse_all(parser: LogParser, source: Source, reading: Reading) -> Iterator[Records]:
+    while block := source.read(reading.block_size):
+        yield from reading.parse(parser, block)
+    # The rest of a line that was cut with the packed data may look like a whole one.
+    if not source.cut:
+        yield from reading.parse(parser, b"", final=True)
 
 
 class Format(NamedTuple):
@@ -92,6 +101,6 @@ class Format(NamedTuple):
     `line` matches the beginning of a line that only this format has, anywhere in those bytes.
     """
 
-    read: Callable[[Source, Reading], Iterator[Records]]
+    read: Reader
     magic: tuple[bytes, ...] = ()
     line: bytes | None = None

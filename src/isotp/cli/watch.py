@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TypeVar
 
 from isotp._bulk import Reassembler
@@ -35,9 +35,7 @@ class CtrlC:
             self._before = signal.signal(signal.SIGINT, self._on_signal)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         if self._is_main:
             signal.signal(signal.SIGINT, self._before)
 

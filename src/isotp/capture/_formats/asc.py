@@ -10,7 +10,7 @@ from typing import Final
 from isotp._records import Records
 from isotp.capture._local_time import ns_since_1970
 from isotp.capture._parsers import AscParser
-from isotp.capture._reading import Format, Reading
+from isotp.capture._reading import Format, Reading, parse_all
 from isotp.capture._source import Source
 
 __all__ = ["FORMAT", "measurement_start", "no_start"]
@@ -18,7 +18,7 @@ __all__ = ["FORMAT", "measurement_start", "no_start"]
 
 def read(source: Source, reading: Reading) -> Iterator[Records]:
     start_of = measurement_start if reading.absolute else no_start
-    return reading.parse_all(reading.parser(AscParser, start_of), source)
+    return parse_all(reading.parser(AscParser, start_of), source, reading)
 
 
 FORMAT: Final = Format(

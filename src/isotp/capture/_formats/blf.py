@@ -6,10 +6,11 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Final
 
 from isotp._records import Records
+from isotp.capture._local_time import ns_of
 from isotp.capture._parsers import BlfParser
 from isotp.capture._reading import Format, Reading
 from isotp.capture._source import STEP, ZLIB_PIECE, Source, ZlibUnpacker
@@ -21,7 +22,6 @@ CONTAINER: Final = struct.Struct("<H6xL4x")
 LOG_CONTAINER: Final = 10
 PLAIN, DEFLATED = 0, 2
 FRAMES: Final = frozenset((1, 73, 86, 100, 101))
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 SEEN: Final = 65_536  # bytes in which one looks for an object at once
 CUT_OFF: Final = "the log ends here in the middle"
 BAD_SIZE: Final = "the size of an object can not be right"
@@ -141,7 +141,7 @@ def start_time(header: bytes, reading: Reading) -> int:
     year, month, _, day, hour, minute, second, ms = struct.unpack_from("<8H", header, START)
     try:
         began = datetime(year, month, day, hour, minute, second, ms * 1000, tzinfo=timezone.utc)
-        ns = (began - EPOCH) // timedelta(microseconds=1) * 1000
+        ns = ns_of(began)
         if not -1 << 62 < ns < 1 << 62:
             raise ValueError(f"{began} is out of range")
     except ValueError:

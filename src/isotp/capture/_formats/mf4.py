@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta, timezone
+from datetime import timezone
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from isotp._can_ids import BRS, EFF_FLAG, EFF_MASK, ERR_FLAG, ESI, FDF, RTR_FLAG, SENT
 from isotp._records import Records, record_dtype
+from isotp.capture._local_time import ns_of
 from isotp.capture._reading import Format, Reading
 from isotp.capture._source import Source
 
@@ -54,18 +55,13 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
                 return
         try:
             mdf = stack.enter_context(asammdf.MDF(file))
-            began = (
-                (mdf.header.start_time.astimezone(timezone.utc) - EPOCH) // timedelta(microseconds=1) * 1000
-            )
+            began = ns_of(mdf.header.start_time.astimezone(timezone.utc))
             yield from merged(
                 [read_group(mdf, index, kind, began) for index, kind in groups_of(mdf)], reading
             )
         # asammdf raises what a damaged file happens to lead to; there is no class for it.
         except Exception as error:
             reading.report(0, f"asammdf can not read on: {type(error).__name__}: {error}")
-
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def groups_of(mdf: Any) -> Iterator[tuple[int, str]]:

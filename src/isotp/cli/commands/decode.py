@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import enum
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from isotp._bulk import Reassembler
 from isotp._records import Records
 from isotp.cli.choice import FrameFilter, Spans
 from isotp.cli.logs import (
@@ -79,7 +81,7 @@ class Format(str, enum.Enum):
 
     @property
     def has_frames(self) -> bool:
-        return self in (Format.CANDUMP, Format.PCAPNG)
+        return self in FRAME_WRITERS
 
 
 SUFFIXES = {
@@ -90,6 +92,18 @@ SUFFIXES = {
     ".parquet": Format.PARQUET,
     ".log": Format.CANDUMP,
     ".pcapng": Format.PCAPNG,
+}
+
+
+MESSAGE_WRITERS: dict[Format, Callable[..., MessageWriter]] = {
+    Format.TABLE: TableWriter,
+    Format.JSON: JsonWriter,
+    Format.CSV: CsvWriter,
+    Format.PARQUET: ParquetWriter,
+}
+FRAME_WRITERS: dict[Format, Callable[..., FrameWriter]] = {
+    Format.CANDUMP: CandumpWriter,
+    Format.PCAPNG: PcapngWriter,
 }
 
 
@@ -127,11 +141,18 @@ def command(
         )
         files = LogFiles(asked, progress)
         sessions = sessions_of(asked, files)
-        summary = Summary()
+        summary, reassembler = Summary(), reassembler_for(asked, sessions)
+        stream = stream_of(chosen, output, stack)
         if chosen.has_frames:
-            write_frames(asked, files, sessions, summary, chosen, output)
+            frames = FRAME_WRITERS[chosen](stream, files.channel_name)
+            write_frames(asked, files, sessions, reassembler, summary, frames)
         else:
-            write_messages(asked, files, sessions, summary, chosen, output, full)
+            more = {"full": full} if chosen is Format.TABLE else {}
+            messages = MESSAGE_WRITERS[chosen](stream, files.channel_name, **more)
+            for table in chosen_of(asked, messages_of(files, reassembler)):
+                summary.add(table)
+                messages.write(table)
+            messages.close()
     if not logs.quiet:
         summary.show(errors, files)
     show_problems(errors, files)
@@ -162,52 +183,24 @@ def check_output(asked: Question, chosen: Format, output: Path | None) -> None:
         raise typer.BadParameter(f"{printable(output)} is one of the logs", param_hint="--output")
 
 
-def binary_output(stack: ExitStack, output: Path | None) -> IO[bytes]:
-    return sys.stdout.buffer if output is None else stack.enter_context(output.open("wb"))
-
-
-def text_output(stack: ExitStack, output: Path | None) -> IO[str]:
+def stream_of(chosen: Format, output: Path | None, stack: ExitStack) -> Any:
+    """Where to write to, for bytes or for text."""
     if output is None:
-        return sys.stdout
+        return sys.stdout.buffer if chosen.is_binary else sys.stdout
+    if chosen.is_binary:
+        return stack.enter_context(output.open("wb"))
     return stack.enter_context(output.open("w", encoding="utf-8", newline=""))
-
-
-def write_messages(
-    asked: Question,
-    files: LogFiles,
-    sessions: Sessions,
-    summary: Summary,
-    chosen: Format,
-    output: Path | None,
-    full: bool,
-) -> None:
-    reassembler = reassembler_for(asked, sessions)
-    with ExitStack() as stack:
-        writer: MessageWriter
-        if chosen is Format.PARQUET:
-            writer = ParquetWriter(binary_output(stack, output), files.channel_name)
-        elif chosen is Format.TABLE:
-            writer = TableWriter(text_output(stack, output), files.channel_name, full=full)
-        elif chosen is Format.JSON:
-            writer = JsonWriter(text_output(stack, output), files.channel_name)
-        else:
-            writer = CsvWriter(text_output(stack, output), files.channel_name)
-        for messages in chosen_of(asked, messages_of(files, reassembler)):
-            summary.add(messages)
-            writer.write(messages)
-        writer.close()
 
 
 def write_frames(
     asked: Question,
     files: LogFiles,
     sessions: Sessions,
+    reassembler: Reassembler,
     summary: Summary,
-    kind: Format,
-    output: Path | None,
+    writer: FrameWriter,
 ) -> None:
     """The frames of all sessions in one reading, those of chosen messages in a second one."""
-    reassembler = reassembler_for(asked, sessions)
     spans: Spans | None = None
     if asked.picks_messages:
         spans = Spans(n_cr_ns=int(asked.n_cr * 1e6))
@@ -217,19 +210,13 @@ def write_frames(
                 summary.add(chosen)
                 spans.add(chosen)
     chooser = FrameFilter(sessions, spans)
-    with ExitStack() as stack:
-        writer: FrameWriter
-        if kind is Format.CANDUMP:
-            writer = CandumpWriter(text_output(stack, output), files.channel_name)
-        else:
-            writer = PcapngWriter(binary_output(stack, output), files.channel_name)
 
-        def write(records: Records) -> None:
-            writer.write(chooser.select(records))
+    def write(records: Records) -> None:
+        writer.write(chooser.select(records))
 
-        if spans is None:
-            for messages in messages_of(files, reassembler, beside=write):
-                summary.add(messages)
-        else:
-            for records in files.records():
-                write(records)
+    if spans is None:
+        for messages in messages_of(files, reassembler, beside=write):
+            summary.add(messages)
+    else:
+        for records in files.records():
+            write(records)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from isotp.capture._local_time import ns_of
 from isotp.cli.addresses import ChannelAddress
 from isotp.cli.options.sessions import LogSessionOptions, NCr, where
 from isotp.cli.shown.lines import printable
@@ -22,7 +23,6 @@ __all__ = ["STDIN", "LogOptions", "Question", "Statuses"]
 
 STDIN = Path("-")
 BROKEN = "broken"
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 what = partial(typer.Option, rich_help_panel="Which messages")
 
@@ -157,7 +157,7 @@ def _time(text: str | None, option: str) -> int | None:
         ) from None
     if time.tzinfo is None:
         time = time.replace(tzinfo=timezone.utc)
-    return (time - EPOCH) // timedelta(microseconds=1) * 1000
+    return ns_of(time)
 
 
 def _statuses(names: Sequence[str]) -> frozenset[MessageStatus]:

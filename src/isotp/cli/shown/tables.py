@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import typer
@@ -41,15 +41,15 @@ FIELDS = (
     "flow_controls",
     "payload",
 )
-PLAIN_COLUMNS = ("start", "end", "channel", "session", "direction", "target_type", "status", "length", "frames",
-                 "blocksize", "stmin_us", "waits", "flow_controls")  # fmt: skip
 
 
 class MessageWriter(Protocol):
     """Where messages go, a table of them at a time."""
 
     def write(self, messages: Messages) -> None: ...
-    def close(self) -> None: ...
+
+    def close(self) -> None:
+        """Write what was held back, if anything is."""
 
 
 class Names:
@@ -62,27 +62,24 @@ class Names:
 
     def rows(self, messages: Messages) -> Iterator[tuple[Any, ...]]:
         """One tuple a message, in the order of FIELDS; None for what was not seen, the payload as bytes."""
-        columns = [messages.column(name).tolist() for name in PLAIN_COLUMNS]
-        for plain, payload in zip(zip(*columns, strict=True), messages.payloads, strict=True):
-            start, end, channel, session, direction, target, status, length, frames, *flow = plain
-            blocksize, stmin_us, waits, flow_controls = flow
-            yield (
-                start,
-                end,
-                self._channel_name(channel),
-                self.session(messages, session),
-                DIRECTIONS[direction],
-                self.can_id(messages, session, direction, target),
-                TARGET_TYPES[target],
-                STATUSES[status],
-                length,
-                frames,
-                None if blocksize < 0 else blocksize,
-                None if stmin_us < 0 else stmin_us,
-                waits,
-                flow_controls,
-                payload,
-            )
+
+        def column(name: str) -> list[int]:
+            values: list[int] = messages.column(name).tolist()
+            return values
+
+        lanes = zip(column("session"), column("direction"), column("target_type"), strict=True)
+        words: dict[str, Iterable[Any]] = {
+            "channel": map(self._channel_name, column("channel")),
+            "session": (self.session(messages, each) for each in column("session")),
+            "direction": map(DIRECTIONS.__getitem__, column("direction")),
+            "can_id": (self.can_id(messages, *lane) for lane in lanes),
+            "target_type": map(TARGET_TYPES.__getitem__, column("target_type")),
+            "status": map(STATUSES.__getitem__, column("status")),
+            "blocksize": (None if each < 0 else each for each in column("blocksize")),
+            "stmin_us": (None if each < 0 else each for each in column("stmin_us")),
+            "payload": messages.payloads,
+        }
+        return zip(*(words[name] if name in words else column(name) for name in FIELDS), strict=True)
 
     def session(self, messages: Messages, session: int) -> str:
         if session not in self._sessions:
@@ -96,7 +93,7 @@ class Names:
         return self._can_ids[key]
 
 
-class JsonWriter:
+class JsonWriter(MessageWriter):
     """One JSON object a line. Times are integers in ns, payloads are in hex."""
 
     def __init__(self, stream: IO[str], channel_name: ChannelName) -> None:
@@ -111,11 +108,8 @@ class JsonWriter:
             self._stream.write(self._encode(line) + "\n")
         self._stream.flush()
 
-    def close(self) -> None:
-        """Nothing is held back."""
 
-
-class CsvWriter:
+class CsvWriter(MessageWriter):
     """RFC 4180 with a header line; the values are those of JSON, empty for what was not seen."""
 
     def __init__(self, stream: IO[str], channel_name: ChannelName) -> None:
@@ -128,15 +122,12 @@ class CsvWriter:
         self._csv.writerows((*row[:-1], row[-1].hex()) for row in self._names.rows(messages))
         self._stream.flush()
 
-    def close(self) -> None:
-        """Nothing is held back."""
-
 
 STATUS_STYLES = {"ok": Style(color="green"), "open": Style(color="yellow")}
 BROKEN_STYLE = Style(color="red", bold=True)
 
 
-class TableWriter:
+class TableWriter(MessageWriter):
     """Lines for people: columns of a fixed width, colours on a terminal, and payloads cut to its width."""
 
     HEADER = f"{'TIME':>17}  {'CHANNEL':8}  {'FROM':11}  {'TO':11}  {'STATUS':27}  {'BYTES':>7}  PAYLOAD"
@@ -186,11 +177,8 @@ class TableWriter:
             return payload.hex(" ")
         return payload[: self._most].hex(" ") + " ..."
 
-    def close(self) -> None:
-        """Nothing is held back."""
 
-
-class ParquetWriter:
+class ParquetWriter(MessageWriter):
     """Columns for pandas, Polars, DuckDB and the like; payloads are binary, times are timestamps."""
 
     ROWS_IN_GROUP = 65_536
