@@ -54,3 +54,23 @@ def address_of(pair: dict[str, Any], forward: bool) -> isotp.Address:
     source, target = (forth, back) if forward else (back, forth)
     mode = isotp.AddressingMode[f"Extended_{bits}"]
     return isotp.Address(mode, rxid=heard, txid=other, source_address=source, target_address=target)
+
+
+def decoded(messages: Iterable[isotp.Message]) -> dict[tuple[int, bool], list[bytes]]:
+    """What sessions heard that were named in the order of the pairs, by address_of() of the forward direction."""
+    found = []
+    for each in messages:
+        assert each.status is isotp.MessageStatus.OK
+        found.append(Message(each.session, each.direction is isotp.Direction.RX, each.payload))
+    return by_session(found)
+
+
+def write_as(path: Path, name: str) -> None:
+    """The frames as python-can writes them in the format of this name."""
+    import can
+
+    with can.Logger(path) as writer, can.CanutilsLogReader(CAPTURES / f"{name}.log") as reader:
+        for message in reader:
+            # A TRC file of python-can has no CAN FD.
+            if path.suffix != ".trc" or not message.is_fd:
+                writer.on_message_received(message)

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 import isotp
-from tests.recorded_traffic import CAPTURES, NAMES, Message, address_of, by_session, expected_messages, truth
+from tests.recorded_traffic import (
+    CAPTURES,
+    NAMES,
+    Message,
+    address_of,
+    by_session,
+    decoded,
+    expected_messages,
+    truth,
+)
 
 can = pytest.importorskip("can", reason="the logs are read with python-can")
 
@@ -134,9 +143,7 @@ def test_reassembler(name: str, piece: int) -> None:
     tables = [reassembler.feed(records[k : k + piece]) for k in range(0, len(records), piece)]
     found = isotp.Messages.concat([*tables, reassembler.flush()])
 
-    assert {message.status for message in found} == {isotp.MessageStatus.OK}
-    received = [Message(m.session, m.direction == isotp.Direction.RX, m.payload) for m in found]
-    assert by_session(received) == by_session(expected_messages(name))
+    assert decoded(found) == by_session(expected_messages(name))
     assert all(each["errors"] == {} for each in reassembler.statistics())
     known = [address_of(pair, forward) for pair in pairs for forward in (True, False)]
     heard = sum(any(address.is_for_me(frame) for address in known) for frame in frames(name))

@@ -9,7 +9,7 @@ import multiprocessing
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,16 @@ import pytest
 
 import isotp
 from isotp import capture
-from tests.recorded_traffic import CAPTURES, NAMES, address_of, by_session, expected_messages, truth
+from tests.recorded_traffic import (
+    CAPTURES,
+    NAMES,
+    address_of,
+    by_session,
+    decoded,
+    expected_messages,
+    truth,
+    write_as,
+)
 
 can = pytest.importorskip("can", reason="logs are written with python-can")
 
@@ -30,14 +39,6 @@ def addresses(name: str) -> list[isotp.Address]:
     return [address_of(pair, True) for pair in truth(name)["pairs"]]
 
 
-def sessions_of(messages: Iterable[isotp.Message]) -> dict[tuple[int, bool], list[bytes]]:
-    found: dict[tuple[int, bool], list[bytes]] = {}
-    for each in messages:
-        assert each.status is isotp.MessageStatus.OK
-        found.setdefault((each.session, each.direction is isotp.Direction.RX), []).append(each.payload)
-    return found
-
-
 def decode(parts: object, name: str, **options: object) -> capture.Decoding:
     return capture.decode(parts, addresses(name), rx_consecutive_frame_timeout=N_CR, **options)
 
@@ -47,7 +48,7 @@ def assert_true(parts: object, name: str, **options: object) -> None:
         messages = list(decoding.table())
     assert decoding.problems == []
     assert len(messages) == 96
-    assert sessions_of(messages) == by_session(expected_messages(name))
+    assert decoded(messages) == by_session(expected_messages(name))
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +62,7 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path
         paths["gz"].write_bytes(gzip.compress(original.read_bytes()))
         for suffix in ("asc", "blf", "log"):
             paths[suffix] = folder / f"{name}.{suffix}"
-            with can.Logger(paths[suffix]) as writer, can.CanutilsLogReader(original) as reader:
-                for message in reader:
-                    writer.on_message_received(message)
+            write_as(paths[suffix], name)
         made[name] = paths
     return made
 
@@ -78,9 +77,7 @@ def test_real_traffic(copies: dict[str, dict[str, Path]], name: str, kind: str) 
 def test_real_traffic_as_mf4(tmp_path: Path, name: str) -> None:
     pytest.importorskip("asammdf", reason="MF4 is read with asammdf")
     path = tmp_path / "log.mf4"
-    with can.Logger(path) as writer, can.CanutilsLogReader(CAPTURES / f"{name}.log") as reader:
-        for message in reader:
-            writer.on_message_received(message)
+    write_as(path, name)
     assert_true(path, name)
     with gzip.open(tmp_path / "log.gz", "wb") as packed:
         packed.write(path.read_bytes())
@@ -115,10 +112,10 @@ def test_sessions_that_nobody_named(tmp_path: Path, name: str) -> None:
         part.write_text("".join(some))
     with capture.decode(parts, rx_consecutive_frame_timeout=N_CR) as decoding:
         messages = list(decoding.table())
-    found = sorted(payloads for payloads in sessions_of(messages).values())
+    found = sorted(payloads for payloads in decoded(messages).values())
     assert found == sorted(by_session(expected_messages(name)).values())
-    (decoded,) = capture.decode_all([parts], rx_consecutive_frame_timeout=N_CR)
-    assert list(decoded.messages) == messages
+    (recording,) = capture.decode_all([parts], rx_consecutive_frame_timeout=N_CR)
+    assert list(recording.messages) == messages
 
 
 def test_discovery_in_a_stream() -> None:
@@ -261,7 +258,7 @@ def test_many_recordings(copies: dict[str, dict[str, Path]], tmp_path: Path, kin
     for number in (0, 1, 3):
         assert found[number].problems == []
         assert found[number].frames == len(lines)
-        assert sessions_of(found[number].messages) == expected
+        assert decoded(found[number].messages) == expected
     assert "no log in a known format" in found[2].problems[0].reason
     assert "FileNotFoundError" in found[4].problems[0].reason
     assert [len(each.messages) for each in found] == [96, 96, 0, 96, 0]

@@ -8,17 +8,27 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from isotp import MessageStatus, capture
+from isotp.cli.addresses import address_text
 from isotp.cli.logs import LogFiles, messages_of, reassembler_for, sessions_of
 from isotp.cli.options.logs import LogOptions
-from tests.cli.command import PAIR, TALK, isotp_command, log_of
-from tests.recorded_traffic import CAPTURES, NAMES, truth
+from tests.cli.command import PAIR, TALK, Run, isotp_command, log_of
+from tests.recorded_traffic import (
+    CAPTURES,
+    NAMES,
+    Message,
+    address_of,
+    by_session,
+    expected_messages,
+    truth,
+    write_as,
+)
 
 NS = 1_000_000_000
 
@@ -35,34 +45,17 @@ def whole_talk(tmp_path: Path) -> Path:
 
 def address_options(name: str) -> list[str]:
     """What names the pairs of a capture to the command."""
-    options = []
-    for pair in truth(name)["pairs"]:
-        digits = 8 if pair["extended_id"] else 3
-        text = f"{pair['tx']:0{digits}X}:{pair['rx']:0{digits}X}"
-        if pair["ext"] is not None:
-            text += ",ext={:02X}:{:02X}".format(*pair["ext"])
-        options += ["--address", text]
-    return options
+    addresses = [address_of(pair, forward=False) for pair in truth(name)["pairs"]]
+    return [word for address in addresses for word in ("--address", address_text(address))]
 
 
-def by_direction(messages: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str], list[str]]:
-    """Payloads of each session and direction, in their order."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for session, direction, payload in messages:
-        found.setdefault((session, direction), []).append(payload)
-    return found
-
-
-def true_messages(name: str) -> dict[tuple[str, str], list[str]]:
+def said(run: Run, name: str) -> dict[tuple[int, bool], list[bytes]]:
+    """The messages of a run with address_options()."""
     addresses = address_options(name)[1::2]
-    return by_direction(
-        (addresses[message["pair"]], "tx" if message["forward"] else "rx", message["data"])
-        for message in truth(name)["messages"]
+    return by_session(
+        Message(addresses.index(line["session"]), line["direction"] == "tx", bytes.fromhex(line["payload"]))
+        for line in run.json
     )
-
-
-def of_json(lines: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[str]]:
-    return by_direction((line["session"], line["direction"], line["payload"]) for line in lines)
 
 
 # ---------------------------------------------------------------- logs in
@@ -71,7 +64,7 @@ def of_json(lines: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[str]]
 @pytest.mark.parametrize("name", NAMES)
 def test_traffic_of_the_kernel(name: str) -> None:
     run = isotp_command("decode", "--json", *address_options(name), CAPTURES / f"{name}.log")
-    assert of_json(run.json) == true_messages(name)
+    assert said(run, name) == by_session(expected_messages(name))
     assert {line["status"] for line in run.json} == {"ok"}
     assert run.status == 0
     assert "96 messages" in run.complaint
@@ -81,22 +74,14 @@ def test_traffic_of_the_kernel(name: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".asc", ".blf", ".csv", ".log", ".trc"])
 def test_logs_that_python_can_wrote(suffix: str, tmp_path: Path) -> None:
-    can = pytest.importorskip("can")
+    pytest.importorskip("can")
     name = NAMES[0]
     path = tmp_path / f"capture{suffix}"
-    with can.io.CanutilsLogReader(CAPTURES / f"{name}.log") as log, can.Logger(path) as writer:
-        for message in log:
-            message.channel = 0
-            # A TRC file of python-can has no CAN FD.
-            if suffix != ".trc" or not message.is_fd:
-                writer.on_message_received(message)
+    write_as(path, name)
     run = isotp_command("decode", "--json", *address_options(name), path)
-    classic = {
-        key: payloads
-        for key, payloads in true_messages(name).items()
-        if suffix != ".trc" or not truth(name)["pairs"][address_options(name)[1::2].index(key[0])]["fd"]
-    }
-    assert of_json(run.json) == classic
+    pairs = truth(name)["pairs"]
+    written = [each for each in expected_messages(name) if suffix != ".trc" or not pairs[each.pair]["fd"]]
+    assert said(run, name) == by_session(written)
     assert run.status == 0
 
 

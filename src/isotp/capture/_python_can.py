@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ __all__ = ["read_by"]
 
 CHUNK: Final = 16_384  # frames of one Records
 LONGEST_LINE: Final = 65_536
+MOST_SECONDS: Final = (1 << 63) // 10**9  # of a record
 
 
 class Lines:
@@ -154,17 +156,10 @@ def put_message(message: Message, collector: FrameCollector, reading: Reading) -
 
 def nanoseconds(seconds: float) -> int:
     """The decimal number that the float stands for, not the binary one that it is."""
-    # Nearly all logs have whole microseconds.
-    try:
-        microseconds = round(seconds * 1e6) * 1000
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"the time {seconds} is out of range") from error
-    if microseconds / 1_000_000_000 == seconds:
-        return microseconds
-    whole, _, fraction = (
-        f"{seconds:.9f}".partition(".") if abs(seconds) < 1e6 else repr(seconds).partition(".")
-    )
-    if not fraction.isdigit():
+    if not abs(seconds) < MOST_SECONDS:
         raise ValueError(f"the time {seconds} is out of range")
-    ns = int(whole.lstrip("-")) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))
-    return -ns if whole.startswith("-") else ns
+    # Nearly all logs have whole microseconds.
+    microseconds = round(seconds * 1e6) * 1000
+    if microseconds / 10**9 == seconds:
+        return microseconds
+    return round(Decimal(repr(seconds)).scaleb(9))
