@@ -52,10 +52,11 @@ class Run:
         return " ".join(re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", " ", self.errors).split())
 
 
-def isotp_command(*arguments: str | Path, stdin: bytes = b"", **environment: str) -> Run:
-    """Run `isotp` with these arguments. An exception that no user should see is raised."""
+def isotp_command(words: str = "", *more: str | Path, stdin: bytes = b"", **environment: str) -> Run:
+    """Run `isotp` with these words, and one more for each argument. What no user should see is raised."""
     runner = CliRunner(env={**ENVIRONMENT, **environment})
-    result = runner.invoke(app, [str(argument) for argument in arguments], input=stdin, prog_name="isotp")
+    arguments = [*words.split(), *map(str, more)]
+    result = runner.invoke(app, arguments, input=stdin, prog_name="isotp")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Run(result.exit_code, result.stdout_bytes, result.stderr)

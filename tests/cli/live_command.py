@@ -55,7 +55,7 @@ class Ecu:
 
 
 def live_command(
-    action: Callable[[], Any], *arguments: str | Path, opener: tuple[Any, str] | None = None
+    action: Callable[[], Any], words: str, *more: str | Path, opener: tuple[Any, str] | None = None
 ) -> Run:
     """Run a command, and do something as soon as it has opened its bus.
 
@@ -83,7 +83,7 @@ def live_command(
         thread = threading.Thread(target=act)
         thread.start()
         try:
-            return isotp_command(*arguments)
+            return isotp_command(words, *more)
         finally:
             thread.join(PATIENCE)
 
@@ -94,17 +94,17 @@ class LiveBus:
     def __init__(self, channel: str) -> None:
         self.channel = channel
 
-    def run(self, *arguments: str | Path, **how: Any) -> Run:
+    def run(self, words: str, *more: str | Path, **how: Any) -> Run:
         """Run a command on it."""
-        return isotp_command(*arguments, "-i", "virtual", "-c", self.channel, **how)
+        return isotp_command(words, *more, "-i", "virtual", "-c", self.channel, **how)
 
-    def listening(self, action: Callable[[], Any], *arguments: str | Path) -> Run:
+    def listening(self, action: Callable[[], Any], words: str, *more: str | Path) -> Run:
         """Run a command on it, and `action` while it listens."""
-        return live_command(action, *arguments, "-i", "virtual", "-c", self.channel)
+        return live_command(action, words, *more, "-i", "virtual", "-c", self.channel)
 
-    def hearing(self, frames: Sequence[str], *arguments: str | Path, fd: bool = False) -> Run:
+    def hearing(self, frames: Sequence[str], words: str, *more: str | Path, fd: bool = False) -> Run:
         """Run a command on it that hears these frames."""
-        return self.listening(lambda: self.say(*frames, fd=fd), *arguments)
+        return self.listening(lambda: self.say(*frames, fd=fd), words, *more)
 
     def say(self, *frames: str, fd: bool = False) -> None:
         """Put frames as ``"7E0#0322F190"`` on it."""

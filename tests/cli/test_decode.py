@@ -63,7 +63,7 @@ def said(run: Run, name: str) -> dict[tuple[int, bool], list[bytes]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_traffic_of_the_kernel(name: str) -> None:
-    run = isotp_command("decode", "--json", *address_options(name), CAPTURES / f"{name}.log")
+    run = isotp_command("decode --json", *address_options(name), CAPTURES / f"{name}.log")
     assert said(run, name) == by_session(expected_messages(name))
     assert {line["status"] for line in run.json} == {"ok"}
     assert run.status == 0
@@ -78,7 +78,7 @@ def test_logs_that_python_can_wrote(suffix: str, tmp_path: Path) -> None:
     name = NAMES[0]
     path = tmp_path / f"capture{suffix}"
     write_as(path, name)
-    run = isotp_command("decode", "--json", *address_options(name), path)
+    run = isotp_command("decode --json", *address_options(name), path)
     pairs = truth(name)["pairs"]
     written = [each for each in expected_messages(name) if suffix != ".trc" or not pairs[each.pair]["fd"]]
     assert said(run, name) == by_session(written)
@@ -90,31 +90,31 @@ def test_a_message_that_runs_across_rotated_files(tmp_path: Path) -> None:
         log_of(tmp_path / "a.log", *TALK[:3]),
         log_of(tmp_path / "b.log", TALK[3], start=1001),
     ]
-    run = isotp_command("decode", "--json", *PAIR, *parts)
+    run = isotp_command("decode --json", *PAIR, *parts)
     assert [line["payload"] for line in run.json] == [bytes(range(20)).hex()]
     assert run.status == 0
 
 
 def test_standard_input(whole_talk: Path) -> None:
-    run = isotp_command("decode", "--json", *PAIR, "-", stdin=whole_talk.read_bytes())
+    run = isotp_command("decode --json -", *PAIR, stdin=whole_talk.read_bytes())
     assert [line["length"] for line in run.json] == [20, 20]
 
 
 def test_can_utils_letters_for_extended_addresses(tmp_path: Path) -> None:
     log = log_of(tmp_path / "x.log", "600#5501AA", "601#AA01BB", "600#4401CC")
-    run = isotp_command("decode", "--json", "-s", "600", "-d", "601", "-x", "55", "-X", "AA", log)
+    run = isotp_command("decode --json -s 600 -d 601 -x 55 -X AA", log)
     assert [(line["can_id"], line["payload"]) for line in run.json] == [("600/55", "aa"), ("601/AA", "bb")]
 
 
 def test_both_extended_addresses_in_one_option(tmp_path: Path) -> None:
     log = log_of(tmp_path / "x.log", "600#5501AA", "601#AA01BB")
-    run = isotp_command("decode", "--json", "-s", "600", "-d", "601", "-x", "55:AA", log)
+    run = isotp_command("decode --json -s 600 -d 601 -x 55:AA", log)
     assert [(line["can_id"], line["payload"]) for line in run.json] == [("600/55", "aa"), ("601/AA", "bb")]
 
 
 def test_functional_requests_as_a_session_of_their_own(tmp_path: Path) -> None:
     log = log_of(tmp_path / "f.log", "7DF#023E00", "7E8#027E00")
-    run = isotp_command("decode", "--json", "-a", "7E0:7E8", "-a", "7DF:7E8", log)
+    run = isotp_command("decode --json -a 7E0:7E8 -a 7DF:7E8", log)
     assert [(line["session"], line["can_id"]) for line in run.json] == [
         ("7DF:7E8", "7DF"),
         ("7E0:7E8", "7E8"),
@@ -123,7 +123,7 @@ def test_functional_requests_as_a_session_of_their_own(tmp_path: Path) -> None:
 
 def test_functional_target_type_in_29_bits(tmp_path: Path) -> None:
     log = log_of(tmp_path / "f.log", "18DB10F1#023E00", "18DAF110#027E00")
-    run = isotp_command("decode", "--json", "-a", "ta=10,sa=F1", log)
+    run = isotp_command("decode --json -a ta=10,sa=F1", log)
     assert [line["target_type"] for line in run.json] == ["functional", "physical"]
 
 
@@ -132,7 +132,7 @@ def test_functional_target_type_in_29_bits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [(), ("--discover",)])
 def test_sessions_are_discovered_if_none_is_named(options: tuple[str, ...]) -> None:
-    run = isotp_command("decode", "--json", *options, CAPTURES / f"{NAMES[0]}.log")
+    run = isotp_command("decode --json", *options, CAPTURES / f"{NAMES[0]}.log")
     # Which side asks is not to be seen in this traffic.
     assert sorted(line["payload"] for line in run.json) == sorted(
         m["data"] for m in truth(NAMES[0])["messages"]
@@ -143,11 +143,11 @@ def test_sessions_are_discovered_if_none_is_named(options: tuple[str, ...]) -> N
 
 def test_discovery_beside_named_sessions(tmp_path: Path) -> None:
     source = CAPTURES / f"{NAMES[0]}.log"
-    run = isotp_command("decode", "--json", "-a", "61F:61E@vcan0", "--discover", source)
+    run = isotp_command("decode --json -a 61F:61E@vcan0 --discover", source)
     assert len(run.json) == 96
     assert {line["session"] for line in run.json if line["can_id"] in ("61E", "61F")} == {"61F:61E"}
     assert run.complaint.count("found: ") == 7
-    named_only = isotp_command("decode", "--json", "-a", "61F:61E", source)
+    named_only = isotp_command("decode --json -a 61F:61E", source)
     assert len(named_only.json) == 12
     assert "found" not in named_only.complaint
 
@@ -161,7 +161,7 @@ def test_nothing_is_discovered_in_signals(tmp_path: Path) -> None:
 
 def test_frames_of_discovered_sessions(tmp_path: Path) -> None:
     output = tmp_path / "frames.log"
-    isotp_command("decode", "-o", output, CAPTURES / f"{NAMES[0]}.log")
+    isotp_command("decode -o", output, CAPTURES / f"{NAMES[0]}.log")
     assert frames_of(output) == frames_of_pairs(NAMES[0])
 
 
@@ -172,7 +172,7 @@ def test_channels(tmp_path: Path) -> None:
     log = log_of(tmp_path / "c.log", "can0 7E0#01AA", "can1 7E0#01BB", "can2 7E0#01CC")
 
     def payloads(*options: str) -> list[str]:
-        return [line["payload"] for line in isotp_command("decode", "--json", *options, log).json]
+        return [line["payload"] for line in isotp_command("decode --json", *options, log).json]
 
     assert payloads(*PAIR) == ["aa", "bb", "cc"]
     assert payloads(*PAIR, "-c", "can1") == ["bb"]
@@ -193,7 +193,7 @@ def test_channels(tmp_path: Path) -> None:
 )
 def test_times(options: tuple[str, ...], payloads: list[str], tmp_path: Path) -> None:
     log = log_of(tmp_path / "t.log", "7E0#01AA", "7E0#01BB", "7E0#01CC")
-    run = isotp_command("decode", "--json", *PAIR, *options, log)
+    run = isotp_command("decode --json", *PAIR, *options, log)
     assert [line["payload"] for line in run.json] == payloads
 
 
@@ -210,7 +210,7 @@ def test_statuses(tmp_path: Path) -> None:
     )
 
     def statuses(*options: str) -> list[str]:
-        return [line["status"] for line in isotp_command("decode", "--json", *PAIR, *options, log).json]
+        return [line["status"] for line in isotp_command("decode --json", *PAIR, *options, log).json]
 
     assert statuses() == ["ok", "wrong_sequence_number", "timed_out", "ok", "open"]
     assert statuses("--status", "ok") == ["ok", "ok"]
@@ -221,8 +221,8 @@ def test_statuses(tmp_path: Path) -> None:
 
 def test_n_cr(tmp_path: Path) -> None:
     log = log_of(tmp_path / "n.log", "7E0#1008AABBCCDDEEFF", "+50", "7E0#210102")
-    assert [line["status"] for line in isotp_command("decode", "--json", *PAIR, log).json] == ["ok"]
-    run = isotp_command("decode", "--json", "--n-cr", "20", *PAIR, log)
+    assert [line["status"] for line in isotp_command("decode --json", *PAIR, log).json] == ["ok"]
+    run = isotp_command("decode --json --n-cr 20", *PAIR, log)
     assert [line["status"] for line in run.json] == ["timed_out"]
     assert run.status == 1
 
@@ -231,7 +231,7 @@ def test_n_cr(tmp_path: Path) -> None:
 
 
 def test_json_has_all_columns(talk: Path) -> None:
-    run = isotp_command("decode", "--json", *PAIR, talk)
+    run = isotp_command("decode --json", *PAIR, talk)
     assert run.json == [
         {
             "start": 1000 * NS,
@@ -275,8 +275,8 @@ def test_json_has_all_columns(talk: Path) -> None:
 
 def test_csv_says_the_same_as_json(talk: Path, tmp_path: Path) -> None:
     log = log_of(tmp_path / "s.log", *TALK, "7E0#01AA")
-    run = isotp_command("decode", "--format", "csv", *PAIR, log)
-    lines = isotp_command("decode", "--json", *PAIR, log).json
+    run = isotp_command("decode --format csv", *PAIR, log)
+    lines = isotp_command("decode --json", *PAIR, log).json
     assert list(csv.DictReader(io.StringIO(run.text))) == [
         {name: "" if value is None else str(value) for name, value in line.items()} for line in lines
     ]
@@ -289,7 +289,7 @@ def test_parquet_says_the_same_as_json(tmp_path: Path) -> None:
     log = CAPTURES / f"{NAMES[0]}.log"
     assert isotp_command("decode", *options, "-o", output, log).status == 0
     rows = parquet.read_table(output).to_pylist()
-    lines = isotp_command("decode", "--json", *options, log).json
+    lines = isotp_command("decode --json", *options, log).json
     assert len(rows) == len(lines) == 96
     for row, line in zip(rows, lines, strict=True):
         del line["can_id"]
@@ -310,7 +310,7 @@ def test_parquet_without_messages_has_a_schema(tmp_path: Path) -> None:
 
 def test_parquet_to_a_pipe(talk: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    run = isotp_command("decode", "--format", "parquet", *PAIR, talk)
+    run = isotp_command("decode --format parquet", *PAIR, talk)
     assert parquet.read_table(io.BytesIO(run.output))["length"].to_pylist() == [20, 20]
 
 
@@ -325,8 +325,8 @@ def test_table(talk: Path) -> None:
 
 def test_table_cuts_long_payloads_unless_told_not_to(tmp_path: Path) -> None:
     log = CAPTURES / f"{NAMES[0]}.log"
-    cut = isotp_command("decode", "-a", "61E:61F", log)
-    whole = isotp_command("decode", "-a", "61E:61F", "--full", log)
+    cut = isotp_command("decode -a 61E:61F", log)
+    whole = isotp_command("decode -a 61E:61F --full", log)
     assert any(line.endswith(" ...") for line in cut.lines)
     assert not any(line.endswith(" ...") for line in whole.lines)
     assert max(len(line) for line in cut.lines) <= 160
@@ -414,7 +414,7 @@ def test_frames_of_broken_messages_only(tmp_path: Path) -> None:
     good = ["7E0#1008AABBCCDDEEFF", "7E8#300000", "7E0#210102"]
     bad = ["7E0#1009AABBCCDDEEFF", "7E8#300000", "7E0#22010203"]
     log = log_of(tmp_path / "b.log", *good, "123#00", *bad[:1], "123#01", *bad[1:], *good)
-    run = isotp_command("decode", *PAIR, "--status", "broken", "--format", "candump", log)
+    run = isotp_command("decode --status broken --format candump", *PAIR, log)
     assert [line.split()[2] for line in run.lines] == bad
     assert run.status == 1
 
@@ -422,7 +422,7 @@ def test_frames_of_broken_messages_only(tmp_path: Path) -> None:
 def test_candump_of_every_kind_of_frame(tmp_path: Path) -> None:
     lines = ("7E0#01AA", "18DA10F1#01BB", "7E0##1000101", "can1 7E0##3020202")
     log = log_of(tmp_path / "k.log", *lines)
-    run = isotp_command("decode", *PAIR, "-a", "18DA10F1:18DAF110", "--format", "candump", log)
+    run = isotp_command("decode -a 18DA10F1:18DAF110 --format candump", *PAIR, log)
     assert run.text == log.read_text()
 
 
@@ -434,7 +434,7 @@ def test_a_cut_and_damaged_log(tmp_path: Path) -> None:
     lines = log.read_text().splitlines(keepends=True)
     lines[4] = "(1000.00400\0) can0 gibberish\n"
     log.write_text("".join(lines)[:-3])
-    run = isotp_command("decode", "--json", *PAIR, log)
+    run = isotp_command("decode --json", *PAIR, log)
     assert [line["payload"] for line in run.json] == [bytes(range(20)).hex()]
     assert f"{log}: line 5: " in run.complaint
     assert f"{log}: line 6: " in run.complaint
@@ -447,7 +447,7 @@ def test_channels_beyond_those_that_are_followed(tmp_path: Path, output_format: 
     log = tmp_path / "channels.asc"
     lines = (f"{k / 1000:.3f} {k + 1} 7E8 Rx d 2 01 02\n" for k in range(16_390))
     log.write_text("base hex timestamps absolute\n" + "".join(lines))
-    run = isotp_command("decode", "--format", output_format, *PAIR, "--status", "ok", log)
+    run = isotp_command("decode --format", output_format, *PAIR, "--status", "ok", log)
     assert run.status == 1
     assert "16,385 messages" in run.complaint
     assert "5 frames were on more channels than their addresses are followed on" in run.complaint
@@ -462,7 +462,7 @@ def test_a_cut_blf(tmp_path: Path) -> None:
                 can.Message(timestamp=1e9 + k, arbitration_id=0x7E0, data=[1, k & 0xFF])
             )
     path.write_bytes(path.read_bytes()[:-200])
-    run = isotp_command("decode", "--json", "-a", "000007E0:000007E8", path)
+    run = isotp_command("decode --json -a 000007E0:000007E8", path)
     assert 0 < len(run.json) < 400
     assert [line["payload"] for line in run.json] == [f"{k & 0xFF:02x}" for k in range(len(run.json))]
     assert f"{path}: byte " in run.complaint
@@ -471,7 +471,7 @@ def test_a_cut_blf(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_log_does_not_stop_the_others(talk: Path, tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("nothing\n")
-    run = isotp_command("decode", "--json", *PAIR, tmp_path / "readme.txt", talk)
+    run = isotp_command("decode --json", *PAIR, tmp_path / "readme.txt", talk)
     assert len(run.json) == 2
     assert "readme.txt is no log in a known format" in run.complaint
     assert run.status == 1
@@ -479,19 +479,19 @@ def test_a_file_that_is_no_log_does_not_stop_the_others(talk: Path, tmp_path: Pa
 
 def test_broken_messages(tmp_path: Path) -> None:
     log = log_of(tmp_path / "b.log", "7E0#1014AABBCCDDEEFF", "7E8#300000", "7E0#2201020304050607")
-    run = isotp_command("decode", "--json", *PAIR, log)
+    run = isotp_command("decode --json", *PAIR, log)
     assert [line["status"] for line in run.json] == ["wrong_sequence_number"]
     assert "broken: 1 message (wrong_sequence_number 1)" in run.complaint
     assert "lost: 14 bytes" in run.complaint
     assert run.status == 1
-    assert isotp_command("decode", "-q", *PAIR, "--status", "ok", log).status == 0
+    assert isotp_command("decode -q --status ok", *PAIR, log).status == 0
 
 
 def test_quiet_still_tells_what_could_not_be_read(talk: Path) -> None:
-    assert isotp_command("decode", "-q", *PAIR, talk).errors == ""
+    assert isotp_command("decode -q", *PAIR, talk).errors == ""
     with talk.open("a") as log:
         log.write("(x\n")
-    assert "line 8" in isotp_command("decode", "-q", *PAIR, talk).errors
+    assert "line 8" in isotp_command("decode -q", *PAIR, talk).errors
 
 
 @pytest.mark.parametrize(
@@ -523,10 +523,10 @@ def test_missing_and_wrong_files(talk: Path, tmp_path: Path) -> None:
     assert run.status == 2
     assert "none.log" in run.complaint
     before = talk.read_bytes()
-    run = isotp_command("decode", *PAIR, "--format", "candump", "-o", talk, talk)
+    run = isotp_command("decode --format candump", *PAIR, "-o", talk, talk)
     assert (run.status, talk.read_bytes()) == (2, before)
     assert "is one of the logs" in run.complaint
-    run = isotp_command("decode", *PAIR, "-", "-")
+    run = isotp_command("decode - -", *PAIR)
     assert (run.status, "standard input can be read only once" in run.complaint) == (2, True)
     for options in ((*PAIR, "--status", "ok", "--format", "candump"), (), (*PAIR, "--discover")):
         run = isotp_command("decode", *options, "-", stdin=before)
@@ -537,7 +537,7 @@ def test_progress_on_a_terminal_only(talk: Path) -> None:
     assert "talk.log" not in isotp_command("decode", *PAIR, talk).errors
     shown = isotp_command("decode", *PAIR, talk, FORCE_COLOR="1", TERM="xterm-256color").errors
     assert "talk.log" in shown
-    hidden = isotp_command("decode", "-q", *PAIR, talk, FORCE_COLOR="1", TERM="xterm-256color").errors
+    hidden = isotp_command("decode -q", *PAIR, talk, FORCE_COLOR="1", TERM="xterm-256color").errors
     assert "talk.log" not in hidden
 
 
@@ -593,7 +593,7 @@ def test_without_the_extra(module: str) -> None:
 
 
 def test_help_names_each_status_and_has_examples() -> None:
-    run = isotp_command("decode", "--help")
+    run = isotp_command("decode --help")
     words = " ".join(run.text.replace("│", " ").split())
     assert run.status == 0
     assert {status.name for status in MessageStatus if status.name.lower() not in words} == set()

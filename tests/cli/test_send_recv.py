@@ -51,7 +51,7 @@ def test_answers_as_lines_and_response_pending_is_none(bus: LiveBus) -> None:
             b"\x3e\x00": [b"\x7f\x3e\x78", b"\x7e\x00"],
             b"\x22\xf1\x90": [b"\x62\xf1\x90" + b"W" * 17],
         }
-        run = bus.run("send", *PAIR, "--answer", "--timeout", "30", "--data", "3E00", "--data", "22F190")
+        run = bus.run("send --answer --timeout 30 --data 3E00 --data 22F190", *PAIR)
     assert run.status == 0
     assert run.lines == ["7E 00", "62 F1 90" + " 57" * 17]
 
@@ -59,7 +59,7 @@ def test_answers_as_lines_and_response_pending_is_none(bus: LiveBus) -> None:
 def test_json_tells_of_each_message(bus: LiveBus) -> None:
     with bus.ecu() as ecu:
         ecu.answers = {b"\x3e\x00": [b"\x7e\x00"]}
-        run = bus.run("send", *PAIR, "--json", "--answer", "--timeout", "30", "--data", "3E00")
+        run = bus.run("send --json --answer --timeout 30 --data 3E00", *PAIR)
     (line,) = run.json
     assert {name: line[name] for name in ("channel", "length", "error", "answer")} == {
         "channel": bus.channel,
@@ -78,7 +78,7 @@ def test_an_empty_file_is_no_message(bus: LiveBus, tmp_path: Path) -> None:
 
 def test_nobody_answers(bus: LiveBus) -> None:
     with bus.ecu() as ecu:
-        run = bus.run("send", *PAIR, "--answer", "--timeout", "0.05", "--data", "3E00", "--data", "01")
+        run = bus.run("send --answer --timeout 0.05 --data 3E00 --data 01", *PAIR)
         assert (run.status, run.complaint) == (1, "isotp: no answer within 0.05 s")
         # The second message was not sent after that.
         assert ecu.take(1) == [b"\x3e\x00"]
@@ -86,7 +86,7 @@ def test_nobody_answers(bus: LiveBus) -> None:
 
 
 def test_nobody_sends_flow_control(bus: LiveBus) -> None:
-    run = bus.run("send", *PAIR, "--json", "-D", "20", "--param", "rx_flowcontrol_timeout=20")
+    run = bus.run("send --json -D 20 --param rx_flowcontrol_timeout=20", *PAIR)
     assert run.status == 1
     assert run.json[0]["error"].startswith("FlowControlTimeoutError: ")
     assert run.complaint.startswith("isotp: FlowControlTimeoutError: ")
@@ -120,8 +120,8 @@ def test_what_frames_look_like(bus: LiveBus) -> None:
 
     with can.Bus(interface="virtual", channel=bus.channel) as other:
         for options in ((), ("-p", "CC"), ("-L", "72:64:1"), ("--fd",)):
-            assert bus.run("send", *PAIR, "--data", "010203", *options).status == 0
-        assert bus.run("send", "-a", "ta=33,sa=F1", "--functional", "--data", "3E80").status == 0
+            assert bus.run("send --data 010203", *PAIR, *options).status == 0
+        assert bus.run("send -a ta=33,sa=F1 --functional --data 3E80").status == 0
         frames = [other.recv(0) for _ in range(5)]
     assert [(f.arbitration_id, f.data.hex(), f.is_fd, f.bitrate_switch) for f in frames] == [
         (0x7E0, "03010203", False, False),
@@ -141,7 +141,7 @@ def test_a_gap_of_ones_own(bus: LiveBus, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(send, "open_end", open_end)
     with bus.ecu(stmin=127) as ecu:
-        run = bus.run("send", *PAIR, "-f", "500000", "-D", "40")
+        run = bus.run("send -f 500000 -D 40", *PAIR)
         assert run.status == 0
         assert len(ecu.take(1)[0]) == 40
     assert [link.params["override_receiver_stmin"] for link in links] == [0.0005]
@@ -169,15 +169,13 @@ def test_flow_control_as_asked_for(bus: LiveBus) -> None:
             bus.say("7E0#21060708090A0B0C", "7E0#220D0E0F10111213")
 
         controls: list[str] = []
-        run = bus.listening(talk, "recv", *RECEIVER, "-B", "4", "-m", "F3", "-p", "AA")
+        run = bus.listening(talk, "recv -B 4 -m F3 -p AA", *RECEIVER)
     assert controls == ["3004f3aaaaaaaaaa"]
     assert bytes.fromhex(run.text) == bytes(range(20))
 
 
 def test_messages_as_json_and_a_summary(bus: LiveBus) -> None:
-    run = bus.hearing(
-        ("7E0#0122", "7E0#023E00"), "recv", *RECEIVER, "-n", "2", "--json", "--stats", "--ready"
-    )
+    run = bus.hearing(("7E0#0122", "7E0#023E00"), "recv -n 2 --json --stats --ready", *RECEIVER)
     assert run.status == 0
     assert [(line["session"], line["can_id"], line["length"], line["payload"]) for line in run.json] == [
         ("7E8:7E0", "7E0", 1, "22"),
@@ -187,14 +185,14 @@ def test_messages_as_json_and_a_summary(bus: LiveBus) -> None:
 
 
 def test_what_breaks_off_is_told_and_the_next_one_comes(bus: LiveBus) -> None:
-    run = bus.hearing(("7E0#1014000102030405", "7E0#0122"), "recv", *RECEIVER, "--stats")
+    run = bus.hearing(("7E0#1014000102030405", "7E0#0122"), "recv --stats", *RECEIVER)
     assert (run.status, run.text) == (1, "22\n")
     assert "isotp: ReceptionInterruptedWithSingleFrameError: " in run.complaint
     assert "broken: 1 message (ReceptionInterruptedWithSingleFrameError 1)" in run.complaint
 
 
 def test_no_message_in_time(bus: LiveBus) -> None:
-    run = bus.run("recv", *RECEIVER, "--timeout", "0.01")
+    run = bus.run("recv --timeout 0.01", *RECEIVER)
     assert (run.status, run.text, run.complaint) == (1, "", "isotp: no message within 0.01 s")
 
 
@@ -236,7 +234,7 @@ def test_messages_that_nobody_reads_are_bounded(
 
 
 def test_the_lines_of_one_are_those_of_the_other(bus: LiveBus) -> None:
-    first = bus.hearing(("7E0#0322F190",), "recv", *RECEIVER, "--json")
+    first = bus.hearing(("7E0#0322F190",), "recv --json", *RECEIVER)
     with bus.ecu() as ecu:
         assert bus.run("send", *PAIR, stdin=first.output).status == 0
         assert ecu.take(1) == [b"\x22\xf1\x90"]
@@ -358,7 +356,7 @@ def test_configuration_of_python_can(
     else:
         environment = {"CAN_INTERFACE": "virtual", "CAN_CHANNEL": bus.channel}
     with bus.ecu() as ecu:
-        run = isotp_command("send", *PAIR, "--data", "AB", "--json", **environment)
+        run = isotp_command("send --data AB --json", *PAIR, **environment)
         assert run.status == 0, run.complaint
         assert ecu.take(1) == [b"\xab"]
     assert json.loads(run.text)["channel"] == bus.channel
@@ -367,16 +365,9 @@ def test_configuration_of_python_can(
 def test_arguments_of_the_bus_class(bus: LiveBus) -> None:
     with bus.ecu() as ecu:
         run = bus.run(
-            "send",
-            *PAIR,
-            "--data",
-            "AB",
-            "--bus-kwargs",
-            "receive_own_messages=true rx_queue_size=9",
-            "--timing",
-            "f_clock=8000000 brp=2 tseg1=5",
-            "--timing",
-            "tseg2=2 sjw=2",
+            "send --data AB",
+            *(*PAIR, "--bus-kwargs", "receive_own_messages=true rx_queue_size=9"),
+            *("--timing", "f_clock=8000000 brp=2 tseg1=5", "--timing", "tseg2=2 sjw=2"),
         )
         assert run.status == 0, run.complaint
         assert ecu.take(1) == [b"\xab"]

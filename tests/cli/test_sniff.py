@@ -19,7 +19,7 @@ SAID = (
 
 
 def test_lines_are_those_of_isotpsniffer_and_more(bus: LiveBus) -> None:
-    run = bus.hearing(SAID, "sniff", "-n", "3", "--stats", *PAIR)
+    run = bus.hearing(SAID, "sniff -n 3 --stats", *PAIR)
     assert run.status == 0
     assert [line.removeprefix(bus.channel) for line in run.lines] == [
         "  7E0  [3]  22 F1 90 - '\"..'  [SRQ] ReadDataByIdentifier",
@@ -31,7 +31,7 @@ def test_lines_are_those_of_isotpsniffer_and_more(bus: LiveBus) -> None:
 
 
 def test_json_has_the_fields_of_decode(bus: LiveBus) -> None:
-    run = bus.hearing(SAID, "sniff", "-n", "2", "--json", *PAIR)
+    run = bus.hearing(SAID, "sniff -n 2 --json", *PAIR)
     answer = run.json[1]
     assert answer["payload"] == "62f1905756575a5a5a314a5a335733383637" + "3532"
     assert answer["end"] >= answer["start"] > run.json[0]["start"]
@@ -51,7 +51,7 @@ def test_json_has_the_fields_of_decode(bus: LiveBus) -> None:
 
 def test_what_broke_off(bus: LiveBus) -> None:
     frames = (*SAID[1:4], "7E8#2400000000000000")
-    run = bus.hearing(frames, "sniff", "-n", "1", "--no-uds", "-f", "1", "--stats", *PAIR)
+    run = bus.hearing(frames, "sniff -n 1 --no-uds -f 1 --stats", *PAIR)
     assert run.status == 1
     assert [line.removeprefix(bus.channel) for line in run.lines] == [
         "  7E8  [13/20]  62 F1 90 57 56 57 5A 5A 5A 31 4A 5A 33  wrong_sequence_number",
@@ -70,17 +70,7 @@ def test_ctrl_c_while_a_line_is_shown(bus: LiveBus, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(sniff, "write_line", write_line_amid_ctrl_c)
     before = signal.getsignal(signal.SIGINT)
-    run = bus.hearing(
-        (
-            SAID[1],
-            SAID[0],
-        ),
-        "sniff",
-        "--no-uds",
-        "-f",
-        "1",
-        *PAIR,
-    )
+    run = bus.hearing(SAID[1::-1], "sniff --no-uds -f 1", *PAIR)
     assert run.status == 0
     assert [line.removeprefix(bus.channel) for line in run.lines] == [
         "  7E0  [3]  22 F1 90",
@@ -90,17 +80,13 @@ def test_ctrl_c_while_a_line_is_shown(bus: LiveBus, monkeypatch: pytest.MonkeyPa
 
 
 def test_parts_of_messages_in_ascii(bus: LiveBus) -> None:
-    run = bus.hearing(
-        ("7E0#0568656C6C6F",), "sniff", "-n", "1", "-f", "2", "--no-uds", "--head", "4", "-t", "z", *PAIR
-    )
+    run = bus.hearing(("7E0#0568656C6C6F",), "sniff -n 1 -f 2 --no-uds --head 4 -t z", *PAIR)
     assert run.text == f"(000.000000) {bus.channel}  7E0  [5]  'hell' ...\n"
 
 
 def test_two_sessions_have_two_colours(bus: LiveBus) -> None:
     frames = ("7E0#013E", "640#F1017E", "7E8#017E", "6F1#40013E")
-    run = bus.hearing(
-        frames, "sniff", "-n", "4", "--color", "always", "-a", "7E0:7E8", "-a", "6F1:640,ext=40:F1"
-    )
+    run = bus.hearing(frames, "sniff -n 4 --color always -a 7E0:7E8 -a 6F1:640,ext=40:F1")
     colours = [re.findall(r"\x1b\[([\d;]+)m", line)[0].split(";")[-1] for line in run.lines]
     assert (colours[0], colours[1]) == (colours[2], colours[3])
     assert colours[0] != colours[1]

@@ -21,7 +21,7 @@ DRIVE = ("-a", "7E0:7E8", "-a", "ta=18,sa=F1", "-a", "6F1:640,ext=40:F1")
 
 def test_figures_of_a_session(tmp_path: Path) -> None:
     log = log_of(tmp_path / "a.log", *TALK, "7E8#2271727374757677", "7E0#01AA", "+99", "7E8#01BB", "7E8#01CC")
-    run = isotp_command("stats", "--json", *PAIR, log)
+    run = isotp_command("stats --json", *PAIR, log)
     assert run.json == [
         {
             "channel": "can0",
@@ -52,7 +52,7 @@ def test_figures_of_a_session(tmp_path: Path) -> None:
 
 
 def test_a_single_message_has_no_rates(tmp_path: Path) -> None:
-    run = isotp_command("stats", "--json", *PAIR, log_of(tmp_path / "a.log", "7E0#01AA"))
+    run = isotp_command("stats --json", *PAIR, log_of(tmp_path / "a.log", "7E0#01AA"))
     (figures,) = run.json
     assert figures["messages_per_second"] is None
     assert figures["response_times"] == {"count": 0, "min": None, "median": None, "p95": None, "max": None}
@@ -69,7 +69,7 @@ def test_sessions_by_channel_the_busiest_first(tmp_path: Path) -> None:
         "can0 700#01AA",
         "can0 700#01AA",
     )
-    run = isotp_command("stats", "--json", *PAIR, "-a", "700:701", log)
+    run = isotp_command("stats --json -a 700:701", *PAIR, log)
     assert [(line["channel"], line["session"], line["messages"]) for line in run.json] == [
         ("can0", "700:701", 3),
         ("can1", "7E0:7E8", 2),
@@ -79,7 +79,7 @@ def test_sessions_by_channel_the_busiest_first(tmp_path: Path) -> None:
 
 def test_only_complete_requests_have_response_times(tmp_path: Path) -> None:
     log = log_of(tmp_path / "a.log", "7E0#1008AABBCCDDEEFF", "7E0#2201", "7E8#01BB", "7E8#01BB")
-    run = isotp_command("stats", "--json", *PAIR, log)
+    run = isotp_command("stats --json", *PAIR, log)
     assert run.json[0]["response_times"]["count"] == 0
     assert run.json[0]["statuses"] == {"ok": 2, "wrong_sequence_number": 1}
     assert run.status == 1
@@ -87,7 +87,7 @@ def test_only_complete_requests_have_response_times(tmp_path: Path) -> None:
 
 def test_times_of_day(tmp_path: Path) -> None:
     log = log_of(tmp_path / "a.log", "7E0#01AA", "7E0#01AA", "7E0#01AA")
-    run = isotp_command("stats", "--json", "--since", "1000.001", "--until", "1000.002", *PAIR, log)
+    run = isotp_command("stats --json --since 1000.001 --until 1000.002", *PAIR, log)
     assert [line["messages"] for line in run.json] == [1]
 
 
@@ -112,7 +112,7 @@ def test_table() -> None:
 def test_damaged_logs_are_told_of(tmp_path: Path) -> None:
     log = log_of(tmp_path / "a.log", "7E0#01AA", "7E0#01AA")
     log.write_bytes(log.read_bytes()[:-2])
-    run = isotp_command("stats", "--json", *PAIR, log)
+    run = isotp_command("stats --json", *PAIR, log)
     assert [line["messages"] for line in run.json] == [1]
     assert "a.log: line 2: " in run.complaint
     assert run.status == 1
@@ -128,7 +128,7 @@ def words_of(svg: Path) -> set[str]:
 def picture(tmp_path: Path, *options: str | Path, name: str = "picture.svg") -> Path:
     pytest.importorskip("matplotlib", reason="pictures need the extra plot")
     path = tmp_path / name
-    assert isotp_command("stats", "--plot", path, *options).status in (0, 1)
+    assert isotp_command("stats --plot", path, *options).status in (0, 1)
     return path
 
 
@@ -178,7 +178,7 @@ def test_picture_of_many_sessions_and_messages(tmp_path: Path) -> None:
 
 
 def test_picture_of_an_unknown_kind(tmp_path: Path) -> None:
-    run = isotp_command("stats", "--plot", tmp_path / "a.bmp", *PAIR, CAPTURES / "kernel-mixed-1.log")
+    run = isotp_command("stats --plot", tmp_path / "a.bmp", *PAIR, CAPTURES / "kernel-mixed-1.log")
     assert run.status == 2
     assert "a.bmp does not end in .png, .svg, .pdf" in run.complaint
 

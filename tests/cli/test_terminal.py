@@ -55,7 +55,7 @@ def assert_harmless(text: str) -> None:
 @pytest.mark.parametrize("shape", ["table", "csv", "json", "candump"])
 def test_names_of_channels_in_messages(tmp_path: Path, name: str, shape: str) -> None:
     path = log_with_a_name(tmp_path, NAMES[name])
-    run = isotp_command("decode", "--format", shape, path)
+    run = isotp_command("decode --format", shape, path)
     assert run.status == 0
     assert_harmless(run.text)
     assert_harmless(run.errors)
@@ -79,21 +79,21 @@ def test_names_of_channels_in_figures(tmp_path: Path, name: str) -> None:
     assert_harmless(run.text)
     assert_harmless(run.errors)
     assert SHOWN.get(name, NAMES[name]) in run.text
-    assert isotp_command("stats", "--json", path).json[0]["channel"] == SHOWN.get(name, NAMES[name])
+    assert isotp_command("stats --json", path).json[0]["channel"] == SHOWN.get(name, NAMES[name])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_of_channels_in_a_picture(tmp_path: Path, name: str) -> None:
     pytest.importorskip("matplotlib", reason="pictures are drawn with matplotlib")
     picture = tmp_path / "picture.svg"
-    assert isotp_command("stats", "--plot", picture, log_with_a_name(tmp_path, NAMES[name])).status == 0
+    assert isotp_command("stats --plot", picture, log_with_a_name(tmp_path, NAMES[name])).status == 0
     assert_harmless(picture.read_text(encoding="utf-8"))
 
 
 def test_names_of_channels_of_candump(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(f"(1.0) {ESCAPES} 7E0#021003\n".encode())
-    run = isotp_command("decode", "-a", "7E0:7E8", path)
+    run = isotp_command("decode -a 7E0:7E8", path)
     assert SHOWN["escapes"] in run.text
     assert_harmless(run.text + run.errors)
 

@@ -93,14 +93,7 @@ def test_recv_from_isotpsend(session: str, way: str) -> None:
     ours, theirs = SESSIONS[session]
     for size in sizes(session):
         run = live_command(
-            send_by_tool(payload(size), *theirs),
-            "recv",
-            *ours,
-            "-B",
-            "5",
-            "-m",
-            "F1",
-            *WAYS[way],
+            send_by_tool(payload(size), *theirs), "recv", *ours, "-B", "5", "-m", "F1", *WAYS[way]
         )
         assert (run.status, run.errors) == (0, "")
         # As isotprecv prints it.
@@ -109,9 +102,7 @@ def test_recv_from_isotpsend(session: str, way: str) -> None:
 
 def test_dump_says_what_isotpdump_says() -> None:
     with listening("isotpdump", *HERE) as tool:
-        run = live_command(
-            exchange_by_tools(payload(60)), "dump", "-n", "11", "--no-ascii", "--no-uds", *HERE, INTERFACE
-        )
+        run = live_command(exchange_by_tools(payload(60)), "dump -n 11 --no-ascii --no-uds", *HERE, INTERFACE)
         assert tool.stdout is not None
         theirs: list[str] = []
         while len(theirs) < 11:
@@ -124,9 +115,7 @@ def test_dump_says_what_isotpdump_says() -> None:
 @pytest.mark.parametrize("way", ["raw socket", "kernel"])
 def test_sniff(way: str) -> None:
     opener = (sniff, "heard_by_kernel") if way == "kernel" else None
-    run = live_command(
-        exchange_by_tools(payload(100)), "sniff", "-n", "1", "--json", *HERE, *WAYS[way], opener=opener
-    )
+    run = live_command(exchange_by_tools(payload(100)), "sniff -n 1 --json", *HERE, *WAYS[way], opener=opener)
     (line,) = run.json
     assert [line[name] for name in ("session", "direction", "can_id", "status")] == [
         "7E0:7E8",
@@ -137,7 +126,7 @@ def test_sniff(way: str) -> None:
     assert bytes.fromhex(line["payload"]) == payload(100)
     # The other direction, by the name that the other side has for the session
     run = live_command(
-        exchange_by_tools(payload(100)), "sniff", "-n", "1", "--json", *THERE, *WAYS[way], opener=opener
+        exchange_by_tools(payload(100)), "sniff -n 1 --json", *THERE, *WAYS[way], opener=opener
     )
     assert [run.json[0][name] for name in ("session", "direction", "can_id")] == ["7E8:7E0", "rx", "7E0"]
     assert run.status == 0
@@ -145,16 +134,14 @@ def test_sniff(way: str) -> None:
 
 @pytest.mark.parametrize("way", ["raw socket", "kernel"])
 def test_perf_with_both_ends(way: str) -> None:
-    run = isotp_command(
-        "perf", "--mode", "both", "-D", "1000", "-n", "3", "-B", "8", "--json", *HERE, *WAYS[way]
-    )
+    run = isotp_command("perf --mode both -D 1000 -n 3 -B 8 --json", *HERE, *WAYS[way])
     assert run.status == 0, run.errors
     assert [line["length"] for line in run.json[:-1]] == [1000] * 3
     assert run.json[-1]["bytes_per_second"]["median"] > 0
 
 
 def test_perf_of_others() -> None:
-    run = live_command(exchange_by_tools(payload(100)), "perf", "-n", "1", "--json", *HERE, INTERFACE)
+    run = live_command(exchange_by_tools(payload(100)), "perf -n 1 --json", *HERE, INTERFACE)
     assert [run.json[0][name] for name in ("length", "frames", "blocksize", "status")] == [100, 15, 4, "ok"]
     assert run.json[0]["duration"] > 0
 
@@ -169,18 +156,7 @@ def test_scan() -> None:
             session.on_message = lambda data, address, timestamp, session=session: session.send(b"\x7e\x00")
             session.start()
         run = isotp_command(
-            "scan",
-            "--transmit",
-            "--json",
-            "--ids",
-            "7E0-7E2",
-            "--targets",
-            "0F-11",
-            "--noise",
-            "0.2",
-            "--wait",
-            "300",
-            INTERFACE,
+            "scan --transmit --json --ids 7E0-7E2 --targets 0F-11 --noise 0.2 --wait 300", INTERFACE
         )
     assert sorted((line["session"], line["functional"]) for line in run.json) == [
         ("7E0:7E8", True),
@@ -190,7 +166,7 @@ def test_scan() -> None:
 
 @pytest.mark.parametrize("kernel", [[], ["--kernel"]])
 def test_no_such_interface(kernel: list[str]) -> None:
-    run = isotp_command("send", *HERE, "--data", "00", *kernel, "no-such-can")
+    run = isotp_command("send --data 00", *HERE, *kernel, "no-such-can")
     assert run.status == 2
     assert re.search("isotp: .*no-such-can", run.complaint)
     assert "Traceback" not in run.errors
@@ -198,7 +174,7 @@ def test_no_such_interface(kernel: list[str]) -> None:
 
 @pytest.mark.parametrize("way", ["raw socket", "kernel"])
 def test_nobody_there(way: str) -> None:
-    run = isotp_command("send", *HERE, "-D", "100", *WAYS[way])
+    run = isotp_command("send -D 100", *HERE, *WAYS[way])
     assert run.status == 1
     assert "FlowControlTimeoutError: " in run.complaint
 
@@ -208,7 +184,7 @@ def test_what_the_kernel_can_not_do() -> None:
         (["--functional"], "the kernel's sockets are physical"),
         (["--param", "stmin=3"], "the kernel does not have them"),
     ):
-        run = isotp_command("send", *HERE, "--data", "00", *options, "--kernel", INTERFACE)
+        run = isotp_command("send --data 00", *HERE, *options, "--kernel", INTERFACE)
         assert run.status == 2
         assert complaint in run.complaint
 
