@@ -9,23 +9,8 @@ import pytest
 
 from isotp._records import Record
 from isotp.capture._parsers import BlfParser
-from tests.capture.logs import (
-    BEGAN,
-    BRS,
-    EFF,
-    ERR,
-    ESI,
-    FDF,
-    RTR,
-    SENT,
-    blf,
-    blf_object,
-    can_message,
-    container,
-    numbers,
-    problems,
-    read,
-)
+from tests.capture.blf import BEGAN, blf, blf_object, can_message, container
+from tests.capture.logs import BRS, EFF, ERR, ESI, FDF, RTR, SENT, numbers, problems, read
 
 
 @pytest.mark.parametrize(

@@ -19,25 +19,9 @@ from isotp import capture
 from isotp._records import Record
 from isotp.capture import _recognise, _source
 from isotp.capture._formats import blf as blf_room
-from tests.capture.logs import (
-    CAN,
-    LOG,
-    SLL,
-    asc,
-    blf,
-    block,
-    can_message,
-    container,
-    enhanced,
-    frame,
-    interface,
-    numbers,
-    packers,
-    pcap,
-    problems,
-    read,
-    section,
-)
+from tests.capture.blf import blf, can_message, container
+from tests.capture.logs import LOG, asc, numbers, packers, problems, read
+from tests.capture.pcap import CAN, SLL, block, enhanced, frame, interface, pcap, section
 
 LINES = b"".join(b"(%d.0) can0 123#0102030405060708\n" % k for k in range(2_000))
 LONG = b" " * 70_000

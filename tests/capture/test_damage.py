@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from isotp import capture
 from isotp.capture._parsers import AscParser, BlfParser, CandumpParser, FrameCollector, PcapParser
-from tests.capture.logs import LOG, asc, blf, blf_object, can_message, container, packers, problems, read
+from tests.capture.blf import blf, blf_object, can_message, container
+from tests.capture.logs import LOG, asc, packers, problems, read
 
 # --- any bytes ---
 

@@ -304,7 +304,7 @@ def test_memory_does_not_grow_with_the_log(tmp_path: Path, suffix: str) -> None:
 
 
 def write_long(path: Path, frames: int) -> None:
-    from tests.capture.logs import blf, blf_object, container
+    from tests.capture.blf import blf, blf_object, container
 
     if path.suffix == ".blf":
         objects = b"".join(

@@ -9,20 +9,9 @@ from typing import NamedTuple
 import pytest
 
 from isotp import capture
-from tests.capture.logs import (
-    CAN,
-    blf,
-    blf_object,
-    block,
-    container,
-    enhanced,
-    frame,
-    interface,
-    numbers,
-    pcap,
-    read,
-    section,
-)
+from tests.capture.blf import blf, blf_object, container
+from tests.capture.logs import numbers, read
+from tests.capture.pcap import CAN, block, enhanced, frame, interface, pcap, section
 
 FRAMES = 400
 WRONG = (

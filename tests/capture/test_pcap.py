@@ -7,18 +7,12 @@ import struct
 import pytest
 
 from isotp._records import Record
-from tests.capture.logs import (
-    BRS,
+from tests.capture.logs import BRS, EFF, ERR, ESI, FDF, RTR, SENT, read
+from tests.capture.pcap import (
     CAN,
-    EFF,
-    ERR,
-    ESI,
     ETHERNET,
-    FDF,
     NS,
-    RTR,
     SECONDS,
-    SENT,
     SLL,
     SLL2,
     block,
@@ -27,7 +21,6 @@ from tests.capture.logs import (
     interface,
     option,
     pcap,
-    read,
     section,
 )
 

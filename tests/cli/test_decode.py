@@ -232,41 +232,16 @@ def test_n_cr(tmp_path: Path) -> None:
 
 def test_json_has_all_columns(talk: Path) -> None:
     run = isotp_command("decode --json", *PAIR, talk)
-    assert run.json == [
-        {
-            "start": 1000 * NS,
-            "end": 1000 * NS + 3_000_000,
-            "channel": "can0",
-            "session": "7E0:7E8",
-            "direction": "tx",
-            "can_id": "7E0",
-            "target_type": "physical",
-            "status": "ok",
-            "length": 20,
-            "frames": 3,
-            "blocksize": 8,
-            "stmin_us": 10_000,
-            "waits": 0,
-            "flow_controls": 1,
-            "payload": bytes(range(20)).hex(),
-        },
-        {
-            "start": 1000 * NS + 4_000_000,
-            "end": 1000 * NS + 6_000_000,
-            "channel": "can0",
-            "session": "7E0:7E8",
-            "direction": "rx",
-            "can_id": "7E8",
-            "target_type": "physical",
-            "status": "open",
-            "length": 20,
-            "frames": 2,
-            "blocksize": 0,
-            "stmin_us": 0,
-            "waits": 0,
-            "flow_controls": 1,
-            "payload": bytes(range(100, 113)).hex(),
-        },
+    names = (
+        "start end channel session direction can_id target_type status length frames blocksize stmin_us waits"
+    )
+    assert [list(line) for line in run.json] == [[*names.split(), "flow_controls", "payload"]] * 2
+    start, ms = 1000 * NS, 1_000_000
+    request = ("tx", "7E0", "physical", "ok", 20, 3, 8, 10_000, 0, 1, bytes(range(20)).hex())
+    answer = ("rx", "7E8", "physical", "open", 20, 2, 0, 0, 0, 1, bytes(range(100, 113)).hex())
+    assert [tuple(line.values()) for line in run.json] == [
+        (start, start + 3 * ms, "can0", "7E0:7E8", *request),
+        (start + 4 * ms, start + 6 * ms, "can0", "7E0:7E8", *answer),
     ]
     # The log ends before the message does: that is no error of the bus.
     assert run.status == 0

@@ -15,7 +15,7 @@ from isotp.cli.complaints import complain
 from isotp.cli.logs import progress_of
 from isotp.cli.options.logs import LogOptions
 from isotp.cli.shown.lines import TimeKind, TimeText, printable
-from tests.capture.logs import CAN, enhanced, frame, interface, section
+from tests.capture.pcap import CAN, enhanced, frame, interface, section
 from tests.cli.command import isotp_command
 
 ESCAPES = "\x1b]0;pwned\x07\x1b[31mX\x9b1mY"
