@@ -8,16 +8,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import isotp
 from isotp.cli.commands import sniff
+from isotp.cli.options.bus import Place
+from isotp.cli.wires import open_wire
 from tests.cli.command import PAIR as HERE
 from tests.cli.command import RECEIVER as THERE
 from tests.cli.command import isotp_command
-from tests.cli.live_command import live_command
+from tests.cli.live_command import can, live_command
+from tests.kernel.conftest import RawBus
 from tests.kernel.ends import INTERFACE, PATIENCE, payload
 from tests.kernel.test_can_utils import listening
 
@@ -110,6 +114,17 @@ def test_dump_says_what_isotpdump_says() -> None:
                 theirs.append(" ".join(line))
     assert [" ".join(line.split()) for line in run.lines] == theirs
     assert run.status == 0
+
+
+def test_frames_have_the_times_of_the_kernel(bus: RawBus) -> None:
+    """As python-can's bus has them."""
+    place = Place(INTERFACE, native=True, kernel=False, fd=False)
+    with closing(open_wire(place, None)) as ours, can.Bus(interface="socketcan", channel=INTERFACE) as theirs:
+        bus.send("123#01", "12345678#02")
+        stamps = [theirs.recv(PATIENCE).timestamp * 1e6 for _ in range(2)]
+        frames = ours.receive(PATIENCE)
+    assert [(frame.can_id, frame.data) for frame in frames] == [(0x123, b"\1"), (0x92345678, b"\2")]
+    assert [frame.timestamp / 1000 for frame in frames] == pytest.approx(stamps, rel=0, abs=1)
 
 
 @pytest.mark.parametrize("way", ["raw socket", "kernel"])
