@@ -116,18 +116,14 @@ def sessions_of(question: Question, files: LogFiles) -> Sessions:
     ]
     if question.discover:
         question.need_files("the search for sessions")
+        discovery = Discovery()
+        for records in files.records():
+            discovery.feed(records)
         files.found = [
-            each for each in discovered(files) if not any(overlap(each, given) for given in sessions)
+            each for each in discovery.sessions() if not any(overlap(each, given) for given in sessions)
         ]
         sessions += [(each.address, each.channel) for each in files.found]
     return sessions
-
-
-def discovered(files: LogFiles) -> list[FoundSession]:
-    discovery = Discovery()
-    for records in files.records():
-        discovery.feed(records)
-    return discovery.sessions()
 
 
 def overlap(found: FoundSession, given: tuple[AbstractAddress, int | None]) -> bool:

@@ -24,7 +24,6 @@ from isotp.cli.logs import (
     reassembler_for,
     sessions_of,
 )
-from isotp.cli.options import grouped
 from isotp.cli.options.logs import STDIN, LogOptions, Question, Statuses
 from isotp.cli.shown.frames import CandumpWriter, FrameWriter, PcapngWriter
 from isotp.cli.shown.lines import printable
@@ -107,7 +106,6 @@ FRAME_WRITERS: dict[Format, Callable[..., FrameWriter]] = {
 }
 
 
-@grouped
 def command(
     logs: LogOptions,
     statuses: Statuses = None,

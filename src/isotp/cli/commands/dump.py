@@ -14,7 +14,6 @@ from isotp._core import PDU
 from isotp.address import AbstractAddress
 from isotp.cli.addresses import address_text, lanes_of
 from isotp.cli.complaints import EXIT_STATUS, FAILED, explained
-from isotp.cli.options import grouped
 from isotp.cli.options.bus import BusOptions
 from isotp.cli.options.listening import ListenOptions, ViewOptions
 from isotp.cli.options.sessions import SessionOptions
@@ -101,7 +100,6 @@ def explain(frame: Frame, owner: Owner) -> Explained:
         return Explained(frame, owner, None, str(error))
 
 
-@grouped
 def command(
     *,
     bus: BusOptions,

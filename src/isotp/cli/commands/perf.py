@@ -17,7 +17,6 @@ from isotp.address import TargetAddressType
 from isotp.cli.addresses import address_text, can_id_text, reversed_address
 from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, error_text, explained
 from isotp.cli.ends import End, open_end
-from isotp.cli.options import grouped
 from isotp.cli.options.bus import BusOrKernelOptions, Place
 from isotp.cli.options.frames import FrameOptions, Link, ReceiverOptions
 from isotp.cli.options.listening import TallyOptions
@@ -80,7 +79,6 @@ class Measured(NamedTuple):
         return self.length * 1e9 / self.duration if self.duration else None
 
 
-@grouped
 def command(
     *,
     bus: BusOrKernelOptions,

@@ -11,7 +11,6 @@ import typer
 from isotp.cli.addresses import address_text, can_id_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, error_text, explained
 from isotp.cli.ends import End, Received, open_end
-from isotp.cli.options import grouped
 from isotp.cli.options.bus import BusOrKernelOptions
 from isotp.cli.options.frames import FrameOptions, ReceiverOptions
 from isotp.cli.options.listening import Count, TallyOptions
@@ -53,7 +52,6 @@ class ReceiveOptions(TallyOptions):
     ] = False
 
 
-@grouped
 def command(
     bus: BusOrKernelOptions,
     address: SessionOptions,

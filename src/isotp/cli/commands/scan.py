@@ -20,7 +20,7 @@ from isotp._encode import encode
 from isotp.address import Address, AddressingMode, TargetAddressType
 from isotp.cli.addresses import address_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, explained, give_up
-from isotp.cli.options import checking, grouped
+from isotp.cli.options import checking
 from isotp.cli.options.bus import BusOptions
 from isotp.cli.options.frames import FrameOptions, hex_byte
 from isotp.cli.shown.lines import hex_text, payload_of, write_json, write_line
@@ -182,7 +182,6 @@ class ScanOptions:
             typer.echo(text, err=True)
 
 
-@grouped
 def command(bus: BusOptions, frames: FrameOptions, scanning: ScanOptions) -> None:
     """Find who answers on a bus, by asking.
 

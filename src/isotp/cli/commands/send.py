@@ -15,7 +15,7 @@ import typer
 from isotp.address import TargetAddressType
 from isotp.cli.complaints import EXIT_STATUS, FAILED, error_text, explained, give_up
 from isotp.cli.ends import End, Received, open_end
-from isotp.cli.options import checking, grouped
+from isotp.cli.options import checking
 from isotp.cli.options.bus import BusOrKernelOptions
 from isotp.cli.options.frames import FrameOptions, Link, how
 from isotp.cli.options.sessions import SessionOptions
@@ -122,7 +122,6 @@ class SendOptions:
         return iter([self.file]) if self.file is not None else lines_of(sys.stdin.buffer)
 
 
-@grouped
 def command(
     bus: BusOrKernelOptions, address: SessionOptions, frames: FrameOptions, sending: SendOptions
 ) -> None:

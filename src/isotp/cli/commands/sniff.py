@@ -17,7 +17,6 @@ from isotp.address import AbstractAddress
 from isotp.cli.addresses import address_text, can_id_text, reversed_address
 from isotp.cli.complaints import EXIT_STATUS, FAILED, explained
 from isotp.cli.ends import KernelEnd
-from isotp.cli.options import grouped
 from isotp.cli.options.bus import BusOrKernelOptions, Place
 from isotp.cli.options.frames import FrameOptions, Link, how
 from isotp.cli.options.listening import TallyOptions, ViewOptions
@@ -68,7 +67,6 @@ class Seen(NamedTuple):
     more: dict[str, Any]
 
 
-@grouped
 def command(
     *,
     bus: BusOrKernelOptions,

@@ -18,7 +18,6 @@ from rich.text import Text
 
 from isotp.cli.addresses import address_text
 from isotp.cli.logs import LogFiles, chosen_of, messages_of, progress_of, reassembler_for, sessions_of
-from isotp.cli.options import grouped
 from isotp.cli.options.logs import LogOptions
 from isotp.cli.shown.figures import MessageColumns, SessionFigures
 from isotp.cli.shown.lines import printable
@@ -53,7 +52,6 @@ PICTURES = (".png", ".svg", ".pdf")
 WIDTH_OF_FILES = 160  # of the table where it does not go to a terminal
 
 
-@grouped
 def command(
     logs: LogOptions,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines, one a session, times in ns.")] = False,
