@@ -68,9 +68,9 @@ class Measured(NamedTuple):
     can_id: str
     length: int
     duration: int | None
-    frames: int | None
-    blocksize: int | None
-    stmin_us: int | None
+    frames: int | None = None
+    blocksize: int | None = None
+    stmin_us: int | None = None
     status: str = "ok"
 
     @property
@@ -206,13 +206,13 @@ def sent(
                 )
         duration = time.perf_counter_ns() - began
         tally.add(length)
-        yield Measured(can_id, length, duration, None, None, None)
+        yield Measured(can_id, length, duration)
 
 
 def received(here: End, can_id: str, timeout: float | None, tally: Tally) -> Iterator[Measured]:
     while (message := here.recv(timeout)) is not None:
         tally.add(len(message.payload))
-        yield Measured(can_id, len(message.payload), message.duration, None, None, None)
+        yield Measured(can_id, len(message.payload), message.duration)
 
 
 def line_of(it: Measured, channel: str) -> str:
