@@ -67,12 +67,14 @@ def test_any_bytes(name: str, data: st.DataObject) -> None:
 def test_any_bytes_of_a_blf_file(data: st.DataObject) -> None:
     """The same for the containers around the objects."""
     objects = [b"".join(can_message(n) for n in range(start, start + 5)) for start in (0, 5, 10)]
-    log = bytearray(blf(*(container(each, data.draw(st.sampled_from([0, 2]))) for each in objects)))
+    methods = [data.draw(st.sampled_from([0, 2])) for _ in objects]
+    log = bytearray(blf(*map(container, objects, methods)))
     for _ in range(data.draw(st.integers(0, 4))):
         place = data.draw(st.integers(0, len(log)))
         log[place : place + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
     found, _ = read(bytes(log), format="blf")
-    assert len(found) <= 15
+    # What is packed repeats what was there before, and so may damage to it.
+    assert len(found) <= 15 or 2 in methods
 
 
 # --- compression ---

@@ -42,15 +42,21 @@ cdef class LogParser(FrameCollector):
     """
 
     cdef object number_of
+    cdef set names                 # of channels that had numbers
     cdef bytes tail                # the beginning of what the next block goes on with
     cdef int64_t base              # offset of the tail in the log
     cdef int64_t line              # number of the current line, from 1; 0 in binary logs
     cdef int64_t skip              # bytes to pass over
+    cdef int64_t skip_from         # offset of what is passed over
+    cdef bint lost                 # in a binary log: looking for where something begins, after a defect
     cdef Py_ssize_t question       # consume() stopped: Python must look at so many bytes first,
     cdef Py_ssize_t question_skip  # so many bytes ahead
     cdef bint busy
     cdef Defect[MOST_DEFECTS] defects
     cdef int64_t defect_count
+
+    def __cinit__(self, *args, **kwargs):
+        self.names = set()
 
     def __init__(self, number_of, start=None, end=None, channels=None):
         FrameCollector.__init__(self, start, end, channels)
@@ -69,6 +75,21 @@ cdef class LogParser(FrameCollector):
     cdef int answer(self, bytes matter) except -1:
         """See to the bytes for which consume() stopped; they are not passed over by that."""
         return 0
+
+    cdef int number_named(self, str name) except -2:
+        """The number of a channel; -1: there is none for it, since this log has many names, or others took them all."""
+        if name not in self.names and len(self.names) == MOST_NAMES:
+            return -1
+        self.names.add(name)
+        try:
+            return channel_number(self.number_of(name))
+        except ValueError:
+            return -1
+
+    cdef void lose(self, int64_t offset, Reason reason) noexcept nogil:
+        """Where the next thing begins is not known: look for it."""
+        self.defect(offset, 0, reason)
+        self.lost = True
 
     cdef void defect(self, int64_t offset, int64_t line, Reason reason) noexcept nogil:
         if self.defect_count < MOST_DEFECTS:

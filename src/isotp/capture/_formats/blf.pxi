@@ -35,8 +35,6 @@ cdef class BlfParser(LogParser):
     """
 
     cdef int64_t began
-    cdef int64_t skip_from         # offset of the object that is passed over
-    cdef bint lost                 # looking for an object, after a defect
 
     def __init__(self, number_of, began, start=None, end=None, channels=None):
         LogParser.__init__(self, number_of, start, end, channels)
@@ -60,8 +58,7 @@ cdef class BlfParser(LogParser):
                     return pos
             found = find_object(data, pos, size if self.lost else min(size, pos + 8))
             if found < 0 and not self.lost and size - pos >= 8:
-                self.defect(offset + pos, 0, NO_OBJECT)
-                self.lost = True
+                self.lose(offset + pos, NO_OBJECT)
                 continue
             if found < 0 or size - found < OBJECT_HEADER:
                 # The last bytes may be the beginning of a signature, or padding.
@@ -101,11 +98,6 @@ cdef class BlfParser(LogParser):
             if reason != READABLE:
                 self.defect(offset + pos, 0, reason)
             pos += object_size
-
-    cdef void lose(self, int64_t offset, Reason reason) noexcept nogil:
-        """The end of an object is not known: look for the next one."""
-        self.defect(offset, 0, reason)
-        self.lost = True
 
     cdef Py_ssize_t pass_over(self, const uint8_t *p, Py_ssize_t size, bint final) noexcept nogil:
         """Bytes of an object that is no frame, up to its end, or to a frame in it: then its size is wrong."""

@@ -18,29 +18,27 @@ cdef struct ChannelName:
 cdef class CandumpParser(TextParser):
     """Parser of candump's log format. Times are what the log says, ns since 1970 as a rule."""
 
-    cdef ChannelName[MOST_NAMES] names
-    cdef int name_count
+    cdef ChannelName[MOST_NAMES] known
+    cdef int known_count
     cdef int last_name
 
     cdef int answer(self, bytes matter) except -1:
-        cdef ChannelName *name = &self.names[self.name_count]
+        cdef ChannelName *name = &self.known[self.known_count]
         name.size = PyBytes_GET_SIZE(matter)
         memcpy(name.text, PyBytes_AS_STRING(matter), <size_t>name.size)
-        try:
-            name.number = <uint16_t>channel_number(self.number_of(matter.decode("utf-8", "replace")))
-        except ValueError:
-            # Other logs have all numbers of the table.
-            name.refused = True
-        self.name_count += 1
+        number = self.number_named(matter.decode("utf-8", "replace"))
+        name.refused = number < 0
+        name.number = 0 if number < 0 else <uint16_t>number
+        self.known_count += 1
         return 0
 
     cdef inline bint find_name(self, const Token *name) noexcept nogil:
         """Make it the last name. False: it is new."""
         cdef int k = self.last_name
-        if k < self.name_count and is_name(&self.names[k], name):
+        if k < self.known_count and is_name(&self.known[k], name):
             return True
-        for k in range(self.name_count):
-            if is_name(&self.names[k], name):
+        for k in range(self.known_count):
+            if is_name(&self.known[k], name):
                 self.last_name = k
                 return True
         return False
@@ -66,11 +64,11 @@ cdef class CandumpParser(TextParser):
             if next_token(&p, end, &rest):
                 return NO_FRAME
         if not self.find_name(&name):
-            if self.name_count == MOST_NAMES or name.size > LONGEST_NAME:
+            if self.known_count == MOST_NAMES or name.size > LONGEST_NAME:
                 return MANY_CHANNELS
             self.ask(start, name.start, name.size)
             return READABLE
-        if self.names[self.last_name].refused:
+        if self.known[self.last_name].refused:
             return MANY_CHANNELS
         return self.read_frame(time, &word, flags)
 
@@ -78,7 +76,7 @@ cdef class CandumpParser(TextParser):
         cdef const uint8_t *end = word.start + word.size
         cdef const uint8_t *p = <const uint8_t *>memchr(word.start, c'#', <size_t>word.size)
         cdef uint64_t can_id
-        cdef uint16_t channel = self.names[self.last_name].number
+        cdef uint16_t channel = self.known[self.last_name].number
         cdef uint8_t[64] data
         cdef int length
         if p == NULL:

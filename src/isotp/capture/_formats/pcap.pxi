@@ -50,19 +50,13 @@ cdef class PcapParser(LogParser):
     cdef bint started
     cdef bint is_ng
     cdef bint swapped              # big-endian
-    cdef bint lost                 # looking for a packet, after a defect
     cdef bint told_link
     cdef bint knows_time           # of a packet, in seconds
     cdef int64_t last_seconds
-    cdef int64_t skip_from         # offset of the block that is passed over
-    cdef uint32_t skip_length      # its length, which must come again at its end; 0: what is passed over ends so
+    cdef uint32_t skip_length      # of what is passed over, which must come again at its end; 0: it ends so
     cdef bint skip_searches        # it may be damaged, and packets be in it
     cdef Interface[MOST_INTERFACES] interfaces
     cdef int interface_count
-    cdef set names                 # of interfaces
-
-    def __cinit__(self, *args, **kwargs):
-        self.names = set()
 
     cdef inline uint32_t u32(self, const uint8_t *p) noexcept nogil:
         return big32(p) if self.swapped else little32(p)
@@ -106,11 +100,6 @@ cdef class PcapParser(LogParser):
         if final and self.skip > 0 and self.skip_length > 0:
             self.defect(self.skip_from, 0, CUT_OFF)
         return pos
-
-    cdef void lose(self, int64_t offset, Reason reason) noexcept nogil:
-        """Where the next packet begins is not known: look for it."""
-        self.defect(offset, 0, reason)
-        self.lost = True
 
     cdef Py_ssize_t pass_over(self, const uint8_t *p, Py_ssize_t size, bint final) noexcept nogil:
         """Bytes of what is passed over, up to its end, or to a packet in a block whose length is wrong then."""
@@ -340,22 +329,11 @@ cdef class PcapParser(LogParser):
                 else:
                     interface.refused = BAD_TIME
             pos += (length + 3) & ~3
-        if not name:
-            interface.channel = <uint16_t>(self.interface_count - 1)
+        number = self.number_named(name) if name else self.interface_count - 1
+        if number < 0:
+            interface.refused = MANY_CHANNELS
         else:
-            self.name_interface(interface, name)
-        return 0
-
-    cdef int name_interface(self, Interface *interface, str name) except -1:
-        if name in self.names or len(self.names) < MOST_NAMES:
-            self.names.add(name)
-            try:
-                interface.channel = <uint16_t>channel_number(self.number_of(name))
-                return 0
-            except ValueError:
-                # Other logs have all numbers of the table.
-                pass
-        interface.refused = MANY_CHANNELS
+            interface.channel = <uint16_t>number
         return 0
 
     cdef Reason read_ng_packet(self, const uint8_t *p, uint32_t length, uint32_t kind) noexcept nogil:
