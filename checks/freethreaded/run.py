@@ -119,7 +119,9 @@ assert not sys._is_gil_enabled(), "the GIL is on before anything was imported"
 import isotp
 
 folder = pathlib.Path(isotp.__file__).parent
-compiled = sorted(path.name.partition(".")[0] for path in folder.glob("_*.so"))
+compiled = sorted(
+    ".".join((*path.parent.relative_to(folder).parts, path.name.partition(".")[0])) for path in folder.rglob("_*.so")
+)
 assert compiled, f"no compiled modules in {folder}"
 others = ["can", "isotp.hub", "isotp.aio", "isotp.capture", "isotp.discovery"]
 for name in [*("isotp." + name for name in compiled), *others]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from checks.fuzz.choices import Choices
 from isotp import capture
 from isotp._logs import LogParser
-from isotp._records import Record
+from isotp.bulk._records import Record
 
 
 def number_of(name: str) -> int:

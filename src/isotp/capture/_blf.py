@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from isotp._logs import BlfParser
-from isotp._records import Records
+from isotp.bulk._records import Records
 from isotp.capture._reading import Reading
 from isotp.capture._source import STEP, ZLIB_PIECE, Source, ZlibUnpacker
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import BinaryIO, Final
 
-from isotp._records import Records
+from isotp.bulk._records import Records
 from isotp.capture._blf import read_blf
 from isotp.capture._channels import Channels
 from isotp.capture._compiled import read_asc, read_candump, read_pcap

@@ -9,7 +9,7 @@ from typing import Final
 
 from isotp._local_time import ns_since_1970
 from isotp._logs import AscParser, CandumpParser, LogParser, PcapParser
-from isotp._records import Records
+from isotp.bulk._records import Records
 from isotp.capture._reading import Reading
 from isotp.capture._source import Source
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from isotp._records import Records, record_dtype
+from isotp.bulk._records import Records, record_dtype
 from isotp.capture._python_can import BRS, EFF, ERR, ESI, FDF, RTR, SENT
 from isotp.capture._reading import Reading
 from isotp.capture._source import Source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from isotp._records import Records
+from isotp.bulk._records import Records
 from isotp.capture._reading import Reading
 from isotp.capture._source import Source
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from isotp._logs import DEFECTS_KEPT, FrameCollector, LogParser
-from isotp._records import Records
+from isotp.bulk._records import Records
 from isotp.capture._channels import Channels
 
 # Problems that are kept of one log; all are counted.

@@ -11,7 +11,7 @@ from typing import IO, Annotated
 import typer
 from rich.console import Console
 
-from isotp._records import Records
+from isotp.bulk._records import Records
 from isotp.cli import options
 from isotp.cli.frames import CandumpWriter, FrameFilter, FrameWriter, PcapngWriter, Spans
 from isotp.cli.lines import printable

@@ -9,9 +9,9 @@ from typing import IO, Any, NamedTuple, Protocol
 import numpy
 from numpy.typing import NDArray
 
-from isotp._messages import Messages
-from isotp._records import Records
 from isotp.address import AbstractAddress, TargetAddressType
+from isotp.bulk._messages import Messages
+from isotp.bulk._records import Records
 from isotp.cli.addresses import CAN_EFF_FLAG, sides_of
 from isotp.message import MessageStatus
 

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import track
 
 from isotp._core import PDU, CanMessage
-from isotp._encode import encode
 from isotp.address import Address, AddressingMode, TargetAddressType
+from isotp.bulk._encode import encode
 from isotp.cli.addresses import CAN_EFF_FLAG, address_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, explained, give_up
 from isotp.cli.groups import grouped

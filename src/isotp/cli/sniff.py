@@ -10,8 +10,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from isotp._messages import Messages
 from isotp.address import AbstractAddress
+from isotp.bulk._messages import Messages
 from isotp.cli import listen
 from isotp.cli.addresses import address_text, can_id_text, reversed_address
 from isotp.cli.colours import Colours, ColourWhen

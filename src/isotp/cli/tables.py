@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.style import Style
 
-from isotp._messages import Messages
 from isotp.address import TargetAddressType
+from isotp.bulk._messages import Messages
 from isotp.cli.addresses import address_text, can_id_text
 from isotp.message import Direction, MessageStatus
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from types import FrameType, TracebackType
 from typing import TypeVar
 
-from isotp._bulk import Reassembler
-from isotp._messages import Messages
-from isotp._records import Records
 from isotp.address import AbstractAddress, TargetAddressType
+from isotp.bulk._messages import Messages
+from isotp.bulk._reassembler import Reassembler
+from isotp.bulk._records import Records
 from isotp.cli.addresses import sides_of
 from isotp.cli.wires import Wire, frames_of
 

@@ -4,7 +4,7 @@
 A line is what one sender says to one receiver if the frames are ISO-TP: a channel, a CAN ID and, for the modes with an
 extension byte, the first byte. Each ID is tried both ways, by the Receiver that a layer in listen mode has; what
 it makes of the frames is counted, and so is what happens on two lines at the same time: a flow control frame after a
-first frame, a response after a request. discovery.py judges the counts.
+first frame, a response after a request. _discovery.py judges the counts.
 """
 
 cimport cython
@@ -18,7 +18,7 @@ from isotp._protocol.frames cimport *
 from isotp._protocol.n_pci cimport *
 from isotp._protocol.reception cimport *
 from isotp._protocol.types cimport *
-from isotp._records cimport CAN_ERR_FLAG, CAN_RTR_FLAG, ClassicRecord, FdRecord, buffer_is_fd
+from isotp.bulk._records cimport CAN_ERR_FLAG, CAN_RTR_FLAG, ClassicRecord, FdRecord, buffer_is_fd
 
 include "_slots.pxi"
 

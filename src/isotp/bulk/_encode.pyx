@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 import warnings
 
 from isotp.address import TargetAddressType
-from isotp.message import Direction
+from isotp.bulk._message import Direction
 from isotp.params import Params
 
 from isotp._protocol.frames cimport *
@@ -16,7 +16,7 @@ from isotp._protocol.reception cimport *
 from isotp._protocol.transmission cimport *
 from isotp._protocol.types cimport *
 from isotp._core cimport Engine, flatten_address, require_both_directions
-from isotp._records cimport ClassicRecord, FdRecord, RecordArray, Records, add_classic, add_fd
+from isotp.bulk._records cimport ClassicRecord, FdRecord, RecordArray, Records, add_classic, add_fd
 
 
 # What a Reassembler and Discovery take for the latest time there is, too: N_Cr, STmin and steps can be added to it.

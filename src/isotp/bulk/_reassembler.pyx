@@ -11,14 +11,14 @@ from libc.stdint cimport INT64_MIN, int16_t, int32_t, int64_t, uint8_t, uint16_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from isotp.message import Direction
+from isotp.bulk._message import Direction
 
 from isotp._protocol.frames cimport *
 from isotp._protocol.n_pci cimport *
 from isotp._protocol.reception cimport *
 from isotp._protocol.types cimport *
 from isotp._core cimport error_class_of, flatten_address, require_address, takes_frames_by_filter
-from isotp._messages cimport (
+from isotp.bulk._messages cimport (
     DIRECTION_TX,
     NO_FLOW_CONTROL,
     ROWS_HELD,
@@ -41,7 +41,7 @@ from isotp._messages cimport (
     forget_columns,
     messages_of,
 )
-from isotp._records cimport ClassicRecord, FdRecord, buffer_is_fd
+from isotp.bulk._records cimport ClassicRecord, FdRecord, buffer_is_fd
 
 include "_slots.pxi"
 
