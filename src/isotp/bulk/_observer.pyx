@@ -10,7 +10,8 @@ first frame, a response after a request. _discovery.py judges the counts.
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memset
 
 from typing import NamedTuple
 
@@ -19,8 +20,16 @@ from isotp._protocol.n_pci cimport *
 from isotp._protocol.reception cimport *
 from isotp._protocol.types cimport *
 from isotp.bulk._records cimport CAN_ERR_FLAG, CAN_RTR_FLAG, ClassicRecord, FdRecord, buffer_is_fd
-
-include "_slots.pxi"
+from isotp.bulk._slots cimport (
+    KEY_EMPTY,
+    NO_CODE,
+    Slots,
+    code_of,
+    slot_add,
+    slots_free,
+    slots_init,
+    slots_reserve,
+)
 
 
 cdef enum:
@@ -757,8 +766,7 @@ cdef class Observer:
         self.machine.config.max_frame_size = 0xFFFFFFFF
         self.machine.config.n_cr_ns = SECOND_NS
         self.machine.last_key = KEY_EMPTY
-        if not slots_double(&self.machine.slots):
-            raise MemoryError("no memory for a table of CAN IDs")
+        slots_init(&self.machine.slots)
 
     def __dealloc__(self):
         cdef Py_ssize_t k
@@ -770,7 +778,7 @@ cdef class Observer:
         free(self.machine.pairs)
         free(self.machine.stations)
         free(self.machine.channels)
-        free(self.machine.slots.items)
+        slots_free(&self.machine.slots)
 
     cdef int _enter(self) except -1:
         cdef bint entered

@@ -42,8 +42,18 @@ from isotp.bulk._messages cimport (
     messages_of,
 )
 from isotp.bulk._records cimport ClassicRecord, FdRecord, buffer_is_fd
-
-include "_slots.pxi"
+from isotp.bulk._slots cimport (
+    KEY_EMPTY,
+    NO_CODE,
+    Slot,
+    Slots,
+    code_of,
+    slot_add,
+    slot_of,
+    slots_free,
+    slots_init,
+    slots_reserve,
+)
 
 
 cdef extern from "_memory.h":
@@ -879,8 +889,7 @@ cdef class Reassembler:
             indices.setdefault(address, len(indices))
         sessions = tuple(indices)
         self._flatten_sessions(sessions)
-        if not slots_double(&self.machine.slots):
-            raise MemoryError(f"no memory for {len(sessions)} sessions")
+        slots_init(&self.machine.slots)
         for address, channel in given:
             if not template_add(
                     &self.machine, indices[address],
@@ -895,8 +904,7 @@ cdef class Reassembler:
 
     @cython.final
     cdef void _forget_sessions(self) noexcept:
-        free(self.machine.slots.items)
-        memset(&self.machine.slots, 0, sizeof(Slots))
+        slots_free(&self.machine.slots)
         free(self.machine.filters)
         self.machine.filters = NULL
 
