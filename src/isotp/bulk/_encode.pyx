@@ -16,11 +16,7 @@ from isotp._protocol.reception cimport *
 from isotp._protocol.transmission cimport *
 from isotp._protocol.types cimport *
 from isotp._core cimport Engine, flatten_address, require_both_directions
-from isotp.bulk._records cimport ClassicRecord, FdRecord, RecordArray, Records, add_classic, add_fd
-
-
-# What a Reassembler and Discovery take for the latest time there is, too: N_Cr, STmin and steps can be added to it.
-cdef int64_t LATEST_TIME = <int64_t>1 << 62
+from isotp.bulk._records cimport LATEST_TIME, ClassicRecord, FdRecord, RecordArray, Records, add_classic, add_fd
 
 
 cdef struct Encoder:

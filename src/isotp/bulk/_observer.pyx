@@ -19,7 +19,17 @@ from isotp._protocol.frames cimport *
 from isotp._protocol.n_pci cimport *
 from isotp._protocol.reception cimport *
 from isotp._protocol.types cimport *
-from isotp.bulk._records cimport CAN_ERR_FLAG, CAN_RTR_FLAG, ClassicRecord, FdRecord, buffer_is_fd
+from isotp.bulk._records cimport (
+    CAN_ERR_FLAG,
+    CAN_RTR_FLAG,
+    KEY_CHANNEL_SHIFT,
+    LATEST_TIME,
+    RECORDS_WITH_GIL,
+    ClassicRecord,
+    FdRecord,
+    buffer_is_fd,
+    key_of,
+)
 from isotp.bulk._slots cimport (
     KEY_EMPTY,
     NO_CODE,
@@ -47,19 +57,16 @@ cdef enum:
     MOST_PREFIXED = 16384          # lines behind an extension byte
     MOST_PAIRS_IN_ALL = 65536
     NO_FILLER = -1
-    KEY_CHANNEL_SHIFT = 48
     CAN_SFF_MASK = 0x7FF           # linux/can.h: the bits of an identifier that has 11
     CHANNEL_ITSELF = 1             # in bits of a key that no CAN ID uses
     CHANNEL_ITSELF_SHIFT = 40
-    RECORDS_WITH_GIL = 128         # so few are done before another thread could be woken up
     SECOND_NS = 1_000_000_000      # N_Bs, N_Cr (9.8.2), and more than P2 of a diagnostic server
     SID_NEGATIVE = 0x7F            # ISO 14229-1: negative response, the SID of the request follows
     SID_RESPONSE_BIT = 0x40
     SUPPRESS_RESPONSE_BIT = 0x80
     SID_TESTER_PRESENT = 0x3E
 
-# Differences of times within these fit an int64_t.
-cdef int64_t LATEST_TIME = <int64_t>1 << 62
+# Differences of times from this one to LATEST_TIME fit an int64_t.
 cdef int64_t EARLIEST_TIME = -(<int64_t>1 << 60)
 
 
@@ -687,7 +694,7 @@ cdef bint feed_records(
         if (record.can_id & (CAN_RTR_FLAG | CAN_ERR_FLAG) or record.len > room
                 or not record.can_id & CAN_EFF_FLAG and record.can_id > CAN_SFF_MASK):
             continue
-        key = record.can_id | <uint64_t>record.channel << KEY_CHANNEL_SHIFT
+        key = key_of(record)
         if key != machine.last_key:
             machine.last_station = find_station(machine, key)
             if machine.last_station < 0:

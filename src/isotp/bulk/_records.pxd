@@ -1,7 +1,7 @@
 # Frames in bulk as C sees them: the two record layouts, and the growable array that holds records.
 # _records.pyx has the documentation. Other compiled modules fill a Records by the inline functions below.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 
@@ -18,6 +18,15 @@ cdef enum:
     CAN_ERR_FLAG = 0x20000000      # linux/can.h: error message of the controller
     CANFD_ESI = 0x02               # linux/can.h: error state of the sender
     RECORD_SENT = 0x80             # the recorder itself sent the frame (Tx)
+    RECORDS_WITH_GIL = 128         # so few are done before another thread could be woken up
+    KEY_CHANNEL_SHIFT = 48
+
+
+cdef extern from *:
+    """
+    #define ISOTP_LATEST_TIME ((int64_t)1 << 62)
+    """
+    const int64_t LATEST_TIME "ISOTP_LATEST_TIME"      # of a frame: N_Cr, STmin and steps can be added to it
 
 
 # Packed: a buffer of the user may begin at any byte.
@@ -37,6 +46,11 @@ cdef packed struct FdRecord:
     uint8_t flags
     uint16_t channel
     uint8_t data[64]
+
+
+cdef inline uint64_t key_of(const FdRecord *record) noexcept nogil:
+    """Identifier and channel of a record of any layout; the 16 bits between them are free."""
+    return record.can_id | <uint64_t>record.channel << KEY_CHANNEL_SHIFT
 
 
 cdef struct RecordArray:
