@@ -1,6 +1,6 @@
 """How well discovery tells sessions from signals: precision and recall by addressing mode and kind of traffic.
 
-``python -m benchmarks.discovery`` prints the tables; tests/test_discovery.py asserts what they show.
+``python -m benchmarks.discovery`` prints the tables; tests/bulk/test_discovery.py asserts what they show.
 """
 
 from __future__ import annotations

@@ -127,8 +127,9 @@ TESTS = (
     "test_native_*.py",
     "test_callbacks.py",
     "test_restarts.py",
-    "test_bulk.py",
-    "test_bulk_properties.py",
+    "bulk/test_reassembler.py",
+    "bulk/test_memory.py",
+    "bulk/test_properties.py",
     "conformance/test_*.py",
     "model/test_*.py",
 )

@@ -26,20 +26,11 @@ from isotp import (
     Records,
     encode,
 )
+from tests.bulk.logs import ADDRESSES, mirrored
 from tests.frames import MS, SECOND, counted
 
 # Coverage and sanitizer builds are slow: no example is wrong for taking its time.
 relaxed = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
-
-ADDRESSES = (
-    Address(AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8),
-    Address(AddressingMode.Normal_29bits, txid=0x7E0, rxid=0x7E8),
-    Address(AddressingMode.NormalFixed_29bits, target_address=0x33, source_address=0xF1),
-    Address(AddressingMode.Extended_11bits, txid=0x600, rxid=0x601, target_address=1, source_address=2),
-    Address(AddressingMode.Extended_11bits, txid=0x600, rxid=0x601, target_address=3, source_address=4),
-    Address(AddressingMode.Mixed_11bits, txid=0x700, rxid=0x701, address_extension=0x99),
-    Address(AddressingMode.Mixed_29bits, target_address=0x33, source_address=0xF1, address_extension=0x55),
-)
 
 
 class Line(NamedTuple):
@@ -119,18 +110,6 @@ class Listener:
         while self.layer.available():
             found.append(bytes(self.layer.recv()))
         return found
-
-
-def mirrored(address: Address) -> Address:
-    """The address as the other end has it."""
-    return Address(
-        address.addressing_mode,
-        txid=address.rxid,
-        rxid=address.txid,
-        target_address=address.source_address,
-        source_address=address.target_address,
-        address_extension=address.address_extension,
-    )
 
 
 @st.composite

@@ -17,6 +17,7 @@ import isotp
 from benchmarks import discovery as buses
 from benchmarks.discovery import SECOND, SIGNALS, VARIANTS, Result
 from isotp import Address, AddressingMode, Discovery, Reassembler, Records, TargetAddressType
+from tests.bulk import logs
 from tests.frames import MS, octets
 from tests.test_captures import NAMES, Message, address_of, by_session, expected_messages, truth
 
@@ -25,21 +26,11 @@ can = pytest.importorskip("can", reason="the captures are read with python-can")
 # Coverage and sanitizer builds are slow: no example is wrong for taking its time.
 relaxed = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
 
-CAPTURES = Path(__file__).parent / "data" / "captures"
+CAPTURES = Path(__file__).parents[1] / "data" / "captures"
 
 
-def log(*frames: str, step: int = 3 * MS) -> Records:
-    """Records of ``"7E0#02 3E 00"``; ``"@0.5"`` waits half a second."""
-    records = Records("fd")
-    now = SECOND
-    for text in frames:
-        if text.startswith("@"):
-            now += int(float(text[1:]) * SECOND)
-            continue
-        head, _, data = text.partition("#")
-        records.append(now, int(head, 16) | (buses.EXTENDED if len(head) == 8 else 0), octets(data))
-        now += step
-    return records
+def log(*frames: str) -> Records:
+    return logs.log(*frames, layout="fd", start=SECOND, step=3 * MS)
 
 
 # -- Signals -------------------------------------------------------------------------------------------------------

@@ -10,9 +10,8 @@ import pytest
 
 import isotp
 from isotp import Direction, Reassembler, encode
+from tests.bulk.logs import ADDRESSES, TESTER, mirrored
 from tests.frames import MS, US, counted
-from tests.test_bulk import TESTER
-from tests.test_bulk_properties import ADDRESSES, mirrored
 
 PARAMS: tuple[dict[str, Any], ...] = (
     {},
