@@ -23,18 +23,6 @@ ADDRESSES = (
 )
 
 
-def mirrored(address: Address) -> Address:
-    """The address as the other end has it."""
-    return Address(
-        address.addressing_mode,
-        txid=address.rxid,
-        rxid=address.txid,
-        target_address=address.source_address,
-        source_address=address.target_address,
-        address_extension=address.address_extension,
-    )
-
-
 def log(*frames: str, layout: str = "classic", start: int = 0, step: int = MS) -> Records:
     """Records of ``"7E0#02 3E 00"`` (``"1:7E0#..."`` on channel 1), one a millisecond; ``"@5"`` waits 5 s."""
     records = Records(layout)

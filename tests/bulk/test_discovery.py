@@ -85,17 +85,9 @@ def test_pairs_of_the_kernel_are_found_and_decoded(name: str) -> None:
     for message in Reassembler((session.address, session.channel) for session in found).feed(records):
         assert message.status == isotp.MessageStatus.OK
         sends = message.direction == isotp.Direction.TX
-        pair, forward = numbers[sender_of(message.address, sends)]
+        pair, forward = numbers[buses.talk_id(message.address, sends)]
         decoded.append(Message(pair, forward, message.payload))
     assert by_session(decoded) == by_session(expected_messages(name))
-
-
-def sender_of(address: Address, sends: bool) -> tuple[int, bytes]:
-    if sends:
-        return buses.talk_id(address)
-    extension = address.get_rx_extension_byte()
-    can_id = address.get_rx_arbitration_id() | (buses.EXTENDED if address.is_rx_29bits() else 0)
-    return can_id, b"" if extension is None else bytes([extension])
 
 
 def test_counts_are_the_evidence() -> None:

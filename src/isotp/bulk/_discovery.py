@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from isotp._can_ids import EFF_FLAG
 from isotp.address import AbstractAddress, Address, AddressingMode, AsymmetricAddress, TargetAddressType
 from isotp.bulk._observer import LineCounts, Observer, PairCounts
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Discovery", "FoundSession", "LineEvidence", "discover"]
 
-_WIDE = 0x80000000
 _BASE = 0x1FFF0000
 # 10.3.3 and 10.3.5: PDU formats of J1939 that are reserved for ISO 15765, whatever the priority.
 _FIXED_FORMATS = {0xDA: False, 0xDB: True}
@@ -174,7 +174,7 @@ def _replies_weight(answered: PairCounts) -> float:
 
 def _format_of(line: LineCounts) -> int:
     """The PDU format of a 29-bit ID, -1 for 11 bits."""
-    return line.can_id >> 16 & 0xFF if line.can_id & _WIDE else -1
+    return line.can_id >> 16 & 0xFF if line.can_id & EFF_FLAG else -1
 
 
 def _formats_with_addresses(line: LineCounts) -> dict[int, bool]:
@@ -214,7 +214,7 @@ def _have_one_role(here: LineCounts, there: LineCounts) -> bool:
 def _relation(here: LineCounts, there: LineCounts) -> float:
     """What the IDs alone say of a pair."""
     weight = 0.0
-    if (here.prefix is None) != (there.prefix is None) or (here.can_id ^ there.can_id) & _WIDE:
+    if (here.prefix is None) != (there.prefix is None) or (here.can_id ^ there.can_id) & EFF_FLAG:
         weight += _OTHER_FORMAT
     if _have_one_role(here, there):
         weight += _ONE_ROLE
@@ -240,24 +240,23 @@ def _address(tx: LineCounts | None, rx: LineCounts | None) -> AbstractAddress:
 
 
 def _kind(line: LineCounts) -> tuple[bool, bool]:
-    return bool(line.can_id & _WIDE), line.prefix is None
+    return bool(line.can_id & EFF_FLAG), line.prefix is None
 
 
 def _fixed_address(line: LineCounts, sends: bool) -> Address:
-    low, high = line.can_id & 0xFF, line.can_id >> 8 & 0xFF
     base = line.can_id & _BASE
     functional = _is_functional(line)
     # The bases of physical and functional addressing differ by one, in opposite ways.
     twin = base ^ (0x10000 if line.prefix is None else 0x30000)
-    mode = AddressingMode.NormalFixed_29bits if line.prefix is None else AddressingMode.Mixed_29bits
-    return Address(
-        mode,
-        target_address=high if sends else low,
-        source_address=low if sends else high,
+    address = Address(
+        AddressingMode.NormalFixed_29bits if line.prefix is None else AddressingMode.Mixed_29bits,
+        target_address=line.can_id >> 8 & 0xFF,
+        source_address=line.can_id & 0xFF,
         physical_id=twin if functional else base,
         functional_id=base if functional else twin,
         address_extension=line.prefix,
     )
+    return address if sends else address.reversed()
 
 
 def _address_by_ids(tx: LineCounts | None, rx: LineCounts | None) -> Address:
@@ -275,8 +274,8 @@ def _address_by_ids(tx: LineCounts | None, rx: LineCounts | None) -> Address:
         target, source = tx and tx.prefix, rx and rx.prefix
     return Address(
         mode,
-        txid=tx and tx.can_id & ~_WIDE,
-        rxid=rx and rx.can_id & ~_WIDE,
+        txid=tx and tx.can_id & ~EFF_FLAG,
+        rxid=rx and rx.can_id & ~EFF_FLAG,
         target_address=target,
         source_address=source,
         address_extension=extension,

@@ -16,7 +16,6 @@ __all__ = [
     "can_id_text",
     "pair_text",
     "parse_address",
-    "reversed_address",
     "sides_of",
 ]
 
@@ -145,24 +144,6 @@ def address_text(address: AbstractAddress) -> str:
                 text += f",{name.removesuffix('_id')}={getattr(address, name):08X}"
         return text
     return _ids_text(address)
-
-
-def reversed_address(address: AbstractAddress) -> AbstractAddress:
-    """The same session as the other side names it."""
-    if isinstance(address, Address) and address.addressing_mode in FIXED_MODES:
-        return Address(
-            address.addressing_mode,
-            target_address=address.source_address,
-            source_address=address.target_address,
-            address_extension=address.address_extension,
-            physical_id=address.physical_id,
-            functional_id=address.functional_id,
-        )
-    ids, comma, rest = _ids_text(address).partition(",")
-    sent, heard = ids.split(":")
-    if rest.startswith("ext="):
-        rest = "ext=" + ":".join(reversed(rest.removeprefix("ext=").split(":")))
-    return _parse(f"{heard}:{sent}{comma}{rest}").address
 
 
 def _ids_text(address: AbstractAddress) -> str:

@@ -13,7 +13,7 @@ import typer
 
 from isotp.address import TargetAddressType
 from isotp.cli import listen
-from isotp.cli.addresses import address_text, can_id_text, reversed_address
+from isotp.cli.addresses import address_text, can_id_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, explained
 from isotp.cli.ends import End, open_end
 from isotp.cli.groups import grouped
@@ -186,7 +186,7 @@ def taken_part(
     """Messages of which one end or both ends are here."""
     there = None
     if mode is Mode.BOTH:
-        there = opened(place, link.to(reversed_address(link.address)), tally, stack)
+        there = opened(place, link.to(link.address.reversed()), tally, stack)
     here = opened(place, link, tally, stack)
     if mode is Mode.RECV:
         return received(here, can_id_text(link.address, 1, 0), timeout, tally)

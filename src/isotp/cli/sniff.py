@@ -13,7 +13,7 @@ import typer
 from isotp.address import AbstractAddress
 from isotp.bulk._messages import Messages
 from isotp.cli import listen
-from isotp.cli.addresses import address_text, can_id_text, reversed_address
+from isotp.cli.addresses import address_text, can_id_text
 from isotp.cli.colours import Colours, ColourWhen
 from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, explained
 from isotp.cli.ends import KernelEnd
@@ -175,7 +175,7 @@ def heard_by_kernel(
     sockets: dict[int, tuple[KernelEnd, int, Link, Direction]] = {}
     for session, link in enumerate(links):
         for direction in Direction:
-            heard_as = link.address if direction is Direction.RX else reversed_address(link.address)
+            heard_as = link.address if direction is Direction.RX else link.address.reversed()
             end = KernelEnd(place, link.to(heard_as).listening())
             stack.callback(end.close)
             sockets[end.fileno()] = end, session, link, direction
