@@ -17,7 +17,7 @@ from isotp._protocol.frames cimport *
 from isotp._protocol.n_pci cimport *
 from isotp._protocol.reception cimport *
 from isotp._protocol.types cimport *
-from isotp._core cimport error_class_of, flatten_address, require_address, takes_frames_by_filter
+from isotp._core cimport error_class_of, require_address, takes_frames_by_filter
 from isotp.bulk._messages cimport Messages, Spares, forget_columns, messages_of
 from isotp.bulk._records cimport KEY_CHANNEL_SHIFT, RECORDS_WITH_GIL, ClassicRecord, FdRecord, buffer_is_fd
 from isotp.bulk._slots cimport KEY_EMPTY, code_of, slots_free, slots_init
@@ -104,16 +104,16 @@ cdef class Reassembler:
         for address, _ in given:
             indices.setdefault(address, len(indices))
         sessions = tuple(indices)
-        self._flatten_sessions(sessions)
+        places = [
+            (indices[address], KEY_ANY_CHANNEL if channel is None else <uint64_t>channel << KEY_CHANNEL_SHIFT)
+            for address, channel in given]
+        self._make_keys(sessions)
         slots_init(&self.machine.slots)
-        for address, channel in given:
-            if not template_add(
-                    &self.machine, indices[address],
-                    KEY_ANY_CHANNEL if channel is None else <uint64_t>channel << KEY_CHANNEL_SHIFT):
+        for session, channel_bits in places:
+            if not template_add(&self.machine, session, channel_bits):
                 raise MemoryError(f"no memory for {len(sessions)} sessions")
-        for address, channel in given:
-            self._check_prefixes(
-                indices[address], KEY_ANY_CHANNEL if channel is None else <uint64_t>channel << KEY_CHANNEL_SHIFT)
+        for session, channel_bits in places:
+            self._check_prefixes(session, channel_bits)
         self.machine.most_places = len(sessions) + MOST_FURTHER_PLACES
         self.sessions = sessions
         return 0
@@ -121,30 +121,32 @@ cdef class Reassembler:
     @cython.final
     cdef void _forget_sessions(self) noexcept:
         slots_free(&self.machine.slots)
-        free(self.machine.filters)
-        self.machine.filters = NULL
+        free(self.machine.keys)
+        self.machine.keys = NULL
 
-    cdef int _flatten_sessions(self, tuple sessions) except -1:
-        cdef Py_ssize_t k
-        self.machine.filters = <AddressFilter *>malloc(max(len(sessions), 1) * sizeof(AddressFilter))
-        if self.machine.filters == NULL:
+    cdef int _make_keys(self, tuple sessions) except -1:
+        cdef Py_ssize_t k = 0
+        cdef bint functional
+        self.machine.keys = <uint64_t *>malloc(max(4 * len(sessions), 1) * sizeof(uint64_t))
+        if self.machine.keys == NULL:
             raise MemoryError(f"no memory for {len(sessions)} sessions")
-        for k in range(len(sessions)):
-            require_address(sessions[k])
-            self.machine.filters[k] = flatten_address(sessions[k])
+        for address in sessions:
+            for side in (address.tx_side(), address.rx_side()):
+                for functional in range(2):
+                    self.machine.keys[k] = side_key(side, functional)
+                    k += 1
         return 0
 
     cdef int _check_prefixes(self, Py_ssize_t session, uint64_t channel_bits) except -1:
-        cdef int direction, functional
         cdef uint64_t key
+        cdef Py_ssize_t k
         cdef bint asks_prefix
-        for direction in range(2):
-            for functional in range(2):
-                key = address_key(&self.machine.filters[session], direction, functional)
-                asks_prefix = code_of(&self.machine.slots, <uint32_t>key | channel_bits) == ASK_PREFIX
-                if asks_prefix != (key & KEY_HAS_PREFIX != 0):
-                    raise ValueError(
-                        f"CAN ID {<uint32_t>key & 0x1FFFFFFF:#x} is used both with and without an extension byte")
+        for k in range(4 * session, 4 * session + 4):
+            key = self.machine.keys[k]
+            asks_prefix = code_of(&self.machine.slots, <uint32_t>key | channel_bits) == ASK_PREFIX
+            if key != KEY_EMPTY and asks_prefix != (key & KEY_HAS_PREFIX != 0):
+                raise ValueError(
+                    f"CAN ID {<uint32_t>key & 0x1FFFFFFF:#x} is used both with and without an extension byte")
         return 0
 
     def __dealloc__(self):

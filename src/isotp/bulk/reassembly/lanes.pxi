@@ -54,7 +54,7 @@ cdef struct Machine:
     Py_ssize_t places              # of addresses on channels that they were not given with ...
     Py_ssize_t most_places         # ... and how many of them there may be
     uint64_t passed_over           # frames that found no place
-    AddressFilter *filters         # of each session
+    uint64_t *keys                 # of each session four: 2 * direction + functional
     uint64_t last_key
     int32_t last_code
     int64_t latest                 # time of the latest frame
