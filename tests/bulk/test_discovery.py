@@ -282,7 +282,7 @@ def test_two_threads_may_not_feed_one_discovery() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(refused) <= {"another thread feeds this object at this moment"}
+    assert set(refused) <= {"another thread feeds this Discovery at this moment"}
     assert len(fed) + len(refused) == 15
     counted = sum(line.frames for line in discovery._observer.counts()[0].values() if line.prefix is None)
     assert counted == sum(fed)

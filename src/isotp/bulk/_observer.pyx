@@ -7,8 +7,7 @@ it makes of the frames is counted, and so is what happens on two lines at the sa
 first frame, a response after a request. _discovery.py judges the counts.
 """
 
-cimport cython
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
@@ -19,15 +18,18 @@ from isotp._protocol.frames cimport *
 from isotp._protocol.n_pci cimport *
 from isotp._protocol.reception cimport *
 from isotp._protocol.types cimport *
+from isotp.bulk._guard cimport claim, release
 from isotp.bulk._records cimport (
     CAN_ERR_FLAG,
     CAN_RTR_FLAG,
     KEY_CHANNEL_SHIFT,
     LATEST_TIME,
+    RECORDS_FLAGS,
     RECORDS_WITH_GIL,
     ClassicRecord,
     FdRecord,
-    buffer_is_fd,
+    RecordBuffer,
+    find_records,
     key_of,
 )
 from isotp.bulk._slots cimport (
@@ -710,6 +712,12 @@ cdef bint feed_records(
     return True
 
 
+cdef bint feed_buffer(Machine *machine, const uint8_t *records, Py_ssize_t count, bint fd) noexcept nogil:
+    if fd:
+        return feed_records(machine, records, count, sizeof(FdRecord), CAN_DLEN_MAX)
+    return feed_records(machine, records, count, sizeof(ClassicRecord), CAN_DLEN_CLASSIC)
+
+
 # ---------------------------------------------------------------- as Python sees it
 
 
@@ -787,21 +795,6 @@ cdef class Observer:
         free(self.machine.channels)
         slots_free(&self.machine.slots)
 
-    cdef int _enter(self) except -1:
-        cdef bint entered
-        with cython.critical_section(self):
-            entered = not self.busy
-            if entered:
-                self.busy = True
-        if not entered:
-            raise RuntimeError("another thread feeds this object at this moment")
-        return 0
-
-    @cython.final
-    cdef void _leave(self) noexcept:
-        with cython.critical_section(self):
-            self.busy = False
-
     def feed(self, frames, layout=None):
         """Take frames, in the order of the log.
 
@@ -810,30 +803,22 @@ cdef class Observer:
         :raises ValueError: if the buffer holds no records.
         :raises RuntimeError: if another thread feeds this object right now.
         """
-        cdef Py_buffer view
-        cdef Py_ssize_t count
-        cdef bint fd, done
-        cdef int room
-        PyObject_GetBuffer(frames, &view, PyBUF_ND | PyBUF_FORMAT)
+        cdef RecordBuffer given
+        cdef bint done
+        PyObject_GetBuffer(frames, &given.view, RECORDS_FLAGS)
         try:
-            fd = buffer_is_fd(&view, layout)
-            room = CAN_DLEN_MAX if fd else CAN_DLEN_CLASSIC
-            count = view.len // <Py_ssize_t>(sizeof(FdRecord) if fd else sizeof(ClassicRecord))
-            self._enter()
-            try:
-                if count <= RECORDS_WITH_GIL:
-                    done = feed_records(&self.machine, <const uint8_t *>view.buf, count,
-                                        sizeof(FdRecord) if fd else sizeof(ClassicRecord), room)
-                else:
-                    with nogil:
-                        done = feed_records(&self.machine, <const uint8_t *>view.buf, count,
-                                            sizeof(FdRecord) if fd else sizeof(ClassicRecord), room)
-            finally:
-                self._leave()
+            find_records(&given, layout)
+            claim(self, &self.busy, "Discovery")
+            if given.count <= RECORDS_WITH_GIL:
+                done = feed_buffer(&self.machine, given.items, given.count, given.fd)
+            else:
+                with nogil:
+                    done = feed_buffer(&self.machine, given.items, given.count, given.fd)
+            release(self, &self.busy)
             if not done:
                 raise MemoryError(f"no memory for the counts of {self.machine.station_count} IDs")
         finally:
-            PyBuffer_Release(&view)
+            PyBuffer_Release(&given.view)
 
     @property
     def passed_over(self):
@@ -846,7 +831,7 @@ cdef class Observer:
         :returns: a dictionary of :class:`LineCounts` and a list of :class:`PairCounts`.
         """
         cdef Py_ssize_t k
-        self._enter()
+        claim(self, &self.busy, "Discovery")
         try:
             lines = {}
             for k in range(self.machine.line_count):
@@ -855,7 +840,7 @@ cdef class Observer:
             pairs = [counts_of_pair(&self.machine.pairs[k]) for k in range(self.machine.pair_count)]
             return lines, [pair for pair in pairs if pair.answering in lines and pair.asking in lines]
         finally:
-            self._leave()
+            release(self, &self.busy)
 
 
 cdef bint may_be_isotp(const Machine *machine, const Line *line) noexcept nogil:

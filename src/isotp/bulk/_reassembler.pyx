@@ -6,8 +6,8 @@ is only which Receiver a frame is for, and what becomes a row of the table: a pa
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport INT64_MIN, uint8_t, uint32_t, uint64_t
+from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport INT64_MIN, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -18,8 +18,9 @@ from isotp._protocol.n_pci cimport *
 from isotp._protocol.reception cimport *
 from isotp._protocol.types cimport *
 from isotp._core cimport error_class_of, require_address, takes_frames_by_filter
+from isotp.bulk._guard cimport claim, release
 from isotp.bulk._messages cimport Messages, Spares, forget_columns, messages_of
-from isotp.bulk._records cimport KEY_CHANNEL_SHIFT, RECORDS_WITH_GIL, ClassicRecord, FdRecord, buffer_is_fd
+from isotp.bulk._records cimport KEY_CHANNEL_SHIFT, RECORDS_FLAGS, RECORDS_WITH_GIL, RecordBuffer, find_records
 from isotp.bulk._slots cimport KEY_EMPTY, code_of, slots_free, slots_init
 
 
@@ -70,7 +71,7 @@ cdef class Reassembler:
 
     def __init__(self, addresses, *, rx_consecutive_frame_timeout=1000, max_frame_size=None, bint strict=False):
         # Addresses come from code of the user, which may call this object or another thread that does.
-        self._claim()
+        claim(self, &self.busy, "Reassembler")
         try:
             if self.ready:
                 raise RuntimeError("a Reassembler can not be initialised again")
@@ -87,7 +88,7 @@ cdef class Reassembler:
         finally:
             if not self.ready:
                 self._forget_sessions()
-            self._leave()
+            release(self, &self.busy)
 
     @cython.final
     cdef int _add_sessions(self, addresses) except -1:
@@ -166,28 +167,11 @@ cdef class Reassembler:
 
     @cython.final
     cdef int _enter(self) except -1:
-        self._claim()
+        claim(self, &self.busy, "Reassembler")
         if not self.ready:
-            self._leave()
+            release(self, &self.busy)
             raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called, or failed")
         return 0
-
-    @cython.final
-    cdef int _claim(self) except -1:
-        """One call at a time."""
-        cdef bint entered
-        with cython.critical_section(self):
-            entered = not self.busy
-            if entered:
-                self.busy = True
-        if not entered:
-            raise RuntimeError("another thread feeds this Reassembler at this moment")
-        return 0
-
-    @cython.final
-    cdef void _leave(self) noexcept:
-        with cython.critical_section(self):
-            self.busy = False
 
     def feed(self, frames, layout=None):
         """Take frames, in the order of the log; returns the messages that ended with them.
@@ -201,22 +185,20 @@ cdef class Reassembler:
         :raises ValueError: if the buffer holds no records.
         :raises RuntimeError: if another thread feeds this object right now.
         """
-        cdef Py_buffer view
-        cdef Py_ssize_t count
-        cdef bint fd, done
-        PyObject_GetBuffer(frames, &view, PyBUF_ND | PyBUF_FORMAT)
+        cdef RecordBuffer given
+        cdef bint done
+        PyObject_GetBuffer(frames, &given.view, RECORDS_FLAGS)
         try:
-            fd = buffer_is_fd(&view, layout)
-            count = view.len // <Py_ssize_t>(sizeof(FdRecord) if fd else sizeof(ClassicRecord))
+            find_records(&given, layout)
             self._enter()
-            if count <= RECORDS_WITH_GIL:
-                done = feed_buffer(&self.machine, <const uint8_t *>view.buf, count, fd)
+            if given.count <= RECORDS_WITH_GIL:
+                done = feed_buffer(&self.machine, given.items, given.count, given.fd)
             else:
                 with nogil:
-                    done = feed_buffer(&self.machine, <const uint8_t *>view.buf, count, fd)
+                    done = feed_buffer(&self.machine, given.items, given.count, given.fd)
             return self._table(done)
         finally:
-            PyBuffer_Release(&view)
+            PyBuffer_Release(&given.view)
 
     def flush(self):
         """End what is still open, as at the end of a log; returns a table of it.
@@ -234,7 +216,7 @@ cdef class Reassembler:
                 self.sessions, &self.machine.columns, self.machine.rows, self.machine.row_count, self.spares)
         finally:
             self._drop_rows()
-            self._leave()
+            release(self, &self.busy)
 
     def statistics(self):
         """What was heard so far: a list of dictionaries, one for each direction of a session on a channel.
@@ -263,7 +245,7 @@ cdef class Reassembler:
                     "direction": Direction(lane.direction), "frames": lane.frames + open_frames,
                     "messages": lane.messages, "errors": counts})
         finally:
-            self._leave()
+            release(self, &self.busy)
         return found
 
     @property

@@ -1,6 +1,7 @@
 # Frames in bulk as C sees them: the two record layouts, and the growable array that holds records.
 # _records.pyx has the documentation. Other compiled modules fill a Records by the inline functions below.
 
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -19,6 +20,7 @@ cdef enum:
     CANFD_ESI = 0x02               # linux/can.h: error state of the sender
     RECORD_SENT = 0x80             # the recorder itself sent the frame (Tx)
     RECORDS_WITH_GIL = 128         # so few are done before another thread could be woken up
+    RECORDS_FLAGS = PyBUF_ND | PyBUF_FORMAT
     KEY_CHANNEL_SHIFT = 48
 
 
@@ -110,4 +112,14 @@ cdef class Records:
 
 cdef Records new_records(bint fd, Py_ssize_t capacity)
 
-cdef bint buffer_is_fd(const Py_buffer *view, object layout) except -1
+
+# Records that somebody gave.
+cdef struct RecordBuffer:
+    Py_buffer view                 # by PyObject_GetBuffer(..., RECORDS_FLAGS)
+    const uint8_t *items
+    Py_ssize_t count
+    bint fd                        # layout
+
+
+# The rest by the view and by `layout`: "classic", "fd", or None if the size of the items tells. ValueError: no records.
+cdef int find_records(RecordBuffer *buffer, object layout) except -1
