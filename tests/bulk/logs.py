@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from isotp import Address, AddressingMode, Messages, Reassembler, Records
 from tests.frames import MS, SECOND, octets
+
+T = TypeVar("T")
 
 TESTER = Address(AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8)
 OTHER = Address(AddressingMode.Normal_11bits, txid=0x7E1, rxid=0x7E9)
@@ -21,6 +24,27 @@ ADDRESSES = (
     Address(AddressingMode.Mixed_11bits, txid=0x700, rxid=0x701, address_extension=0x99),
     Address(AddressingMode.Mixed_29bits, target_address=0x33, source_address=0xF1, address_extension=0x55),
 )
+
+
+def fed_at_once(feed: Callable[[], T]) -> tuple[list[T], set[str]]:
+    """What `feed` returns to three threads, of which each calls it five times, and what it tells those it refuses."""
+    fed: list[T] = []
+    refused: list[str] = []
+
+    def feed_often() -> None:
+        for _ in range(5):
+            try:
+                fed.append(feed())
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    threads = [threading.Thread(target=feed_often) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(fed) + len(refused) == 15
+    return fed, set(refused)
 
 
 def log(*frames: str, layout: str = "classic", start: int = 0, step: int = MS) -> Records:

@@ -6,7 +6,6 @@ The buses are those of benchmarks/discovery.py, which prints the same as a table
 from __future__ import annotations
 
 import itertools
-import threading
 from pathlib import Path
 
 import pytest
@@ -266,26 +265,10 @@ def test_two_threads_may_not_feed_one_discovery() -> None:
     for k in range(100_000):
         records.append(k, 0x100, b"\x01\x02")
     discovery = Discovery()
-    fed: list[int] = []
-    refused: list[str] = []
-
-    def feed() -> None:
-        for _ in range(5):
-            try:
-                discovery.feed(records)
-                fed.append(len(records))
-            except RuntimeError as error:
-                refused.append(str(error))
-
-    threads = [threading.Thread(target=feed) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert set(refused) <= {"another thread feeds this Discovery at this moment"}
-    assert len(fed) + len(refused) == 15
+    fed, refused = logs.fed_at_once(lambda: discovery.feed(records))
+    assert refused <= {"another thread feeds this Discovery at this moment"}
     counted = sum(line.frames for line in discovery._observer.counts()[0].values() if line.prefix is None)
-    assert counted == sum(fed)
+    assert counted == len(fed) * len(records)
 
 
 def test_identifiers_that_no_frame_has() -> None:

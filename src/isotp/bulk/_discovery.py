@@ -197,11 +197,11 @@ def _is_functional(line: LineCounts) -> bool:
 
 def _are_swapped(here: LineCounts, there: LineCounts) -> bool:
     """True if target and source address of the one are source and target address of the other."""
-    return (
-        here.can_id & _BASE == there.can_id & _BASE
-        and here.can_id & 0xFF == there.can_id >> 8 & 0xFF
-        and there.can_id & 0xFF == here.can_id >> 8 & 0xFF
-    )
+    return here.can_id == _swapped(there.can_id)
+
+
+def _swapped(can_id: int) -> int:
+    return can_id & ~0xFFFF | (can_id & 0xFF) << 8 | can_id >> 8 & 0xFF
 
 
 def _have_one_role(here: LineCounts, there: LineCounts) -> bool:
@@ -225,16 +225,13 @@ def _relation(here: LineCounts, there: LineCounts) -> float:
 
 def _address(tx: LineCounts | None, rx: LineCounts | None) -> AbstractAddress:
     """The address of the side that sends on `tx`. One of the two may be missing."""
-    both = tx is not None and rx is not None
     line = tx or rx
     assert line is not None
     if _has_addresses(line) and (
         tx is None or rx is None or (_are_swapped(tx, rx) and tx.prefix == rx.prefix)
     ):
         return _fixed_address(line, line is tx)
-    if tx is not None and rx is not None and _kind(tx) == _kind(rx):
-        return _address_by_ids(tx, rx)
-    if not both:
+    if tx is None or rx is None or _kind(tx) == _kind(rx):
         return _address_by_ids(tx, rx)
     return AsymmetricAddress(_address_by_ids(tx, None), _address_by_ids(None, rx))
 
@@ -311,8 +308,7 @@ class _Judgement:
             if _has_addresses(line)
         }
         for (channel, can_id, prefix), number in named.items():
-            peer_id = can_id & ~0xFFFF | (can_id & 0xFF) << 8 | can_id >> 8 & 0xFF
-            peer = named.get((channel, peer_id, prefix))
+            peer = named.get((channel, _swapped(can_id), prefix))
             if peer is not None and number < peer:
                 self.bonds.setdefault((number, peer), [])
 

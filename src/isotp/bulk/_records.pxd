@@ -80,24 +80,16 @@ cdef inline bint record_array_reserve(RecordArray *array, Py_ssize_t more) noexc
     return True
 
 
-cdef inline ClassicRecord *add_classic(RecordArray *array) noexcept nogil:
-    """A further record, all zero; valid until the next one. NULL: as record_array_reserve()."""
-    cdef ClassicRecord *record
-    if array.count == array.capacity and not record_array_reserve(array, 1):
-        return NULL
-    record = <ClassicRecord *>array.items + array.count
-    memset(record, 0, sizeof(ClassicRecord))
-    array.count += 1
-    return record
-
-
-cdef inline FdRecord *add_fd(RecordArray *array) noexcept nogil:
-    """The same for an array of FD records."""
+cdef inline FdRecord *add_record(RecordArray *array) noexcept nogil:
+    """A further record of any layout, all zero; valid until the next one. NULL: as record_array_reserve()."""
     cdef FdRecord *record
     if array.count == array.capacity and not record_array_reserve(array, 1):
         return NULL
-    record = <FdRecord *>array.items + array.count
-    memset(record, 0, sizeof(FdRecord))
+    record = <FdRecord *>(array.items + array.count * array.itemsize)
+    if array.itemsize == sizeof(FdRecord):
+        memset(record, 0, sizeof(FdRecord))
+    else:
+        memset(record, 0, sizeof(ClassicRecord))
     array.count += 1
     return record
 
