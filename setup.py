@@ -108,7 +108,11 @@ def extension(name: str) -> Extension:
 
 extensions = [
     extension(name)
-    for name in ("_core", "_records", "_messages", "_encode", "_discovery", "_bulk", "capture._parsers")
+    for name in (
+        "_core",
+        *("bulk._records", "bulk._messages", "bulk._encode", "bulk._reassembler", "bulk._observer"),
+        "capture._parsers",
+    )
 ]
 if sys.platform == "linux":
     extensions.append(extension("_socketcan"))

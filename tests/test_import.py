@@ -15,10 +15,19 @@ import isotp
 LATER = {
     *("asyncio", "concurrent.futures", "dataclasses", "difflib", "inspect", "pathlib", "pickle", "socket"),
     *("can", "numpy"),
-    *(f"isotp.{name}" for name in ("_bulk", "_discovery", "_encode", "_messages", "_records")),
     *(
         f"isotp.{name}"
-        for name in ("_socketcan", "aio", "capture", "cli", "discovery", "hub", "stats", "tpsock")
+        for name in (
+            "_socketcan",
+            "aio",
+            "bulk",
+            "capture",
+            "cli",
+            "discovery",
+            "hub",
+            "stats",
+            "tpsock",
+        )
     ),
 }
 

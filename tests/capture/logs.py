@@ -11,7 +11,7 @@ import random
 from typing import Any
 
 from isotp import capture
-from isotp._records import Record
+from isotp.bulk._records import Record
 
 EFF, RTR, ERR = 0x80000000, 0x40000000, 0x20000000
 BRS, ESI, FDF, SENT = 0x01, 0x02, 0x04, 0x80

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isotp._records import Record
+from isotp.bulk._records import Record
 from tests.capture.logs import ASC, BRS, EFF, ERR, ESI, FDF, RTR, SENT, asc, problems, read
 
 

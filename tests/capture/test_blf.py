@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isotp._records import Record
+from isotp.bulk._records import Record
 from isotp.capture._parsers import BlfParser
 from tests.capture.blf import BEGAN, blf, blf_object, can_message, container
 from tests.capture.logs import BRS, EFF, ERR, ESI, FDF, RTR, SENT, numbers, problems, read

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from isotp import capture
-from isotp._records import Record
+from isotp.bulk._records import Record
 from isotp.capture import _recognise, _source
 from isotp.capture._formats import blf as blf_room
 from tests.capture.blf import blf, can_message, container

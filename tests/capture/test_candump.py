@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from isotp._records import Record
+from isotp.bulk._records import Record
 from tests.capture.logs import BRS, EFF, ERR, ESI, FDF, RTR, SENT, problems, read
 
 

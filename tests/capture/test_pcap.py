@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from isotp._records import Record
+from isotp.bulk._records import Record
 from tests.capture.logs import BRS, EFF, ERR, ESI, FDF, RTR, SENT, read
 from tests.capture.pcap import (
     CAN,

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from isotp import capture
-from isotp._records import Record
+from isotp.bulk._records import Record
 from tests.capture.logs import BRS, EFF, ERR, ESI, FDF, RTR, SENT, read
 
 can = pytest.importorskip("can", reason="the logs are written with python-can")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from checks.fuzz.choices import Choices
 from isotp import capture
-from isotp._records import Record
+from isotp.bulk._records import Record
 from isotp.capture._parsers import LogParser
 
 

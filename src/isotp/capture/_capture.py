@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from isotp._records import Records
+from isotp.bulk._records import Records
 from isotp.capture._channels import Channels
 from isotp.capture._formats import _FORMATS, FORMATS
 from isotp.capture._reading import Problem, Reading

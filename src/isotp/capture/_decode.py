@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO, Final, TypeAlias
 
-from isotp._bulk import Reassembler
-from isotp._messages import Messages
-from isotp._records import Records
 from isotp.address import AbstractAddress
+from isotp.bulk._messages import Messages
+from isotp.bulk._reassembler import Reassembler
+from isotp.bulk._records import Records
 from isotp.capture._capture import Capture, open
 from isotp.capture._channels import Channels
 from isotp.capture._reading import MOST_PROBLEMS, Problem

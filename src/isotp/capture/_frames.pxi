@@ -30,7 +30,7 @@ cdef inline void put(
     const uint8_t *data, int stored,
 ) noexcept nogil:
     """Add a frame if it is wanted. `stored` bytes of data: a remote frame has a length, but none of them."""
-    cdef ClassicRecord *record
+    cdef FdRecord *record
     if not sink.start <= time < sink.end:
         return
     if sink.wanted != NULL and not sink.wanted[channel]:
@@ -39,11 +39,7 @@ cdef inline void put(
         if length > 8 and not widen(sink.array):
             sink.no_memory = True
             return
-    if sink.array.itemsize == sizeof(ClassicRecord):
-        record = add_classic(sink.array)
-    else:
-        # Both layouts begin alike.
-        record = <ClassicRecord *>add_fd(sink.array)
+    record = add_record(sink.array)
     if record == NULL:
         sink.no_memory = True
         return

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from typing_extensions import Buffer, Self, disjoint_base
 
-from isotp._records import Records
+from isotp.bulk._records import Records
 
 DEFECTS_KEPT: Final[int]
 

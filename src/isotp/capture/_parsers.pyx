@@ -15,7 +15,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
 from isotp._protocol.types cimport CAN_EFF_FLAG, CANFD_BRS, CANFD_FDF
-from isotp._records cimport (
+from isotp.bulk._records cimport (
     CAN_ERR_FLAG,
     CAN_RTR_FLAG,
     CANFD_ESI,
@@ -24,8 +24,7 @@ from isotp._records cimport (
     FdRecord,
     RecordArray,
     Records,
-    add_classic,
-    add_fd,
+    add_record,
     new_records,
 )
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from isotp._can_ids import BRS, EFF_FLAG, EFF_MASK, ERR_FLAG, ESI, FDF, RTR_FLAG, SENT
-from isotp._records import Records
+from isotp.bulk._records import Records
 from isotp.capture._reading import Reader, Reading
 from isotp.capture._source import Source
 

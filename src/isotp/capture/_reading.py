@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from isotp._records import Records
+from isotp.bulk._records import Records
 from isotp.capture._channels import Channels
 from isotp.capture._parsers import DEFECTS_KEPT, FrameCollector, LogParser
 from isotp.capture._source import Source

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import typer
 
-from isotp._can_ids import EFF_FLAG, id_text
+from isotp._can_ids import id_text
 from isotp.address import AbstractAddress, Address, AddressingMode, AsymmetricAddress, TargetAddressType
 from isotp.message import Direction
 
@@ -20,7 +20,6 @@ __all__ = [
     "lanes_of",
     "pair_text",
     "parse_address",
-    "reversed_address",
 ]
 
 SYNTAX = (
@@ -149,24 +148,6 @@ def address_text(address: AbstractAddress) -> str:
     return _ids_text(address)
 
 
-def reversed_address(address: AbstractAddress) -> AbstractAddress:
-    """The same session as the other side names it."""
-    if isinstance(address, Address) and address.addressing_mode in FIXED_MODES:
-        return Address(
-            address.addressing_mode,
-            target_address=address.source_address,
-            source_address=address.target_address,
-            address_extension=address.address_extension,
-            physical_id=address.physical_id,
-            functional_id=address.functional_id,
-        )
-    ids, comma, rest = _ids_text(address).partition(",")
-    sent, heard = ids.split(":")
-    if rest.startswith("ext="):
-        rest = "ext=" + ":".join(reversed(rest.removeprefix("ext=").split(":")))
-    return _parse(f"{heard}:{sent}{comma}{rest}").address
-
-
 def _ids_text(address: AbstractAddress) -> str:
     lanes = [lane_of(address, direction) for direction in Direction]
     text = ":".join("" if lane is None else id_text(lane.can_id) for lane in lanes)
@@ -213,16 +194,8 @@ class Lane(NamedTuple):
 
 def lane_of(address: AbstractAddress, direction: int, target_type: int = 0) -> Lane | None:
     """That of frames as the address sends or receives them; None for what a partial address does not have."""
-    sends = direction == Direction.TX
-    if isinstance(address, Address) and (address.is_rx_only() if sends else address.is_tx_only()):
-        return None
-    if sends:
-        is_wide, can_id = address.is_tx_29bits(), address.get_tx_arbitration_id(target_type)
-        extension = address.get_tx_extension_byte()
-    else:
-        is_wide, can_id = address.is_rx_29bits(), address.get_rx_arbitration_id(target_type)
-        extension = address.get_rx_extension_byte()
-    return Lane(Direction(direction), can_id | EFF_FLAG if is_wide else can_id, extension)
+    side = address.tx_side() if direction == Direction.TX else address.rx_side()
+    return None if side is None else Lane(Direction(direction), side.can_id(target_type), side.extension_byte)
 
 
 def lanes_of(address: AbstractAddress) -> Iterator[Lane]:

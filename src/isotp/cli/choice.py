@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from isotp._messages import Messages
-from isotp._records import Records
 from isotp.address import AbstractAddress
+from isotp.bulk._messages import Messages
+from isotp.bulk._records import Records
 from isotp.cli.addresses import lanes_of
 from isotp.message import MessageStatus
 

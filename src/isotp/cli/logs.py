@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 
 from isotp import capture
-from isotp._bulk import Reassembler
-from isotp._messages import Messages
-from isotp._records import Records
 from isotp.address import AbstractAddress
+from isotp.bulk._messages import Messages
+from isotp.bulk._reassembler import Reassembler
+from isotp.bulk._records import Records
 from isotp.capture._decode import reassembled, too_many_channels
 from isotp.cli.addresses import lanes_of
 from isotp.cli.options import checking

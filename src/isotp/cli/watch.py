@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import TypeVar
 
-from isotp._bulk import Reassembler
-from isotp._messages import Messages
-from isotp._records import Records
 from isotp.address import AbstractAddress
+from isotp.bulk._messages import Messages
+from isotp.bulk._reassembler import Reassembler
+from isotp.bulk._records import Records
 from isotp.cli.addresses import lanes_of
 from isotp.cli.options.bus import Place
 from isotp.cli.wires import Frame, frames_of, open_wire

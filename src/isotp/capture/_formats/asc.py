@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from isotp._records import Records
+from isotp.bulk._records import Records
 from isotp.capture._local_time import ns_since_1970
 from isotp.capture._parsers import AscParser
 from isotp.capture._reading import Format, Reading, parse_all

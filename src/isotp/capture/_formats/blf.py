@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Final
 
-from isotp._records import Records
+from isotp.bulk._records import Records
 from isotp.capture._local_time import ns_of
 from isotp.capture._parsers import BlfParser
 from isotp.capture._reading import Format, Reading

@@ -8,7 +8,7 @@ from datetime import timezone
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from isotp._can_ids import BRS, EFF_FLAG, EFF_MASK, ERR_FLAG, ESI, FDF, RTR_FLAG, SENT
-from isotp._records import Records, record_dtype
+from isotp.bulk._records import Records, record_dtype
 from isotp.capture._local_time import ns_of
 from isotp.capture._reading import Format, Reading
 from isotp.capture._source import Source

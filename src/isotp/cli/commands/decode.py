@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from isotp._bulk import Reassembler
-from isotp._records import Records
+from isotp.bulk._reassembler import Reassembler
+from isotp.bulk._records import Records
 from isotp.cli.choice import FrameFilter, Spans
 from isotp.cli.logs import (
     LogFiles,

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from isotp.address import TargetAddressType
-from isotp.cli.addresses import address_text, can_id_text, reversed_address
+from isotp.cli.addresses import address_text, can_id_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, error_text, explained
 from isotp.cli.ends import End, open_end
 from isotp.cli.options.bus import BusOrKernelOptions, Place
@@ -173,7 +173,7 @@ def taken_part(
     """Messages of which one end or both ends are here."""
     there = None
     if mode is Mode.BOTH:
-        there = opened(place, replace(link, address=reversed_address(link.address)), tally, stack)
+        there = opened(place, replace(link, address=link.address.reversed()), tally, stack)
     here = opened(place, link, tally, stack)
     if mode is Mode.RECV:
         return received(here, can_id_text(link.address, 1, 0), timeout, tally)

@@ -12,9 +12,9 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from isotp._messages import Messages
 from isotp.address import AbstractAddress
-from isotp.cli.addresses import address_text, can_id_text, reversed_address
+from isotp.bulk._messages import Messages
+from isotp.cli.addresses import address_text, can_id_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, explained
 from isotp.cli.ends import KernelEnd
 from isotp.cli.options.bus import BusOrKernelOptions, Place
@@ -144,7 +144,7 @@ def heard_by_kernel(
     selector = stack.enter_context(DefaultSelector())
     for session, link in enumerate(links):
         for direction in Direction:
-            heard_as = link.address if direction is Direction.RX else reversed_address(link.address)
+            heard_as = link.address if direction is Direction.RX else link.address.reversed()
             end = KernelEnd(place, replace(link, address=heard_as, listens=True))
             stack.callback(end.close)
             selector.register(end, EVENT_READ, (end, session, link.address, direction))

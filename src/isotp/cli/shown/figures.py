@@ -9,8 +9,8 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from isotp._messages import Messages
 from isotp.address import AbstractAddress
+from isotp.bulk._messages import Messages
 from isotp.cli.addresses import address_text
 from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES
 from isotp.message import Direction, MessageStatus

@@ -8,8 +8,8 @@ import numpy
 from rich.console import Console
 from rich.text import Text
 
-from isotp._messages import Messages
 from isotp.address import AbstractAddress
+from isotp.bulk._messages import Messages
 from isotp.cli.addresses import address_text
 from isotp.cli.logs import MOST_SHOWN, LogFiles
 from isotp.cli.shown.lines import printable

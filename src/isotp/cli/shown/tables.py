@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.style import Style
 
-from isotp._messages import Messages
+from isotp.bulk._messages import Messages
 from isotp.cli.addresses import address_text, can_id_text
 from isotp.cli.shown.words import DIRECTIONS, STATUSES, TARGET_TYPES
 

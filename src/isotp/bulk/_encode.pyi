@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from typing_extensions import Buffer
 
-from isotp._records import Records
 from isotp.address import AbstractAddress, TargetAddressType
-from isotp.message import Direction
+from isotp.bulk._message import Direction
+from isotp.bulk._records import Records
 
 def encode(
     payloads: Buffer | Iterable[Buffer],

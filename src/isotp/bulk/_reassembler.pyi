@@ -1,14 +1,14 @@
-# Stubs of the compiled module _bulk.pyx, which has the documentation.
+# Stubs of the compiled module _reassembler.pyx, which has the documentation.
 
 from collections.abc import Iterable
 from typing import Any, Literal, TypedDict
 
 from typing_extensions import Buffer, Self, disjoint_base
 
-from isotp._messages import Messages
 from isotp.address import AbstractAddress
+from isotp.bulk._message import Direction
+from isotp.bulk._messages import Messages
 from isotp.errors import IsoTpError
-from isotp.message import Direction
 
 class _Statistics(TypedDict):
     session: int

@@ -78,20 +78,22 @@ cdef object checked(str name, object value, object most):
     return number
 
 
-cdef bint buffer_is_fd(const Py_buffer *view, object layout) except -1:
-    """True for FD records, False for classic ones: by `layout` or, if that is None, by the size of the items."""
-    cdef Py_ssize_t size
-    if layout is None:
-        if view.itemsize != sizeof(ClassicRecord) and view.itemsize != sizeof(FdRecord):
-            raise ValueError(
-                f"items of {view.itemsize} bytes do not tell the layout of the records: give layout='classic' or 'fd'")
-        return view.itemsize == sizeof(FdRecord)
-    size = RECORD_HEAD + room_of(layout)
-    if view.itemsize != 1 and view.itemsize != size:
-        raise ValueError(f"items of {view.itemsize} bytes are no records of layout {layout!r}, which have {size}")
-    if view.len % size != 0:
-        raise ValueError(f"{view.len} bytes are no whole number of {layout!r} records of {size} bytes")
-    return size == sizeof(FdRecord)
+cdef int find_records(RecordBuffer *buffer, object layout) except -1:
+    cdef const Py_buffer *view = &buffer.view
+    cdef Py_ssize_t size = view.itemsize
+    if layout is not None:
+        size = RECORD_HEAD + room_of(layout)
+        if view.itemsize != 1 and view.itemsize != size:
+            raise ValueError(f"items of {view.itemsize} bytes are no records of layout {layout!r}, which have {size}")
+        if view.len % size != 0:
+            raise ValueError(f"{view.len} bytes are no whole number of {layout!r} records of {size} bytes")
+    elif size != sizeof(ClassicRecord) and size != sizeof(FdRecord):
+        raise ValueError(
+            f"items of {size} bytes do not tell the layout of the records: give layout='classic' or 'fd'")
+    buffer.fd = size == sizeof(FdRecord)
+    buffer.count = view.len // size
+    buffer.items = <const uint8_t *>view.buf
+    return 0
 
 
 cdef Records new_records(bint fd, Py_ssize_t capacity):
@@ -145,18 +147,16 @@ cdef class Records:
         :param layout: needed where the buffer does not tell by its itemsize.
         :raises ValueError: if the layout is unknown, or the size is no multiple of it.
         """
-        cdef Py_buffer view
+        cdef RecordBuffer given
         cdef Records records
-        PyObject_GetBuffer(source, &view, PyBUF_ND | PyBUF_FORMAT)
+        PyObject_GetBuffer(source, &given.view, RECORDS_FLAGS)
         try:
-            records = new_records(buffer_is_fd(&view, layout), 0)
-            if not record_array_reserve(&records.array, view.len // records.array.itemsize):
-                raise MemoryError(f"no memory for {view.len} bytes of records")
-            if view.len > 0:
-                memcpy(records.array.items, view.buf, <size_t>view.len)
-            records.array.count = view.len // records.array.itemsize
+            find_records(&given, layout)
+            records = new_records(given.fd, given.count)
+            memcpy(records.array.items, given.items, <size_t>(given.count * records.array.itemsize))
+            records.array.count = given.count
         finally:
-            PyBuffer_Release(&view)
+            PyBuffer_Release(&given.view)
         return records
 
     @property
@@ -223,22 +223,23 @@ cdef class Records:
         :raises ValueError: if it has another layout.
         :raises BufferError: while somebody holds a buffer of these records.
         """
-        cdef Py_buffer view
-        cdef Py_ssize_t count
-        PyObject_GetBuffer(source, &view, PyBUF_ND | PyBUF_FORMAT)
+        cdef RecordBuffer given
+        PyObject_GetBuffer(source, &given.view, RECORDS_FLAGS)
         try:
-            if buffer_is_fd(&view, None) != (self.array.itemsize == sizeof(FdRecord)):
+            find_records(&given, None)
+            if given.fd != (self.array.itemsize == sizeof(FdRecord)):
                 raise ValueError(f"records of layout {self.layout!r} can not take those of {source!r}")
-            count = view.len // self.array.itemsize
             with cython.critical_section(self):
                 # Its own records would move away under the buffer that is read: exports is above 0 then.
-                if count > 0:
-                    if self.array.exports > 0 or not record_array_reserve(&self.array, count):
+                if given.count > 0:
+                    if self.array.exports > 0 or not record_array_reserve(&self.array, given.count):
                         self.raise_full()
-                    memcpy(self.array.items + self.array.count * self.array.itemsize, view.buf, <size_t>view.len)
-                    self.array.count += count
+                    memcpy(
+                        self.array.items + self.array.count * self.array.itemsize, given.items,
+                        <size_t>(given.count * self.array.itemsize))
+                    self.array.count += given.count
         finally:
-            PyBuffer_Release(&view)
+            PyBuffer_Release(&given.view)
 
     def reserve(self, Py_ssize_t more):
         """Make room for so many further records at once.

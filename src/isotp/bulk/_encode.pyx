@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 import warnings
 
 from isotp.address import TargetAddressType
-from isotp.message import Direction
+from isotp.bulk._message import Direction
 from isotp.params import Params
 
 from isotp._protocol.frames cimport *
@@ -16,11 +16,7 @@ from isotp._protocol.reception cimport *
 from isotp._protocol.transmission cimport *
 from isotp._protocol.types cimport *
 from isotp._core cimport Engine, flatten_address, require_both_directions
-from isotp._records cimport ClassicRecord, FdRecord, RecordArray, Records, add_classic, add_fd
-
-
-# What a Reassembler and Discovery take for the latest time there is, too: N_Cr, STmin and steps can be added to it.
-cdef int64_t LATEST_TIME = <int64_t>1 << 62
+from isotp.bulk._records cimport LATEST_TIME, ClassicRecord, FdRecord, RecordArray, Records, add_record
 
 
 cdef struct Encoder:
@@ -59,11 +55,7 @@ cdef int64_t time_of(Encoder *encoder) noexcept nogil:
 
 cdef Frame *new_frame(Encoder *encoder) noexcept nogil:
     """The frame of a further record, at the time it is, for the caller to fill. NULL: no room."""
-    cdef FdRecord *record
-    if encoder.records.itemsize == sizeof(FdRecord):
-        record = add_fd(encoder.records)
-    else:
-        record = <FdRecord *>add_classic(encoder.records)     # both layouts begin alike
+    cdef FdRecord *record = add_record(encoder.records)
     if record == NULL:
         return NULL
     record.timestamp = time_of(encoder)

@@ -10,9 +10,8 @@ import pytest
 
 import isotp
 from isotp import Direction, Reassembler, encode
+from tests.bulk.logs import ADDRESSES, TESTER
 from tests.frames import MS, US, counted
-from tests.test_bulk import TESTER
-from tests.test_bulk_properties import ADDRESSES, mirrored
 
 PARAMS: tuple[dict[str, Any], ...] = (
     {},
@@ -42,7 +41,7 @@ def exchanged(address: isotp.Address, payload: bytes, params: dict[str, Any]) ->
         )
         return made
 
-    sender, receiver = layer(0, address), layer(1, mirrored(address))
+    sender, receiver = layer(0, address), layer(1, address.reversed())
     sender.send(payload)
     while not receiver.available():
         sender.process()

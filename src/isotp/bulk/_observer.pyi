@@ -1,4 +1,4 @@
-# Stubs of the compiled module _discovery.pyx, which has the documentation.
+# Stubs of the compiled module _observer.pyx, which has the documentation.
 
 from typing import Any, Literal, TypeVar
 

@@ -4,21 +4,42 @@
 A line is what one sender says to one receiver if the frames are ISO-TP: a channel, a CAN ID and, for the modes with an
 extension byte, the first byte. Each ID is tried both ways, by the Receiver that a layer in listen mode has; what
 it makes of the frames is counted, and so is what happens on two lines at the same time: a flow control frame after a
-first frame, a response after a request. discovery.py judges the counts.
+first frame, a response after a request. _discovery.py judges the counts.
 """
 
-cimport cython
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memset
 
 from isotp._protocol.frames cimport *
 from isotp._protocol.n_pci cimport *
 from isotp._protocol.reception cimport *
 from isotp._protocol.types cimport *
-from isotp._records cimport CAN_ERR_FLAG, CAN_RTR_FLAG, ClassicRecord, FdRecord, buffer_is_fd
-
-include "_slots.pxi"
+from isotp.bulk._guard cimport claim, release
+from isotp.bulk._records cimport (
+    CAN_ERR_FLAG,
+    CAN_RTR_FLAG,
+    KEY_CHANNEL_SHIFT,
+    LATEST_TIME,
+    RECORDS_FLAGS,
+    RECORDS_WITH_GIL,
+    ClassicRecord,
+    FdRecord,
+    RecordBuffer,
+    find_records,
+    key_of,
+)
+from isotp.bulk._slots cimport (
+    KEY_EMPTY,
+    NO_CODE,
+    Slots,
+    code_of,
+    slot_add,
+    slots_free,
+    slots_init,
+    slots_reserve,
+)
 
 
 cdef enum:
@@ -36,23 +57,20 @@ cdef enum:
     MOST_PREFIXED = 16384          # lines behind an extension byte
     MOST_PAIRS_IN_ALL = 65536
     NO_FILLER = -1
-    KEY_CHANNEL_SHIFT = 48
     CAN_SFF_MASK = 0x7FF           # linux/can.h: the bits of an identifier that has 11
     CHANNEL_ITSELF = 1             # in bits of a key that no CAN ID uses
     CHANNEL_ITSELF_SHIFT = 40
-    RECORDS_WITH_GIL = 128         # so few are done before another thread could be woken up
     SECOND_NS = 1_000_000_000      # N_Bs, N_Cr (9.8.2), and more than P2 of a diagnostic server
     SID_NEGATIVE = 0x7F            # ISO 14229-1: negative response, the SID of the request follows
     SID_RESPONSE_BIT = 0x40
     SUPPRESS_RESPONSE_BIT = 0x80
     SID_TESTER_PRESENT = 0x3E
 
-# Differences of times within these fit an int64_t.
-cdef int64_t LATEST_TIME = <int64_t>1 << 62
+# Differences of times from this one to LATEST_TIME fit an int64_t.
 cdef int64_t EARLIEST_TIME = -(<int64_t>1 << 60)
 
 
-# What one line did; LineCounts in discovery.py has the same names.
+# What one line did; LineCounts in _discovery.py has the same names.
 cdef struct Tally:
     uint64_t frames
     uint64_t bad                   # no N_PDU, or one that no sender would make
@@ -680,7 +698,7 @@ cdef bint feed_records(
         if (record.can_id & (CAN_RTR_FLAG | CAN_ERR_FLAG) or record.len > room
                 or not record.can_id & CAN_EFF_FLAG and record.can_id > CAN_SFF_MASK):
             continue
-        key = record.can_id | <uint64_t>record.channel << KEY_CHANNEL_SHIFT
+        key = key_of(record)
         if key != machine.last_key:
             machine.last_station = find_station(machine, key)
             if machine.last_station < 0:
@@ -694,6 +712,12 @@ cdef bint feed_records(
         if not hear(machine, machine.last_station, record.data, record.len, now):
             return False
     return True
+
+
+cdef bint feed_buffer(Machine *machine, const uint8_t *records, Py_ssize_t count, bint fd) noexcept nogil:
+    if fd:
+        return feed_records(machine, records, count, sizeof(FdRecord), CAN_DLEN_MAX)
+    return feed_records(machine, records, count, sizeof(ClassicRecord), CAN_DLEN_CLASSIC)
 
 
 # ---------------------------------------------------------------- as Python sees it
@@ -714,8 +738,7 @@ cdef class Observer:
         self.machine.config.max_frame_size = 0xFFFFFFFF
         self.machine.config.n_cr_ns = SECOND_NS
         self.machine.last_key = KEY_EMPTY
-        if not slots_double(&self.machine.slots):
-            raise MemoryError("no memory for a table of CAN IDs")
+        slots_init(&self.machine.slots)
 
     def __dealloc__(self):
         cdef Py_ssize_t k
@@ -727,22 +750,7 @@ cdef class Observer:
         free(self.machine.pairs)
         free(self.machine.stations)
         free(self.machine.channels)
-        free(self.machine.slots.items)
-
-    cdef int _enter(self) except -1:
-        cdef bint entered
-        with cython.critical_section(self):
-            entered = not self.busy
-            if entered:
-                self.busy = True
-        if not entered:
-            raise RuntimeError("another thread feeds this object at this moment")
-        return 0
-
-    @cython.final
-    cdef void _leave(self) noexcept:
-        with cython.critical_section(self):
-            self.busy = False
+        slots_free(&self.machine.slots)
 
     def feed(self, frames, layout=None):
         """Take frames, in the order of the log.
@@ -752,30 +760,22 @@ cdef class Observer:
         :raises ValueError: if the buffer holds no records.
         :raises RuntimeError: if another thread feeds this object right now.
         """
-        cdef Py_buffer view
-        cdef Py_ssize_t count
-        cdef bint fd, done
-        cdef int room
-        PyObject_GetBuffer(frames, &view, PyBUF_ND | PyBUF_FORMAT)
+        cdef RecordBuffer given
+        cdef bint done
+        PyObject_GetBuffer(frames, &given.view, RECORDS_FLAGS)
         try:
-            fd = buffer_is_fd(&view, layout)
-            room = CAN_DLEN_MAX if fd else CAN_DLEN_CLASSIC
-            count = view.len // <Py_ssize_t>(sizeof(FdRecord) if fd else sizeof(ClassicRecord))
-            self._enter()
-            try:
-                if count <= RECORDS_WITH_GIL:
-                    done = feed_records(&self.machine, <const uint8_t *>view.buf, count,
-                                        sizeof(FdRecord) if fd else sizeof(ClassicRecord), room)
-                else:
-                    with nogil:
-                        done = feed_records(&self.machine, <const uint8_t *>view.buf, count,
-                                            sizeof(FdRecord) if fd else sizeof(ClassicRecord), room)
-            finally:
-                self._leave()
+            find_records(&given, layout)
+            claim(self, &self.busy, "Discovery")
+            if given.count <= RECORDS_WITH_GIL:
+                done = feed_buffer(&self.machine, given.items, given.count, given.fd)
+            else:
+                with nogil:
+                    done = feed_buffer(&self.machine, given.items, given.count, given.fd)
+            release(self, &self.busy)
             if not done:
                 raise MemoryError(f"no memory for the counts of {self.machine.station_count} IDs")
         finally:
-            PyBuffer_Release(&view)
+            PyBuffer_Release(&given.view)
 
     @property
     def passed_over(self):
@@ -790,7 +790,7 @@ cdef class Observer:
         :param pair_type: the same of a pair.
         """
         cdef Py_ssize_t k
-        self._enter()
+        claim(self, &self.busy, "Discovery")
         try:
             lines = {}
             for k in range(self.machine.line_count):
@@ -799,7 +799,7 @@ cdef class Observer:
             pairs = [filled(pair_type, self.machine.pairs[k]) for k in range(self.machine.pair_count)]
             return lines, [pair for pair in pairs if pair.answering in lines and pair.asking in lines]
         finally:
-            self._leave()
+            release(self, &self.busy)
 
 
 cdef object filled(object kind, dict counts):

@@ -1,7 +1,8 @@
 # Frames in bulk as C sees them: the two record layouts, and the growable array that holds records.
 # _records.pyx has the documentation. Other compiled modules fill a Records by the inline functions below.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 
@@ -18,6 +19,16 @@ cdef enum:
     CAN_ERR_FLAG = 0x20000000      # linux/can.h: error message of the controller
     CANFD_ESI = 0x02               # linux/can.h: error state of the sender
     RECORD_SENT = 0x80             # the recorder itself sent the frame (Tx)
+    RECORDS_WITH_GIL = 128         # so few are done before another thread could be woken up
+    RECORDS_FLAGS = PyBUF_ND | PyBUF_FORMAT
+    KEY_CHANNEL_SHIFT = 48
+
+
+cdef extern from *:
+    """
+    #define ISOTP_LATEST_TIME ((int64_t)1 << 62)
+    """
+    const int64_t LATEST_TIME "ISOTP_LATEST_TIME"      # of a frame: N_Cr, STmin and steps can be added to it
 
 
 # Packed: a buffer of the user may begin at any byte.
@@ -37,6 +48,11 @@ cdef packed struct FdRecord:
     uint8_t flags
     uint16_t channel
     uint8_t data[64]
+
+
+cdef inline uint64_t key_of(const FdRecord *record) noexcept nogil:
+    """Identifier and channel of a record of any layout; the 16 bits between them are free."""
+    return record.can_id | <uint64_t>record.channel << KEY_CHANNEL_SHIFT
 
 
 cdef struct RecordArray:
@@ -64,24 +80,16 @@ cdef inline bint record_array_reserve(RecordArray *array, Py_ssize_t more) noexc
     return True
 
 
-cdef inline ClassicRecord *add_classic(RecordArray *array) noexcept nogil:
-    """A further record, all zero; valid until the next one. NULL: as record_array_reserve()."""
-    cdef ClassicRecord *record
-    if array.count == array.capacity and not record_array_reserve(array, 1):
-        return NULL
-    record = <ClassicRecord *>array.items + array.count
-    memset(record, 0, sizeof(ClassicRecord))
-    array.count += 1
-    return record
-
-
-cdef inline FdRecord *add_fd(RecordArray *array) noexcept nogil:
-    """The same for an array of FD records."""
+cdef inline FdRecord *add_record(RecordArray *array) noexcept nogil:
+    """A further record of any layout, all zero; valid until the next one. NULL: as record_array_reserve()."""
     cdef FdRecord *record
     if array.count == array.capacity and not record_array_reserve(array, 1):
         return NULL
-    record = <FdRecord *>array.items + array.count
-    memset(record, 0, sizeof(FdRecord))
+    record = <FdRecord *>(array.items + array.count * array.itemsize)
+    if array.itemsize == sizeof(FdRecord):
+        memset(record, 0, sizeof(FdRecord))
+    else:
+        memset(record, 0, sizeof(ClassicRecord))
     array.count += 1
     return record
 
@@ -96,4 +104,14 @@ cdef class Records:
 
 cdef Records new_records(bint fd, Py_ssize_t capacity)
 
-cdef bint buffer_is_fd(const Py_buffer *view, object layout) except -1
+
+# Records that somebody gave.
+cdef struct RecordBuffer:
+    Py_buffer view                 # by PyObject_GetBuffer(..., RECORDS_FLAGS)
+    const uint8_t *items
+    Py_ssize_t count
+    bint fd                        # layout
+
+
+# The rest by the view and by `layout`: "classic", "fd", or None if the size of the items tells. ValueError: no records.
+cdef int find_records(RecordBuffer *buffer, object layout) except -1

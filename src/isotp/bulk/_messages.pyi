@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from typing_extensions import Buffer, Self, disjoint_base
 
 from isotp.address import AbstractAddress
-from isotp.message import Direction, Message, MessageStatus
+from isotp.bulk._message import Direction, Message, MessageStatus
 
 __pyx_capi__: Final[dict[str, Any]]
 

@@ -9,8 +9,8 @@ import pytest
 
 import isotp
 from isotp import Direction, Message, Messages, MessageStatus
+from tests.bulk.logs import FIXED, OTHER, TESTER, decoded
 from tests.frames import MS, octets
-from tests.test_bulk import FIXED, OTHER, TESTER, decoded
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pickle
 from libc.stdint cimport INT64_MAX, INT64_MIN
 
 from isotp.address import AbstractAddress, TargetAddressType
-from isotp.message import Direction, Message, MessageStatus
+from isotp.bulk._message import Direction, Message, MessageStatus
 
 
 cdef extern from "_memory.h":

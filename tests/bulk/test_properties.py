@@ -26,20 +26,12 @@ from isotp import (
     Records,
     encode,
 )
+from isotp.address import AddressSide
+from tests.bulk.logs import ADDRESSES
 from tests.frames import MS, SECOND, counted
 
 # Coverage and sanitizer builds are slow: no example is wrong for taking its time.
 relaxed = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
-
-ADDRESSES = (
-    Address(AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8),
-    Address(AddressingMode.Normal_29bits, txid=0x7E0, rxid=0x7E8),
-    Address(AddressingMode.NormalFixed_29bits, target_address=0x33, source_address=0xF1),
-    Address(AddressingMode.Extended_11bits, txid=0x600, rxid=0x601, target_address=1, source_address=2),
-    Address(AddressingMode.Extended_11bits, txid=0x600, rxid=0x601, target_address=3, source_address=4),
-    Address(AddressingMode.Mixed_11bits, txid=0x700, rxid=0x701, address_extension=0x99),
-    Address(AddressingMode.Mixed_29bits, target_address=0x33, source_address=0xF1, address_extension=0x55),
-)
 
 
 class Line(NamedTuple):
@@ -50,21 +42,18 @@ class Line(NamedTuple):
     channel: int
 
     @property
-    def address(self) -> Address:
-        return ADDRESSES[self.session]
+    def side(self) -> AddressSide:
+        address = ADDRESSES[self.session]
+        side = address.tx_side() if self.direction == Direction.TX else address.rx_side()
+        assert side is not None
+        return side
 
     def can_id(self, functional: bool = False) -> int:
-        address = self.address
-        sends = self.direction == Direction.TX
-        get = address.get_tx_arbitration_id if sends else address.get_rx_arbitration_id
-        wide = address.is_tx_29bits() if sends else address.is_rx_29bits()
-        return get(int(functional)) | (0x80000000 if wide else 0)
+        return self.side.can_id(int(functional))
 
     @property
     def prefix(self) -> bytes:
-        address = self.address
-        sends = self.direction == Direction.TX
-        byte = address.get_tx_extension_byte() if sends else address.get_rx_extension_byte()
+        byte = self.side.extension_byte
         return b"" if byte is None else bytes([byte])
 
 
@@ -87,9 +76,9 @@ class Listener:
     """A listen-mode layer that hears one line, with the time of the frames."""
 
     def __init__(self, line: Line, n_cr_ms: int, max_frame_size: int) -> None:
-        address = line.address
+        address = ADDRESSES[line.session]
         if line.direction == Direction.TX:
-            address = mirrored(address)
+            address = address.reversed()
         self.now = 0
         self.pending: deque[isotp.CanMessage] = deque()
         self.errors: list[Exception] = []
@@ -119,18 +108,6 @@ class Listener:
         while self.layer.available():
             found.append(bytes(self.layer.recv()))
         return found
-
-
-def mirrored(address: Address) -> Address:
-    """The address as the other end has it."""
-    return Address(
-        address.addressing_mode,
-        txid=address.rxid,
-        rxid=address.txid,
-        target_address=address.source_address,
-        source_address=address.target_address,
-        address_extension=address.address_extension,
-    )
 
 
 @st.composite

@@ -6,7 +6,6 @@ The buses are those of benchmarks/discovery.py, which prints the same as a table
 from __future__ import annotations
 
 import itertools
-import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +15,8 @@ import isotp
 from benchmarks import discovery as buses
 from benchmarks.discovery import SECOND, SIGNALS, VARIANTS, Result
 from isotp import Address, AddressingMode, Discovery, Reassembler, Records, TargetAddressType
-from isotp.discovery import LineCounts, PairCounts
+from isotp.bulk._discovery import LineCounts, PairCounts
+from tests.bulk import logs
 from tests.frames import MS, octets
 from tests.recorded_traffic import CAPTURES, NAMES, Message, address_of, by_session, expected_messages, truth
 
@@ -26,18 +26,8 @@ can = pytest.importorskip("can", reason="the captures are read with python-can")
 relaxed = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
 
 
-def log(*frames: str, step: int = 3 * MS) -> Records:
-    """Records of ``"7E0#02 3E 00"``; ``"@0.5"`` waits half a second."""
-    records = Records("fd")
-    now = SECOND
-    for text in frames:
-        if text.startswith("@"):
-            now += int(float(text[1:]) * SECOND)
-            continue
-        head, _, data = text.partition("#")
-        records.append(now, int(head, 16) | (buses.EXTENDED if len(head) == 8 else 0), octets(data))
-        now += step
-    return records
+def log(*frames: str) -> Records:
+    return logs.log(*frames, layout="fd", start=SECOND, step=3 * MS)
 
 
 # -- Signals -------------------------------------------------------------------------------------------------------
@@ -92,17 +82,9 @@ def test_pairs_of_the_kernel_are_found_and_decoded(name: str) -> None:
     for message in Reassembler((session.address, session.channel) for session in found).feed(records):
         assert message.status == isotp.MessageStatus.OK
         sends = message.direction == isotp.Direction.TX
-        pair, forward = numbers[sender_of(message.address, sends)]
+        pair, forward = numbers[buses.talk_id(message.address, sends)]
         decoded.append(Message(pair, forward, message.payload))
     assert by_session(decoded) == by_session(expected_messages(name))
-
-
-def sender_of(address: Address, sends: bool) -> tuple[int, bytes]:
-    if sends:
-        return buses.talk_id(address)
-    extension = address.get_rx_extension_byte()
-    can_id = address.get_rx_arbitration_id() | (buses.EXTENDED if address.is_rx_29bits() else 0)
-    return can_id, b"" if extension is None else bytes([extension])
 
 
 def test_counts_are_the_evidence() -> None:
@@ -281,27 +263,11 @@ def test_two_threads_may_not_feed_one_discovery() -> None:
     for k in range(100_000):
         records.append(k, 0x100, b"\x01\x02")
     discovery = Discovery()
-    fed: list[int] = []
-    refused: list[str] = []
-
-    def feed() -> None:
-        for _ in range(5):
-            try:
-                discovery.feed(records)
-                fed.append(len(records))
-            except RuntimeError as error:
-                refused.append(str(error))
-
-    threads = [threading.Thread(target=feed) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert set(refused) <= {"another thread feeds this object at this moment"}
-    assert len(fed) + len(refused) == 15
+    fed, refused = logs.fed_at_once(lambda: discovery.feed(records))
+    assert refused <= {"another thread feeds this Discovery at this moment"}
     lines, _ = discovery._observer.counts(LineCounts, PairCounts)
     counted = sum(line.frames for line in lines.values() if line.prefix is None)
-    assert counted == sum(fed)
+    assert counted == len(fed) * len(records)
 
 
 def test_identifiers_that_no_frame_has() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import isotp
-from isotp._records import Record, Records, record_dtype
+from isotp.bulk._records import Record, Records, record_dtype
 
 CLASSIC, FD = struct.Struct("<qIBBH8s"), struct.Struct("<qIBBH64s")
 LAYOUTS = pytest.mark.parametrize(("layout", "form"), [("classic", CLASSIC), ("fd", FD)])
