@@ -52,6 +52,7 @@ LOG = b"".join(
 def packers() -> dict[str, Any]:
     found: dict[str, Any] = {
         "gz": gzip.compress,
+        # It loses a block as a whole: so they are made small.
         "bz2": functools.partial(bz2.compress, compresslevel=1),
         "xz": lzma.compress,
     }

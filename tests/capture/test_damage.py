@@ -130,7 +130,6 @@ def test_no_log() -> None:
         capture.open(io.BytesIO(b""))
 
 
-# bz2 loses a block as a whole: so they are made small.
 @pytest.mark.parametrize(
     ("options", "error"),
     [

@@ -173,6 +173,21 @@ def test_mf4_frame_for_frame(tmp_path: Path, messages: list[Any]) -> None:
         assert abs(record.timestamp / NS - message.timestamp) < 1e-6
 
 
+def test_mf4_with_narrow_columns(tmp_path: Path) -> None:
+    """Loggers keep identifiers of 11 bits in 16."""
+    asammdf = pytest.importorskip("asammdf", reason="MF4 is read with asammdf")
+    numpy = pytest.importorskip("numpy")
+    columns = {"BusChannel": "u1", "ID": "u2", "IDE": "u1", "DataLength": "u1", "DataBytes": "(8,)u1"}
+    samples = numpy.zeros(1, [(f"CAN_DataFrame.{name}", kind) for name, kind in columns.items()])
+    samples["CAN_DataFrame.ID"], samples["CAN_DataFrame.DataLength"] = 0x7E8, 3
+    with asammdf.MDF() as mdf:
+        mdf.append(asammdf.Signal(samples, numpy.zeros(1), name="CAN_DataFrame"))
+        mdf.save(tmp_path / "log.mf4")
+    found, log = read(tmp_path / "log.mf4")
+    assert log.problems == []
+    assert [(each.can_id, each.data) for each in found] == [(0x7E8, bytes(3))]
+
+
 # The folder of a source distribution of python-can: its test data are logs of Vector's and PEAK's tools. They are
 # under another licence than this package, so they are not here.
 PUBLIC = os.environ.get("ISOTP_PYTHON_CAN_SDIST")

@@ -96,7 +96,7 @@ def records_of(signal: Any, kind: str, began: int) -> numpy.ndarray[Any, Any]:
 
     records = np.zeros(len(samples), record_dtype("fd"))
     records["timestamp"] = np.rint(signal.timestamps * 1e9).astype("i8") + began
-    records["can_id"] = column("ID") & EFF_MASK | flag("IDE", EFF_FLAG) | KINDS[kind]
+    records["can_id"] = column("ID").astype("u4") & EFF_MASK | flag("IDE", EFF_FLAG) | KINDS[kind]
     records["flags"] = flag("EDL", FDF) | flag("BRS", BRS) | flag("ESI", ESI) | flag("Dir", SENT)
     records["channel"] = column("BusChannel")
     if kind == "CAN_RemoteFrame":
