@@ -199,16 +199,7 @@ def test_names_are_public() -> None:
 
 @pytest.mark.parametrize(
     ("column", "item", "value"),
-    [
-        (0, 0, -8),
-        (0, 1, 1 << 62),
-        (0, -1, 0),
-        (5, 0, -1),
-        (5, 0, 1000),
-        (11, 0, 2),
-        (12, 0, 2),
-        (13, 0, 10),
-    ],
+    [(0, 0, -8), (0, 1, 1 << 62), (0, -1, 0), (5, 0, -1), (5, 0, 1000), (11, 0, 2), (12, 0, 2), (13, 0, 10)],
 )
 def test_damaged_pickle(messages: Messages, column: int, item: int, value: int) -> None:
     """Offsets that lead nowhere, a session, direction, target type or status that there is not."""

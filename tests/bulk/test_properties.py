@@ -117,10 +117,7 @@ def traffic(draw: st.DrawFn, flow_control: bool = False) -> list[tuple[Line, Rec
     lines = draw(
         st.lists(
             st.builds(
-                Line,
-                st.integers(0, len(ADDRESSES) - 1),
-                st.sampled_from(Direction),
-                st.integers(0, 1),
+                Line, st.integers(0, len(ADDRESSES) - 1), st.sampled_from(Direction), st.integers(0, 1)
             ),
             min_size=1,
             max_size=5,

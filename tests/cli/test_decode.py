@@ -86,10 +86,7 @@ def test_logs_that_python_can_wrote(suffix: str, tmp_path: Path) -> None:
 
 
 def test_a_message_that_runs_across_rotated_files(tmp_path: Path) -> None:
-    parts = [
-        log_of(tmp_path / "a.log", *TALK[:3]),
-        log_of(tmp_path / "b.log", TALK[3], start=1001),
-    ]
+    parts = [log_of(tmp_path / "a.log", *TALK[:3]), log_of(tmp_path / "b.log", TALK[3], start=1001)]
     run = isotp_command("decode --json", *PAIR, *parts)
     assert [line["payload"] for line in run.json] == [bytes(range(20)).hex()]
     assert run.status == 0

@@ -9,13 +9,7 @@ import pytest
 from tests.cli.command import PAIR
 from tests.cli.live_command import EXCHANGE, LiveBus
 
-SAID = (
-    *EXCHANGE,
-    "7E0#037F2231",
-    "7E0#310000",
-    "7E0#32007F",
-    "7E0#300014",
-)
+SAID = (*EXCHANGE, "7E0#037F2231", "7E0#310000", "7E0#32007F", "7E0#300014")
 
 
 def test_lines_are_those_of_isotpdump_and_more(bus: LiveBus) -> None:

@@ -11,11 +11,7 @@ from isotp.cli.commands import sniff
 from tests.cli.command import PAIR
 from tests.cli.live_command import EXCHANGE, LiveBus
 
-SAID = (
-    *EXCHANGE,
-    "7E8#2257333836373532",
-    "7E0#037F2231",
-)
+SAID = (*EXCHANGE, "7E8#2257333836373532", "7E0#037F2231")
 
 
 def test_lines_are_those_of_isotpsniffer_and_more(bus: LiveBus) -> None:
@@ -54,7 +50,7 @@ def test_what_broke_off(bus: LiveBus) -> None:
     run = bus.hearing(frames, "sniff -n 1 --no-uds -f 1 --stats", *PAIR)
     assert run.status == 1
     assert [line.removeprefix(bus.channel) for line in run.lines] == [
-        "  7E8  [13/20]  62 F1 90 57 56 57 5A 5A 5A 31 4A 5A 33  wrong_sequence_number",
+        "  7E8  [13/20]  62 F1 90 57 56 57 5A 5A 5A 31 4A 5A 33  wrong_sequence_number"
     ]
     assert "broken: 1 message (wrong_sequence_number 1)" in run.complaint
 

@@ -20,13 +20,7 @@ class FrameCollector:
         self, start: int | None = None, end: int | None = None, channels: Iterable[int] | None = None
     ) -> None: ...
     def put(
-        self,
-        timestamp: int,
-        can_id: int,
-        data: Buffer,
-        length: int = -1,
-        flags: int = 0,
-        channel: int = 0,
+        self, timestamp: int, can_id: int, data: Buffer, length: int = -1, flags: int = 0, channel: int = 0
     ) -> None: ...
     def take(self) -> Records: ...
 

@@ -12,15 +12,7 @@ from isotp._can_ids import id_text
 from isotp.address import AbstractAddress, Address, AddressingMode, AsymmetricAddress, TargetAddressType
 from isotp.message import Direction
 
-__all__ = [
-    "ChannelAddress",
-    "Lane",
-    "address_text",
-    "can_id_text",
-    "lanes_of",
-    "pair_text",
-    "parse_address",
-]
+__all__ = ["ChannelAddress", "Lane", "address_text", "can_id_text", "lanes_of", "pair_text", "parse_address"]
 
 SYNTAX = (
     "TX:RX, two CAN IDs in hex, 11 bits with up to 3 digits and 29 bits with 8, or TX: or :RX for one direction alone;"

@@ -121,8 +121,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="OUT", help="Write to this file.", dir_okay=False),
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="Write to this file.", dir_okay=False)
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Whole payloads in the table.")] = False,
 ) -> None:

@@ -81,11 +81,7 @@ class SendOptions:
     ] = False
     gap: Annotated[
         int | None,
-        how(
-            "-f",
-            metavar="NS",
-            help="Gap between consecutive frames in ns, whatever the receiver asks for.",
-        ),
+        how("-f", metavar="NS", help="Gap between consecutive frames in ns, whatever the receiver asks for."),
     ] = None
     frame_time: Annotated[
         int | None,

@@ -66,20 +66,16 @@ class BusOptions:
         ),
     ] = None
     channel: Annotated[
-        str | None,
-        which_bus("--channel", "-c", metavar="CHANNEL", help="Channel of that interface."),
+        str | None, which_bus("--channel", "-c", metavar="CHANNEL", help="Channel of that interface.")
     ] = None
-    bitrate: Annotated[
-        int | None,
-        which_bus("--bitrate", "-b", metavar="BIT/S", help="Bit rate to set."),
-    ] = None
+    bitrate: Annotated[int | None, which_bus("--bitrate", "-b", metavar="BIT/S", help="Bit rate to set.")] = (
+        None
+    )
     fd: Annotated[
-        bool,
-        which_bus("--fd", help="A CAN FD bus. What is sent are CAN FD frames then, see -L."),
+        bool, which_bus("--fd", help="A CAN FD bus. What is sent are CAN FD frames then, see -L.")
     ] = False
     data_bitrate: Annotated[
-        int | None,
-        which_bus("--data-bitrate", metavar="BIT/S", help="Bit rate of the data phase."),
+        int | None, which_bus("--data-bitrate", metavar="BIT/S", help="Bit rate of the data phase.")
     ] = None
     timing: Annotated[
         list[str] | None,

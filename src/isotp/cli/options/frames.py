@@ -120,11 +120,7 @@ class ReceiverOptions:
     ] = 0
     stmin: Annotated[
         str,
-        how(
-            "-m",
-            metavar="STMIN",
-            help="STmin to ask for, in hex: 00 to 7F are ms, F1 to F9 100 to 900 us.",
-        ),
+        how("-m", metavar="STMIN", help="STmin to ask for, in hex: 00 to 7F are ms, F1 to F9 100 to 900 us."),
     ] = "00"
     wait_frames: Annotated[int, how("-w", metavar="N", help="Wait frames to accept in a row (N_WFTmax).")] = 0
 

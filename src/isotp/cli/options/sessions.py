@@ -16,8 +16,7 @@ __all__ = ["LogSessionOptions", "NCr", "SessionOptions", "where"]
 
 where = partial(typer.Option, rich_help_panel="Which sessions")
 NCr = Annotated[
-    float,
-    typer.Option("--n-cr", metavar="MS", help="N_Cr: the longest wait for a consecutive frame.", min=0),
+    float, typer.Option("--n-cr", metavar="MS", help="N_Cr: the longest wait for a consecutive frame.", min=0)
 ]
 address_option = partial(where, "--address", "-a", metavar="ADDRESS")
 

@@ -114,11 +114,7 @@ def draw_timeline(
             Line2D([], [], color=BROKEN, marker="x", markeredgewidth=1.6, linestyle="", label="broken")
         )
     axes.legend(
-        handles=handles,
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        ncols=len(handles),
-        borderaxespad=0,
+        handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(handles), borderaxespad=0
     )
 
 
