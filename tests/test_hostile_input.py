@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from tests import hostile
+from tests.processes import python
 
-ROOT = Path(__file__).parent.parent
 BOUND = 64 << 20
 TIMEOUT_S = 300  # ends a test that has failed
 
@@ -31,25 +31,10 @@ pytestmark = pytest.mark.skipif(
 
 def outcome(name: str) -> dict[str, Any]:
     """What an attack did, its memory judged."""
-    for module in {
-        "reassembler": "numpy",
-        "log": "numpy",
-        "discovery": "numpy",
-        "hub": "can",
-        "loop": "can",
-    }.items():
-        if module[0] in name:
-            pytest.importorskip(module[1])
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.hostile", name],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    facts: dict[str, Any] = json.loads(run.stdout)
+    for module, subjects in {"numpy": ("reassembler", "log", "discovery"), "can": ("hub", "loop")}.items():
+        if any(subject in name for subject in subjects):
+            pytest.importorskip(module)
+    facts: dict[str, Any] = json.loads(python("-m", "tests.hostile", name, timeout=TIMEOUT_S).stdout)
     assert facts["growth"] < BOUND, f"{name} took {facts['growth']} bytes"
     return facts
 

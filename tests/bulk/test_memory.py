@@ -6,7 +6,6 @@ import ctypes
 import mmap
 import os
 import queue
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import isotp
 from isotp import Messages, MessageStatus, Reassembler, Records
 from tests.bulk.logs import TESTER
 from tests.frames import MS, counted, octets
+from tests.processes import python
 
 HELD = 256  # rows that wait to become columns together
 WORTH_KEEPING = 1 << 17  # bytes: the memory of tables from this size on is used again
@@ -175,16 +175,8 @@ print(resident() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
 def test_memory_of_very_large_tables_is_given_back() -> None:
     # AddressSanitizer holds on to what was freed, unless told otherwise.
-    environment = {**os.environ, "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=0"}
-    run = subprocess.run(
-        [sys.executable, "-c", MEASURE],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=100,
-        env=environment,
-    )
-    assert int(run.stdout) < 8 << 20
+    options = f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=0"
+    assert int(python("-c", MEASURE, ASAN_OPTIONS=options).stdout) < 8 << 20
 
 
 WITHOUT_MEMORY = """
@@ -214,9 +206,7 @@ for frames, count in ((long, 40), (many, 400_000)):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
 @pytest.mark.skipif("san.so" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers need address space")
 def test_feed_without_memory_says_so_and_can_go_on() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", WITHOUT_MEMORY], capture_output=True, text=True, check=False, timeout=100
-    )
+    run = python("-c", WITHOUT_MEMORY)
     assert (run.stdout, run.stderr) == ("no memory for the messages of 1 sessions\n" * 2, "")
 
 

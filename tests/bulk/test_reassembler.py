@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import copy
 import mmap
-import os
 import pickle
 import struct
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ import isotp
 from isotp import Direction, MessageStatus, Reassembler, Records
 from tests.bulk.logs import FIXED, OTHER, TESTER, decoded, fed_at_once, log
 from tests.frames import MS, counted, octets
+from tests.processes import python
 
 
 def test_request_and_response() -> None:
@@ -370,15 +368,6 @@ print(re.sub(" at 0x[0-9a-f]+", "", repr(found)))
 
 def test_where_keys_lie_in_tables_changes_nothing() -> None:
     """The places of IDs in the tables differ from process to process; what comes out does not."""
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", SEARCH],
-            env=os.environ | {"PYTHONHASHSEED": seed},
-            capture_output=True,
-            check=True,
-            timeout=120,
-        ).stdout
-        for seed in ("0", "1", "15765")
-    }
+    said = {python("-c", SEARCH, PYTHONHASHSEED=seed).stdout for seed in ("0", "1", "15765")}
     assert len(said) == 1
-    assert said.pop().count(b"<MessageStatus.OK") == 3 * 399
+    assert said.pop().count("<MessageStatus.OK") == 3 * 399

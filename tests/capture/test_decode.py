@@ -7,7 +7,6 @@ import io
 import json
 import multiprocessing
 import pickle
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -18,6 +17,7 @@ import pytest
 
 import isotp
 from isotp import capture
+from tests.processes import python
 from tests.recorded_traffic import (
     CAPTURES,
     NAMES,
@@ -289,14 +289,7 @@ def test_memory_does_not_grow_with_the_log(tmp_path: Path, suffix: str) -> None:
     def peak(frames: int) -> int:
         path = tmp_path / f"{frames}.{suffix}"
         write_long(path, frames)
-        run = subprocess.run(
-            [sys.executable, "-c", MEASURE, str(path)],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=100,
-        )
-        count, kilobytes = map(int, run.stdout.split())
+        count, kilobytes = map(int, python("-c", MEASURE, path).stdout.split())
         assert count == frames
         return kilobytes
 

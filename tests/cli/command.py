@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from isotp.cli.app import app
+from tests.processes import python
 
 # A session as the one who asks names it, and as the one who answers does.
 PAIR = ("-s", "7E0", "-d", "7E8")
@@ -60,6 +62,12 @@ def isotp_command(words: str = "", *more: str | Path, stdin: bytes = b"", **envi
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Run(result.exit_code, result.stdout_bytes, result.stderr)
+
+
+def without(module: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run it where a module is missing: the exit status is 2."""
+    code = f"import sys; sys.modules[{module!r}] = None; from isotp.cli import main; sys.exit(main())"
+    return python("-c", code, *words, status=2)
 
 
 def log_of(path: Path, *lines: str, start: int = 1000, step_ms: int = 1) -> Path:

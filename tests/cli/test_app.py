@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from isotp.cli.app import COMMANDS
 from tests.cli.command import isotp_command
+from tests.processes import python
 
 NAMES = ["send", "recv", "dump", "sniff", "perf", "scan", "decode", "stats"]
 
@@ -38,8 +36,7 @@ def test_nothing_heavy_is_imported_for_the_help_of_the_program() -> None:
         "except SystemExit: pass\n"
         "print(sorted({'numpy', 'can', 'pyarrow', 'isotp.capture', 'isotp.cli.commands.decode'} & set(sys.modules)))"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert run.stdout.splitlines()[-1] == "[]"
+    assert python("-c", code).stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import PAIR, TALK, isotp_command, log_of
+from tests.cli.command import PAIR, TALK, isotp_command, log_of, without
 from tests.cli.recorded_drive import LOG
 from tests.recorded_traffic import CAPTURES
 
@@ -184,12 +182,7 @@ def test_picture_of_an_unknown_kind(tmp_path: Path) -> None:
 
 
 def test_without_matplotlib(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['matplotlib'] = None; from isotp.cli import main; sys.exit(main())"
     log = log_of(tmp_path / "a.log", "7E0#01AA")
-    options = ["stats", *PAIR, "--plot", tmp_path / "a.png", log]
-    run = subprocess.run(
-        [sys.executable, "-c", code, *options], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert run.returncode == 2
+    run = without("matplotlib", "stats", *PAIR, "--plot", tmp_path / "a.png", log)
     assert "can-isotp-cython[plot]" in run.stderr
     assert not (tmp_path / "a.png").exists()

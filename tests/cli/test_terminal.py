@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from isotp.cli.options.logs import LogOptions
 from isotp.cli.shown.lines import TimeKind, TimeText, printable
 from tests.capture.pcap import CAN, enhanced, frame, interface, section
 from tests.cli.command import isotp_command
+from tests.processes import python
 
 ESCAPES = "\x1b]0;pwned\x07\x1b[31mX\x9b1mY"
 NAMES = {
@@ -135,14 +134,9 @@ def test_what_drivers_say(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_encoding_without_the_characters(tmp_path: Path) -> None:
     path = log_with_a_name(tmp_path, NAMES["another alphabet"])
-    run = subprocess.run(
-        [sys.executable, "-c", "from isotp.cli import main; main()", "decode", "-a", "7E0:7E8", str(path)],
-        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr.decode()
-    assert rb"\u041a\u0443\u0437\u043e\u0432 1" in run.stdout
+    code = "from isotp.cli import main; main()"
+    run = python("-c", code, "decode", "-a", "7E0:7E8", path, PYTHONIOENCODING="ascii")
+    assert r"\u041a\u0443\u0437\u043e\u0432 1" in run.stdout
 
 
 def test_printable() -> None:
