@@ -29,12 +29,14 @@ class Frame(NamedTuple):
 class Talk:
     """A tester and an ECU on one bus; their frames are recorded, all but those that `lose` names."""
 
-    def __init__(self, channel: str, tester: isotp.Address, ecu: isotp.Address, **ecu_params: Any) -> None:
+    def __init__(self, channel: str, tester: isotp.Address, **ecu_params: Any) -> None:
         self.channel = channel
         self.frames: list[Frame] = []
         self.lose: Callable[[Frame], bool] = never
         self.tester = Bench(tester, txfn=lambda message: self.pass_on(message, self.ecu), tx_padding=0xCC)
-        self.ecu = Bench(ecu, txfn=lambda message: self.pass_on(message, self.tester), **ecu_params)
+        self.ecu = Bench(
+            tester.reversed(), txfn=lambda message: self.pass_on(message, self.tester), **ecu_params
+        )
         self.ecu.clock = self.tester.clock
         self.ecu.layer.clock = self.tester.clock
         self.tester.clock.ns = START
@@ -78,14 +80,9 @@ def is_consecutive(frame: Frame) -> bool:
     return frame.data[0] >> 4 == 2
 
 
-def address(mode: isotp.AddressingMode, **fields: int) -> isotp.Address:
-    return isotp.Address(mode, **fields)
-
-
 def engine(chance: random.Random) -> list[Frame]:
     """Identification and measured values, over and over; once the ECU falls silent in the middle of an answer."""
-    normal = isotp.AddressingMode.Normal_11bits
-    talk = Talk("can0", address(normal, txid=0x7E0, rxid=0x7E8), address(normal, txid=0x7E8, rxid=0x7E0))
+    talk = Talk("can0", isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8))
     talk.ask(b"\x22\xf1\x90", b"\x62\xf1\x90WVWZZZ1JZ3W386752", 6 * MS)
     for k in range(50):
         talk.wait(chance.randint(80, 130) * MS)
@@ -100,13 +97,8 @@ def engine(chance: random.Random) -> list[Frame]:
 def download(chance: random.Random) -> list[Frame]:
     """New software for the gearbox: blocks of 1 KiB, some of which wait for the flash."""
     fixed = isotp.AddressingMode.NormalFixed_29bits
-    talk = Talk(
-        "can0",
-        address(fixed, target_address=0x18, source_address=0xF1),
-        address(fixed, target_address=0xF1, source_address=0x18),
-        blocksize=16,
-        stmin=0xF3,
-    )
+    tester = isotp.Address(fixed, target_address=0x18, source_address=0xF1)
+    talk = Talk("can0", tester, blocksize=16, stmin=0xF3)
     talk.wait(1400 * MS)
     talk.ask(b"\x10\x02", b"\x50\x02\x00\x32\x01\xf4", 25 * MS)
     talk.ask(b"\x34\x00\x44" + bytes(8), b"\x74\x20\x04\x02", 40 * MS)
@@ -125,11 +117,8 @@ def download(chance: random.Random) -> list[Frame]:
 def door(chance: random.Random) -> list[Frame]:
     """A slow ECU behind a gateway, in extended addressing, asked for its trouble codes; the log ends amid the last."""
     extended = isotp.AddressingMode.Extended_11bits
-    talk = Talk(
-        "can1",
-        address(extended, txid=0x6F1, rxid=0x640, target_address=0x40, source_address=0xF1),
-        address(extended, txid=0x640, rxid=0x6F1, target_address=0xF1, source_address=0x40),
-    )
+    tester = isotp.Address(extended, txid=0x6F1, rxid=0x640, target_address=0x40, source_address=0xF1)
+    talk = Talk("can1", tester)
     talk.tester.layer.params.set("stmin", 5)
     talk.wait(350 * MS)
     for count in (12, 3, 7, 22, 4, 30, 16, 2, 9, 25, 13, 40):

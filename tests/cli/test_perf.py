@@ -7,17 +7,11 @@ import re
 import pytest
 
 from tests.cli.command import PAIR, isotp_command
-from tests.cli.live_command import TESTER, LiveBus
+from tests.cli.live_command import EXCHANGE, TESTER, LiveBus
 
 
 def test_messages_of_others(bus: LiveBus) -> None:
-    frames = (
-        "7E0#0122",
-        "7E8#101462F190575657",
-        "7E0#3008F1",
-        "7E8#215A5A5A314A5A33",
-        "7E8#2257333836373532",
-    )
+    frames = ("7E0#0122", *EXCHANGE[1:4], "7E8#2257333836373532")
     run = bus.hearing(frames, "perf -n 1 --json", *PAIR)
     message, summary = run.json
     names = ("can_id", "length", "frames", "blocksize", "stmin_us", "status")

@@ -50,11 +50,8 @@ class Model:
             heard.append(message)
             layer.process()
             while (request := layer.recv()) is not None:
-                layer.send(
-                    {0x3E: b"\x7e\x00", 0x22: b"\x62" + bytes(30)}.get(
-                        request[0], bytes((0x7F, request[0], 0x11))
-                    )
-                )
+                refusal = bytes((0x7F, request[0], 0x11))
+                layer.send({0x3E: b"\x7e\x00", 0x22: b"\x62" + bytes(30)}.get(request[0], refusal))
                 layer.process()
 
     def receive(self, timeout: float) -> list[Frame]:
@@ -79,8 +76,11 @@ class Model:
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Model:
+    return put_in(Model(), monkeypatch)
+
+
+def put_in(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
     """In the place of the bus and of the clock."""
-    model = Model()
     monkeypatch.setattr(module, "open_wire", lambda place, identifiers: model)
     monkeypatch.setattr(module, "time", model)
     return model
@@ -227,9 +227,7 @@ class Answers(Model):
 def test_answers_are_asked_for_again(
     answer: Callable[[int, int], int | None], found: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = Answers(answer)
-    monkeypatch.setattr(module, "open_wire", lambda place, identifiers: model)
-    monkeypatch.setattr(module, "time", model)
+    put_in(Answers(answer), monkeypatch)
     run = scan("--transmit", "--json", "--bits", "11", "--ids", "701-704")
     assert [line["session"] for line in run.json] == found
     assert run.status == (0 if found else 1)

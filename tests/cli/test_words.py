@@ -43,10 +43,5 @@ def test_durations(ns: int, text: str) -> None:
 
 def test_counts_and_rates() -> None:
     assert [count_text(count, "frame") for count in (1, 1234)] == ["1 frame", "1,234 frames"]
-    assert [number_text(value) for value in (None, 0.1234, 999.4, 999.6, 12345.6)] == [
-        "",
-        "0.123",
-        "999",
-        "1,000",
-        "12,346",
-    ]
+    numbers = (None, 0.1234, 999.4, 999.6, 12345.6)
+    assert [number_text(value) for value in numbers] == ["", "0.123", "999", "1,000", "12,346"]

@@ -27,7 +27,7 @@ from isotp.cli.logs import (
 from isotp.cli.options.logs import STDIN, LogOptions, Question, Statuses
 from isotp.cli.shown.frames import CandumpWriter, FrameWriter, PcapngWriter
 from isotp.cli.shown.lines import printable
-from isotp.cli.shown.summary import Summary, show_problems
+from isotp.cli.shown.summary import Summary
 from isotp.cli.shown.tables import CsvWriter, JsonWriter, MessageWriter, ParquetWriter, TableWriter
 
 __all__ = ["EXAMPLES", "Format", "command"]
@@ -150,11 +150,7 @@ def command(
                 summary.add(table)
                 messages.write(table)
             messages.close()
-    if not logs.quiet:
-        summary.show(errors, files)
-    show_problems(errors, files)
-    if summary.broken or files.problem_count:
-        raise typer.Exit(1)
+    summary.conclude(errors, files, quiet=logs.quiet)
 
 
 def chosen_format(asked: Format | None, as_json: bool, output: Path | None) -> Format:

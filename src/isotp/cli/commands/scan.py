@@ -87,18 +87,13 @@ class Responder:
 
 def address_between(request: int, answer: int) -> Address:
     """The address with which to talk to who has these CAN IDs."""
-    wide = bool(request & EFF_FLAG)
-    sent, heard = request & EFF_MASK, answer & EFF_MASK
-    if (
-        wide
-        and sent >> 16 == heard >> 16 == 0x18DA
-        and sent & 0xFF == heard >> 8 & 0xFF
-        and sent >> 8 & 0xFF == (heard & 0xFF)
-    ):
+    if request & EFF_FLAG and guess(answer) == Request(request):
         return Address(
-            AddressingMode.NormalFixed_29bits, target_address=sent >> 8 & 0xFF, source_address=sent & 0xFF
+            AddressingMode.NormalFixed_29bits,
+            target_address=request >> 8 & 0xFF,
+            source_address=request & 0xFF,
         )
-    return Address(mode_of(request), txid=sent, rxid=heard)
+    return Address(mode_of(request), txid=request & EFF_MASK, rxid=answer & EFF_MASK)
 
 
 def mode_of(can_id: int) -> AddressingMode:

@@ -21,7 +21,7 @@ from isotp.cli.logs import LogFiles, chosen_of, messages_of, progress_of, reasse
 from isotp.cli.options.logs import LogOptions
 from isotp.cli.shown.figures import MessageColumns, SessionFigures
 from isotp.cli.shown.lines import printable
-from isotp.cli.shown.summary import Summary, show_problems
+from isotp.cli.shown.summary import Summary
 from isotp.cli.shown.words import number_text, size_text, time_text
 from isotp.message import Direction
 
@@ -92,11 +92,7 @@ def command(
         show_table(figures, files)
     if plot is not None and draw is not None:
         draw(plot, columns, figures, files.channel_name)
-    if not logs.quiet:
-        summary.show(errors, files)
-    show_problems(errors, files)
-    if summary.broken or files.problem_count:
-        raise typer.Exit(1)
+    summary.conclude(errors, files, quiet=logs.quiet)
 
 
 def drawing() -> Draw:

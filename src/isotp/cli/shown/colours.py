@@ -11,19 +11,8 @@ from isotp.cli.shown.lines import ColourWhen
 
 __all__ = ["Colours"]
 
-PALETTE = [
-    Style(color=name)
-    for name in (
-        "cyan",
-        "yellow",
-        "magenta",
-        "green",
-        "blue",
-        "bright_cyan",
-        "bright_yellow",
-        "bright_magenta",
-    )
-]
+NAMES = ("cyan", "yellow", "magenta", "green", "blue", "bright_cyan", "bright_yellow", "bright_magenta")
+PALETTE = [Style(color=name) for name in NAMES]
 ERROR, FAINT, BRIGHT = Style(color="red", bold=True), Style(dim=True), Style(bold=True)
 
 

@@ -68,10 +68,7 @@ class PcapngWriter:
         self._stream = stream
         self._channel_name = channel_name
         self._interfaces: dict[int, int] = {}
-        self._block(self.SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
-
-    def _block(self, kind: int, body: bytes) -> None:
-        self._stream.write(block(kind, body))
+        stream.write(block(self.SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)))
 
     def _interface(self, channel: int) -> int:
         if channel not in self._interfaces:
@@ -81,13 +78,10 @@ class PcapngWriter:
                 (self.IF_TSRESOL, b"\x09"),
                 (0, b""),
             )
-            self._block(
-                self.INTERFACE,
-                struct.pack("<HHI", self.LINKTYPE_CAN_SOCKETCAN, 0, 0)
-                + b"".join(
-                    struct.pack("<HH", code, len(it)) + it + bytes(-len(it) % 4) for code, it in options
-                ),
-            )
+            body = struct.pack("<HHI", self.LINKTYPE_CAN_SOCKETCAN, 0, 0)
+            for code, it in options:
+                body += struct.pack("<HH", code, len(it)) + it + bytes(-len(it) % 4)
+            self._stream.write(block(self.INTERFACE, body))
         return self._interfaces[channel]
 
     def write(self, frames: FrameArray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -16,7 +17,7 @@ from isotp.cli.shown.lines import printable
 from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES, count_text, size_text
 from isotp.message import MessageStatus
 
-__all__ = ["Summary", "show_problems"]
+__all__ = ["Summary"]
 
 
 class Summary:
@@ -86,8 +87,20 @@ class Summary:
             lines.append(Text(f"lost: {size_text(self.lost_bytes)} that broken messages announced", "red"))
         if self.statuses[MessageStatus.OPEN]:
             lines.append(Text(f"open at the end: {self.statuses[MessageStatus.OPEN]}", "yellow"))
-        for line in lines:
-            console.print(line, soft_wrap=True, highlight=False)
+        say(console, *lines)
+
+    def conclude(self, console: Console, files: LogFiles, *, quiet: bool) -> None:
+        """What a command ends with: this, and what could not be read, with the place.
+
+        :raises typer.Exit: if something was broken, or could not be read.
+        """
+        if not quiet:
+            self.show(console, files)
+        if files.problem_count:
+            say(console, Text(f"unreadable: {count_text(files.problem_count, 'part')}", "red"))
+        say(console, *(Text(f"  {printable(problem)}") for problem in files.problems))
+        if self.broken or files.problem_count:
+            raise typer.Exit(1)
 
 
 def found_lines(files: LogFiles) -> list[Text]:
@@ -103,13 +116,6 @@ def found_lines(files: LogFiles) -> list[Text]:
     return lines + [Text(f"found: {len(found) - MOST_SHOWN} more")] * (len(found) > MOST_SHOWN)
 
 
-def show_problems(console: Console, files: LogFiles) -> None:
-    """Print what could not be read, with the place."""
-    if files.problem_count:
-        console.print(
-            Text(f"unreadable: {count_text(files.problem_count, 'part')}", "red"),
-            soft_wrap=True,
-            highlight=False,
-        )
-    for problem in files.problems:
-        console.print(Text(f"  {printable(problem)}"), soft_wrap=True, highlight=False)
+def say(console: Console, *lines: Text) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False)

@@ -25,21 +25,8 @@ ChannelName = Callable[[int], str]
 
 # The columns of isotp.Messages; `can_id` is that of the message's own frames.
 FIELDS = (
-    "start",
-    "end",
-    "channel",
-    "session",
-    "direction",
-    "can_id",
-    "target_type",
-    "status",
-    "length",
-    "frames",
-    "blocksize",
-    "stmin_us",
-    "waits",
-    "flow_controls",
-    "payload",
+    *("start", "end", "channel", "session", "direction", "can_id", "target_type", "status", "length"),
+    *("frames", "blocksize", "stmin_us", "waits", "flow_controls", "payload"),
 )
 
 
