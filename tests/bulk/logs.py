@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -10,6 +11,9 @@ from isotp import Address, AddressingMode, Messages, Reassembler, Records
 from tests.frames import MS, SECOND, octets
 
 T = TypeVar("T")
+
+# Records of both layouts: time, CAN ID, length, flags, channel, data.
+CLASSIC, FD = struct.Struct("<qIBBH8s"), struct.Struct("<qIBBH64s")
 
 TESTER = Address(AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8)
 OTHER = Address(AddressingMode.Normal_11bits, txid=0x7E1, rxid=0x7E9)

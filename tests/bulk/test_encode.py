@@ -143,19 +143,9 @@ def test_functional_is_a_single_frame() -> None:
     [
         (b"", {}, ValueError, "a message has 1 to 4294967295 bytes, not 0"),
         ([b"x", 5], {}, TypeError, "a bytes-like object is required, not 'int'"),
-        (
-            b"x",
-            {"params": {"stmin": 0x80}},
-            ValueError,
-            "stmin must be 0x00 to 0x7F or 0xF1 to 0xF9, not 0x80",
-        ),
+        (b"x", {"params": {"stmin": 0x80}}, ValueError, "stmin must be 0x00 to 0x7F or .* not 0x80"),
         (b"x", {"params": {"tx_data_length": 9}}, ValueError, "tx_data_length must be one of"),
-        (
-            b"x",
-            {"layout": "classic", "params": {"tx_data_length": 64}},
-            ValueError,
-            "do not hold tx_data_length",
-        ),
+        (b"x", {"layout": "classic", "params": {"tx_data_length": 64}}, ValueError, "do not hold tx_data"),
         (b"x", {"channel": -1}, ValueError, "channel must be from 0 to 65535, not -1"),
         (b"x", {"frame_time": -1}, ValueError, "frame_time must be from 0 to"),
         (b"x", {"frame_time": (1 << 61) + 1}, ValueError, "frame_time must be from 0 to 2305843009213693952"),

@@ -14,7 +14,7 @@ import pytest
 
 import isotp
 from isotp import Messages, MessageStatus, Reassembler, Records
-from tests.bulk.logs import TESTER
+from tests.bulk.logs import CLASSIC, TESTER
 from tests.frames import MS, counted, octets
 from tests.processes import python
 
@@ -24,16 +24,7 @@ WORTH_KEEPING = 1 << 17  # bytes: the memory of tables from this size on is used
 
 def single(number: int, can_id: int = 0x7E0) -> bytes:
     """An SF, as a record, whose every column tells its number."""
-    data = bytes([4]) + number.to_bytes(4, "big")
-    channel = (number % 3).to_bytes(2, "little")
-    return (
-        (number * MS).to_bytes(8, "little")
-        + can_id.to_bytes(4, "little")
-        + b"\5\0"
-        + channel
-        + data
-        + bytes(3)
-    )
+    return CLASSIC.pack(number * MS, can_id, 5, 0, number % 3, b"\x04" + number.to_bytes(4, "big"))
 
 
 def assert_numbered(messages: Messages, numbers: Sequence[int]) -> None:
@@ -78,10 +69,9 @@ def test_open_receptions_beyond_the_rows_at_hand() -> None:
     addresses = [isotp.Address(txid=k, rxid=0x400 | k) for k in range(0x400)]
     reassembler = Reassembler(addresses)
     raw = b"".join(
-        (k * 1000).to_bytes(8, "little") + (k % 0x400).to_bytes(4, "little") + b"\x08\0"
-        + (k // 0x400).to_bytes(2, "little") + b"\x10\x14" + k.to_bytes(6, "big")
+        CLASSIC.pack(k * 1000, k % 0x400, 8, 0, k // 0x400, b"\x10\x14" + k.to_bytes(6, "big"))
         for k in range(count)
-    )  # fmt: skip
+    )
     assert len(reassembler.feed(raw, "classic")) == 0
     found = reassembler.flush()
     assert sorted(found.payloads) == [k.to_bytes(6, "big") for k in range(count)]
@@ -128,7 +118,8 @@ def test_tables_that_grow_and_shrink(layout: str) -> None:
 
 
 def test_threads_drop_tables_while_others_are_made() -> None:
-    logs = [b"".join(map(single, range(part * 10_000, (part + 1) * 10_000))) for part in range(3)]
+    numbers = [range(part * 10_000, (part + 1) * 10_000) for part in range(3)]
+    logs = [b"".join(map(single, part)) for part in numbers]
     reassembler = Reassembler([TESTER])
     tables: queue.Queue[tuple[int, Messages] | None] = queue.Queue(3)
     wrong = []
@@ -136,9 +127,7 @@ def test_threads_drop_tables_while_others_are_made() -> None:
     def look_and_drop() -> None:
         while (item := tables.get()) is not None:
             part, messages = item
-            if messages.column("start").tolist() != [
-                k * MS for k in range(part * 10_000, (part + 1) * 10_000)
-            ]:
+            if messages.column("start").tolist() != [k * MS for k in numbers[part]]:
                 wrong.append(part)
             del item, messages
 

@@ -47,14 +47,8 @@ def test_indices_and_slices_are_those_of_a_list(messages: Messages) -> None:
     listed = list(messages)
     assert all(isinstance(each, Message) for each in listed)
     assert messages[-1] == listed[-1] == messages[5]
-    for part in (
-        slice(1, 4),
-        slice(None, None, -1),
-        slice(4, 1),
-        slice(0, 6, 4),
-        slice(-2, None),
-        slice(0, 0),
-    ):
+    slices = ((1, 4), (None, None, -1), (4, 1), (0, 6, 4), (-2, None), (0, 0))
+    for part in (slice(*each) for each in slices):
         assert list(messages[part]) == listed[part]
         assert messages[part].payloads == [each.payload for each in listed[part]]
     assert list(messages[1:5][1:3]) == listed[2:4]
@@ -215,14 +209,9 @@ def test_damaged_pickle(messages: Messages, column: int, item: int, value: int) 
 @pytest.mark.parametrize(
     ("part", "value"),
     [
-        (0, None),
-        (0, [b"no address"]),
-        (1, None),
-        (1, "6"),
-        (1, 1 << 70),
-        (1, (1 << 63) - 1),
-        (2, None),
-        (2, [1] * 15),
+        *((0, None), (0, [b"no address"])),
+        *((1, None), (1, "6"), (1, 1 << 70), (1, (1 << 63) - 1)),
+        *((2, None), (2, [1] * 15)),
     ],
 )
 def test_pickle_with_something_else(messages: Messages, part: int, value: object) -> None:

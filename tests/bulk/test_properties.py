@@ -75,7 +75,7 @@ def segmented(payload: bytes, room: int) -> Iterator[bytes]:
 class Listener:
     """A listen-mode layer that hears one line, with the time of the frames."""
 
-    def __init__(self, line: Line, n_cr_ms: int, max_frame_size: int) -> None:
+    def __init__(self, line: Line, max_frame_size: int) -> None:
         address = ADDRESSES[line.session]
         if line.direction == Direction.TX:
             address = address.reversed()
@@ -87,11 +87,7 @@ class Listener:
             txfn=pytest.fail,
             address=address,
             error_handler=self.errors.append,
-            params={
-                "listen_mode": True,
-                "rx_consecutive_frame_timeout": n_cr_ms,
-                "max_frame_size": max_frame_size,
-            },
+            params={"listen_mode": True, "max_frame_size": max_frame_size},
         )
         self.layer.clock = lambda: self.now
 
@@ -141,12 +137,8 @@ def traffic(draw: st.DrawFn, flow_control: bool = False) -> list[tuple[Line, Rec
             queues.remove((line, queue))
         now += dice.choice((0, 1, MS))
         for each in troubled(data, dice, trouble):
-            late = (
-                0
-                if flow_control or dice.random() >= trouble
-                else dice.choice((SECOND - 1, SECOND, 3 * SECOND))
-            )
-            now += late
+            if not flow_control and dice.random() < trouble:
+                now += dice.choice((SECOND - 1, SECOND, 3 * SECOND))
             functional = dice.random() < trouble
             found.append((line, Record(now, line.can_id(functional), 0, line.channel, each)))
         if flow_control and dice.random() < 0.2:
@@ -190,7 +182,7 @@ def payloads_by_line(messages: Messages) -> dict[Line, list[bytes]]:
 
 
 def heard_by_layers(
-    frames: list[tuple[Line, Record]], n_cr_ms: int = 1000, max_frame_size: int = 0xFFFFFFFF
+    frames: list[tuple[Line, Record]], max_frame_size: int = 0xFFFFFFFF
 ) -> tuple[dict[Line, list[bytes]], dict[Line, Counter[type[Exception]]]]:
     """Messages and errors of a listening layer on each line that had a frame; layers on all lines hear all."""
     listeners: dict[Line, Listener] = {}
@@ -198,7 +190,7 @@ def heard_by_layers(
         for line in lines_of(record.channel):
             if is_for(line, record):
                 if line not in listeners:
-                    listeners[line] = Listener(line, n_cr_ms, max_frame_size)
+                    listeners[line] = Listener(line, max_frame_size)
                 listeners[line].hear(record)
     messages = {line: listener.messages() for line, listener in listeners.items()}
     errors = {line: Counter(map(type, listener.errors)) for line, listener in listeners.items()}

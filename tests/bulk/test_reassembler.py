@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import mmap
 import pickle
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 
 import isotp
 from isotp import Direction, MessageStatus, Reassembler, Records
-from tests.bulk.logs import FIXED, OTHER, TESTER, decoded, fed_at_once, log
+from tests.bulk.logs import CLASSIC, FD, FIXED, OTHER, TESTER, decoded, fed_at_once, log
 from tests.frames import MS, counted, octets
 from tests.processes import python
 
@@ -198,12 +197,7 @@ def test_each_length_after_a_long_message(sessions: int) -> None:
             "address must be an isotp.Address or isotp.AsymmetricAddress, not '7E0'",
         ),
         (([(TESTER, 65536)],), {}, ValueError, "channel must be from 0 to 65535, not 65536"),
-        (
-            ([],),
-            {"max_frame_size": -1},
-            ValueError,
-            "max_frame_size must be from 0 to 0xffffffff bytes, not -1",
-        ),
+        (([],), {"max_frame_size": -1}, ValueError, "max_frame_size must be from 0 to .* not -1"),
         (([],), {"rx_consecutive_frame_timeout": -5}, ValueError, "must be 0 or more ms, not -5"),
         ((5,), {}, TypeError, "'int' object is not iterable"),
         (
@@ -298,9 +292,6 @@ def test_can_not_be_pickled_or_copied(copied: Callable[[Reassembler], object]) -
         copied(Reassembler([TESTER]))
 
 
-CLASSIC, FD = struct.Struct("=qIBBH8s"), struct.Struct("=qIBBH64s")
-
-
 def test_len_that_a_record_has_no_room_for_after_fd_records() -> None:
     """CFs by turns are taken without a look at their length: what was learned of FD records is not for classic ones."""
     reassembler = Reassembler([TESTER, OTHER])
@@ -308,9 +299,8 @@ def test_len_that_a_record_has_no_room_for_after_fd_records() -> None:
     turns += [(0x7E9, b"\x01\xbb"), (0x7E8, b"\x21" + b"1" * 63)]
     frames = b"".join(FD.pack(k, can_id, len(data), 4, 0, data) for k, (can_id, data) in enumerate(turns))
     assert len(reassembler.feed(frames, "fd")) == 2
-    claims = CLASSIC.pack(4, 0x7E9, 2, 0, 0, b"\x01\xbb") + CLASSIC.pack(
-        5, 0x7E8, 64, 0, 0, b"\x22" + b"2" * 7
-    )
+    claims = CLASSIC.pack(4, 0x7E9, 2, 0, 0, b"\x01\xbb")
+    claims += CLASSIC.pack(5, 0x7E8, 64, 0, 0, b"\x22" + b"2" * 7)
     beside = b"beside the records".ljust(FD.size)
     found = reassembler.feed(memoryview(claims + beside)[: len(claims)], "classic") + reassembler.flush()
     assert [(m.session, m.status) for m in found] == [(1, MessageStatus.OK), (0, MessageStatus.INVALID_FRAME)]
@@ -329,10 +319,9 @@ def test_layout_of_the_records_changes_nothing() -> None:
     found: list[isotp.Message] = []
     for start in range(0, len(frames), 7):
         form, layout = ((CLASSIC, "classic"), (FD, "fd"))[start % 2]
-        packed = [
-            form.pack(f.timestamp, f.can_id, len(f.data), 0, 0, f.data) for f in frames[start : start + 7]
-        ]
-        found += reassembler.feed(b"".join(packed), layout)
+        some = frames[start : start + 7]
+        packed = b"".join(form.pack(f.timestamp, f.can_id, len(f.data), 0, 0, f.data) for f in some)
+        found += reassembler.feed(packed, layout)
     assert [m.payload for m in found] == [counted(300)] * 9
     assert len(reassembler.flush()) == 0
 

@@ -11,8 +11,8 @@ import pytest
 
 import isotp
 from isotp.bulk._records import Record, Records, record_dtype
+from tests.bulk.logs import CLASSIC, FD
 
-CLASSIC, FD = struct.Struct("<qIBBH8s"), struct.Struct("<qIBBH64s")
 LAYOUTS = pytest.mark.parametrize(("layout", "form"), [("classic", CLASSIC), ("fd", FD)])
 
 

@@ -15,21 +15,8 @@ from tests.capture.pcap import CAN, block, enhanced, frame, interface, pcap, sec
 
 FRAMES = 400
 WRONG = (
-    0,
-    3,
-    16,
-    40,
-    52,
-    96,
-    100,
-    1_000,
-    4_800,
-    60_000,
-    70_000,
-    300_000,
-    0x2000_0000,
-    0x3FFF_FFFC,
-    0xFFFF_FFFF,
+    *(0, 3, 16, 40, 52, 96, 100, 1_000, 4_800, 60_000, 70_000, 300_000),
+    *(0x2000_0000, 0x3FFF_FFFC, 0xFFFF_FFFF),
 )
 
 

@@ -96,25 +96,18 @@ def test_standard_input(whole_talk: Path) -> None:
     assert [line["length"] for line in run.json] == [20, 20]
 
 
-def test_can_utils_letters_for_extended_addresses(tmp_path: Path) -> None:
+@pytest.mark.parametrize("letters", ["-x 55 -X AA", "-x 55:AA"])
+def test_can_utils_letters_for_extended_addresses(tmp_path: Path, letters: str) -> None:
     log = log_of(tmp_path / "x.log", "600#5501AA", "601#AA01BB", "600#4401CC")
-    run = isotp_command("decode --json -s 600 -d 601 -x 55 -X AA", log)
-    assert [(line["can_id"], line["payload"]) for line in run.json] == [("600/55", "aa"), ("601/AA", "bb")]
-
-
-def test_both_extended_addresses_in_one_option(tmp_path: Path) -> None:
-    log = log_of(tmp_path / "x.log", "600#5501AA", "601#AA01BB")
-    run = isotp_command("decode --json -s 600 -d 601 -x 55:AA", log)
+    run = isotp_command(f"decode --json -s 600 -d 601 {letters}", log)
     assert [(line["can_id"], line["payload"]) for line in run.json] == [("600/55", "aa"), ("601/AA", "bb")]
 
 
 def test_functional_requests_as_a_session_of_their_own(tmp_path: Path) -> None:
     log = log_of(tmp_path / "f.log", "7DF#023E00", "7E8#027E00")
     run = isotp_command("decode --json -a 7E0:7E8 -a 7DF:7E8", log)
-    assert [(line["session"], line["can_id"]) for line in run.json] == [
-        ("7DF:7E8", "7DF"),
-        ("7E0:7E8", "7E8"),
-    ]
+    found = [(line["session"], line["can_id"]) for line in run.json]
+    assert found == [("7DF:7E8", "7DF"), ("7E0:7E8", "7E8")]
 
 
 def test_functional_target_type_in_29_bits(tmp_path: Path) -> None:
@@ -194,16 +187,8 @@ def test_times(options: tuple[str, ...], payloads: list[str], tmp_path: Path) ->
 
 
 def test_statuses(tmp_path: Path) -> None:
-    log = log_of(
-        tmp_path / "s.log",
-        "7E0#01AA",
-        "7E0#1008BB",
-        "7E0#22CC",
-        "7E0#1009DD",
-        "+2000",
-        "7E0#01EE",
-        "7E8#100AFF",
-    )
+    lines = ("7E0#01AA", "7E0#1008BB", "7E0#22CC", "7E0#1009DD", "+2000", "7E0#01EE", "7E8#100AFF")
+    log = log_of(tmp_path / "s.log", *lines)
 
     def statuses(*options: str) -> list[str]:
         return [line["status"] for line in isotp_command("decode --json", *PAIR, *options, log).json]

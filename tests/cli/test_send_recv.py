@@ -20,6 +20,8 @@ from isotp.cli.commands import send
 from tests.cli.command import PAIR, RECEIVER, isotp_command
 from tests.cli.live_command import PATIENCE, TESTER, LiveBus
 
+EXTENDED = isotp.Address(3, txid=0x640, rxid=0x6F1, target_address=0xF1, source_address=0x40)
+
 # ---------------------------------------------------------------- send
 
 
@@ -97,14 +99,8 @@ def test_nobody_sends_flow_control(bus: LiveBus) -> None:
     [
         (("-s", "18DA10F1", "-d", "18DAF110"), isotp.Address(1, txid=0x18DAF110, rxid=0x18DA10F1)),
         (("-a", "ta=10,sa=F1"), isotp.Address(2, target_address=0xF1, source_address=0x10)),
-        (
-            ("-s", "6F1", "-d", "640", "-x", "40:F1"),
-            isotp.Address(3, txid=0x640, rxid=0x6F1, target_address=0xF1, source_address=0x40),
-        ),
-        (
-            ("-s", "6F1", "-d", "640", "-x", "40", "-X", "F1"),
-            isotp.Address(3, txid=0x640, rxid=0x6F1, target_address=0xF1, source_address=0x40),
-        ),
+        (("-s", "6F1", "-d", "640", "-x", "40:F1"), EXTENDED),
+        (("-s", "6F1", "-d", "640", "-x", "40", "-X", "F1"), EXTENDED),
         (("-a", "7E0:7E8,ae=99"), isotp.Address(5, txid=0x7E8, rxid=0x7E0, address_extension=0x99)),
     ],
 )
@@ -278,10 +274,8 @@ def test_without_python_can(bus: LiveBus, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "can", None)
     run = bus.run("recv", *RECEIVER)
     assert run.status == 2
-    assert (
-        "this bus needs python-can, which is not installed: pip install 'can-isotp-cython[can]'"
-        in run.complaint
-    )
+    said = "this bus needs python-can, which is not installed: pip install 'can-isotp-cython[can]'"
+    assert said in run.complaint
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="kernels of Linux")

@@ -58,15 +58,8 @@ def test_a_single_message_has_no_rates(tmp_path: Path) -> None:
 
 
 def test_sessions_by_channel_the_busiest_first(tmp_path: Path) -> None:
-    log = log_of(
-        tmp_path / "a.log",
-        "can0 7E0#01AA",
-        "can1 7E0#01AA",
-        "can1 7E8#01BB",
-        "can0 700#01AA",
-        "can0 700#01AA",
-        "can0 700#01AA",
-    )
+    lines = ("can0 7E0#01AA", "can1 7E0#01AA", "can1 7E8#01BB", *["can0 700#01AA"] * 3)
+    log = log_of(tmp_path / "a.log", *lines)
     run = isotp_command("stats --json -a 700:701", *PAIR, log)
     assert [(line["channel"], line["session"], line["messages"]) for line in run.json] == [
         ("can0", "700:701", 3),

@@ -27,6 +27,12 @@ cdef inline uint64_t any_channel(uint64_t key) noexcept nogil:
     return (key & ~KEY_CHANNEL) | KEY_ANY_CHANNEL
 
 
+cdef inline int32_t code_anywhere(const Slots *slots, uint64_t key) noexcept nogil:
+    """That of the key on its channel, or else on any."""
+    cdef int32_t code = code_of(slots, key)
+    return code_of(slots, any_channel(key)) if code == NO_LANE else code
+
+
 cdef uint64_t side_key(object side, bint functional) except? 0:
     """The key of the frames of an AddressSide, without the channel; KEY_EMPTY where there is no such direction."""
     cdef uint32_t can_id
@@ -103,16 +109,12 @@ cdef int32_t find_lane(
     Machine *machine, uint64_t key, const uint8_t *data, int size, bint *done,
 ) noexcept nogil:
     """The code of the lane for a frame, or NO_LANE."""
-    cdef int32_t code = code_of(&machine.slots, key)
-    if code == NO_LANE:
-        code = code_of(&machine.slots, any_channel(key))
+    cdef int32_t code = code_anywhere(&machine.slots, key)
     if code == ASK_PREFIX:
         if size < 1:
             return NO_LANE
         key |= KEY_HAS_PREFIX | <uint64_t>data[0] << KEY_PREFIX_SHIFT
-        code = code_of(&machine.slots, key)
-        if code == NO_LANE:
-            code = code_of(&machine.slots, any_channel(key))
+        code = code_anywhere(&machine.slots, key)
     if code <= FIRST_TEMPLATE:
         if code_of(&machine.slots, key) == NO_LANE:
             if machine.places >= machine.most_places:
