@@ -23,5 +23,5 @@ def python(
         timeout=timeout,
         check=False,
     )
-    assert run.returncode == status, (run.stdout[-500:], run.stderr[-2000:])
+    assert run.returncode == status, f"{run.stdout[-500:]}\n{run.stderr}"
     return run

@@ -153,8 +153,7 @@ cdef class Records:
         try:
             find_records(&given, layout)
             records = new_records(given.fd, given.count)
-            memcpy(records.array.items, given.items, <size_t>(given.count * records.array.itemsize))
-            records.array.count = given.count
+            add_all(records, &given)
         finally:
             PyBuffer_Release(&given.view)
         return records
@@ -229,15 +228,7 @@ cdef class Records:
             find_records(&given, None)
             if given.fd != (self.array.itemsize == sizeof(FdRecord)):
                 raise ValueError(f"records of layout {self.layout!r} can not take those of {source!r}")
-            with cython.critical_section(self):
-                # Its own records would move away under the buffer that is read: exports is above 0 then.
-                if given.count > 0:
-                    if self.array.exports > 0 or not record_array_reserve(&self.array, given.count):
-                        self.raise_full()
-                    memcpy(
-                        self.array.items + self.array.count * self.array.itemsize, given.items,
-                        <size_t>(given.count * self.array.itemsize))
-                    self.array.count += given.count
+            add_all(self, &given)
         finally:
             PyBuffer_Release(&given.view)
 
@@ -343,6 +334,20 @@ def restore(held, layout):
         return Records.from_buffer(held, layout)
     except TypeError as error:
         raise ValueError(f"this pickle of Records is damaged: {error}") from error
+
+
+cdef int add_all(Records records, const RecordBuffer *given) except -1:
+    """Add records of the same layout."""
+    cdef RecordArray *array = &records.array
+    with cython.critical_section(records):
+        # Its own records would move away under the buffer that is read: exports is above 0 then.
+        if given.count > 0:
+            if array.exports > 0 or not record_array_reserve(array, given.count):
+                records.raise_full()
+            memcpy(
+                array.items + array.count * array.itemsize, given.items, <size_t>(given.count * array.itemsize))
+            array.count += given.count
+    return 0
 
 
 cdef object record_of(const uint8_t *place, Py_ssize_t room):

@@ -264,7 +264,7 @@ cdef class PcapParser(LogParser):
         memset(interface, 0, sizeof(Interface))
         interface.resolution = 6
         interface.refused = refused
-        self.interface_count += 1
+        self.interface_count = self.interface_count + 1
         return interface
 
     cdef Py_ssize_t read_long_block(
