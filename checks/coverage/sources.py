@@ -5,19 +5,23 @@ Cython's own finds a .pxd only after it was asked for the .pyx of the module tha
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from coverage.plugin_support import Plugins
 from Cython import Coverage
 
-import isotp._core
-
 
 class Plugin(Coverage.Plugin):  # type: ignore[misc]
     def configure(self, config: Any) -> None:
         super().configure(config)
-        base = isotp._core.__file__.partition(".")[0]
-        self._read_source_lines(f"{base}.c", f"{base}.pyx")
+        # The core is found and not imported: lines that run on import count.
+        package = find_spec("isotp")
+        assert package is not None
+        assert package.origin is not None
+        core = Path(package.origin).with_name("_core.pyx")
+        self._read_source_lines(str(core.with_suffix(".c")), str(core))
 
 
 def coverage_init(registry: Plugins, options: dict[str, Any]) -> None:
