@@ -65,7 +65,7 @@ lint:
 	    $(PYTHON) -m ruff check .
 	    $(PYTHON) -m ruff format --check .
 	    $(PYTHON) -m mypy
-	    $(PYTHON) -m mypy.stubtest $(STUBS) isotp.message
+	    $(PYTHON) -m mypy.stubtest $(STUBS) isotp.bulk._message
 	    PATH=$(abspath $(dir $(PYTHON))):$$PATH cython-lint $(CYTHON_SOURCES)
 	    $(PYTHON) -m tools.release check --quick
 	    $(PYTHON) -m tests.conformance.count

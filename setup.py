@@ -94,11 +94,11 @@ class ReproducibleSdist(sdist):
         return name
 
 
-def extension(name: str, *headers: str) -> Extension:
+def extension(name: str) -> Extension:
+    """cythonize() knows what it is made of: the .pxd, .pxi and .h files that its source names."""
     return Extension(
         f"isotp.{name}",
-        [f"src/isotp/{name}.pyx"],
-        depends=["src/isotp/_core.pxd", *headers],
+        [f"src/isotp/{name.replace('.', '/')}.pyx"],
         include_dirs=["src/isotp"],
         define_macros=macros,
         extra_compile_args=compile_args,
@@ -107,26 +107,15 @@ def extension(name: str, *headers: str) -> Extension:
 
 
 extensions = [
-    extension("_core", "src/isotp/_clock.h"),
-    extension("_records", "src/isotp/_records.pxd", "src/isotp/_memory.h"),
-    extension("_messages", "src/isotp/_messages.pxd", "src/isotp/_memory.h"),
-    extension("_encode", "src/isotp/_records.pxd"),
-    extension("_discovery", "src/isotp/_slots.pxi", "src/isotp/_records.pxd"),
-    extension(
-        "_bulk",
-        "src/isotp/_slots.pxi",
-        "src/isotp/_records.pxd",
-        "src/isotp/_messages.pxd",
-        "src/isotp/_memory.h",
-    ),
-    extension(
-        "_logs",
-        "src/isotp/_records.pxd",
-        *(f"src/isotp/_logs_{name}.pxi" for name in ("candump", "asc", "blf", "pcap")),
-    ),
+    extension(name)
+    for name in (
+        "_core",
+        *("bulk._records", "bulk._messages", "bulk._encode", "bulk._reassembler", "bulk._observer"),
+        "capture._parsers",
+    )
 ]
 if sys.platform == "linux":
-    extensions.append(extension("_socketcan", "src/isotp/_clock.h"))
+    extensions.append(extension("_socketcan"))
 
 setup(
     # One compiler for each extension at a time, as many as there are processors.

@@ -1,6 +1,6 @@
 """How well discovery tells sessions from signals: precision and recall by addressing mode and kind of traffic.
 
-``python -m benchmarks.discovery`` prints the tables; tests/test_discovery.py asserts what they show.
+``python -m benchmarks.discovery`` prints the tables; tests/bulk/test_discovery.py asserts what they show.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import isotp
 from isotp import Address, AddressingMode, FoundSession, Records
+from isotp.address import AbstractAddress
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -290,31 +291,21 @@ class Pair(NamedTuple):
 
 def addresses(mode: AddressingMode, number: int) -> tuple[Address, Address]:
     """The two ends of the session number 0, 1, 2 ... of an addressing mode."""
-    low, high = 0x600 + 2 * number, 0x601 + 2 * number
-    if mode in (AddressingMode.Normal_29bits, AddressingMode.Extended_29bits):
-        low, high = 0x1A000000 + 2 * number, 0x1A000001 + 2 * number
+    first = 0x1A000000 if mode in (AddressingMode.Normal_29bits, AddressingMode.Extended_29bits) else 0x600
+    low, high = first + 2 * number, first + 2 * number + 1
+    tester, ecu, extension = 0xF1, number % 0xF0, number * 37 % 256
     if mode in (AddressingMode.Normal_11bits, AddressingMode.Normal_29bits):
-        return Address(mode, txid=low, rxid=high), Address(mode, txid=high, rxid=low)
-    tester, ecu = 0xF1, number % 0xF0
-    if mode in (AddressingMode.NormalFixed_29bits, AddressingMode.Mixed_29bits):
-        extension = (
-            {} if mode == AddressingMode.NormalFixed_29bits else {"address_extension": number * 37 % 256}
-        )
-        return (
-            Address(mode, target_address=ecu, source_address=tester, **extension),
-            Address(mode, target_address=tester, source_address=ecu, **extension),
-        )
-    if mode == AddressingMode.Mixed_11bits:
-        return (
-            Address(mode, txid=low, rxid=high, address_extension=number * 37 % 256),
-            Address(mode, txid=high, rxid=low, address_extension=number * 37 % 256),
-        )
-    # One tester, as on real buses: its frames have one ID, and the first byte says who is meant.
-    low -= 2 * number
-    return (
-        Address(mode, txid=low, rxid=high + 1, target_address=ecu, source_address=tester),
-        Address(mode, txid=high + 1, rxid=low, target_address=tester, source_address=ecu),
-    )
+        here = Address(mode, txid=low, rxid=high)
+    elif mode == AddressingMode.NormalFixed_29bits:
+        here = Address(mode, target_address=ecu, source_address=tester)
+    elif mode == AddressingMode.Mixed_29bits:
+        here = Address(mode, target_address=ecu, source_address=tester, address_extension=extension)
+    elif mode == AddressingMode.Mixed_11bits:
+        here = Address(mode, txid=low, rxid=high, address_extension=extension)
+    else:
+        # One tester, as on real buses: its frames have one ID, and the first byte says who is meant.
+        here = Address(mode, txid=first, rxid=high + 1, target_address=ecu, source_address=tester)
+    return here, here.reversed()
 
 
 class Talk:
@@ -384,10 +375,13 @@ def session_frames(pair: Pair, rng: random.Random, exchanges: int, single_only: 
     return talk.frames
 
 
-def talk_id(address: Address) -> tuple[int, bytes]:
-    """What the frames that an end sends are known by: the ID, and what is before the N_PCI."""
-    can_id = address.get_tx_arbitration_id() | (EXTENDED if address.is_tx_29bits() else 0)
-    return can_id, bytes(address.get_tx_payload_prefix())
+def talk_id(
+    address: AbstractAddress, sends: bool = True, target_type: int = isotp.TargetAddressType.Physical
+) -> tuple[int, bytes]:
+    """What the frames that an end sends, or receives, are known by: the ID, and what is before the N_PCI."""
+    side = address.tx_side() if sends else address.rx_side()
+    assert side is not None
+    return side.can_id(target_type), b"" if side.extension_byte is None else bytes([side.extension_byte])
 
 
 # -- Judging -------------------------------------------------------------------------------------------------------
@@ -406,18 +400,11 @@ Lines = frozenset[tuple[int, bytes]]
 
 def lines_of(found: FoundSession) -> Lines:
     """What a found session claims, each direction as talk_id() has it."""
-    address = found.address
     lines = set()
     if found.tx is not None:
-        can_id = address.get_tx_arbitration_id(found.target_type)
-        lines.add(
-            (can_id | (EXTENDED if address.is_tx_29bits() else 0), bytes(address.get_tx_payload_prefix()))
-        )
+        lines.add(talk_id(found.address, True, found.target_type))
     if found.rx is not None:
-        extension = address.get_rx_extension_byte() if address.get_rx_prefix_size() else None
-        can_id = address.get_rx_arbitration_id(isotp.TargetAddressType.Physical)
-        prefix = b"" if extension is None else bytes([extension])
-        lines.add((can_id | (EXTENDED if address.is_rx_29bits() else 0), prefix))
+        lines.add(talk_id(found.address, False))
     return frozenset(lines)
 
 

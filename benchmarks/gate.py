@@ -114,7 +114,7 @@ def counts_of(name: str, profile: Profile) -> Counts:
 
 
 LIBRARIES = {
-    path.name for path in Path(isotp.__file__).parent.glob("_*") if path.suffix in (".so", ".pyd", ".dylib")
+    path.name for path in Path(isotp.__file__).parent.rglob("_*") if path.suffix in (".so", ".pyd", ".dylib")
 }
 
 

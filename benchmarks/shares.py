@@ -58,7 +58,7 @@ def lines_of(c_file: str) -> list[tuple[str, int] | None]:
 def origins(function: Function) -> Iterator[tuple[str | None, int, int]]:
     """Yield source file, line, and instructions of one of our functions; no file for what Cython added."""
     for (source, line), instructions in function.lines.items():
-        name = Path(source).name
+        name = source.rpartition("isotp/")[2]
         if name.endswith(".c") and (Path(isotp.__file__).parent / name).exists():
             made = lines_of(name)
             place = made[line] if line < len(made) else None

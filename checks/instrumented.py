@@ -38,13 +38,9 @@ _LEFT_BEHIND = shutil.ignore_patterns("*.so", "*.pyd", "*.c", "*.html", "*.egg-i
 TESTS = (
     "test_core_*.py",
     "test_receive_into.py",
-    "test_records.py",
-    "test_bulk.py",
-    "test_messages.py",
-    "test_encode.py",
     "test_captures.py",
-    "test_discovery.py",
     "test_half_made.py",
+    "bulk/test_*.py",
 )
 
 

@@ -20,9 +20,10 @@ from typing import Any, Final
 
 import isotp
 
+FOLDER: Final = Path(isotp.__file__).parent
 MODULES: Final = sorted(
-    path.name.split(".")[0]
-    for path in Path(isotp.__file__).parent.glob("_*")
+    ".".join((*path.parent.relative_to(FOLDER).parts, path.name.split(".")[0]))
+    for path in FOLDER.rglob("_*")
     if path.suffix in (".so", ".pyd")
 )
 # They wait without an end for what only others can bring.

@@ -558,6 +558,59 @@ def test_what_one_side_sends_is_for_the_other(mode, low, target, source, extensi
     assert peer.get_rx_arbitration_id(address_type) == me.get_tx_arbitration_id(address_type)
 
 
+# -- Both directions, and the other end --------------------------------------------------------------------
+
+
+def sides_of(case):
+    flag = 0x80000000 if case.is_29bits else 0
+    return [
+        (ids[0] | flag, ids[1] | flag, prefix[0] if prefix else None)
+        for ids, prefix in ((case.tx_ids, case.tx_prefix), (case.rx_ids, case.rx_prefix))
+    ]
+
+
+@every_mode
+def test_what_frames_of_each_direction_look_like(case):
+    address = case.address()
+    sides = [address.tx_side(), address.rx_side()]
+    assert sides == sides_of(case)
+    for side in sides:
+        assert [side.can_id(), side.can_id(FUNCTIONAL)] == [side.physical_id, side.functional_id]
+    with pytest.raises(ValueError, match="2"):
+        address.tx_side().can_id(2)
+    assert [case.partial("tx").tx_side(), case.partial("tx").rx_side()] == [sides[0], None]
+    assert [case.partial("rx").tx_side(), case.partial("rx").rx_side()] == [None, sides[1]]
+
+
+@every_mode
+def test_the_other_end_sends_what_this_one_receives(case):
+    for address in (case.address(), case.partial("tx"), case.partial("rx")):
+        other = address.reversed()
+        assert (other.tx_side(), other.rx_side()) == (address.rx_side(), address.tx_side())
+        assert type(other) is Address
+        assert other.is_partial_address() == address.is_partial_address()
+        assert other.reversed() == address
+        other.validate()
+
+
+@every_mode_with_bases
+def test_the_other_end_has_the_same_base_ids(case):
+    other = case.address(physical_id=0x18EA0000, functional_id=0x18EB0000).reversed()
+    assert (other.physical_id, other.functional_id) == (0x18EA0000, 0x18EB0000)
+
+
+def test_the_other_end_of_a_subclass_has_what_the_subclass_adds():
+    class Named(Address):
+        def __init__(self, name, **rest):
+            super().__init__(**rest)
+            self.name = name
+
+    address = Named("engine", txid=1, rxid=2)
+    other = address.reversed()
+    assert (type(other), other.name, other.txid, other.rxid) == (Named, "engine", 2, 1)
+    assert (address.txid, address.rxid) == (1, 2)
+
+
 # -- Partial addresses -------------------------------------------------------------------------------------
 
 TX_QUESTIONS = [
@@ -855,6 +908,10 @@ def test_each_direction_has_its_own_mode(tx_case, rx_case):
     assert not address.is_partial_address()
     assert isinstance(address, AbstractAddress)
     assert not isinstance(address, Address)
+    other = address.reversed()
+    assert [address.tx_side(), address.rx_side()] == [sides_of(tx_case)[0], sides_of(rx_case)[1]]
+    assert [other.rx_side(), other.tx_side()] == [address.tx_side(), address.rx_side()]
+    assert other.reversed() == address
 
 
 TX = Address(NORMAL_11, txid=1, tx_only=True)

@@ -1,55 +1,26 @@
-"""Real traffic of the Linux kernel's ISO-TP, read back by listen-mode layers: every message, byte for byte.
-
-The captures and the format of their truth files are described in data/captures/README.md.
-"""
+"""Real traffic of the Linux kernel's ISO-TP, read back by listen-mode layers: every message, byte for byte."""
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 import isotp
+from tests.recorded_traffic import (
+    CAPTURES,
+    NAMES,
+    Message,
+    address_of,
+    by_session,
+    decoded,
+    expected_messages,
+    truth,
+)
 
 can = pytest.importorskip("can", reason="the logs are read with python-can")
-
-CAPTURES = Path(__file__).parent / "data" / "captures"
-NAMES = ("kernel-mixed-1", "kernel-mixed-2")
-
-
-class Message(NamedTuple):
-    """A reassembled message: the pair it belongs to, its direction (True: from `tx` to `rx`), its bytes."""
-
-    pair: int
-    forward: bool
-    data: bytes
-
-
-@cache
-def truth(name: str) -> dict[str, Any]:
-    return json.loads((CAPTURES / f"{name}.json").read_text())
-
-
-@cache
-def expected_messages(name: str) -> tuple[Message, ...]:
-    messages = truth(name)["messages"]
-    return tuple(Message(m["pair"], m["forward"], bytes.fromhex(m["data"])) for m in messages)
-
-
-def by_session(messages: Iterable[Message]) -> dict[tuple[int, bool], list[bytes]]:
-    """The messages of each pair and direction in order.
-
-    Between sessions the truth file tells the order in which its reader threads woke up, not that of the bus.
-    """
-    sessions: dict[tuple[int, bool], list[bytes]] = {}
-    for message in messages:
-        sessions.setdefault((message.pair, message.forward), []).append(message.data)
-    return sessions
 
 
 @cache
@@ -65,18 +36,6 @@ def frames(name: str) -> tuple[isotp.CanMessage, ...]:
             )
             for message in log
         )
-
-
-def address_of(pair: dict[str, Any], forward: bool) -> isotp.Address:
-    """The address of a node that receives one direction of the pair."""
-    heard, other = (pair["tx"], pair["rx"]) if forward else (pair["rx"], pair["tx"])
-    bits = "29bits" if pair["extended_id"] else "11bits"
-    if pair["ext"] is None:
-        return isotp.Address(isotp.AddressingMode[f"Normal_{bits}"], rxid=heard, txid=other)
-    forth, back = pair["ext"]
-    source, target = (forth, back) if forward else (back, forth)
-    mode = isotp.AddressingMode[f"Extended_{bits}"]
-    return isotp.Address(mode, rxid=heard, txid=other, source_address=source, target_address=target)
 
 
 class Listener:
@@ -184,9 +143,7 @@ def test_reassembler(name: str, piece: int) -> None:
     tables = [reassembler.feed(records[k : k + piece]) for k in range(0, len(records), piece)]
     found = isotp.Messages.concat([*tables, reassembler.flush()])
 
-    assert {message.status for message in found} == {isotp.MessageStatus.OK}
-    received = [Message(m.session, m.direction == isotp.Direction.RX, m.payload) for m in found]
-    assert by_session(received) == by_session(expected_messages(name))
+    assert decoded(found) == by_session(expected_messages(name))
     assert all(each["errors"] == {} for each in reassembler.statistics())
     known = [address_of(pair, forward) for pair in pairs for forward in (True, False)]
     heard = sum(any(address.is_for_me(frame) for address in known) for frame in frames(name))

@@ -12,8 +12,6 @@ import enum
 import importlib
 import inspect
 import logging
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +20,7 @@ import pytest
 
 import isotp
 import isotp.protocol
+from tests.processes import python
 
 try:
     import can
@@ -160,19 +159,13 @@ def test_metadata() -> None:
 @pytest.mark.parametrize("module", ["address", "can_message", "errors", "protocol", "tools", "tpsock"])
 def test_submodules_are_reached_after_one_import(module: str) -> None:
     program = f"import isotp; print(isotp.{module}.__name__)"
-    run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert run.stdout == f"isotp.{module}\n"
+    assert python("-c", program).stdout == f"isotp.{module}\n"
 
 
 def test_socket_options_are_imported_with_the_first_socket_only() -> None:
     """isotp.tpsock.opts can not be imported where the system has no such sockets."""
     program = "import isotp, sys; print('isotp.tpsock.opts' in sys.modules, hasattr(isotp.tpsock, 'opts'))"
-    run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert run.stdout == "False False\n"
+    assert python("-c", program).stdout == "False False\n"
 
 
 # The same object under each of its names.

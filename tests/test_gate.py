@@ -54,7 +54,7 @@ def test_a_callgrind_file_is_read() -> None:
     ("name", "meaning"),
     [
         ("__pyx_f_5isotp_5_core_6Engine__take", "_core.Engine._take"),
-        ("__pyx_f_5isotp_5_bulk_feed_buffer", "_bulk.feed_buffer"),
+        ("__pyx_f_5isotp_4bulk_12_reassembler_feed_buffer", "bulk._reassembler.feed_buffer"),
         ("__pyx_pw_5isotp_5_core_6Engine_29process", "_core.Engine.process [pw]"),
         # 3 is the number of the method, not the length of its name.
         ("__pyx_pw_5isotp_5_core_6Engine_3send", "_core.Engine.send [pw]"),

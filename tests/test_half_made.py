@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 from tests import half_made
-
-ROOT = Path(__file__).parent.parent
-TIMEOUT_S = 300  # ends a test that has failed
+from tests.processes import python
 
 
 def test_no_use_of_what_is_half_made_ends_the_process() -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.half_made"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert run.returncode == 0, (run.stdout.splitlines()[-1:], run.stderr[-2000:])
-    assert run.stdout.splitlines()[-1] == "all used"
+    assert python("-m", "tests.half_made", timeout=300).stdout.splitlines()[-1] == "all used"
 
 
 def test_all_compiled_classes_are_used() -> None:

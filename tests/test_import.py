@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import isotp
+from tests.processes import python
 
 # What takes long to import and a layer does not need, in the standard library and in the package.
 LATER = {
     *("asyncio", "concurrent.futures", "dataclasses", "difflib", "inspect", "pathlib", "pickle", "socket"),
     *("can", "numpy"),
-    *(f"isotp.{name}" for name in ("_bulk", "_discovery", "_encode", "_logs", "_messages", "_records")),
-    *(
-        f"isotp.{name}"
-        for name in ("_socketcan", "aio", "capture", "cli", "discovery", "hub", "stats", "tpsock")
-    ),
+    *("isotp._socketcan", "isotp.aio", "isotp.bulk", "isotp.capture", "isotp.cli", "isotp.discovery"),
+    *("isotp.hub", "isotp.stats", "isotp.tpsock"),
 }
 
 
-def python(program: str) -> str:
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stdout
+def printed_by(program: str) -> str:
+    return python("-W", "error", "-c", program).stdout
 
 
 def test_import_loads_nothing_that_a_layer_does_not_need() -> None:
     # Against what is there before: a path hook of the environment may have loaded one or the other.
-    loaded = python("import sys; before = set(sys.modules); import isotp; print(*set(sys.modules) - before)")
+    loaded = printed_by(
+        "import sys; before = set(sys.modules); import isotp; print(*set(sys.modules) - before)"
+    )
     assert "isotp.protocol" in loaded.split()
     assert not LATER & set(loaded.split())
 
@@ -65,15 +56,14 @@ def test_name_comes_when_asked_for(name: str) -> None:
 
 
 def test_star_import_has_all_of_them() -> None:
-    names = python("from isotp import *; print(*sorted(globals()))").split()
+    names = printed_by("from isotp import *; print(*sorted(globals()))").split()
     assert set(isotp.__all__) <= set(names)
 
 
 def test_module_of_the_sockets_comes_with_the_package() -> None:
     """As in can-isotp: `import isotp` is enough to write `isotp.tpsock.flags`."""
-    assert (
-        python("import isotp; print(isotp.tpsock.__name__, 'tpsock' in dir(isotp))") == "isotp.tpsock True\n"
-    )
+    program = "import isotp; print(isotp.tpsock.__name__, 'tpsock' in dir(isotp))"
+    assert printed_by(program) == "isotp.tpsock True\n"
 
 
 def test_other_names_are_not_there() -> None:

@@ -121,6 +121,20 @@ def test_frames_to_and_from_a_socket(bus: tuple[CanSocket, Wire]) -> None:
     assert wire.take() == (0x7FF, " ".join(["03"] * 64), FDF | BRS)
 
 
+def test_frames_with_their_times(bus: tuple[CanSocket, Wire]) -> None:
+    """What is there comes at once, data frames only; a clock of ns since 1970 stands for the kernel's stamps here."""
+    can, wire = bus
+    assert can.receive_stamped(0) == []
+    wire.put("01 02")
+    wire.put("00", 0x4000_0456)
+    wire.put("03", EFF | 0x456, BRS)
+    before = time.time_ns()
+    first, second = can.receive_stamped(0)
+    assert before <= first[0] <= second[0] <= time.time_ns()
+    assert [first[1:], second[1:]] == [(0x456, b"\1\2", 0), (EFF | 0x456, b"\3", FDF | BRS)]
+    assert can.receive_stamped(0) == []
+
+
 def test_messages_that_are_no_frames_are_refused(bus: tuple[CanSocket, Wire]) -> None:
     for bad in (isotp.CanMessage(1 << 29), isotp.CanMessage(None), isotp.CanMessage(1, data=bytes(65))):
         with pytest.raises(ValueError, match="no CAN frame"):

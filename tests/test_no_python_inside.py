@@ -49,9 +49,11 @@ def annotate(source: str, folder: Path) -> Annotation:
     for name in ("__init__.py", "_clock.h"):
         shutil.copy(CORE / name, package)
     (package / "_core.pyx").write_text(source, encoding="utf-8")
-    for module in CORE.glob("*.pyx"):
+    for module in CORE.rglob("*.pyx"):
         if module.name != "_core.pyx":
-            (package / module.name).touch()
+            empty = package / module.relative_to(CORE)
+            empty.parent.mkdir(exist_ok=True)
+            empty.touch()
     switches = {name: value for name, value in os.environ.items() if not name.startswith("ISOTP_")}
     translated = subprocess.run(
         [sys.executable, "-c", TRANSLATE],

@@ -21,7 +21,7 @@ NAMES = {
         "record_dtype socket stmin_from_seconds stmin_to_seconds"
     ),
     "isotp._core": "TryAgain",
-    "isotp.address": "AbstractAddress Address AddressingMode AsymmetricAddress TargetAddressType",
+    "isotp.address": "AbstractAddress Address AddressSide AddressingMode AsymmetricAddress TargetAddressType",
     "isotp.aio": "Hub Layer",
     "isotp.can_message": "CanMessage",
     "isotp.capture": "Capture Channels Decoded Decoding FORMATS Problem UnknownFormatError decode decode_all open",

@@ -20,16 +20,20 @@ What `isotp COMMAND --help` shows, made of the source (`python -m tools.commands
 
 
 def page() -> str:
-    # Here: it needs the extra cli.
+    # Here: they need the extra cli.
     from isotp.cli.app import COMMANDS
+    from isotp.cli.options import grouped
 
-    return HEAD + "".join(section(name, importlib.import_module(f"isotp.cli.{name}")) for name in COMMANDS)
+    modules = {name: importlib.import_module(f"isotp.cli.commands.{name}") for name in COMMANDS}
+    return HEAD + "".join(
+        section(name, module, inspect.signature(grouped(module.command))) for name, module in modules.items()
+    )
 
 
-def section(name: str, module: Any) -> str:
+def section(name: str, module: Any, options: inspect.Signature) -> str:
     text = f"\n## isotp {name}\n\n{inspect.cleandoc(module.command.__doc__)}\n"
     panels: dict[str, list[str]] = {}
-    for parameter in inspect.signature(module.command, eval_str=True).parameters.values():
+    for parameter in options.parameters.values():
         if get_origin(parameter.annotation) is Annotated:
             kind, info = get_args(parameter.annotation)
             panels.setdefault(info.rich_help_panel or "Options", []).append(row(parameter, kind, info))

@@ -1,4 +1,4 @@
-"""coverage.py's plugin for Cython, which reads the C file of the core before it is asked for one of its sources.
+"""coverage.py's plugin for Cython, which reads the C files of all modules before it is asked for one of their sources.
 
 Cython's own finds a .pxd only after it was asked for the .pyx of the module that uses it, and files come in any order.
 """
@@ -21,7 +21,9 @@ class Plugin(Coverage.Plugin):  # type: ignore[misc]
         assert package is not None
         assert package.origin is not None
         core = Path(package.origin).with_name("_core.pyx")
-        self._read_source_lines(str(core.with_suffix(".c")), str(core))
+        # What several modules cimport is told by the one that is read last: the core has the protocol.
+        for module in (*sorted(core.parent.glob("*/**/*.pyx")), core):
+            self._read_source_lines(str(module.with_suffix(".c")), str(module))
 
 
 def coverage_init(registry: Plugins, options: dict[str, Any]) -> None:

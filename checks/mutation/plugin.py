@@ -25,7 +25,8 @@ import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
 
-from isotp import _bulk, _core
+from isotp import _core
+from isotp.bulk import _reassembler
 from tests.conformance import paths
 
 # A test hangs that takes so much of the processor's time, and so many times what it took on the package as it is,
@@ -35,7 +36,7 @@ PATIENCE_S = 30.0
 LOOK_S = 0.5
 MEMORY = 4 << 30
 # The compiler of types does not know what the build adds.
-MODULES: tuple[Any, ...] = (_core, _bulk)
+MODULES: tuple[Any, ...] = (_core, _reassembler)
 
 _register = hypothesis.settings.register_profile
 

@@ -73,7 +73,7 @@ ENGINE: dict[str, tuple[str, ...] | None] = {
     "core/driven.pxi": ("planned", "_read_on"),
 }
 # The modules that run the protocol on what comes from outside, each with the changed protocol in it
-MODULES = ("_core", "_bulk")
+MODULES = ("_core", "bulk._reassembler")
 # Quick tests of the protocol and its promises
 TESTS = (
     "test_core_*.py",
@@ -87,8 +87,9 @@ TESTS = (
     "test_native_*.py",
     "test_callbacks.py",
     "test_restarts.py",
-    "test_bulk.py",
-    "test_bulk_properties.py",
+    "bulk/test_reassembler.py",
+    "bulk/test_memory.py",
+    "bulk/test_properties.py",
     "conformance/test_*.py",
     "model/test_*.py",
 )
@@ -147,7 +148,7 @@ def make_mutants(package: Path) -> list[Mutant]:
     for file in ENGINE:
         (package / file).write_text(change(file, in_engine(file)))
     for name in MODULES:
-        module = package / f"{name}.pyx"
+        module = package / f"{name.replace('.', '/')}.pyx"
         # Otherwise Cython makes the same C of "x == A and x == B" as of "x == A or x == B".
         head = "# cython: optimize.use_switch=False\n"
         module.write_text(head + module.read_text() + "\n\n" + CIMPORT + CONTROLS)

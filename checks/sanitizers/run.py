@@ -28,7 +28,7 @@ from checks.instrumented import (
 def sees_overflow(copy: Path) -> bool:
     """Whether sums are checked: with -fwrapv, which Python's own flags may bring, no compiler does that."""
     return all(
-        b"__ubsan_handle_add_overflow" in path.read_bytes() for path in (copy / "src/isotp").glob("_*.so")
+        b"__ubsan_handle_add_overflow" in path.read_bytes() for path in (copy / "src/isotp").rglob("_*.so")
     )
 
 

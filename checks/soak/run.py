@@ -399,7 +399,8 @@ def ends(number: int) -> tuple[isotp.Address, isotp.Address]:
     """The addresses of the two ends of session `number`; from 256 on those of 29 bits."""
     mode = isotp.AddressingMode.Normal_11bits if number < 256 else isotp.AddressingMode.Normal_29bits
     one, other = 0x100 + 2 * number, 0x101 + 2 * number
-    return isotp.Address(mode, txid=one, rxid=other), isotp.Address(mode, txid=other, rxid=one)
+    address = isotp.Address(mode, txid=one, rxid=other)
+    return address, address.reversed()
 
 
 async def _asyncio_traffic(

@@ -66,7 +66,8 @@ def addresses(number: int) -> tuple[isotp.Address, isotp.Address]:
     """The two ends of session `number`."""
     mode = isotp.AddressingMode.Normal_11bits
     one, other = 0x100 + 2 * number, 0x101 + 2 * number
-    return isotp.Address(mode, txid=one, rxid=other), isotp.Address(mode, txid=other, rxid=one)
+    address = isotp.Address(mode, txid=one, rxid=other)
+    return address, address.reversed()
 
 
 # --- Links: each makes pairs of layers that can reach one another ---------------------------------------------

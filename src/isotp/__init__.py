@@ -18,10 +18,10 @@ from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, Tran
 
 if TYPE_CHECKING:
     from isotp import tpsock
-    from isotp._bulk import Reassembler
-    from isotp._encode import encode
-    from isotp._messages import Messages
-    from isotp._records import Record, Records, record_dtype
+    from isotp.bulk._encode import encode
+    from isotp.bulk._messages import Messages
+    from isotp.bulk._reassembler import Reassembler
+    from isotp.bulk._records import Record, Records, record_dtype
     from isotp.discovery import Discovery, FoundSession, LineEvidence, discover
     from isotp.hub import Hub, HubSession
     from isotp.message import Direction, Message, MessageStatus
@@ -39,10 +39,10 @@ _major_version_ = 2
 _WHEN_ASKED_FOR = {
     name: f"isotp.{module}"
     for module, names in {
-        "_bulk": ("Reassembler",),
-        "_encode": ("encode",),
-        "_messages": ("Messages",),
-        "_records": ("Record", "Records", "record_dtype"),
+        "bulk._encode": ("encode",),
+        "bulk._messages": ("Messages",),
+        "bulk._reassembler": ("Reassembler",),
+        "bulk._records": ("Record", "Records", "record_dtype"),
         "discovery": ("Discovery", "FoundSession", "LineEvidence", "discover"),
         "hub": ("Hub", "HubSession"),
         "message": ("Direction", "Message", "MessageStatus"),

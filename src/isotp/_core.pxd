@@ -255,17 +255,23 @@ cdef class Endpoint:
 
     @cython.final
     cdef int flatten(self) except -1
+
     @cython.final
     cdef Addresses addresses_now(self)
+
     @cython.final
     cdef object address_of_frame(self)
+
     @cython.final
     cdef bint judge(
         self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size, Judged *judged) except -1
+
     @cython.final
     cdef int rewire(self, dict changes) except -1
+
     @cython.final
     cdef Wiring wiring_now(self)
+
     @cython.final
     cdef int tell(self, object error) except -1
 
@@ -283,36 +289,52 @@ cdef class Sending(Endpoint):
     cdef uint64_t throttled
 
     cpdef _drive(self)
+
     @cython.final
     cdef int transmit_frames(self, bint do_rx) except -1
+
     @cython.final
     cdef void note_if_held_back(self, uint64_t allowed) noexcept
+
     @cython.final
     cdef int send_flow_control(self) except -1
+
     @cython.final
     cdef bint begin_next(self) except -1
+
     @cython.final
     cdef bint bind_first(self) except -1
+
     @cython.final
     cdef object functional_limit(self, uint64_t size)
+
     @cython.final
     cdef bint supply_next(self, SendRequest request) except -1
+
     @cython.final
     cdef bint resume_or_fail(self) except -1
+
     @cython.final
     cdef bint flush_or_fail(self, bint last) except -1
+
     @cython.final
     cdef int64_t frame_not_before(self) noexcept
+
     @cython.final
     cdef SendRequest active(self)
+
     @cython.final
     cdef int stop_active(self, SendRequest request, uint32_t epoch, object error) except -1
+
     @cython.final
     cdef int give_up(self, SendRequest request, uint32_t epoch, object error) except -1
+
     @cython.final
     cdef bint fail_with(self, SendRequest request, uint32_t epoch, object error) except -1
+
     @cython.final
     cdef int retry_or_fail(self, SendRequest request, uint32_t epoch) except -1
+
     @cython.final
     cdef int fail_active(self) except -1
 
@@ -325,24 +347,34 @@ cdef class Receiving(Sending):
 
     @cython.final
     cdef int take(self, object message) except -1
+
     @cython.final
     cdef int take_bytes(self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1
+
     @cython.final
     cdef int follow(self, RxEvent event, bint apart, object payload) except -1
+
     @cython.final
     cdef int report_reception(self, bint ended_sending, object broken) except -1
+
     @cython.final
     cdef int report(self) except -1
+
     @cython.final
     cdef int hand_over(self, object payload, object address) except -1
+
     @cython.final
     cdef bint has_no_room(self) except -1
+
     @cython.final
     cdef int refuse_reception(self) except -1
+
     @cython.final
     cdef int open_target(self) except -1
+
     @cython.final
     cdef int fill_target(self) except -1
+
     @cython.final
     cdef int end_reception(self) except -1
 
@@ -363,34 +395,49 @@ cdef class Engine(Receiving):
 
     @cython.final
     cdef bint enter(self) noexcept
+
     @cython.final
     cdef bint leave(self) noexcept
+
     @cython.final
     cdef bint exit(self) noexcept
+
     @cython.final
     cdef int exit_polled(self) except -1
+
     @cython.final
     cdef int end_of_poll(self) except -1
+
     @cython.final
     cdef bint is_mine(self) noexcept
+
     @cython.final
     cdef int begin_pass(self) except -1
+
     @cython.final
     cdef bint rests(self) noexcept
+
     @cython.final
     cdef ProcessStats run(self, object rx_timeout, bint do_rx, bint do_tx)
+
     @cython.final
     cdef int expire(self, int64_t until, bint do_rx, bint do_tx) except -1
+
     @cython.final
     cdef int run_out(self, int64_t until, bint do_rx, bint do_tx) except -1
+
     @cython.final
     cdef int64_t deadline(self) noexcept
+
     @cython.final
     cdef int receive_pass(self, object rx_timeout, bint do_tx) except -1
+
     @cython.final
     cdef bint has_turned(self, bint is_driven) except -1
+
     @cython.final
     cdef int note_arrival(self, object message, bint expires, bint do_tx) except -1
+
     @cython.final
     cdef int take_from_batch(self) except -1
 
@@ -402,20 +449,28 @@ cdef class DrivenEngine(Engine):
     cdef int64_t guard_ns          # the deadline that is guarded
 
     cpdef _drive(self)
+
     @cython.final
     cdef int feed_frames(self, const Frame *frames, const int64_t *arrivals, int count, int64_t heard_ns) except -1
+
     @cython.final
     cdef void heard_until(self, int64_t heard_ns) noexcept
+
     @cython.final
     cdef int drive_entered(self) except -1
+
     @cython.final
     cdef bint drive_until_done(self) except -1
+
     @cython.final
     cdef int survive(self, object error) except -1
+
     @cython.final
     cdef int tell_of_lost_frames(self) except -1
+
     @cython.final
     cdef int tell_deadline(self) except -1
+
     @cython.final
     cdef double planned(self, double longest, int64_t now) noexcept
 
@@ -425,8 +480,10 @@ cdef class Layer(DrivenEngine):
 
     @cython.final
     cdef SendRequest request(self, object data, object target_address_type)
+
     @cython.final
     cdef int enqueue(self, SendRequest request) except -1
+
     @cython.final
     cdef Totals totals(self) noexcept
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from logging import Logger
-from typing import Any, BinaryIO, Final, Generic, TypeAlias, TypeVar, final
+from typing import Any, BinaryIO, Final, Generic, Protocol, TypeAlias, TypeVar, final
 from weakref import WeakSet
 
 import can
@@ -13,7 +13,6 @@ from isotp.address import Address, AsymmetricAddress, TargetAddressType
 from isotp.errors import IsoTpError
 from isotp.params import Params
 from isotp.stats import Stats
-from isotp.threads.courier import Courier
 
 _Item = TypeVar("_Item")
 _Payload: TypeAlias = Buffer | Iterable[int] | BinaryIO | tuple[Iterator[int] | BinaryIO, int]
@@ -23,6 +22,11 @@ __pyx_capi__: Final[dict[str, Any]]
 def is_interrupt(error: BaseException) -> bool: ...
 def monotonic_ns() -> int: ...
 def sharpen_timers() -> None: ...
+
+class _Courier(Protocol):
+    weight: int
+    def __call__(self, function: Callable[..., object], /, *arguments: object) -> bool: ...
+    def carry(self, weight: int, function: Callable[..., object], /, *arguments: object) -> None: ...
 
 @final
 class Sleeper:
@@ -164,10 +168,53 @@ class ProcessStats:
 
 class TryAgain(Exception): ...
 
-@disjoint_base
-class FramePort:
+@final
+class Clock:
     def __reduce_cython__(self) -> tuple[Any, ...]: ...
     def __setstate_cython__(self, __pyx_state: Any) -> None: ...
+
+@disjoint_base
+class FramePort:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+
+@final
+class FunctionPort(FramePort):
+    def __new__(cls) -> Self: ...
+
+@final
+class Outlet:
+    def __new__(cls) -> Self: ...
+
+@final
+class Wiring:
+    rxfn: Any
+    takes_timeout: bool
+    txfn: Any
+    port: FramePort
+    error_handler: Any
+    post_send_callback: Any
+    on_message: Any
+    receive_into: Any
+    courier: _Courier | None
+    def __new__(cls) -> Self: ...
+
+@final
+class Addresses:
+    def __reduce_cython__(self) -> tuple[Any, ...]: ...
+    def __setstate_cython__(self, __pyx_state: Any) -> None: ...
+
+@final
+class Target:
+    def __reduce_cython__(self) -> tuple[Any, ...]: ...
+    def __setstate_cython__(self, __pyx_state: Any) -> None: ...
+
+@final
+class Reporter:
+    def __new__(cls) -> Self: ...
+
+@final
+class Inlet:
+    def __new__(cls) -> Self: ...
 
 @final
 class BufferWriter:
@@ -212,7 +259,7 @@ class Endpoint:
     post_send_callback: Callable[[SendRequest], Any] | None
     on_message: Callable[[Any, Address | AsymmetricAddress, int], Any] | None
     receive_into: Callable[[int], Any] | None
-    def _set_courier(self, courier: Courier | None) -> None: ...
+    def _set_courier(self, courier: _Courier | None) -> None: ...
     logger: Logger
     @property
     def last_error(self) -> IsoTpError | None: ...

@@ -46,8 +46,9 @@ static inline int64_t isotp_ns(const struct timespec *time) {
     return (int64_t)time->tv_sec * 1000000000LL + time->tv_nsec;
 }
 
-/* Read up to ISOTP_BATCH frames without waiting; `times` are ns of CLOCK_MONOTONIC. Their number, or -1 and errno. */
-static int isotp_read_batch(int fd, struct isotp_batch *batch, int64_t *times) {
+/* Read up to ISOTP_BATCH frames without waiting; `times` are ns of CLOCK_MONOTONIC, or those of the kernel's stamps, of
+ * CLOCK_REALTIME. Their number, or -1 and errno. */
+static int isotp_read_batch(int fd, struct isotp_batch *batch, int64_t *times, int as_stamped) {
     union isotp_stamp stamps[ISOTP_BATCH];
     struct timespec realtime, monotonic;
     int64_t now;
@@ -62,7 +63,7 @@ static int isotp_read_batch(int fd, struct isotp_batch *batch, int64_t *times) {
     /* The kernel stamps frames with the wall clock, the protocol counts on the monotonic one. */
     clock_gettime(CLOCK_REALTIME, &realtime);
     clock_gettime(CLOCK_MONOTONIC, &monotonic);
-    now = isotp_ns(&monotonic);
+    now = isotp_ns(as_stamped ? &realtime : &monotonic);
     for (k = 0; k < count; k++) {
         struct cmsghdr *control = CMSG_FIRSTHDR(&batch->headers[k].msg_hdr);
         times[k] = now;
@@ -72,7 +73,7 @@ static int isotp_read_batch(int fd, struct isotp_batch *batch, int64_t *times) {
             memcpy(&stamp, CMSG_DATA(control), sizeof(stamp));
             age = isotp_ns(&realtime) - isotp_ns(&stamp);
             /* the wall clock may have been set since the stamp */
-            if (age > 0 && age < 10000000000LL) times[k] = now - age;
+            if (as_stamped || (age > 0 && age < 10000000000LL)) times[k] = now - age;
         }
         if (batch->headers[k].msg_len == CAN_MTU) batch->frames[k].flags = 0;
         else batch->frames[k].flags |= ISOTP_CANFD_FDF;

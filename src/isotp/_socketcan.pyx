@@ -28,6 +28,7 @@ cdef extern from "_socketcan.h":
         ISOTP_BATCH
         SO_RCVBUFFORCE
         SO_TIMESTAMPNS
+        CAN_ERR_FLAG
         CAN_RTR_FLAG
         CAN_SFF_MASK
         CAN_EFF_MASK
@@ -38,7 +39,7 @@ cdef extern from "_socketcan.h":
 
     void isotp_batch_init(isotp_batch *batch) noexcept nogil
     Frame *isotp_batch_frame(isotp_batch *batch, int k) noexcept nogil
-    int isotp_read_batch(int fd, isotp_batch *batch, int64_t *times) noexcept nogil
+    int isotp_read_batch(int fd, isotp_batch *batch, int64_t *times, bint as_stamped) noexcept nogil
     int isotp_write_batch(int fd, isotp_batch *batch, int first, int count) noexcept nogil
     int isotp_wait_readable(int fd, int wake, int64_t timeout_ns) noexcept nogil
     void isotp_ring(int wake) noexcept nogil
@@ -112,6 +113,7 @@ cdef class CanSocket:
     cdef int users                 # threads that use the descriptors now
     cdef bint closing              # nobody begins to
     cdef bint takes_all            # the kernel filters nothing
+    cdef bint as_stamped           # `times` are ns since 1970
     cdef public object clock       # callable that returns ns, in place of the system's monotonic clock
     cdef readonly object interface
     cdef readonly object socket
@@ -232,7 +234,7 @@ cdef class CanSocket:
         cdef int k
         cdef int64_t now = isotp_monotonic_ns() if self.clock is None else self.clock()
         with nogil:
-            count = isotp_read_batch(self.fd, self.batch, self.times)
+            count = isotp_read_batch(self.fd, self.batch, self.times, self.as_stamped)
             number = errno
         if count < 0:
             if number == EINTR:
@@ -290,6 +292,23 @@ cdef class CanSocket:
         message = message_of_frame(isotp_batch_frame(self.batch, self.batch_next))
         self.batch_next += 1
         return message
+
+    def receive_stamped(self, double timeout):
+        """The data frames that are there, or come first within `timeout` seconds, each as a tuple.
+
+        It has ns since 1970, the identifier (29-bit ones with bit 31 set), the data and the flags of CAN FD. Who takes
+        frames so takes none in another way.
+        """
+        cdef const Frame *frame = isotp_batch_frame(self.batch, 0)
+        cdef int k, end
+        self.as_stamped = True
+        end = self._fill(timeout)
+        found = []
+        for k in range(self.batch_next, end):
+            if not frame[k].can_id & (<uint32_t>CAN_RTR_FLAG | <uint32_t>CAN_ERR_FLAG):
+                found.append((self.times[k], frame[k].can_id, frame[k].data[:frame[k].len], frame[k].flags))
+        self.batch_next = end
+        return found
 
     def receive_for(self, DrivenEngine engine not None, double timeout):
         """Wait up to `timeout` seconds for frames and give all that are there to a started layer."""

@@ -6,15 +6,19 @@ Clause numbers are those of ISO 15765-2:2016.
 
 from __future__ import annotations
 
+import copy
 import enum
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from isotp._can_ids import EFF_FLAG
+
 __all__ = [
     "AbstractAddress",
     "Address",
+    "AddressSide",
     "AddressingMode",
     "AsymmetricAddress",
     "TargetAddressType",
@@ -124,6 +128,22 @@ def _shown(value: object) -> str:
     return f"{value:#x}" if isinstance(value, int) else repr(value)
 
 
+class AddressSide(NamedTuple):
+    """One direction of an address: what its frames look like.
+
+    The CAN IDs are as SocketCAN and frame records have them: those of 29 bits with bit 31 set. They differ where target
+    and source address are part of them. ``extension_byte`` comes before the N_PCI; None: there is none.
+    """
+
+    physical_id: int
+    functional_id: int
+    extension_byte: int | None
+
+    def can_id(self, address_type: int = TargetAddressType.Physical) -> int:
+        """The one of the two for physical or functional addressing."""
+        return self[TargetAddressType(address_type)]  # type: ignore[return-value]
+
+
 class AbstractAddress(ABC):
     """What a layer asks of its address. :class:`Address` and :class:`AsymmetricAddress` answer it."""
 
@@ -181,6 +201,22 @@ class AbstractAddress(ABC):
     @abstractmethod
     def get_content_str(self) -> str:
         """The content, in one line."""
+
+    def tx_side(self) -> AddressSide | None:
+        """What sent frames look like; None for a partial address that only receives."""
+        flag = EFF_FLAG if self.is_tx_29bits() else 0
+        physical, functional = (self.get_tx_arbitration_id(kind) | flag for kind in TargetAddressType)
+        return AddressSide(physical, functional, self.get_tx_extension_byte())
+
+    def rx_side(self) -> AddressSide | None:
+        """What received frames look like; None for a partial address that only sends."""
+        flag = EFF_FLAG if self.is_rx_29bits() else 0
+        physical, functional = (self.get_rx_arbitration_id(kind) | flag for kind in TargetAddressType)
+        return AddressSide(physical, functional, self.get_rx_extension_byte())
+
+    def reversed(self) -> AbstractAddress:
+        """The same session as its other end has it: what one sends is what the other receives."""
+        raise NotImplementedError(f"{type(self).__name__} can not be reversed")
 
 
 class Address(AbstractAddress):
@@ -428,6 +464,25 @@ class Address(AbstractAddress):
         data = msg.data
         return data is not None and len(data) > 0 and data[0] == self.get_rx_extension_byte()
 
+    # -- Both directions -----------------------------------------------------------------------------------
+
+    def tx_side(self) -> AddressSide | None:
+        return None if self._rx_only else super().tx_side()
+
+    def rx_side(self) -> AddressSide | None:
+        return None if self._tx_only else super().rx_side()
+
+    def reversed(self) -> Address:
+        """The same session as its other end has it: what one sends is what the other receives.
+
+        That of a subclass is of the subclass, and has what the subclass adds.
+        """
+        other = copy.copy(self)
+        other._txid, other._rxid = self._rxid, self._txid
+        other._target_address, other._source_address = self._source_address, self._target_address
+        other._tx_only, other._rx_only = self._rx_only, self._tx_only
+        return other
+
     # -- What both directions are made of ------------------------------------------------------------------
 
     def _need_tx(self) -> None:
@@ -592,6 +647,12 @@ class AsymmetricAddress(AbstractAddress):
     def is_partial_address(self) -> bool:
         """Always False: both directions are there."""
         return False
+
+    def reversed(self) -> AsymmetricAddress:
+        """The same session as its other end has it: what one sends is what the other receives."""
+        other = copy.copy(self)
+        other._tx_addr, other._rx_addr = self._rx_addr.reversed(), self._tx_addr.reversed()
+        return other
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AsymmetricAddress) or type(self) is not type(other):

@@ -10,12 +10,14 @@ from collections.abc import Callable, Generator, Mapping
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
-from isotp import _core, tools
+from isotp._core import PDU as _PDU
 from isotp._core import CanMessage, Layer, dlc_of, monotonic_ns, nearest_can_fd_size
+from isotp._core import ProcessStats as _ProcessStats
+from isotp._core import SendRequest as _SendRequest
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.params import Params as _Params
-from isotp.tools import Timer
+from isotp.tools import Timer as _Timer
 
 if TYPE_CHECKING:
     from isotp.stats import Stats
@@ -35,7 +37,7 @@ __all__ = [
 _INTERNAL_TIMEOUT_IDS = range(0x7F5, 0x7FC)
 
 
-class PDU(_core.PDU):
+class PDU(_PDU):
     """The N_PCI and the payload of one CAN frame, decoded."""
 
     class Type:
@@ -137,15 +139,15 @@ class TransportLayerLogic(Layer):
 
     # TypeAlias: without it, type checkers take a name in a class for a variable, which can be no type.
     Params: TypeAlias = _Params
-    SendRequest: TypeAlias = _core.SendRequest
-    ProcessStats: TypeAlias = _core.ProcessStats
-    Timer: TypeAlias = tools.Timer
+    SendRequest: TypeAlias = _SendRequest
+    ProcessStats: TypeAlias = _ProcessStats
+    Timer: TypeAlias = _Timer
 
     RxFn: TypeAlias = Callable[..., "CanMessage | None"]
     TxFn: TypeAlias = Callable[[CanMessage], Any]
     ErrorHandler: TypeAlias = Callable[[IsoTpError], Any]
     SendGenerator: TypeAlias = tuple[Generator[int, None, None], int]
-    PostSendCallback: TypeAlias = Callable[[_core.SendRequest], Any]
+    PostSendCallback: TypeAlias = Callable[[_SendRequest], Any]
     OnMessage: TypeAlias = Callable[[Any, Address | AsymmetricAddress, int], Any]
     ReceiveInto: TypeAlias = Callable[[int], Any]
 
@@ -254,26 +256,26 @@ class TransportLayerLogic(Layer):
         return self.TxState(self._tx_state_code)
 
     @property
-    def timer_rx_fc(self) -> Timer:
+    def timer_rx_fc(self) -> _Timer:
         """N_Bs as it runs now: the time left for a flow control frame."""
         return self._timer("fc")
 
     @property
-    def timer_rx_cf(self) -> Timer:
+    def timer_rx_cf(self) -> _Timer:
         """N_Cr as it runs now: the time left for a consecutive frame."""
         return self._timer("cf")
 
     @property
-    def timer_tx_stmin(self) -> Timer:
+    def timer_tx_stmin(self) -> _Timer:
         """STmin as it runs now: the time left until the next consecutive frame."""
         return self._timer("stmin")
 
-    def _timer(self, which: str) -> Timer:
+    def _timer(self, which: str) -> _Timer:
         running = self._timer_state(which)
         if running is None:
-            return Timer(0)
+            return _Timer(0)
         start_ns, length_ns = running
-        timer = Timer(length_ns / 1e9)
+        timer = _Timer(length_ns / 1e9)
         timer.start_time = time.perf_counter_ns() - (monotonic_ns() - start_ns)
         return timer
 

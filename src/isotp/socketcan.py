@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from isotp._core import FramePort
-from isotp.address import Address, AsymmetricAddress, TargetAddressType
+from isotp.address import Address, AsymmetricAddress
 from isotp.started import TransportLayer
 
 if TYPE_CHECKING or sys.platform == "linux":
@@ -44,9 +44,8 @@ def port_on(can_socket: CanSocket) -> FramePort:
 def receive_identifiers(addresses: Iterable[Address | AsymmetricAddress]) -> Iterator[int]:
     """Identifiers of the frames for these addresses; those of 29 bits with bit 31 set, as SocketCAN has them."""
     for address in addresses:
-        flag = 0x8000_0000 if address.is_rx_29bits() else 0
-        for kind in TargetAddressType:
-            yield address.get_rx_arbitration_id(kind) | flag
+        if side := address.rx_side():
+            yield from (side.physical_id, side.functional_id)
 
 
 class SocketCanStack(TransportLayer):

@@ -8,15 +8,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import isotp
-from tests.command import isotp_command
+from isotp.cli.commands import sniff
+from isotp.cli.options.bus import Place
+from isotp.cli.wires import open_wire
+from tests.cli.command import PAIR as HERE
+from tests.cli.command import RECEIVER as THERE
+from tests.cli.command import isotp_command
+from tests.cli.live_command import can, live_command
+from tests.kernel.conftest import RawBus
 from tests.kernel.ends import INTERFACE, PATIENCE, payload
 from tests.kernel.test_can_utils import listening
-from tests.live_command import live_command
 
 pytestmark = [
     pytest.mark.kernel,
@@ -26,7 +33,6 @@ pytestmark = [
     ),
 ]
 
-HERE, THERE = ("-s", "7E0", "-d", "7E8"), ("-s", "7E8", "-d", "7E0")
 WAYS = {
     "raw socket": [INTERFACE],
     "kernel": ["--kernel", INTERFACE],
@@ -87,29 +93,20 @@ def test_send_to_isotprecv(session: str, way: str) -> None:
 
 @pytest.mark.parametrize("way", ["raw socket", "kernel"])
 @pytest.mark.parametrize("session", SESSIONS)
-def test_recv_from_isotpsend(session: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recv_from_isotpsend(session: str, way: str) -> None:
     ours, theirs = SESSIONS[session]
     for size in sizes(session):
         run = live_command(
-            monkeypatch,
-            send_by_tool(payload(size), *theirs),
-            "recv",
-            *ours,
-            "-B",
-            "5",
-            "-m",
-            "F1",
-            *WAYS[way],
+            send_by_tool(payload(size), *theirs), "recv", *ours, "-B", "5", "-m", "F1", *WAYS[way]
         )
         assert (run.status, run.errors) == (0, "")
         # As isotprecv prints it.
         assert run.text == payload(size).hex(" ").upper() + "\n"
 
 
-def test_dump_says_what_isotpdump_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dump_says_what_isotpdump_says() -> None:
     with listening("isotpdump", *HERE) as tool:
-        run = live_command(monkeypatch, exchange_by_tools(payload(60)), "dump", "-n", "11", "--no-ascii", "--no-uds",
-                           *HERE, INTERFACE)  # fmt: skip
+        run = live_command(exchange_by_tools(payload(60)), "dump -n 11 --no-ascii --no-uds", *HERE, INTERFACE)
         assert tool.stdout is not None
         theirs: list[str] = []
         while len(theirs) < 11:
@@ -119,13 +116,21 @@ def test_dump_says_what_isotpdump_says(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.status == 0
 
 
-@pytest.mark.parametrize("way", ["raw socket", "kernel"])
-def test_sniff(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from isotp.cli import sniff
+def test_frames_have_the_times_of_the_kernel(bus: RawBus) -> None:
+    """As python-can's bus has them."""
+    place = Place(INTERFACE, native=True, kernel=False, fd=False)
+    with closing(open_wire(place, None)) as ours, can.Bus(interface="socketcan", channel=INTERFACE) as theirs:
+        bus.send("123#01", "12345678#02")
+        stamps = [theirs.recv(PATIENCE).timestamp * 1e6 for _ in range(2)]
+        frames = ours.receive(PATIENCE)
+    assert [(frame.can_id, frame.data) for frame in frames] == [(0x123, b"\1"), (0x92345678, b"\2")]
+    assert [frame.timestamp / 1000 for frame in frames] == pytest.approx(stamps, rel=0, abs=1)
 
+
+@pytest.mark.parametrize("way", ["raw socket", "kernel"])
+def test_sniff(way: str) -> None:
     opener = (sniff, "heard_by_kernel") if way == "kernel" else None
-    run = live_command(monkeypatch, exchange_by_tools(payload(100)), "sniff", "-n", "1", "--json", *HERE, *WAYS[way],
-                       opener=opener)  # fmt: skip
+    run = live_command(exchange_by_tools(payload(100)), "sniff -n 1 --json", *HERE, *WAYS[way], opener=opener)
     (line,) = run.json
     assert [line[name] for name in ("session", "direction", "can_id", "status")] == [
         "7E0:7E8",
@@ -135,26 +140,23 @@ def test_sniff(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert bytes.fromhex(line["payload"]) == payload(100)
     # The other direction, by the name that the other side has for the session
-    run = live_command(monkeypatch, exchange_by_tools(payload(100)), "sniff", "-n", "1", "--json", *THERE, *WAYS[way],
-                       opener=opener)  # fmt: skip
+    run = live_command(
+        exchange_by_tools(payload(100)), "sniff -n 1 --json", *THERE, *WAYS[way], opener=opener
+    )
     assert [run.json[0][name] for name in ("session", "direction", "can_id")] == ["7E8:7E0", "rx", "7E0"]
     assert run.status == 0
 
 
 @pytest.mark.parametrize("way", ["raw socket", "kernel"])
 def test_perf_with_both_ends(way: str) -> None:
-    run = isotp_command(
-        "perf", "--mode", "both", "-D", "1000", "-n", "3", "-B", "8", "--json", *HERE, *WAYS[way]
-    )
+    run = isotp_command("perf --mode both -D 1000 -n 3 -B 8 --json", *HERE, *WAYS[way])
     assert run.status == 0, run.errors
     assert [line["length"] for line in run.json[:-1]] == [1000] * 3
     assert run.json[-1]["bytes_per_second"]["median"] > 0
 
 
-def test_perf_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = live_command(
-        monkeypatch, exchange_by_tools(payload(100)), "perf", "-n", "1", "--json", *HERE, INTERFACE
-    )
+def test_perf_of_others() -> None:
+    run = live_command(exchange_by_tools(payload(100)), "perf -n 1 --json", *HERE, INTERFACE)
     assert [run.json[0][name] for name in ("length", "frames", "blocksize", "status")] == [100, 15, 4, "ok"]
     assert run.json[0]["duration"] > 0
 
@@ -168,8 +170,9 @@ def test_scan() -> None:
             session = hub.session(address, also=also, params={"tx_padding": 0xCC})
             session.on_message = lambda data, address, timestamp, session=session: session.send(b"\x7e\x00")
             session.start()
-        run = isotp_command("scan", "--transmit", "--json", "--ids", "7E0-7E2", "--targets", "0F-11", "--noise", "0.2",
-                            "--wait", "300", INTERFACE)  # fmt: skip
+        run = isotp_command(
+            "scan --transmit --json --ids 7E0-7E2 --targets 0F-11 --noise 0.2 --wait 300", INTERFACE
+        )
     assert sorted((line["session"], line["functional"]) for line in run.json) == [
         ("7E0:7E8", True),
         ("ta=10,sa=F1", False),
@@ -178,7 +181,7 @@ def test_scan() -> None:
 
 @pytest.mark.parametrize("kernel", [[], ["--kernel"]])
 def test_no_such_interface(kernel: list[str]) -> None:
-    run = isotp_command("send", *HERE, "--data", "00", *kernel, "no-such-can")
+    run = isotp_command("send --data 00", *HERE, *kernel, "no-such-can")
     assert run.status == 2
     assert re.search("isotp: .*no-such-can", run.complaint)
     assert "Traceback" not in run.errors
@@ -186,7 +189,7 @@ def test_no_such_interface(kernel: list[str]) -> None:
 
 @pytest.mark.parametrize("way", ["raw socket", "kernel"])
 def test_nobody_there(way: str) -> None:
-    run = isotp_command("send", *HERE, "-D", "100", *WAYS[way])
+    run = isotp_command("send -D 100", *HERE, *WAYS[way])
     assert run.status == 1
     assert "FlowControlTimeoutError: " in run.complaint
 
@@ -196,7 +199,7 @@ def test_what_the_kernel_can_not_do() -> None:
         (["--functional"], "the kernel's sockets are physical"),
         (["--param", "stmin=3"], "the kernel does not have them"),
     ):
-        run = isotp_command("send", *HERE, "--data", "00", *options, "--kernel", INTERFACE)
+        run = isotp_command("send --data 00", *HERE, *options, "--kernel", INTERFACE)
         assert run.status == 2
         assert complaint in run.complaint
 

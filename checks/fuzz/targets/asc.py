@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from checks.fuzz.targets.logs import number_of, read_in_pieces, read_log, split
-from isotp._logs import AscParser
-from isotp.capture._compiled import measurement_start, no_start
+from isotp.capture._formats.asc import measurement_start, no_start
+from isotp.capture._parsers import AscParser
 
 
 def one_input(data: bytes) -> None:

@@ -6,8 +6,8 @@ import struct
 import zlib
 
 from checks.fuzz.targets.logs import number_of, read_in_pieces, read_log, split
-from isotp._logs import BlfParser
-from isotp.capture._blf import CONTAINER, DEFLATED, HEADER_SIZE, LOG_CONTAINER, OBJECT, PLAIN
+from isotp.capture._formats.blf import CONTAINER, DEFLATED, HEADER_SIZE, LOG_CONTAINER, OBJECT, PLAIN
+from isotp.capture._parsers import BlfParser
 
 
 def one_input(data: bytes) -> None:

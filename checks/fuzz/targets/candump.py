@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from checks.fuzz.targets.logs import number_of, read_in_pieces, read_log, split
-from isotp._logs import CandumpParser
+from isotp.capture._parsers import CandumpParser
 
 
 def one_input(data: bytes) -> None:

@@ -15,7 +15,7 @@ cdef inline void copy_payload(uint8_t *to, const uint8_t *source, uint64_t size)
     """memcpy, with the sizes of full consecutive frames known to the compiler: it then needs no call."""
     if size == 7:
         memcpy(to, source, 7)
-    elif likely(size == 63):
+    elif size == 63:
         memcpy(to, source, 63)
     elif size > 0:                 # without bytes there may be no pointers
         memcpy(to, source, <size_t>size)

@@ -13,12 +13,13 @@
 #     session_stop_receiving, session_stop_sending            give up
 #
 # What changes while a frame is out is for the next verb. A message keeps the address and the length of its frames that
-# it began with: the rest of it would be somebody else's on another address (9.9), and no CF is longer than its FF (9.5.3).
+# it began with: the rest of it would be somebody else's on another address (9.9), and no CF is longer than its FF
+# (9.5.3).
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from isotp._protocol.frames cimport hears_alike, is_for_us, is_functional, same_address
+from isotp._protocol.frames cimport hears_alike, is_for_us, is_functional, likely, same_address
 from isotp._protocol.reception cimport (
     encode_flow_control,
     flow_control_sent,
@@ -220,7 +221,7 @@ cdef inline bint session_takes_cf(
     False: it is something else, and nothing was done. Decides nothing that session_receive() would not decide alike.
     """
     cdef bint taken = False
-    if session_hears(session, can_id, data, size):
+    if likely(session_hears(session, can_id, data, size)):
         taken = receive_next_cf(
             &session.rx, &session.config, session.address.rx_prefix_size, data, <int>min(size, 0x7FFFFFFF), now)
     session.counted.frames_for_us += taken

@@ -8,8 +8,9 @@
 from isotp.capture._capture import Capture, open
 from isotp.capture._channels import Channels
 from isotp.capture._decode import Decoded, Decoding, decode, decode_all
+from isotp.capture._formats import FORMATS
 from isotp.capture._reading import Problem
-from isotp.capture._recognise import FORMATS, UnknownFormatError
+from isotp.capture._recognise import UnknownFormatError
 
 __all__ = [
     "FORMATS",

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
-from typing import BinaryIO, Final
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
-from isotp._records import Records
-from isotp.capture._blf import read_blf
+from isotp.bulk._records import Records
 from isotp.capture._channels import Channels
-from isotp.capture._compiled import read_asc, read_candump, read_pcap
-from isotp.capture._mf4 import read_mf4
-from isotp.capture._python_can import read_csv, read_trc
+from isotp.capture._formats import _FORMATS, FORMATS
 from isotp.capture._reading import Problem, Reading
-from isotp.capture._recognise import FORMATS, LOOKED_AT, UnknownFormatError, recognise
+from isotp.capture._recognise import UnknownFormatError, format_of
 from isotp.capture._source import Source, StrPath
-
-READERS: Final[dict[str, Callable[[Source, Reading], Iterator[Records]]]] = {
-    "asc": read_asc,
-    "blf": read_blf,
-    "candump": read_candump,
-    "csv": read_csv,
-    "mf4": read_mf4,
-    "pcap": read_pcap,
-    "pcapng": read_pcap,
-    "trc": read_trc,
-}
 
 
 class Capture:
@@ -39,7 +24,7 @@ class Capture:
         self._source = source
         self._reading = reading
         self._format = log_format
-        self._pieces = READERS[log_format](source, reading)
+        self._pieces = _FORMATS[log_format].read(source, reading)
 
     @property
     def name(self) -> str:
@@ -87,9 +72,7 @@ class Capture:
     def __enter__(self) -> Capture:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -98,19 +81,6 @@ class Capture:
         if close is not None:
             close()
         self._source.close()
-
-
-def format_of(source: Source) -> str | None:
-    """The format by no more bytes than it takes: a live pipe may have no others now. Each line is looked at once."""
-    size = looked_at = 0
-    while True:
-        beginning = source.peek(LOOKED_AT)
-        is_all = len(beginning) in (size, LOOKED_AT)
-        whole = len(beginning) if is_all else max(beginning.rfind(b"\n", size) + 1, looked_at)
-        found = recognise(beginning, looked_at, whole)
-        if found is not None or is_all:
-            return found
-        size, looked_at = len(beginning), whole
 
 
 def open(
@@ -141,7 +111,7 @@ def open(
     :raises OSError: if the file can not be opened.
     :raises ImportError: if the library that reads this format is not installed.
     """
-    if format is not None and format not in READERS:
+    if format is not None and format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
     if block_size < 4096:
         raise ValueError(f"block_size must be 4096 or more, not {block_size!r}")

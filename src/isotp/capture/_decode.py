@@ -8,13 +8,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
 from typing import Any, BinaryIO, Final, TypeAlias
 
-from isotp._bulk import Reassembler
-from isotp._messages import Messages
-from isotp._records import Records
 from isotp.address import AbstractAddress
+from isotp.bulk._messages import Messages
+from isotp.bulk._reassembler import Reassembler
+from isotp.bulk._records import Records
 from isotp.capture._capture import Capture, open
 from isotp.capture._channels import Channels
 from isotp.capture._reading import MOST_PROBLEMS, Problem
@@ -81,9 +80,7 @@ class Decoding:
     def __enter__(self) -> Decoding:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def close(self) -> None:

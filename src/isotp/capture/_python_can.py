@@ -1,24 +1,27 @@
-"""Readers of TRC and CSV: those of python-can, one message after the other."""
+"""Logs that readers of python-can read, one message after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from isotp._records import Records
-from isotp.capture._reading import Reading
+from isotp._can_ids import BRS, EFF_FLAG, EFF_MASK, ERR_FLAG, ESI, FDF, RTR_FLAG, SENT
+from isotp.bulk._records import Records
+from isotp.capture._reading import Reader, Reading
 from isotp.capture._source import Source
 
 if TYPE_CHECKING:
     from can import Message
 
-    from isotp._logs import FrameCollector
+    from isotp.capture._parsers import FrameCollector
 
-EFF, RTR, ERR = 0x80000000, 0x40000000, 0x20000000  # linux/can.h
-BRS, ESI, FDF, SENT = 0x01, 0x02, 0x04, 0x80  # flags of a record
+__all__ = ["read_by"]
+
 CHUNK: Final = 16_384  # frames of one Records
 LONGEST_LINE: Final = 65_536
-CSV_HEADER: Final = "timestamp,arbitration_id,extended,remote,error,dlc,data\n"
+MOST_SECONDS: Final = (1 << 63) // 10**9  # of a record
 
 
 class Lines:
@@ -87,17 +90,13 @@ class Lines:
         """The source is closed by the capture."""
 
 
-def read_trc(source: Source, reading: Reading) -> Iterator[Records]:
-    return read_messages("TRCReader", source, reading, None)
-
-
-def read_csv(source: Source, reading: Reading) -> Iterator[Records]:
-    # The reader passes over the first line, and does so again when it goes on behind a bad one.
-    return read_messages("CSVReader", source, reading, CSV_HEADER)
+def read_by(reader_name: str, header: str | None = None) -> Reader:
+    """Reading by a class of python-can; `header` is a line that it passes over, each time that it begins anew."""
+    return partial(read_messages, reader_name, header)
 
 
 def read_messages(
-    reader_name: str, source: Source, reading: Reading, header: str | None
+    reader_name: str, header: str | None, source: Source, reading: Reading
 ) -> Iterator[Records]:
     try:
         import can
@@ -135,11 +134,11 @@ def read_messages(
 
 def put_message(message: Message, collector: FrameCollector, reading: Reading) -> None:
     can_id = message.arbitration_id
-    if not 0 <= can_id <= 0x1FFFFFFF:
+    if not 0 <= can_id <= EFF_MASK:
         raise ValueError(f"no CAN identifier: {can_id:#x}")
-    can_id |= EFF if message.is_extended_id else 0
-    can_id |= RTR if message.is_remote_frame else 0
-    can_id |= ERR if message.is_error_frame else 0
+    can_id |= EFF_FLAG if message.is_extended_id else 0
+    can_id |= RTR_FLAG if message.is_remote_frame else 0
+    can_id |= ERR_FLAG if message.is_error_frame else 0
     flags = (
         (FDF if message.is_fd else 0)
         | (BRS if message.bitrate_switch else 0)
@@ -157,17 +156,10 @@ def put_message(message: Message, collector: FrameCollector, reading: Reading) -
 
 def nanoseconds(seconds: float) -> int:
     """The decimal number that the float stands for, not the binary one that it is."""
-    # Nearly all logs have whole microseconds.
-    try:
-        microseconds = round(seconds * 1e6) * 1000
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"the time {seconds} is out of range") from error
-    if microseconds / 1_000_000_000 == seconds:
-        return microseconds
-    whole, _, fraction = (
-        f"{seconds:.9f}".partition(".") if abs(seconds) < 1e6 else repr(seconds).partition(".")
-    )
-    if not fraction.isdigit():
+    if not abs(seconds) < MOST_SECONDS:
         raise ValueError(f"the time {seconds} is out of range")
-    ns = int(whole.lstrip("-")) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))
-    return -ns if whole.startswith("-") else ns
+    # Nearly all logs have whole microseconds.
+    microseconds = round(seconds * 1e6) * 1000
+    if microseconds / 10**9 == seconds:
+        return microseconds
+    return round(Decimal(repr(seconds)).scaleb(9))

@@ -1,17 +1,22 @@
-"""What all readers share: the options of one reading, and the list of what could not be read."""
+"""What all formats share: how a format is described, the options of one reading, the list of what could not be read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from isotp._logs import DEFECTS_KEPT, FrameCollector, LogParser
-from isotp._records import Records
+from isotp.bulk._records import Records
 from isotp.capture._channels import Channels
+from isotp.capture._parsers import DEFECTS_KEPT, FrameCollector, LogParser
+from isotp.capture._source import Source
+
+__all__ = ["MOST_PROBLEMS", "Format", "Problem", "Reader", "Reading", "parse_all", "parsed_by"]
 
 # Problems that are kept of one log; all are counted.
 MOST_PROBLEMS: Final = DEFECTS_KEPT
+
+_Parser = TypeVar("_Parser", bound=LogParser)
 
 
 @dataclass(frozen=True)
@@ -54,15 +59,48 @@ class Reading:
     def collector(self) -> FrameCollector:
         return FrameCollector(self.start, self.end, self.wanted)
 
-    def take_defects(self, parser: LogParser) -> None:
-        """Report what the parser could not read since the last time."""
+    def parser(self, kind: Callable[..., _Parser], *options: Any) -> _Parser:
+        """A parser that numbers the channels and gives the frames that are wanted."""
+        return kind(self.channels.number_of, *options, self.start, self.end, self.wanted)
+
+    def parse(
+        self, parser: LogParser, block: bytes, *, final: bool = False, container: int | None = None
+    ) -> Iterator[Records]:
+        """What a block of the log has; it may have been unpacked from the log's byte `container` on."""
+        records = parser.feed(block, final)
         found, count = parser.defects_found()
         for offset, line, reason in found:
-            self.report(offset, reason, line or None)
+            if container is None:
+                self.report(offset, reason, line or None)
+            else:
+                self.report(container, f"{reason} (byte {offset} of the unpacked objects)")
         self.problem_count += count - len(found)
-
-    def parse(self, parser: LogParser, block: bytes, final: bool = False) -> Iterator[Records]:
-        records = parser.feed(block, final)
-        self.take_defects(parser)
         if len(records) > 0:
             yield records
+
+
+Reader: TypeAlias = Callable[[Source, Reading], Iterator[Records]]
+
+
+def parsed_by(kind: Callable[..., LogParser]) -> Reader:
+    """Reading by a parser that takes the log as it is."""
+    return lambda source, reading: parse_all(reading.parser(kind), source, reading)
+
+
+def parse_all(parser: LogParser, source: Source, reading: Reading) -> Iterator[Records]:
+    while block := source.read(reading.block_size):
+        yield from reading.parse(parser, block)
+    # The rest of a line that was cut with the packed data may look like a whole one.
+    if not source.cut:
+        yield from reading.parse(parser, b"", final=True)
+
+
+class Format(NamedTuple):
+    """What a format's room says of it: how a log is read, and how its first bytes tell that it is one.
+
+    `line` matches the beginning of a line that only this format has, anywhere in those bytes.
+    """
+
+    read: Reader
+    magic: tuple[bytes, ...] = ()
+    line: bytes | None = None

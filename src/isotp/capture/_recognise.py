@@ -5,46 +5,42 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from isotp.capture._formats import _FORMATS
+from isotp.capture._source import Source
+
+__all__ = ["UnknownFormatError", "format_of"]
+
 # Bytes from the beginning that are looked at.
 LOOKED_AT: Final = 65_536
-
-MAGIC: Final = {
-    b"LOGG": "blf",
-    b"MDF     ": "mf4",
-    b"UnFinMF ": "mf4",
-    b"\x0a\x0d\x0d\x0a": "pcapng",
-    b"\xa1\xb2\xc3\xd4": "pcap",
-    b"\xd4\xc3\xb2\xa1": "pcap",
-    b"\xa1\xb2\x3c\x4d": "pcap",
-    b"\x4d\x3c\xb2\xa1": "pcap",
-}
-
-# One line of each, anywhere in the bytes that are looked at: a log may begin in the middle. The first
-# line that fits one counts, however many bytes come at once, and of those that fit it the first.
+MAGIC: Final = {magic: name for name, format in _FORMATS.items() for magic in format.magic}
 LINES: Final = {
-    "csv": rb"timestamp,arbitration_id,extended,remote,error,dlc,data\b",
-    "candump": rb"\(\d+(\.\d+)?\)[ \t]+\S+[ \t]+[0-9A-Fa-f]{1,8}#",
-    "trc": rb";\$FILEVERSION=|;-+\+-|\d+\)[ \t]+\d+(\.\d+)?[ \t]",
-    "asc": rb"(?i)date[ \t]+\w+[ \t]+\S+[ \t]+\d|base[ \t]+(hex|dec)\b|begin[ \t]+triggerblock\b"
-    rb"|\d+\.\d+[ \t]+(\d+[ \t]+(\w+[ \t]+(tx|rx)[ \t]|errorframe)|canfd[ \t])",
+    name: re.compile(rb"(?m)^[ \t]*(?:" + format.line + rb")")
+    for name, format in _FORMATS.items()
+    if format.line is not None
 }
-PATTERNS: Final = {
-    name: re.compile(
-        rb"(?m)^[ \t]*(?:" + line.removeprefix(rb"(?i)") + rb")",
-        re.IGNORECASE if line.startswith(rb"(?i)") else 0,
-    )
-    for name, line in LINES.items()
-}
-
-FORMATS: Final = ("asc", "blf", "candump", "csv", "mf4", "pcap", "pcapng", "trc")
 
 
 class UnknownFormatError(ValueError):
     """The bytes of a file are those of no log that is known."""
 
 
-def recognise(beginning: bytes, start: int = 0, end: int = LOOKED_AT) -> str | None:
-    """The name of the format, one of FORMATS; None if it is none of them.
+def format_of(source: Source) -> str | None:
+    """The format by no more bytes than it takes: a live pipe may have no others now. Each line is looked at once."""
+    size = looked_at = 0
+    while True:
+        beginning = source.peek(LOOKED_AT)
+        is_all = len(beginning) in (size, LOOKED_AT)
+        whole = len(beginning) if is_all else max(beginning.rfind(b"\n", size) + 1, looked_at)
+        found = recognised(beginning, looked_at, whole)
+        if found is not None or is_all:
+            return found
+        size, looked_at = len(beginning), whole
+
+
+def recognised(beginning: bytes, start: int, end: int) -> str | None:
+    """The name of the format; None if it is none of them.
+
+    A log may begin in the middle, so the first line that fits one counts, however many bytes come at once.
 
     :param start: where a line begins; the lines before it are not looked at again.
     :param end: up to where there are whole lines.
@@ -54,7 +50,7 @@ def recognise(beginning: bytes, start: int = 0, end: int = LOOKED_AT) -> str | N
             return name
     found = [
         (match.start(), name)
-        for name, pattern in PATTERNS.items()
-        if (match := pattern.search(beginning, start, end)) is not None
+        for name, line in LINES.items()
+        if (match := line.search(beginning, start, end)) is not None
     ]
-    return min(found, key=lambda each: each[0])[1] if found else None
+    return min(found)[1] if found else None

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import typer
 
+from isotp._can_ids import id_text
 from isotp.address import AbstractAddress, Address, AddressingMode, AsymmetricAddress, TargetAddressType
+from isotp.message import Direction
 
-__all__ = [
-    "ChannelAddress",
-    "Side",
-    "address_text",
-    "can_id_text",
-    "pair_text",
-    "parse_address",
-    "reversed_address",
-    "sides_of",
-]
+__all__ = ["ChannelAddress", "Lane", "address_text", "can_id_text", "lanes_of", "pair_text", "parse_address"]
 
 SYNTAX = (
     "TX:RX, two CAN IDs in hex, 11 bits with up to 3 digits and 29 bits with 8, or TX: or :RX for one direction alone;"
@@ -35,7 +29,6 @@ MODES = {
     frozenset({"ta", "sa"}): (None, AddressingMode.NormalFixed_29bits),
     frozenset({"ta", "sa", "ae"}): (None, AddressingMode.Mixed_29bits),
 }
-CAN_EFF_FLAG = 0x80000000  # linux/can.h
 FIXED_MODES = (AddressingMode.NormalFixed_29bits, AddressingMode.Mixed_29bits)
 BASES = frozenset({"physical", "functional"})
 
@@ -147,28 +140,10 @@ def address_text(address: AbstractAddress) -> str:
     return _ids_text(address)
 
 
-def reversed_address(address: AbstractAddress) -> AbstractAddress:
-    """The same session as the other side names it."""
-    if isinstance(address, Address) and address.addressing_mode in FIXED_MODES:
-        return Address(
-            address.addressing_mode,
-            target_address=address.source_address,
-            source_address=address.target_address,
-            address_extension=address.address_extension,
-            physical_id=address.physical_id,
-            functional_id=address.functional_id,
-        )
-    ids, comma, rest = _ids_text(address).partition(",")
-    sent, heard = ids.split(":")
-    if rest.startswith("ext="):
-        rest = "ext=" + ":".join(reversed(rest.removeprefix("ext=").split(":")))
-    return _parse(f"{heard}:{sent}{comma}{rest}").address
-
-
 def _ids_text(address: AbstractAddress) -> str:
-    sent, heard = sides_of(address)
-    text = ":".join("" if side is None else _hex_id(side.can_id()) for side in (sent, heard))
-    present = [side.extension for side in (sent, heard) if side is not None]
+    lanes = [lane_of(address, direction) for direction in Direction]
+    text = ":".join("" if lane is None else id_text(lane.can_id) for lane in lanes)
+    present = [lane.extension for lane in lanes if lane is not None]
     if set(present) == {None}:
         return text
     if isinstance(address, Address) and address.address_extension is not None:
@@ -197,46 +172,33 @@ def pair_text(
     return f"{source}:{destination},ext={sent}:{rx_extension or heard or sent}"
 
 
-class Side(NamedTuple):
-    """One direction of an address: what its frames look like."""
+class Lane(NamedTuple):
+    """What frames of a session look like: CAN ID with EFF_FLAG, as frame records have it, and the byte before N_PCI."""
 
-    address: AbstractAddress
-    sends: bool
-
-    def can_id(self, target_type: int = TargetAddressType.Physical) -> int:
-        """With CAN_EFF_FLAG, as frame records have it."""
-        if self.sends:
-            is_wide, can_id = self.address.is_tx_29bits(), self.address.get_tx_arbitration_id(target_type)
-        else:
-            is_wide, can_id = self.address.is_rx_29bits(), self.address.get_rx_arbitration_id(target_type)
-        return can_id | CAN_EFF_FLAG if is_wide else can_id
+    direction: Direction
+    can_id: int
+    extension: int | None
 
     @property
-    def extension(self) -> int | None:
-        """The byte before the N_PCI."""
-        return self.address.get_tx_extension_byte() if self.sends else self.address.get_rx_extension_byte()
+    def text(self) -> str:
+        return id_text(self.can_id) + ("" if self.extension is None else f"/{self.extension:02X}")
 
 
-def sides_of(address: AbstractAddress) -> tuple[Side | None, Side | None]:
-    """What goes as the address sends and as it receives; None for what a partial address does not have."""
-    partial = address if isinstance(address, Address) else None
-    return (
-        None if partial is not None and partial.is_rx_only() else Side(address, True),
-        None if partial is not None and partial.is_tx_only() else Side(address, False),
-    )
+def lane_of(address: AbstractAddress, direction: int, target_type: int = 0) -> Lane | None:
+    """That of frames as the address sends or receives them; None for what a partial address does not have."""
+    side = address.tx_side() if direction == Direction.TX else address.rx_side()
+    return None if side is None else Lane(Direction(direction), side.can_id(target_type), side.extension_byte)
+
+
+def lanes_of(address: AbstractAddress) -> Iterator[Lane]:
+    """All of them: both directions, physical and functional."""
+    for direction in Direction:
+        for target_type in TargetAddressType:
+            if (lane := lane_of(address, direction, target_type)) is not None:
+                yield lane
 
 
 def can_id_text(address: AbstractAddress, direction: int, target_type: int) -> str:
-    """CAN ID of the frames of one direction (0: as the address sends, 1: as it receives), with the byte in front.
-
-    Nothing for a direction that a partial address does not have.
-    """
-    side = sides_of(address)[direction]
-    if side is None:
-        return ""
-    text = _hex_id(side.can_id(target_type))
-    return text if side.extension is None else f"{text}/{side.extension:02X}"
-
-
-def _hex_id(can_id: int) -> str:
-    return f"{can_id & ~CAN_EFF_FLAG:08X}" if can_id & CAN_EFF_FLAG else f"{can_id:03X}"
+    """CAN ID of the frames of one direction, with the byte in front; nothing where there is no such direction."""
+    lane = lane_of(address, direction, target_type)
+    return "" if lane is None else lane.text

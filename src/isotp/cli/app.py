@@ -44,14 +44,13 @@ class Commands(TyperGroup):
 
 def real_command(name: str) -> Any:
     """A command with all its options."""
-    module = importlib.import_module(f"isotp.cli.{name}")
+    from isotp.cli.options import grouped
+
+    module = importlib.import_module(f"isotp.cli.commands.{name}")
     alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
     alone.command(
-        name,
-        help=paragraphs(module.command.__doc__),
-        epilog=module.EXAMPLES,
-        context_settings={**HELP_NAMES, **getattr(module, "CONTEXT_SETTINGS", {})},
-    )(module.command)
+        name, help=paragraphs(module.command.__doc__), epilog=module.EXAMPLES, context_settings=HELP_NAMES
+    )(grouped(module.command))
     return typer.main.get_command(alone)
 
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import typer
 
-from isotp.cli.lines import printable
+from isotp.cli.shown.lines import printable
 
-__all__ = ["EXIT_STATUS", "FAILED", "UNUSABLE", "complain", "explained", "give_up"]
+__all__ = ["EXIT_STATUS", "FAILED", "UNUSABLE", "complain", "error_text", "explained", "give_up"]
 
 FAILED = 1  # something went wrong on the bus
 UNUSABLE = 2  # a wrong option, or what is asked for is not there
@@ -29,6 +29,10 @@ def complain(text: object) -> None:
     """A line on standard error, of what a driver, a bus or a log may have said."""
     sys.stdout.flush()
     typer.secho(f"isotp: {printable(text)}", fg="red", err=True)
+
+
+def error_text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def give_up(text: object, status: int = UNUSABLE) -> typer.Exit:

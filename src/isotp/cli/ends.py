@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.cli.complaints import explained
-from isotp.cli.link import Link
-from isotp.cli.places import Place, open_bus
+from isotp.cli.options.bus import Place, open_bus
+from isotp.cli.options.frames import Link
 from isotp.errors import BlockingSendFailure, IsoTpError
 from isotp.threads.courier import Courier
 
@@ -195,7 +195,7 @@ class KernelEnd:
                 optflag=(0 if link.listens else flags.WAIT_TX_DONE)
                 | (flags.LISTEN_MODE * link.listens)
                 | checks,
-                txpad=link.tx_pad,
+                txpad=params["tx_padding"],
                 rxpad=link.rx_pad,
                 frame_txtime=link.frame_time,
                 tx_stmin=None if gap is None else round(gap * 1e9),

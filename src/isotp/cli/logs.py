@@ -10,25 +10,17 @@ from typing import BinaryIO, TypeAlias
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from isotp import capture
-from isotp._bulk import Reassembler
-from isotp._messages import Messages
-from isotp._records import Records
-from isotp.address import AbstractAddress, TargetAddressType
+from isotp.address import AbstractAddress
+from isotp.bulk._messages import Messages
+from isotp.bulk._reassembler import Reassembler
+from isotp.bulk._records import Records
 from isotp.capture._decode import reassembled, too_many_channels
-from isotp.cli.addresses import Side, sides_of
-from isotp.cli.lines import printable
-from isotp.cli.options import STDIN, Question
+from isotp.cli.addresses import lanes_of
+from isotp.cli.options import checking
+from isotp.cli.options.logs import STDIN, Question
+from isotp.cli.shown.lines import printable
 from isotp.discovery import Discovery, FoundSession
 
 __all__ = [
@@ -124,36 +116,25 @@ def sessions_of(question: Question, files: LogFiles) -> Sessions:
     ]
     if question.discover:
         question.need_files("the search for sessions")
+        discovery = Discovery()
+        for records in files.records():
+            discovery.feed(records)
         files.found = [
-            each for each in discovered(files) if not any(overlap(each, given) for given in sessions)
+            each for each in discovery.sessions() if not any(overlap(each, given) for given in sessions)
         ]
         sessions += [(each.address, each.channel) for each in files.found]
     return sessions
 
 
-def discovered(files: LogFiles) -> list[FoundSession]:
-    discovery = Discovery()
-    for records in files.records():
-        discovery.feed(records)
-    return discovery.sessions()
-
-
 def overlap(found: FoundSession, given: tuple[AbstractAddress, int | None]) -> bool:
     """True if a CAN ID of the one is one of the other too, unless another byte before the N_PCI tells them apart."""
     address, channel = given
-    if channel not in (None, found.channel):
-        return False
-    used = {(side.can_id(kind), side.extension) for side in both(address) for kind in TargetAddressType}
-    return any(
-        can_id == side.can_id(kind) and (None in (extension, side.extension) or extension == side.extension)
-        for side in both(found.address)
-        for kind in TargetAddressType
-        for can_id, extension in used
+    return channel in (None, found.channel) and any(
+        one.can_id == other.can_id
+        and (None in (one.extension, other.extension) or one.extension == other.extension)
+        for one in lanes_of(found.address)
+        for other in lanes_of(address)
     )
-
-
-def both(address: AbstractAddress) -> list[Side]:
-    return [side for side in sides_of(address) if side is not None]
 
 
 def channel_number(files: LogFiles, channel: str) -> int:
@@ -189,13 +170,11 @@ def chosen_of(question: Question, tables: Iterable[Messages]) -> Iterator[Messag
 
 
 def reassembler_for(question: Question, sessions: Sessions) -> Reassembler:
-    try:
+    with checking("--address"):
         return Reassembler(
             [address if channel is None else (address, channel) for address, channel in sessions],
             rx_consecutive_frame_timeout=question.n_cr,
         )
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--address") from None
 
 
 @contextmanager
@@ -206,18 +185,21 @@ def progress_of(
     if hidden or not console.is_terminal:
         yield None
         return
+    # It brings many modules, for a terminal alone.
+    from rich import progress
+
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
     )
     # Standard output is somewhere else: what goes there must not be shown above the bar.
-    with Progress(
+    with progress.Progress(
         *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
     ) as bar:
-        tasks: dict[Path, TaskID] = {}
+        tasks: dict[Path, progress.TaskID] = {}
 
         def show(path: Path, done: int) -> None:
             if path not in tasks:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from types import FrameType, TracebackType
+from contextlib import ExitStack
+from types import FrameType
 from typing import TypeVar
 
-from isotp._bulk import Reassembler
-from isotp._messages import Messages
-from isotp._records import Records
-from isotp.address import AbstractAddress, TargetAddressType
-from isotp.cli.addresses import sides_of
-from isotp.cli.wires import Wire, frames_of
+from isotp.address import AbstractAddress
+from isotp.bulk._messages import Messages
+from isotp.bulk._reassembler import Reassembler
+from isotp.bulk._records import Records
+from isotp.cli.addresses import lanes_of
+from isotp.cli.options.bus import Place
+from isotp.cli.wires import Frame, frames_of, open_wire
 
-__all__ = ["CtrlC", "identifiers_of", "messages_on"]
+__all__ = ["messages_between"]
 
 _Item = TypeVar("_Item")
 
@@ -33,9 +35,7 @@ class CtrlC:
             self._before = signal.signal(signal.SIGINT, self._on_signal)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         if self._is_main:
             signal.signal(signal.SIGINT, self._before)
 
@@ -59,26 +59,23 @@ class CtrlC:
             yield item
 
 
-def identifiers_of(addresses: Sequence[AbstractAddress]) -> set[int]:
-    """The CAN IDs of both directions."""
-    return {
-        side.can_id(kind)
-        for address in addresses
-        for side in sides_of(address)
-        for kind in TargetAddressType
-        if side is not None
-    }
-
-
-def messages_on(
-    wire: Wire, addresses: Sequence[AbstractAddress], n_cr: float, quiet: float | None, ctrl_c: CtrlC
+def messages_between(
+    place: Place, addresses: Sequence[AbstractAddress], n_cr: float, quiet: float | None, stack: ExitStack
 ) -> Iterator[Messages]:
     """Tables of messages as they end, until no frame came for `quiet` seconds, or Ctrl-C; those open then, at last.
 
-    Empty ones now and then, while nothing comes.
+    Frames are heard from now on; `stack` closes the bus. Empty tables come now and then, while nothing else comes.
     """
-    reassembler = Reassembler(addresses, rx_consecutive_frame_timeout=n_cr)
-    for frames in ctrl_c.until(frames_of(wire, quiet)):
+    wire = open_wire(place, {lane.can_id for address in addresses for lane in lanes_of(address)})
+    stack.callback(wire.close)
+    ctrl_c = stack.enter_context(CtrlC())
+    return reassembled(
+        ctrl_c.until(frames_of(wire, quiet)), Reassembler(addresses, rx_consecutive_frame_timeout=n_cr)
+    )
+
+
+def reassembled(pieces: Iterator[list[Frame]], reassembler: Reassembler) -> Iterator[Messages]:
+    for frames in pieces:
         records = Records("fd", len(frames))
         for frame in frames:
             records.append(*frame)

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import select
-import socket
-import struct
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
+from isotp._can_ids import BRS, EFF_FLAG, EFF_MASK, ESI, FDF, SFF_MASK
 from isotp._core import CanMessage
-from isotp.cli.addresses import CAN_EFF_FLAG
 from isotp.cli.complaints import explained
-from isotp.cli.places import Place, open_bus
+from isotp.cli.options.bus import Place, open_bus
 
-__all__ = ["FDF", "Frame", "Wire", "frames_of", "id_text", "message_of", "open_wire"]
+__all__ = ["Frame", "Wire", "frames_of", "message_of", "open_wire"]
 
-# linux/can.h
-CAN_RTR_FLAG, CAN_ERR_FLAG = 0x40000000, 0x20000000
-CANFD_BRS, CANFD_ESI, FDF = 0x01, 0x02, 0x04
-CLASSIC, FD = struct.Struct("=IB3x8s"), struct.Struct("=IBB2x64s")
-SCM_TIMESTAMPNS = 35  # asm-generic/socket.h; open_can_socket() asks for it
-TIMESPEC = struct.Struct("@ll")
 # Frames that are taken together if they are there, and the longest wait until a look whether it was interrupted (s).
 AT_ONCE = 512
 PIECE = 0.2
 
 
 class Frame(NamedTuple):
-    """A data frame: ns since 1970, CAN ID with CAN_EFF_FLAG, data, flags of CAN FD."""
+    """A data frame: ns since 1970, CAN ID with EFF_FLAG, data, flags of CAN FD."""
 
     timestamp: int
     can_id: int
@@ -40,8 +30,8 @@ class Frame(NamedTuple):
 class Wire(Protocol):
     """Frames in and out."""
 
-    def receive(self, timeout: float) -> Frame | None:
-        """The next data frame, None if there is none in time."""
+    def receive(self, timeout: float) -> list[Frame]:
+        """The data frames that are there, or come first within so many seconds; or none, and not later than that."""
 
     def send(self, message: CanMessage) -> None: ...
     def close(self) -> None: ...
@@ -64,26 +54,18 @@ def frames_of(wire: Wire, quiet: float | None = None) -> Iterator[list[Frame]]:
     deadline = None if quiet is None else time.monotonic() + quiet
     while deadline is None or time.monotonic() < deadline:
         left = PIECE if deadline is None else min(PIECE, max(deadline - time.monotonic(), 0))
-        frame = wire.receive(left)
-        found = []
-        while frame is not None:
-            found.append(frame)
-            frame = wire.receive(0) if len(found) < AT_ONCE else None
+        found = wire.receive(left)
         if found and quiet is not None:
             deadline = time.monotonic() + quiet
         yield found
 
 
-def id_text(can_id: int) -> str:
-    return f"{can_id & ~CAN_EFF_FLAG:08X}" if can_id & CAN_EFF_FLAG else f"{can_id:03X}"
-
-
 def message_of(frame: Frame) -> CanMessage:
     """As layers and PDU take it."""
     return CanMessage(
-        frame.can_id & ~CAN_EFF_FLAG,
+        frame.can_id & EFF_MASK,
         data=frame.data,
-        extended_id=bool(frame.can_id & CAN_EFF_FLAG),
+        extended_id=bool(frame.can_id & EFF_FLAG),
         is_fd=bool(frame.flags & FDF),
     )
 
@@ -94,43 +76,14 @@ class SocketWire:
     def __init__(self, place: Place, identifiers: Iterable[int] | None) -> None:
         from isotp.socketcan import open_can_socket
 
-        self._can = open_can_socket(place.name)
-        self._can.set_filters(identifiers)
-        self._socket = self._can.socket
+        can_socket = open_can_socket(place.name)
+        can_socket.set_filters(identifiers)
+        self._receive = can_socket.receive_stamped
+        self.send = can_socket.send
+        self.close = can_socket.close
 
-    def receive(self, timeout: float) -> Frame | None:
-        assert sys.platform == "linux"
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                raw, controls, _, _ = self._socket.recvmsg(FD.size, socket.CMSG_SPACE(TIMESPEC.size))
-            except BlockingIOError:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return None
-                select.select([self._socket], [], [], left)
-                continue
-            number, length, flags, data = FD.unpack(raw) if len(raw) == FD.size else unpack_classic(raw)
-            if number & (CAN_RTR_FLAG | CAN_ERR_FLAG):
-                continue
-            stamps = [
-                TIMESPEC.unpack(data)
-                for level, kind, data in controls
-                if level == socket.SOL_SOCKET and kind == SCM_TIMESTAMPNS
-            ]
-            now = stamps[0][0] * 10**9 + stamps[0][1] if stamps else time.time_ns()
-            return Frame(now, number, data[:length], flags)
-
-    def send(self, message: CanMessage) -> None:
-        self._can.send(message)
-
-    def close(self) -> None:
-        self._can.close()
-
-
-def unpack_classic(raw: bytes) -> tuple[int, int, int, bytes]:
-    number, length, data = CLASSIC.unpack(raw)
-    return number, length, 0, data
+    def receive(self, timeout: float) -> list[Frame]:
+        return [Frame(*each) for each in self._receive(timeout)]
 
 
 class BusWire:
@@ -142,31 +95,31 @@ class BusWire:
             self._bus.set_filters(
                 [
                     {
-                        "can_id": number & ~CAN_EFF_FLAG,
-                        "can_mask": 0x1FFFFFFF if number & CAN_EFF_FLAG else 0x7FF,
-                        "extended": bool(number & CAN_EFF_FLAG),
+                        "can_id": number & EFF_MASK,
+                        "can_mask": EFF_MASK if number & EFF_FLAG else SFF_MASK,
+                        "extended": bool(number & EFF_FLAG),
                     }
                     for number in identifiers
                 ]
             )
+        self.close = self._bus.shutdown
 
-    def receive(self, timeout: float) -> Frame | None:
+    def receive(self, timeout: float) -> list[Frame]:
+        found: list[Frame] = []
         deadline = time.monotonic() + timeout
-        while True:
-            message = self._bus.recv(max(deadline - time.monotonic(), 0))
+        while len(found) < AT_ONCE:
+            message = self._bus.recv(0 if found else max(deadline - time.monotonic(), 0))
             if message is None:
-                return None
+                break
             if message.is_error_frame or message.is_remote_frame:
                 continue
             flags = FDF if message.is_fd else 0
-            flags |= CANFD_BRS * message.bitrate_switch | CANFD_ESI * message.error_state_indicator
-            number = message.arbitration_id | (CAN_EFF_FLAG if message.is_extended_id else 0)
-            return Frame(round(message.timestamp * 1e6) * 1000, number, bytes(message.data), flags)
+            flags |= BRS * message.bitrate_switch | ESI * message.error_state_indicator
+            number = message.arbitration_id | (EFF_FLAG if message.is_extended_id else 0)
+            found.append(Frame(round(message.timestamp * 1e6) * 1000, number, bytes(message.data), flags))
+        return found
 
     def send(self, message: CanMessage) -> None:
         from isotp.protocol import send_on_bus
 
         send_on_bus(self._bus, message)
-
-    def close(self) -> None:
-        self._bus.shutdown()

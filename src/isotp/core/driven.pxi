@@ -251,7 +251,10 @@ cdef class DrivenEngine(Engine):
             began = self.time.read()
             timeout = self.planned(longest, began)
             wiring = self.wiring_now()
-            message = call_with(<PyObject *>wiring.rxfn, timeout) if wiring.takes_timeout else call_without(<PyObject *>wiring.rxfn)
+            if wiring.takes_timeout:
+                message = call_with(<PyObject *>wiring.rxfn, timeout)
+            else:
+                message = call_without(<PyObject *>wiring.rxfn)
             wiring = None                  # not to be kept while others change it
             left = timeout - (self.time.read() - began) / 1e9
             with cython.critical_section(self):

@@ -3,7 +3,7 @@
 
 @cython.final
 cdef class Wiring:
-    """Never changed: who sets an attribute of the layer makes a new one, and a pass keeps the one that it began with."""
+    """Never changed: who sets an attribute of the layer makes a new one. A pass keeps the one that it began with."""
 
     def __cinit__(self):
         self.port = NO_PORT

@@ -1,0 +1,20 @@
+"""The formats of logs: a room for each, with what parses and what reads it, and the table of them."""
+
+from typing import Final
+
+from isotp.capture._formats import asc, blf, candump, csv, mf4, pcap, trc
+from isotp.capture._reading import Format
+
+__all__ = ["FORMATS"]
+
+_FORMATS: Final[dict[str, Format]] = {
+    "asc": asc.FORMAT,
+    "blf": blf.FORMAT,
+    "candump": candump.FORMAT,
+    "csv": csv.FORMAT,
+    "mf4": mf4.FORMAT,
+    "pcap": pcap.PCAP,
+    "pcapng": pcap.PCAPNG,
+    "trc": trc.FORMAT,
+}
+FORMATS: Final = tuple(_FORMATS)

@@ -1,0 +1,243 @@
+"""BLF of Vector's tools: its log containers are unpacked here, and the compiled parser reads the objects in them."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Final
+
+from isotp.bulk._records import Records
+from isotp.capture._local_time import ns_of
+from isotp.capture._parsers import BlfParser
+from isotp.capture._reading import Format, Reading
+from isotp.capture._source import STEP, ZLIB_PIECE, Source, ZlibUnpacker
+
+HEADER_SIZE: Final = 144  # of the file, by default
+START: Final = 40  # where the header has the time of the start
+OBJECT: Final = struct.Struct("<4sHHLL")
+CONTAINER: Final = struct.Struct("<H6xL4x")
+LOG_CONTAINER: Final = 10
+PLAIN, DEFLATED = 0, 2
+FRAMES: Final = frozenset((1, 73, 86, 100, 101))
+SEEN: Final = 65_536  # bytes in which one looks for an object at once
+CUT_OFF: Final = "the log ends here in the middle"
+BAD_SIZE: Final = "the size of an object can not be right"
+
+
+class Damaged(Exception):
+    """A log container ends before its end; says why."""
+
+
+class Window:
+    """A source of which one can see what comes next."""
+
+    def __init__(self, source: Source, block_size: int) -> None:
+        self._source = source
+        self._block_size = block_size
+        self._data = bytearray()
+        self._place = 0
+        self.offset = 0
+
+    def _load(self, size: int) -> None:
+        """Have so many bytes here, fewer only at the end."""
+        while len(self._data) - self._place < size and (block := self._source.read(self._block_size)):
+            if self._place > len(self._data) // 2:
+                del self._data[: self._place]
+                self._place = 0
+            self._data += block
+
+    def see(self, size: int) -> bytes:
+        """The next bytes, fewer than `size` only at the end."""
+        self._load(size)
+        return bytes(self._data[self._place : self._place + size])
+
+    def find(self, signature: bytes, size: int) -> int:
+        """Where it begins within the next `size` bytes, -1: nowhere."""
+        self._load(size)
+        place = self._data.find(signature, self._place, self._place + size)
+        return place if place < 0 else place - self._place
+
+    def take(self, size: int) -> bytes:
+        data = self.see(size)
+        self._place += len(data)
+        self.offset += len(data)
+        return data
+
+    def back(self, size: int) -> None:
+        """Have the last bytes come again, of those that were taken at once."""
+        self._place -= size
+        self.offset -= size
+
+
+def read(source: Source, reading: Reading) -> Iterator[Records]:
+    window = Window(source, reading.block_size)
+    header = window.see(HEADER_SIZE)
+    if len(header) < START + 16:
+        reading.report(0, "the header of the file is cut off")
+        return
+    parser = reading.parser(BlfParser, start_time(header, reading))
+    size = min(max(struct.unpack_from("<L", header, 4)[0], START + 16), 65_536)
+    pass_over(window, reading, 0, size, "the size of the header can not be right")
+    while find_object(window, reading):
+        offset = window.offset
+        _, _, _, size, kind = OBJECT.unpack(window.take(OBJECT.size))
+        if size < OBJECT.size + (CONTAINER.size if kind == LOG_CONTAINER else 0):
+            reading.report(offset, BAD_SIZE)
+            parser.gap()
+        elif kind == LOG_CONTAINER:
+            yield from read_container(window, reading, parser, offset, size - OBJECT.size)
+        else:
+            if kind in FRAMES:
+                reading.report(offset, "a frame outside of the log containers")
+            pass_over(window, reading, offset, size - OBJECT.size, BAD_SIZE)
+    yield from reading.parse(parser, b"", final=True, container=window.offset)
+
+
+def pass_over(window: Window, reading: Reading, offset: int, size: int, reason: str) -> None:
+    """Go on behind so many bytes, or at a log container in them: then their number is wrong, which is the reason."""
+    end = window.offset + size
+    deque(pieces_of(window, size, searching=True), 0)
+    if window.offset < end:
+        reading.report(offset, reason if begins_container(window) else CUT_OFF)
+
+
+def pieces_of(window: Window, left: int, *, searching: bool) -> Iterator[bytes]:
+    """The next bytes, so many of them, or up to a log container in them if that is searched."""
+    while left > 0:
+        seen = min(left, SEEN)
+        place = window.find(b"LOBJ", seen) if searching else -1
+        if place == 0 and left >= OBJECT.size + CONTAINER.size and begins_container(window):
+            return
+        size = place or min(left, 4)  # up to the signature, or over it if it is that of something else
+        if place < 0:
+            # The last bytes may be the beginning of one.
+            size = seen if seen == left or not searching else seen - 3
+        piece = window.take(size)
+        if not piece:
+            return
+        left -= len(piece)
+        yield piece
+
+
+def begins_container(window: Window) -> bool:
+    """So much of it fits that nothing else can be meant."""
+    seen = window.see(OBJECT.size + CONTAINER.size)
+    if len(seen) < OBJECT.size + CONTAINER.size:
+        return False
+    signature, header_size, version, size, kind = OBJECT.unpack_from(seen)
+    method, _ = CONTAINER.unpack_from(seen, OBJECT.size)
+    return (
+        (signature, header_size, version, kind) == (b"LOBJ", OBJECT.size, 1, LOG_CONTAINER)
+        and size >= len(seen)
+        and method in (PLAIN, DEFLATED)
+    )
+
+
+def start_time(header: bytes, reading: Reading) -> int:
+    """ns since 1970, in UTC as python-can reads it; 0 if the file does not say it."""
+    year, month, _, day, hour, minute, second, ms = struct.unpack_from("<8H", header, START)
+    try:
+        began = datetime(year, month, day, hour, minute, second, ms * 1000, tzinfo=timezone.utc)
+        ns = ns_of(began)
+        if not -1 << 62 < ns < 1 << 62:
+            raise ValueError(f"{began} is out of range")
+    except ValueError:
+        if any(header[START : START + 16]):
+            reading.report(START, "the time of the start can not be right: times count from it")
+        return 0
+    return ns
+
+
+def find_object(window: Window, reading: Reading) -> bool:
+    """Go to the next object of the file. False: there is none."""
+    place = window.see(8).find(b"LOBJ")
+    if 0 <= place <= 4:
+        window.take(place)
+    elif window.see(8).strip(b"\0"):
+        reading.report(window.offset, "no object where one should begin")
+        search_object(window)
+    else:
+        # Padding, more than usual: a file that was not closed may end with zeros.
+        search_object(window)
+    rest = window.see(OBJECT.size)
+    if 4 <= len(rest) < OBJECT.size:
+        reading.report(window.offset, CUT_OFF)
+    return len(rest) == OBJECT.size
+
+
+def search_object(window: Window) -> None:
+    while (place := window.find(b"LOBJ", SEEN)) < 0:
+        # The last bytes may be the beginning of a signature.
+        if len(window.take(SEEN - 3)) < SEEN - 3:
+            return
+    window.take(place)
+
+
+def read_container(
+    window: Window, reading: Reading, parser: BlfParser, offset: int, size: int
+) -> Iterator[Records]:
+    head = window.take(CONTAINER.size)
+    if len(head) < CONTAINER.size:
+        reading.report(offset, CUT_OFF)
+        return
+    method, unpacked = CONTAINER.unpack(head)
+    left = size - CONTAINER.size
+    if method not in (PLAIN, DEFLATED):
+        reading.report(offset, f"a log container packed by the unknown method {method}")
+        parser.gap()
+        pass_over(window, reading, offset, left, BAD_SIZE)
+        return
+    pieces = plain(window, left, unpacked) if method == PLAIN else deflated(window, reading, offset, left)
+    try:
+        for objects in pieces:
+            yield from reading.parse(parser, objects, container=offset)
+    except Damaged as damage:
+        reading.report(offset, f"a log container can not be unpacked: {damage}")
+        parser.gap()
+
+
+def plain(window: Window, left: int, unpacked: int) -> Iterator[bytes]:
+    """It says twice how long it is. If these agree, its frames may hold anything, also what looks like a container."""
+    end = window.offset + left
+    yield from pieces_of(window, left, searching=unpacked != left)
+    if unpacked > left:
+        raise Damaged("its size can not be right")
+    if window.offset < end:
+        raise Damaged("its size can not be right" if begins_container(window) else CUT_OFF)
+
+
+def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterator[bytes]:
+    """Pieces of at least the block size but for the last; they come before the damage that ends them."""
+    unpacker = ZlibUnpacker()
+    objects = bytearray()
+    packed = b""
+    damage = None
+    while not unpacker.eof and damage is None:
+        more = b""
+        if unpacker.needs_input:
+            packed = more = window.take(min(left, STEP))
+            if not packed:
+                damage = CUT_OFF if left > 0 else "what is packed ends in the middle"
+            left -= len(packed)
+        try:
+            objects += unpacker.decompress(more, ZLIB_PIECE)
+        except zlib.error as error:
+            damage = str(error)
+            # It may be the size that is wrong, and the next container begin here.
+            window.back(len(packed))
+            deque(pieces_of(window, left + len(packed), searching=True), 0)
+        if len(objects) >= reading.block_size:
+            yield bytes(objects)
+            objects.clear()
+    yield bytes(objects)
+    if damage is not None:
+        raise Damaged(damage)
+    window.back(len(unpacker.unused_data))
+    if window.see(min(left + len(unpacker.unused_data), 8)).strip(b"\0"):
+        reading.report(offset, BAD_SIZE)
+
+
+FORMAT: Final = Format(read, magic=(b"LOGG",))

@@ -1,0 +1,130 @@
+# Where frames go: those that are wanted become records.
+
+
+cdef struct Sink:
+    RecordArray *array
+    int64_t start                  # frames of start <= time < end
+    int64_t end
+    uint8_t *wanted                # by channel; NULL: all
+    bint no_memory
+
+
+cdef bint widen(RecordArray *array) noexcept nogil:
+    """Classic records become FD records, in their place. False: no memory."""
+    cdef Py_ssize_t k, capacity = max(array.capacity, 16)
+    cdef uint8_t *items = <uint8_t *>realloc(array.items, <size_t>capacity * sizeof(FdRecord))
+    if items == NULL:
+        return False
+    # From the last one on: each moves up, onto records that have moved already.
+    for k in range(array.count - 1, -1, -1):
+        memmove(items + k * sizeof(FdRecord), items + k * sizeof(ClassicRecord), sizeof(ClassicRecord))
+        memset(items + k * sizeof(FdRecord) + sizeof(ClassicRecord), 0, sizeof(FdRecord) - sizeof(ClassicRecord))
+    array.items = items
+    array.capacity = capacity
+    array.itemsize = sizeof(FdRecord)
+    return True
+
+
+cdef inline void put(
+    Sink *sink, int64_t time, uint32_t can_id, int length, uint8_t flags, uint16_t channel,
+    const uint8_t *data, int stored,
+) noexcept nogil:
+    """Add a frame if it is wanted. `stored` bytes of data: a remote frame has a length, but none of them."""
+    cdef FdRecord *record
+    if not sink.start <= time < sink.end:
+        return
+    if sink.wanted != NULL and not sink.wanted[channel]:
+        return
+    if sink.array.itemsize == sizeof(ClassicRecord):
+        if length > 8 and not widen(sink.array):
+            sink.no_memory = True
+            return
+    record = add_record(sink.array)
+    if record == NULL:
+        sink.no_memory = True
+        return
+    record.timestamp = time
+    record.can_id = can_id
+    record.len = <uint8_t>length
+    record.flags = flags
+    record.channel = channel
+    memcpy(record.data, data, <size_t>stored)
+
+
+cdef class FrameCollector:
+    """FrameCollector(start=None, end=None, channels=None)\n--\n\n
+    Takes single frames, drops those that are not wanted and gives the rest as records.
+
+    The records are of the classic layout until a frame with more than 8 bytes comes, and FD records from then on.
+
+    :param start: ns; earlier frames are dropped.
+    :param end: ns; frames at this time and later are dropped.
+    :param channels: numbers of the channels to keep; None: all.
+    """
+
+    cdef Sink sink
+    cdef Records records
+    cdef bint wide
+
+    def __cinit__(self, *args, **kwargs):
+        self.sink.start = INT64_MIN
+        self.sink.end = INT64_MAX
+        self.begin(0)
+
+    def __init__(self, start=None, end=None, channels=None):
+        if start is not None:
+            self.sink.start = max(INT64_MIN, min(operator.index(start), INT64_MAX))
+        if end is not None:
+            self.sink.end = max(INT64_MIN, min(operator.index(end), INT64_MAX))
+        if channels is not None:
+            if self.sink.wanted == NULL:
+                self.sink.wanted = <uint8_t *>calloc(CHANNELS, 1)
+            if self.sink.wanted == NULL:
+                raise MemoryError("no memory for a collector of frames")
+            for channel in channels:
+                self.sink.wanted[channel_number(channel)] = 1
+
+    def __dealloc__(self):
+        free(self.sink.wanted)
+
+    cdef int begin(self, Py_ssize_t capacity) except -1:
+        self.records = new_records(self.wide, capacity)
+        self.sink.array = &self.records.array
+        return 0
+
+    cdef Records finish(self):
+        cdef Records taken = self.records
+        self.wide = taken.array.itemsize == sizeof(FdRecord)
+        self.begin(0)
+        if self.sink.no_memory:
+            self.sink.no_memory = False
+            raise MemoryError(f"no memory for more than {len(taken)} records")
+        return taken
+
+    def put(self, int64_t timestamp, uint32_t can_id, data, int length=-1, uint8_t flags=0, uint16_t channel=0):
+        """Add one frame.
+
+        :param timestamp: ns.
+        :param can_id: with the flags of SocketCAN.
+        :param length: if it is not that of the data: that of a remote frame, at most 8.
+        :raises ValueError: for more than 64 bytes of data, or another length.
+        """
+        cdef bytes octets = bytes(data)
+        cdef Py_ssize_t stored = PyBytes_GET_SIZE(octets)
+        if length < 0:
+            length = <int>stored
+        if stored > 64 or length < stored or length > max(8, stored):
+            raise ValueError(f"a frame of length {length} with {stored} bytes of data")
+        put(&self.sink, timestamp, can_id, length, flags, channel,
+            <const uint8_t *>PyBytes_AS_STRING(octets), <int>stored)
+
+    def take(self):
+        """The records so far; the collector starts anew."""
+        return self.finish()
+
+
+cdef int channel_number(object channel) except -1:
+    number = operator.index(channel)
+    if not 0 <= number < CHANNELS:
+        raise ValueError(f"the number of a channel must be from 0 to 65535, not {channel!r}")
+    return number

@@ -1,0 +1,69 @@
+# Stubs of the compiled module _parsers.pyx, which has the documentation.
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from typing_extensions import Buffer, Self, disjoint_base
+
+from isotp.bulk._records import Records
+
+DEFECTS_KEPT: Final[int]
+
+# What Cython makes for pickling.
+def __reduce_cython__(self: object) -> tuple[Any, ...]: ...
+def __setstate_cython__(self: object, __pyx_state: Any) -> None: ...
+
+@disjoint_base
+class FrameCollector:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def __init__(
+        self, start: int | None = None, end: int | None = None, channels: Iterable[int] | None = None
+    ) -> None: ...
+    def put(
+        self, timestamp: int, can_id: int, data: Buffer, length: int = -1, flags: int = 0, channel: int = 0
+    ) -> None: ...
+    def take(self) -> Records: ...
+
+@disjoint_base
+class LogParser(FrameCollector):
+    def __init__(
+        self,
+        number_of: Callable[[str], int],
+        start: int | None = None,
+        end: int | None = None,
+        channels: Iterable[int] | None = None,
+    ) -> None: ...
+    def feed(self, block: bytes, final: bool = False) -> Records: ...
+    def defects_found(self) -> tuple[list[tuple[int, int, str]], int]: ...
+
+@disjoint_base
+class TextParser(LogParser): ...
+
+@disjoint_base
+class CandumpParser(TextParser): ...
+
+@disjoint_base
+class AscParser(TextParser):
+    def __init__(
+        self,
+        number_of: Callable[[str], int],
+        start_of: Callable[[bytes], int | None],
+        start: int | None = None,
+        end: int | None = None,
+        channels: Iterable[int] | None = None,
+    ) -> None: ...
+
+@disjoint_base
+class BlfParser(LogParser):
+    def __init__(
+        self,
+        number_of: Callable[[str], int],
+        began: int,
+        start: int | None = None,
+        end: int | None = None,
+        channels: Iterable[int] | None = None,
+    ) -> None: ...
+    def gap(self) -> None: ...
+
+@disjoint_base
+class PcapParser(LogParser): ...

@@ -1,0 +1,151 @@
+# What formats of text share: lines, words, numbers, times.
+
+
+cdef Reason LONG_LINE = reason_for("a line is longer than 64 KiB")
+
+# The value of a digit, -1 for any other character.
+cdef int8_t[256] DIGIT
+
+
+cdef void fill_digits() noexcept:
+    cdef int k
+    memset(DIGIT, 0xFF, 256)
+    for k in range(10):
+        DIGIT[c'0' + k] = <int8_t>k
+    for k in range(6):
+        DIGIT[c'a' + k] = DIGIT[c'A' + k] = <int8_t>(10 + k)
+
+
+fill_digits()
+
+
+cdef inline bint is_space(uint8_t c) noexcept nogil:
+    return c == c' ' or 9 <= c <= 13
+
+
+cdef inline bint is_decimal(uint8_t c) noexcept nogil:
+    return c'0' <= c <= c'9'
+
+
+cdef struct Token:
+    const uint8_t *start
+    Py_ssize_t size
+
+
+cdef inline bint next_token(const uint8_t **place, const uint8_t *end, Token *token) noexcept nogil:
+    """The next word up to white space. False: there is none."""
+    cdef const uint8_t *p = place[0]
+    while p < end and is_space(p[0]):
+        p += 1
+    token.start = p
+    while p < end and not is_space(p[0]):
+        p += 1
+    token.size = p - token.start
+    place[0] = p
+    return token.size > 0
+
+
+cdef inline bint is_word(const Token *token, const char *lower, Py_ssize_t size) noexcept nogil:
+    """Equal without regard to case; `lower` is in lower case."""
+    cdef Py_ssize_t k
+    if token.size != size:
+        return False
+    for k in range(size):
+        if (token.start[k] | 0x20) != <uint8_t>lower[k]:
+            return False
+    return True
+
+
+cdef inline bint number_in(
+    const uint8_t *start, Py_ssize_t size, int base, uint64_t most, uint64_t *value,
+) noexcept nogil:
+    """Digits and nothing else, at least one, up to `most`."""
+    cdef Py_ssize_t k
+    cdef int digit
+    value[0] = 0
+    if size <= 0:
+        return False
+    for k in range(size):
+        digit = DIGIT[start[k]]
+        if not 0 <= digit < base:
+            return False
+        value[0] = value[0] * base + digit
+        if value[0] > most:
+            return False
+    return True
+
+
+cdef inline bint time_in(const uint8_t *start, Py_ssize_t size, int64_t *ns) noexcept nogil:
+    """Seconds as digits with or without a fraction, exactly; digits beyond ns are checked and dropped."""
+    cdef int64_t seconds = 0, fraction = 0, unit = NS
+    cdef Py_ssize_t k = 0
+    while k < size and is_decimal(start[k]):
+        seconds = seconds * 10 + (start[k] - c'0')
+        if seconds >= 9_223_372_036LL:
+            return False
+        k += 1
+    if k == 0:
+        return False
+    if k < size and start[k] == c'.':
+        k += 1
+        while k < size and is_decimal(start[k]):
+            if unit > 1:
+                fraction = fraction * 10 + (start[k] - c'0')
+                unit //= 10
+            k += 1
+    ns[0] = seconds * NS + fraction * unit
+    return k == size
+
+
+cdef class TextParser(LogParser):
+    """Lines to frames; the line is what a subclass reads."""
+
+    cdef bint in_long_line
+
+    def __cinit__(self, *args, **kwargs):
+        self.line = 1
+
+    cdef Reason read_line(self, const uint8_t *start, const uint8_t *end) noexcept nogil:
+        return READABLE
+
+    cdef Py_ssize_t consume(self, const uint8_t *data, Py_ssize_t size, int64_t offset, bint final) noexcept nogil:
+        cdef const uint8_t *start = data
+        cdef const uint8_t *limit = data + size
+        cdef const uint8_t *newline
+        cdef const uint8_t *end
+        cdef Reason reason
+        while start < limit:
+            newline = <const uint8_t *>memchr(start, c'\n', <size_t>(limit - start))
+            if newline == NULL and not final:
+                return self.keep_line(start, limit, data, offset)
+            end = limit if newline == NULL else newline
+            if self.in_long_line:
+                self.in_long_line = False
+            elif end - start > LONGEST:
+                # As keep_line() has it, which sees it only where a block ends in the line.
+                self.defect(offset + (start - data), self.line, LONG_LINE)
+            else:
+                reason = self.read_line(start, end)
+                if self.question > 0:
+                    return start - data
+                if reason == READABLE and newline == NULL:
+                    # Nobody can tell whether there was more of it.
+                    reason = CUT_OFF
+                if reason != READABLE:
+                    self.defect(offset + (start - data), self.line, reason)
+            if newline == NULL:
+                break
+            start = newline + 1
+            self.line = self.line + 1
+        return size
+
+    cdef Py_ssize_t keep_line(
+        self, const uint8_t *start, const uint8_t *limit, const uint8_t *data, int64_t offset,
+    ) noexcept nogil:
+        """A line goes on in the next block: keep its beginning, unless it is too long for a line."""
+        if not self.in_long_line and limit - start <= LONGEST:
+            return start - data
+        if not self.in_long_line:
+            self.defect(offset + (start - data), self.line, LONG_LINE)
+            self.in_long_line = True
+        return limit - data

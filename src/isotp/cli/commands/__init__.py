@@ -1,0 +1,1 @@
+"""The commands of `isotp`, a file for each."""

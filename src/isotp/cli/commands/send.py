@@ -1,0 +1,200 @@
+"""`isotp send`: messages out, from the command line, a file or standard input, and their answers in."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from isotp.address import TargetAddressType
+from isotp.cli.complaints import EXIT_STATUS, FAILED, error_text, explained, give_up
+from isotp.cli.ends import End, Received, open_end
+from isotp.cli.options import checking
+from isotp.cli.options.bus import BusOrKernelOptions
+from isotp.cli.options.frames import FrameOptions, Link, how
+from isotp.cli.options.sessions import SessionOptions
+from isotp.cli.shown.lines import hex_text, payload_of, write_json, write_line
+from isotp.errors import IsoTpError
+
+__all__ = ["EXAMPLES", "command"]
+
+EXAMPLES = f"""\
+[bold]Examples[/bold]
+
+[dim]# as isotpsend: a message in hex on standard input, here for each line[/dim]
+echo 22 F1 90 | isotp send -s 7E0 -d 7E8 can0
+
+[dim]# a UDS request and its answer, on any bus of python-can[/dim]
+isotp send -s 7E0 -d 7E8 --data 22F190 --answer -i pcan -c PCAN_USBBUS1 -b 500000
+
+[dim]# normal fixed addresses, a functional request[/dim]
+isotp send -a ta=33,sa=F1 --functional --data 3E80 can0
+
+[dim]# a firmware, over CAN FD with bit rate switch[/dim]
+isotp send -s 7E0 -d 7E8 -L 72:64:1 --file image.bin can0
+
+[dim]# 1000 bytes by the kernel's socket[/dim]
+isotp send -s 7E0 -d 7E8 -D 1000 --kernel can0
+
+[dim]# the requests of a log once more[/dim]
+isotp decode --json -a 7E0:7E8 drive.blf | jq -c 'select(.direction=="tx")' | isotp send -s 7E0 -d 7E8 can0
+
+{EXIT_STATUS}"""
+
+RESPONSE_PENDING = 0x78  # ISO 14229-1: the answer takes longer
+
+
+@dataclass(frozen=True)
+class SendOptions:
+    """What is sent, how, and what is done then."""
+
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data", metavar="HEX", help="A message, in hex; may be given again. Default: standard input."
+        ),
+    ] = None
+    length: Annotated[
+        int | None,
+        typer.Option("-D", metavar="LENGTH", help="A message of so many bytes: 01 02 03 ...", min=1),
+    ] = None
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", metavar="FILE", help="What is in the file is one message.", exists=True, dir_okay=False
+        ),
+    ] = None
+    answer: Annotated[
+        bool, typer.Option("--answer", help="Wait for the answer to each, and show it in hex.")
+    ] = False
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="S", help="How long to wait for an answer.", min=0)
+    ] = 1.0
+    functional: Annotated[
+        bool, typer.Option("--functional", help="To the functional address: messages of a single frame.")
+    ] = False
+    gap: Annotated[
+        int | None,
+        how("-f", metavar="NS", help="Gap between consecutive frames in ns, whatever the receiver asks for."),
+    ] = None
+    frame_time: Annotated[
+        int | None,
+        how(
+            "-t", metavar="NS", help="Time for one frame (N_As), kept free beside STmin: by the kernel only."
+        ),
+    ] = None
+    wait_frames: Annotated[int, how("-w", metavar="N", help="Wait frames to accept in a row.", min=0)] = 10
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each message.")] = False
+
+    def added_to(self, link: Link, *, kernel: bool) -> Link:
+        """:raises typer.BadParameter: if they do not go together."""
+        values: dict[str, Any] = {"wftmax": self.wait_frames}
+        if self.gap is not None:
+            values["override_receiver_stmin"] = self.gap / 1e9
+        if kernel and self.functional:
+            raise typer.BadParameter("the kernel's sockets are physical", param_hint="--functional")
+        if self.frame_time is not None and not kernel:
+            raise typer.BadParameter("it goes with --kernel; see -f", param_hint="-t")
+        return replace(link.having(values, "-f"), frame_time=self.frame_time)
+
+    def messages(self) -> Iterator[bytes | Path]:
+        """What is to be sent, one after the other.
+
+        :raises typer.BadParameter: if it is named in two ways.
+        """
+        if sum(each is not None for each in (self.data, self.length, self.file)) > 1:
+            raise typer.BadParameter("name the messages in one way", param_hint="--data -D --file")
+        if self.data is not None:
+            with checking("--data"):
+                return iter([payload_of(text) for text in self.data])
+        if self.length is not None:
+            return iter([bytes(k & 0xFF for k in range(1, self.length + 1))])
+        return iter([self.file]) if self.file is not None else lines_of(sys.stdin.buffer)
+
+
+def command(
+    bus: BusOrKernelOptions, address: SessionOptions, frames: FrameOptions, sending: SendOptions
+) -> None:
+    """Send messages, and show their answers.
+
+    Each line of standard input is a message in hex, as isotprecv and `isotp recv` write it, or a JSON object with a
+    "payload", as `isotp decode --json` writes it. It ends with the first message that can not be sent or is not
+    answered.
+    """
+    place = bus.place()
+    link = sending.added_to(frames.link(address.one(), place), kernel=bus.kernel)
+    messages = sending.messages()
+    with explained(), closing(open_end(place, link)) as end:
+        for message in messages:
+            exchange(end, message, sending, place.name)
+
+
+def lines_of(stream: BinaryIO) -> Iterator[bytes]:
+    for number, line in enumerate(stream, 1):
+        try:
+            payload = payload_of(line.decode(errors="replace"))
+        except ValueError as error:
+            raise give_up(f"line {number} of standard input: {error}") from None
+        if payload:
+            yield payload
+
+
+def exchange(end: End, message: bytes | Path, sending: SendOptions, channel: str) -> None:
+    """Send a message and wait for its answer, if that is asked for.
+
+    :raises typer.Exit: if that went wrong.
+    """
+    began = time.perf_counter()
+    size = message.stat().st_size if isinstance(message, Path) else len(message)
+    problem = ""
+    answered: Received | None = None
+    try:
+        send(end, message, size, TargetAddressType(sending.functional))
+        took = time.perf_counter() - began
+        if sending.answer:
+            answered = answer_from(end, sending.timeout)
+    except (IsoTpError, ValueError) as error:
+        problem, took = error_text(error), time.perf_counter() - began
+    if sending.as_json:
+        write_json(
+            time=time.time_ns(),
+            channel=channel,
+            length=size,
+            seconds=round(took, 6),
+            error=problem or None,
+            answer=None if answered is None else answered.payload.hex(),
+        )
+    elif answered is not None:
+        write_line(hex_text(answered.payload))
+    if not problem and sending.answer and answered is None:
+        problem = f"no answer within {sending.timeout:g} s"
+    if problem:
+        raise give_up(problem, FAILED)
+
+
+def send(end: End, message: bytes | Path, size: int, target_type: TargetAddressType) -> None:
+    if size == 0:
+        raise ValueError("there are no messages without a byte")
+    if isinstance(message, Path):
+        with message.open("rb") as stream:
+            end.send(stream, target_type, None)
+    else:
+        end.send(message, target_type, None)
+
+
+def answer_from(end: End, patience: float) -> Received | None:
+    """The next message that does not say that the answer takes longer; each that does begins the wait anew."""
+    while True:
+        received = end.recv(patience)
+        if received is None or not is_response_pending(received.payload):
+            return received
+
+
+def is_response_pending(payload: bytes) -> bool:
+    return len(payload) == 3 and payload[0] == 0x7F and payload[2] == RESPONSE_PENDING

@@ -1,0 +1,152 @@
+"""`isotp stats`: what the sessions in logs were like, as a table, JSON lines and a picture."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import numpy
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from isotp.cli.addresses import address_text
+from isotp.cli.logs import LogFiles, chosen_of, messages_of, progress_of, reassembler_for, sessions_of
+from isotp.cli.options.logs import LogOptions
+from isotp.cli.shown.figures import MessageColumns, SessionFigures
+from isotp.cli.shown.lines import printable
+from isotp.cli.shown.summary import Summary
+from isotp.cli.shown.words import number_text, size_text, time_text
+from isotp.message import Direction
+
+__all__ = ["EXAMPLES", "command"]
+
+EXAMPLES = """\
+[bold]Examples[/bold]
+
+[dim]# all sessions that can be found[/dim]
+isotp stats drive.blf
+
+[dim]# one session, with a picture[/dim]
+isotp stats -a 7E0:7E8 --plot drive.png drive.asc.gz
+
+[dim]# JSON lines, one a session[/dim]
+isotp stats --json drive_*.log | jq .response_times
+
+[bold]Exit status[/bold]
+
+0: all well
+1: broken messages, or parts of a log that can not be read
+2: a wrong option
+"""
+
+Draw = Callable[[Path, MessageColumns, "list[SessionFigures]", Callable[[int], str]], None]
+
+PICTURES = (".png", ".svg", ".pdf")
+WIDTH_OF_FILES = 160  # of the table where it does not go to a terminal
+
+
+def command(
+    logs: LogOptions,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, one a session, times in ns.")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Draw a picture (PNG, SVG or PDF by the end of the name): when which session had messages, their"
+            " lengths, the STmin asked for and the response times.",
+            dir_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Show what the ISO-TP sessions in logs of CAN buses were like.
+
+    A response time is that from the end of a message to the first one the other way: with 7E0:7E8, from 7E0 to 7E8.
+    """
+    asked = logs.question()
+    if plot is not None and plot.suffix.lower() not in PICTURES:
+        raise typer.BadParameter(
+            f"{printable(plot)} does not end in {', '.join(PICTURES)}", param_hint="--plot"
+        )
+    draw = None if plot is None else drawing()
+    errors = Console(stderr=True)
+    with ExitStack() as stack:
+        files = LogFiles(asked, stack.enter_context(progress_of(asked, errors, hidden=logs.quiet)))
+        summary, columns = Summary(), MessageColumns()
+        reassembler = reassembler_for(asked, sessions_of(asked, files))
+        for messages in chosen_of(asked, messages_of(files, reassembler)):
+            summary.add(messages)
+            columns.add(messages)
+    figures = list(columns.sessions())
+    if as_json:
+        for each in figures:
+            sys.stdout.write(json.dumps(each.as_json(files.channel_name(each.channel))) + "\n")
+    else:
+        show_table(figures, files)
+    if plot is not None and draw is not None:
+        draw(plot, columns, figures, files.channel_name)
+    summary.conclude(errors, files, quiet=logs.quiet)
+
+
+def drawing() -> Draw:
+    """What draws the picture; asked for before the logs are read, as it may be missing."""
+    try:
+        from isotp.cli.shown.picture import draw
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise typer.BadParameter(
+            "pictures are drawn with matplotlib: pip install 'can-isotp-cython[plot]'", param_hint="--plot"
+        ) from None
+    return draw
+
+
+def show_table(figures: list[SessionFigures], files: LogFiles) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH_OF_FILES)
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else box.ASCII2, pad_edge=False)
+    for name in ("channel", "session"):
+        table.add_column(name, no_wrap=True)
+    for name in ("sent", "received", "bytes", "messages/s", "bytes/s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("STmin", "BS"):
+        table.add_column(name, justify="right")
+    table.add_column("response: median, max", justify="right")
+    table.add_column("broken")
+    for each in figures:
+        table.add_row(*cells(each, files.channel_name(each.channel)))
+    console.print(table)
+
+
+def cells(figures: SessionFigures, channel: str) -> list[str | Text]:
+    size = int(figures.column("size").sum())
+    times = figures.response_times()
+    answered = f"{time_text(numpy.median(times))}, {time_text(times.max())}" if len(times) else ""
+    broken = {name: count for name, count in figures.statuses.items() if name != "ok"}
+    return [
+        # As text: in a str, brackets would be markup.
+        Text(channel),
+        address_text(figures.address),
+        str(figures.traffic(Direction.TX)["messages"]),
+        str(figures.traffic(Direction.RX)["messages"]),
+        size_text(size),
+        number_text(figures.per_second(len(figures.rows))),
+        number_text(figures.per_second(size)),
+        range_text([time_text(stmin * 1000) for stmin in figures.asked("stmin_us")]),
+        range_text([str(blocksize) for blocksize in figures.asked("blocksize")]),
+        answered,
+        Text(", ".join(f"{name} {count}" for name, count in broken.items()), "red"),
+    ]
+
+
+def range_text(values: list[str]) -> str:
+    """One value, or the least and the most."""
+    return "" if not values else values[0] if len(values) == 1 else f"{values[0]} .. {values[-1]}"

@@ -1,0 +1,176 @@
+"""Which logs, which sessions and messages in them: the options for that, and what they mean together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isotp.capture._local_time import ns_of
+from isotp.cli.addresses import ChannelAddress
+from isotp.cli.options.sessions import LogSessionOptions, NCr, where
+from isotp.cli.shown.lines import printable
+from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES
+from isotp.message import MessageStatus
+
+__all__ = ["STDIN", "LogOptions", "Question", "Statuses"]
+
+STDIN = Path("-")
+BROKEN = "broken"
+
+what = partial(typer.Option, rich_help_panel="Which messages")
+
+Statuses = Annotated[
+    list[str] | None,
+    what(
+        "--status",
+        metavar="STATUS",
+        help=f"Only messages that ended like this: {BROKEN} (any error), " + ", ".join(STATUSES) + ".",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of some logs: where to look, and for which messages; times in ns."""
+
+    logs: Sequence[Path]
+    addresses: Sequence[ChannelAddress]
+    discover: bool
+    channels: Sequence[str | int] | None
+    since: int | None
+    until: int | None
+    statuses: frozenset[MessageStatus] | None
+    n_cr: float
+    absolute: bool
+
+    @property
+    def picks_messages(self) -> bool:
+        """True if only some messages of the sessions are wanted."""
+        return self.since is not None or self.until is not None or self.statuses is not None
+
+    def need_files(self, purpose: str) -> None:
+        """Refuse standard input where the logs have to be read twice."""
+        if STDIN in self.logs:
+            raise typer.BadParameter(
+                f"{purpose} reads the logs twice, so they must be files, not -", param_hint="LOG"
+            )
+
+
+@dataclass(frozen=True)
+class LogFileOptions:
+    """Which logs."""
+
+    logs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="LOG",
+            help="candump, ASC, BLF, TRC, CSV, MF4, pcap or pcapng, plain or packed, told by content; - is standard"
+            " input. Several are read one after the other: a message may begin in one and end in the next.",
+            show_default=False,
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class LogOptions(LogSessionOptions, LogFileOptions):
+    """All of it, but for the statuses of messages."""
+
+    discover: Annotated[
+        bool,
+        where(
+            "--discover",
+            help="Find sessions by what their frames do, beside those given; if none is given, this is the default.",
+        ),
+    ] = False
+    channels: Annotated[
+        list[str] | None,
+        where("--channel", "-c", metavar="CHANNEL", help="Only this channel, by name or number."),
+    ] = None
+    since: Annotated[
+        str | None,
+        what(
+            metavar="TIME",
+            help="Only messages that end at this time or later: seconds as the log has them, or a date and time in ISO"
+            " 8601 (UTC if it names no zone).",
+        ),
+    ] = None
+    until: Annotated[str | None, what(metavar="TIME", help="Only messages that begin before this time.")] = (
+        None
+    )
+    n_cr: NCr = 1000
+    absolute: Annotated[
+        bool, typer.Option("--absolute", help="Add the date in the header of an ASC file to its times.")
+    ] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False
+
+    def question(self, statuses: Sequence[str] | None = None) -> Question:
+        """The options as values.
+
+        :raises typer.BadParameter: if one of them makes no sense.
+        """
+        check_logs(self.logs)
+        given = self.named()
+        return Question(
+            logs=self.logs,
+            addresses=given,
+            discover=self.discover or not given,
+            channels=[int(each) if each.isdecimal() else each for each in self.channels or ()] or None,
+            since=_time(self.since, "--since"),
+            until=_time(self.until, "--until"),
+            statuses=_statuses(statuses) if statuses else None,
+            n_cr=self.n_cr,
+            absolute=self.absolute,
+        )
+
+
+def check_logs(logs: Sequence[Path]) -> None:
+    """Refuse what is not there, before anything is read or written."""
+    if logs.count(STDIN) > 1:
+        raise typer.BadParameter("standard input can be read only once", param_hint="LOG")
+    for path in logs:
+        if path != STDIN and not path.exists():
+            raise typer.BadParameter(f"there is no file {printable(path)}", param_hint="LOG")
+        if path.is_dir():
+            raise typer.BadParameter(f"{printable(path)} is a directory", param_hint="LOG")
+
+
+def _time(text: str | None, option: str) -> int | None:
+    """ns of a time in seconds or in ISO 8601."""
+    if text is None:
+        return None
+    if re.fullmatch(r"[+-]?\d+(\.\d*)?", text):
+        whole, _, fraction = text.partition(".")
+        return int(whole + fraction[:9].ljust(9, "0"))
+    try:
+        # Python 3.10 does not know the Z.
+        time = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither seconds nor a time in ISO 8601", param_hint=option
+        ) from None
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=timezone.utc)
+    return ns_of(time)
+
+
+def _statuses(names: Sequence[str]) -> frozenset[MessageStatus]:
+    wanted: set[MessageStatus] = set()
+    known = dict(zip(STATUSES, MessageStatus, strict=True))
+    for name in names:
+        word = name.lower().replace("-", "_")
+        if word == BROKEN:
+            wanted |= BROKEN_STATUSES
+        elif word in known:
+            wanted.add(known[word])
+        else:
+            raise typer.BadParameter(
+                f"{name!r} is none of {', '.join((BROKEN, *known))}", param_hint="--status"
+            )
+    return frozenset(wanted)

@@ -1,0 +1,155 @@
+"""Figures of sessions: how many messages of what kind, how fast, with what flow control, and how soon answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from isotp.address import AbstractAddress
+from isotp.bulk._messages import Messages
+from isotp.cli.addresses import address_text
+from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES
+from isotp.message import Direction, MessageStatus
+
+__all__ = ["MessageColumns", "SessionFigures"]
+
+Numbers = NDArray[Any]
+
+KEPT = ("start", "end", "session", "channel", "direction", "status", "length", "frames", "stmin_us", "blocksize",
+        "waits")  # fmt: skip
+
+
+class MessageColumns:
+    """The columns of many tables without their payloads: about 50 bytes a message."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[Numbers]] = {name: [] for name in (*KEPT, "size")}
+        self._columns: dict[str, Numbers] = {}
+        self._sessions: tuple[AbstractAddress, ...] = ()
+
+    def add(self, messages: Messages) -> None:
+        """Take the columns of a table; all tables have the same sessions."""
+        self._sessions = messages.sessions
+        for name in KEPT:
+            # A copy: the memory of a table's column holds the payloads too.
+            self._parts[name].append(numpy.array(messages.column(name)))
+        self._parts["size"].append(numpy.diff(numpy.asarray(messages.column("offsets"))))
+        self._columns = {}
+
+    def __getitem__(self, name: str) -> Numbers:
+        if name not in self._columns:
+            parts = self._parts[name]
+            self._columns[name] = numpy.concatenate(parts) if parts else numpy.empty(0, numpy.int64)
+            self._parts[name] = [self._columns[name]] if parts else []
+        return self._columns[name]
+
+    def __len__(self) -> int:
+        return len(self["start"])
+
+    @property
+    def broken(self) -> NDArray[numpy.bool_]:
+        """Which messages ended in an error."""
+        return numpy.isin(self["status"], [int(status) for status in BROKEN_STATUSES])
+
+    def sessions(self) -> Iterator[SessionFigures]:
+        """Each session on each channel, the busiest first."""
+        keys = self["channel"].astype(numpy.int64) << 32 | self["session"].astype(numpy.int64)
+        lanes, counts = numpy.unique(keys, return_counts=True)
+        order = numpy.argsort(keys, kind="stable")
+        begins = numpy.cumsum(counts) - counts
+        for place in numpy.lexsort((lanes, -counts)).tolist():
+            rows = order[begins[place] : begins[place] + counts[place]]
+            lane = int(lanes[place])
+            yield SessionFigures(self, rows, self._sessions[lane & 0xFFFFFFFF], lane >> 32)
+
+
+@dataclass(frozen=True)
+class SessionFigures:
+    """One session on one channel: `rows` of `columns`. "tx" is what went as its address sends."""
+
+    columns: MessageColumns
+    rows: Numbers
+    address: AbstractAddress
+    channel: int
+
+    def column(self, name: str) -> Numbers:
+        return self.columns[name][self.rows]
+
+    def asked(self, name: str) -> list[int]:
+        """The values of "stmin_us" or "blocksize" that flow control frames had."""
+        values = numpy.unique(self.column(name))
+        return [value for value in values.tolist() if value >= 0]
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """How many messages ended how, by the name of the status."""
+        counts = numpy.bincount(self.column("status")).tolist()
+        return {STATUSES[status]: count for status, count in enumerate(counts) if count}
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """From the first frame of a message to the last, in ns."""
+        return int(self.column("start").min()), int(self.column("end").max())
+
+    def per_second(self, amount: int) -> float | None:
+        """`amount` over the time of the session; None if that is nothing."""
+        first, last = self.span
+        return amount * 1e9 / (last - first) if last > first else None
+
+    def traffic(self, direction: Direction) -> dict[str, int]:
+        chosen = self.column("direction") == direction
+        return {
+            "messages": int(chosen.sum()),
+            "bytes": int(self.column("size")[chosen].sum()),
+            "frames": int(self.column("frames")[chosen].sum()),
+        }
+
+    def response_times(self) -> Numbers:
+        """ns from the end of each complete message sent to the begin of the first one received after it."""
+        sent = (self.column("direction") == Direction.TX) & (self.column("status") == MessageStatus.OK)
+        asked = numpy.sort(self.column("end")[sent])
+        answered = numpy.sort(self.column("start")[self.column("direction") == Direction.RX])
+        question = numpy.searchsorted(asked, answered, side="right") - 1
+        questions, first = numpy.unique(question, return_index=True)
+        valid = questions >= 0
+        times: Numbers = answered[first[valid]] - asked[questions[valid]]
+        return times
+
+    def frame_gaps(self) -> Numbers:
+        """ns between the frames of each segmented message, on average over the message; -1 for single frames."""
+        frames = self.column("frames").astype(numpy.int64)
+        gaps = (self.column("end") - self.column("start")) // numpy.maximum(frames - 1, 1)
+        return numpy.where(frames > 1, gaps, -1)
+
+    def as_json(self, channel_name: str) -> dict[str, Any]:
+        """All figures, for a line of JSON: times in ns but STmin, which is in us."""
+        first, last = self.span
+        times = self.response_times()
+        size = int(self.column("size").sum())
+        return {
+            "channel": channel_name,
+            "session": address_text(self.address),
+            "first": first,
+            "last": last,
+            "messages": len(self.rows),
+            "bytes": size,
+            "tx": self.traffic(Direction.TX),
+            "rx": self.traffic(Direction.RX),
+            "statuses": self.statuses,
+            "messages_per_second": self.per_second(len(self.rows)),
+            "bytes_per_second": self.per_second(size),
+            "stmin_us": self.asked("stmin_us"),
+            "blocksize": self.asked("blocksize"),
+            "waits": int(self.column("waits").sum()),
+            "response_times": {
+                "count": len(times),
+                **{
+                    name: int(numpy.quantile(times, level)) if len(times) else None
+                    for name, level in (("min", 0), ("median", 0.5), ("p95", 0.95), ("max", 1))
+                },
+            },
+        }

@@ -1,0 +1,121 @@
+"""What a command found, in a few lines for people: sessions, messages, errors, the busiest, what was lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from isotp.address import AbstractAddress
+from isotp.bulk._messages import Messages
+from isotp.cli.addresses import address_text
+from isotp.cli.logs import MOST_SHOWN, LogFiles
+from isotp.cli.shown.lines import printable
+from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES, count_text, size_text
+from isotp.message import MessageStatus
+
+__all__ = ["Summary"]
+
+
+class Summary:
+    """Counts over tables of messages."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[MessageStatus] = Counter()
+        self.bytes = 0
+        self.lost_bytes = 0
+        self._messages: Counter[tuple[AbstractAddress, int]] = Counter()
+        self._bytes: Counter[tuple[AbstractAddress, int]] = Counter()
+
+    def add(self, messages: Messages) -> None:
+        columns = {
+            name: numpy.asarray(messages.column(name)) for name in ("status", "length", "session", "channel")
+        }
+        received = numpy.diff(numpy.asarray(messages.column("offsets")))
+        for status, count in enumerate(numpy.bincount(columns["status"]).tolist()):
+            if count:
+                self.statuses[MessageStatus(status)] += count
+        self.bytes += int(received.sum())
+        broken = numpy.isin(columns["status"], list(BROKEN_STATUSES))
+        self.lost_bytes += int((columns["length"].astype(numpy.int64) - received)[broken].sum())
+        keys = columns["session"].astype(numpy.int64) << 16 | columns["channel"]
+        lanes, inverse = numpy.unique(keys, return_inverse=True)
+        counts = numpy.bincount(inverse, minlength=len(lanes)).tolist()
+        sizes = numpy.bincount(inverse, weights=received, minlength=len(lanes)).tolist()
+        for lane, count, size in zip(lanes.tolist(), counts, sizes, strict=True):
+            key = messages.sessions[lane >> 16], lane & 0xFFFF
+            self._messages[key] += count
+            self._bytes[key] += int(size)
+
+    @property
+    def messages(self) -> int:
+        return sum(self.statuses.values())
+
+    @property
+    def broken(self) -> int:
+        return sum(count for status, count in self.statuses.items() if status in BROKEN_STATUSES)
+
+    def show(self, console: Console, files: LogFiles) -> None:
+        """Print it, a line a matter; lines about nothing are left out."""
+        lines = [
+            Text(
+                f"{count_text(self.messages, 'message')}, {size_text(self.bytes)}, of"
+                f" {count_text(len(self._messages), 'session')} in {count_text(files.frames, 'frame')}",
+                "bold",
+            )
+        ]
+        lines += found_lines(files)
+        if self._messages:
+            (address, channel), count = self._messages.most_common(1)[0]
+            where = files.channel_name(channel)
+            lines.append(
+                Text(
+                    f"busiest: {address_text(address)} on channel {where}, {count_text(count, 'message')},"
+                    f" {size_text(self._bytes[address, channel])}"
+                )
+            )
+        if self.broken:
+            kinds = ", ".join(
+                f"{STATUSES[status]} {count}"
+                for status, count in self.statuses.most_common()
+                if status in BROKEN_STATUSES
+            )
+            lines.append(Text(f"broken: {count_text(self.broken, 'message')} ({kinds})", "red"))
+            lines.append(Text(f"lost: {size_text(self.lost_bytes)} that broken messages announced", "red"))
+        if self.statuses[MessageStatus.OPEN]:
+            lines.append(Text(f"open at the end: {self.statuses[MessageStatus.OPEN]}", "yellow"))
+        say(console, *lines)
+
+    def conclude(self, console: Console, files: LogFiles, *, quiet: bool) -> None:
+        """What a command ends with: this, and what could not be read, with the place.
+
+        :raises typer.Exit: if something was broken, or could not be read.
+        """
+        if not quiet:
+            self.show(console, files)
+        if files.problem_count:
+            say(console, Text(f"unreadable: {count_text(files.problem_count, 'part')}", "red"))
+        say(console, *(Text(f"  {printable(problem)}") for problem in files.problems))
+        if self.broken or files.problem_count:
+            raise typer.Exit(1)
+
+
+def found_lines(files: LogFiles) -> list[Text]:
+    """The sessions that were discovered, the surest first, with how sure they are."""
+    found = sorted(files.found, key=lambda each: -each.score)
+    lines = [
+        Text(
+            f"found: {address_text(each.address)} on channel {files.channel_name(each.channel)},"
+            f" score {each.score:.3f}"
+        )
+        for each in found[:MOST_SHOWN]
+    ]
+    return lines + [Text(f"found: {len(found) - MOST_SHOWN} more")] * (len(found) > MOST_SHOWN)
+
+
+def say(console: Console, *lines: Text) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False)

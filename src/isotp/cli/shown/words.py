@@ -1,0 +1,56 @@
+"""Numbers as people read them, to about three digits, and the names of what messages have."""
+
+from __future__ import annotations
+
+from isotp.address import TargetAddressType
+from isotp.message import Direction, MessageStatus
+
+__all__ = [
+    "BROKEN_STATUSES",
+    "DIRECTIONS",
+    "STATUSES",
+    "TARGET_TYPES",
+    "count_text",
+    "number_text",
+    "size_text",
+    "time_text",
+]
+
+DIRECTIONS, TARGET_TYPES, STATUSES = (
+    tuple(each.name.lower() for each in kind) for kind in (Direction, TargetAddressType, MessageStatus)
+)
+# OPEN is no error of the bus: the log ends before the message does.
+BROKEN_STATUSES = frozenset(MessageStatus) - {MessageStatus.OK, MessageStatus.OPEN}
+
+
+def count_text(count: int, noun: str) -> str:
+    """A number with its noun: 1 frame, 2 frames."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def number_text(value: float | None) -> str:
+    """Three digits, or all those before the point; nothing for None."""
+    return "" if value is None else f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
+
+
+def size_text(size: int) -> str:
+    """So many bytes, in powers of 1000."""
+    if size < 1000:
+        return count_text(size, "byte")
+    value = size / 1000
+    for unit in "kMG":
+        # From there on, three digits make it the next unit.
+        if value < 999.5:
+            return f"{number_text(value)} {unit}B"
+        value /= 1000
+    return f"{number_text(value)} TB"
+
+
+def time_text(ns: float) -> str:
+    """A duration in s, ms or us."""
+    if ns == 0:
+        return "0"
+    for unit, size in (("us", 1e3), ("ms", 1e6)):
+        if ns < 999.5 * size:
+            return f"{number_text(ns / size)} {unit}"
+    return f"{number_text(ns / 1e9)} s"

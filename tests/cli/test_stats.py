@@ -1,0 +1,181 @@
+"""`isotp stats`: the figures of sessions, as a table, as JSON lines and as a picture."""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import PAIR, TALK, isotp_command, log_of, without
+from tests.cli.recorded_drive import LOG
+from tests.recorded_traffic import CAPTURES
+
+MS = 1_000_000
+NS = 1_000_000_000
+DRIVE = ("-a", "7E0:7E8", "-a", "ta=18,sa=F1", "-a", "6F1:640,ext=40:F1")
+
+
+def test_figures_of_a_session(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "a.log", *TALK, "7E8#2271727374757677", "7E0#01AA", "+99", "7E8#01BB", "7E8#01CC")
+    run = isotp_command("stats --json", *PAIR, log)
+    assert run.json == [
+        {
+            "channel": "can0",
+            "session": "7E0:7E8",
+            "first": 1000 * NS,
+            "last": 1000 * NS + 109 * MS,
+            "messages": 5,
+            "bytes": 43,
+            "tx": {"messages": 2, "bytes": 21, "frames": 4},
+            "rx": {"messages": 3, "bytes": 22, "frames": 5},
+            "statuses": {"ok": 5},
+            "messages_per_second": pytest.approx(5 / 0.109),
+            "bytes_per_second": pytest.approx(43 / 0.109),
+            "stmin_us": [0, 10_000],
+            "blocksize": [0, 8],
+            "waits": 0,
+            # From the last frame of a request to the first of the first answer.
+            "response_times": {
+                "count": 2,
+                "min": MS,
+                "median": 50 * MS + MS // 2,
+                "p95": 95 * MS + MS // 20,
+                "max": 100 * MS,
+            },
+        }
+    ]
+    assert run.status == 0
+
+
+def test_a_single_message_has_no_rates(tmp_path: Path) -> None:
+    run = isotp_command("stats --json", *PAIR, log_of(tmp_path / "a.log", "7E0#01AA"))
+    (figures,) = run.json
+    assert figures["messages_per_second"] is None
+    assert figures["response_times"] == {"count": 0, "min": None, "median": None, "p95": None, "max": None}
+    assert figures["stmin_us"] == figures["blocksize"] == []
+
+
+def test_sessions_by_channel_the_busiest_first(tmp_path: Path) -> None:
+    lines = ("can0 7E0#01AA", "can1 7E0#01AA", "can1 7E8#01BB", *["can0 700#01AA"] * 3)
+    log = log_of(tmp_path / "a.log", *lines)
+    run = isotp_command("stats --json -a 700:701", *PAIR, log)
+    assert [(line["channel"], line["session"], line["messages"]) for line in run.json] == [
+        ("can0", "700:701", 3),
+        ("can1", "7E0:7E8", 2),
+        ("can0", "7E0:7E8", 1),
+    ]
+
+
+def test_only_complete_requests_have_response_times(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "a.log", "7E0#1008AABBCCDDEEFF", "7E0#2201", "7E8#01BB", "7E8#01BB")
+    run = isotp_command("stats --json", *PAIR, log)
+    assert run.json[0]["response_times"]["count"] == 0
+    assert run.json[0]["statuses"] == {"ok": 2, "wrong_sequence_number": 1}
+    assert run.status == 1
+
+
+def test_times_of_day(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "a.log", "7E0#01AA", "7E0#01AA", "7E0#01AA")
+    run = isotp_command("stats --json --since 1000.001 --until 1000.002", *PAIR, log)
+    assert [line["messages"] for line in run.json] == [1]
+
+
+def test_table() -> None:
+    run = isotp_command("stats", *DRIVE, LOG)
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in run.lines if line.startswith("|")
+    ]
+    assert rows[0][:4] == ["channel", "session", "sent", "received"]
+    assert [row[:4] for row in rows[1:]] == [
+        ["can0", "7E0:7E8", "40", "40"],
+        ["can0", "ta=18,sa=F1", "15", "15"],
+        ["can1", "6F1:640,ext=40:F1", "12", "12"],
+    ]
+    assert [row[-1] for row in rows[1:]] == ["timed_out 1", "wrong_sequence_number 1", "open 1"]
+    assert [row[7:9] for row in rows[1:]] == [["0", "8"], ["300 us", "16"], ["5 ms", "8"]]
+    assert run.status == 1
+    assert "134 messages" in run.complaint
+    assert "busiest: 7E0:7E8 on channel can0, 80 messages" in run.complaint
+
+
+def test_damaged_logs_are_told_of(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "a.log", "7E0#01AA", "7E0#01AA")
+    log.write_bytes(log.read_bytes()[:-2])
+    run = isotp_command("stats --json", *PAIR, log)
+    assert [line["messages"] for line in run.json] == [1]
+    assert "a.log: line 2: " in run.complaint
+    assert run.status == 1
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def words_of(svg: Path) -> set[str]:
+    return {word.strip() for word in re.findall(r">([^<>]+)</text>", svg.read_text())}
+
+
+def picture(tmp_path: Path, *options: str | Path, name: str = "picture.svg") -> Path:
+    pytest.importorskip("matplotlib", reason="pictures need the extra plot")
+    path = tmp_path / name
+    assert isotp_command("stats --plot", path, *options).status in (0, 1)
+    return path
+
+
+def test_picture_of_a_drive(tmp_path: Path) -> None:
+    words = words_of(picture(tmp_path, *DRIVE, LOG))
+    assert "134 messages of 3 sessions" in words
+    assert {"can0 7E0:7E8", "can0 ta=18,sa=F1", "can1 6F1:640,ext=40:F1"} <= {
+        " ".join(w.split()) for w in words
+    }
+    assert {"broken", "complete", "open", "300 µs", "5 ms", "length of messages"} <= words
+    assert any(word.startswith("response: median 10.2 ms") for word in words)
+
+
+def test_the_same_log_gives_the_same_picture(tmp_path: Path) -> None:
+    first = picture(tmp_path, *DRIVE, LOG, name="a.svg")
+    assert picture(tmp_path, *DRIVE, LOG, name="b.svg").read_bytes() == first.read_bytes()
+
+
+def test_png_of_a_readable_size(tmp_path: Path) -> None:
+    data = picture(tmp_path, *DRIVE, LOG, name="a.png").read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", data[16:24])
+    assert width >= 1200
+    assert 400 <= height <= width
+    assert len(data) < 150_000
+
+
+def test_picture_of_no_messages(tmp_path: Path) -> None:
+    words = words_of(picture(tmp_path, *PAIR, log_of(tmp_path / "a.log", "123#00")))
+    assert {"no messages", "no flow control seen", "no message was answered"} <= words
+    assert "0 messages of 0 sessions" in words
+
+
+def test_picture_of_one_message_at_one_moment(tmp_path: Path) -> None:
+    words = words_of(picture(tmp_path, *PAIR, log_of(tmp_path / "a.log", "7E0#01AA")))
+    assert "1 message of 1 session" in words
+    assert "broken" not in words
+
+
+def test_picture_of_many_sessions_and_messages(tmp_path: Path) -> None:
+    """However much there was, the picture stays small: neither rows nor bars grow without bound."""
+    lines = [f"{0x400 + k % 60:03X}#01AA" for k in range(30_000)]
+    addresses = [word for k in range(60) for word in ("-a", f"{0x400 + k:03X}:{0x500 + k:03X}")]
+    path = picture(tmp_path, *addresses, log_of(tmp_path / "a.log", *lines))
+    assert "30,000 messages of 60 sessions; the 24 busiest" in words_of(path)
+    assert path.stat().st_size < 3_000_000
+
+
+def test_picture_of_an_unknown_kind(tmp_path: Path) -> None:
+    run = isotp_command("stats --plot", tmp_path / "a.bmp", *PAIR, CAPTURES / "kernel-mixed-1.log")
+    assert run.status == 2
+    assert "a.bmp does not end in .png, .svg, .pdf" in run.complaint
+
+
+def test_without_matplotlib(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "a.log", "7E0#01AA")
+    run = without("matplotlib", "stats", *PAIR, "--plot", tmp_path / "a.png", log)
+    assert "can-isotp-cython[plot]" in run.stderr
+    assert not (tmp_path / "a.png").exists()
