@@ -47,7 +47,7 @@ tests:
 
 # All that the tests say of a kernel with ISO-TP sockets, in a virtual machine where this system has none.
 tests-kernel:
-	@time $(ON_A_KERNEL) --timeout 1800 -- $(PYTHON) -m pytest -q --timeout 300 tests/kernel tests/test_seed_examples.py tests/test_tpsock.py
+	@time $(ON_A_KERNEL) --timeout 1800 -- $(PYTHON) -m pytest -q --timeout 300 tests/kernel tests/test_seed_examples.py tests/tpsock/test_tpsock.py
 
 # The environment of a wheel's tests, in which much that is optional is missing.
 tests-group:

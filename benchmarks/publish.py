@@ -7,7 +7,7 @@
     python -m benchmarks.publish --tables   # measures nothing
 
 A table stands between two comments, ``<!-- benchmarks: NAME begin -->`` and ``<!-- benchmarks: NAME end -->``; what is
-typed there by hand is lost, and tests/test_published_figures.py finds it.
+typed there by hand is lost, and tests/benchmarks/test_published_figures.py finds it.
 """
 
 from __future__ import annotations

@@ -36,8 +36,7 @@ _LEFT_BEHIND = shutil.ignore_patterns("*.so", "*.pyd", "*.c", "*.html", "*.egg-i
 # Tests of the compiled code itself. The others run it through threads, subprocesses or other packages, or with loads
 # that are too much for an instrumented build.
 TESTS = (
-    "test_core_*.py",
-    "test_receive_into.py",
+    "core/test_*.py",
     "test_captures.py",
     "test_half_made.py",
     "bulk/test_*.py",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src/isotp"
 
 pytest.importorskip("Cython", reason="Cython is not installed: the annotation is made by it")

@@ -46,21 +46,14 @@ exclude_lines =
 """
 # Tests of the protocol, and of what of the engine only its drivers use.
 TESTS_OF_THE_CORE = (
-    "test_core_*.py",
-    "test_receive_into.py",
-    "test_callbacks.py",
-    "test_can_stack.py",
-    "test_compat_names.py",
-    "test_full_queue.py",
-    "test_limits.py",
-    "test_message_queue.py",
-    "test_native_driver.py",
-    "test_params.py",
-    "test_stats.py",
-    "test_stmin.py",
-    "test_strict.py",
-    "test_subclassing.py",
+    "bus/test_can_stack.py",
     "conformance/test_*.py",
+    "core/test_*.py",
+    "layers/test_compat_names.py",
+    "layers/test_stmin.py",
+    "layers/test_subclassing.py",
+    "threads/test_callbacks.py",
+    "vocabulary/test_params.py",
 )
 
 

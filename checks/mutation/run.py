@@ -76,17 +76,11 @@ ENGINE: dict[str, tuple[str, ...] | None] = {
 MODULES = ("_core", "bulk._reassembler")
 # Quick tests of the protocol and its promises
 TESTS = (
-    "test_core_*.py",
-    "test_stmin.py",
-    "test_receive_into.py",
-    "test_full_queue.py",
-    "test_better_than_can_isotp.py",
-    "test_strict.py",
-    "test_stats.py",
-    "test_limits.py",
-    "test_native_*.py",
-    "test_callbacks.py",
-    "test_restarts.py",
+    "core/test_*.py",
+    "layers/test_better_than_can_isotp.py",
+    "layers/test_restarts.py",
+    "layers/test_stmin.py",
+    "threads/test_callbacks.py",
     "bulk/test_reassembler.py",
     "bulk/test_memory.py",
     "bulk/test_properties.py",

@@ -45,8 +45,10 @@ TRIES = 25
 
 # Tests of what is compiled and installed, in place of all of them.
 TESTS = (
-    *(f"core_{part}" for part in ("flow_control", "reception", "transmission", "types")),
-    *("compat_names", "encode", "errors", "import", "installation", "messages", "params", "records"),
+    *(f"core/test_{part}.py" for part in ("flow_control", "reception", "transmission", "types")),
+    *(f"bulk/test_{part}.py" for part in ("encode", "messages", "records")),
+    *("layers/test_compat_names.py", "vocabulary/test_errors.py", "vocabulary/test_params.py"),
+    *("test_import.py", "test_installation.py"),
 )
 
 # Left out of the sdist: what only a checkout is good for.
@@ -403,7 +405,7 @@ def check_tests(python: Path, interpreter: Interpreter, project: Path, folder: P
     run(python, "-I", "-m", "pip", "install", *groups, cwd=folder)
     command = settings["test-command"].format(project=project).split()
     if not all_tests:
-        chosen = [project / "tests" / f"test_{name}.py" for name in TESTS]
+        chosen = [project / "tests" / name for name in TESTS]
         require(all(test.is_file() for test in chosen), f"not all of {TESTS} are in the sdist")
         command = [command[0], *map(str, chosen)]
     elsewhere = folder / f"tested-{interpreter.tag}"

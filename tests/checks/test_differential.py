@@ -14,7 +14,7 @@ from checks.differential.comparison import Peer, compare_seeds, play_ours
 from checks.differential.differences import DIFFERENCES
 from checks.differential.scripts import script_of
 
-COMPATIBILITY = Path(__file__).parents[1] / "docs" / "compatibility.md"
+COMPATIBILITY = Path(__file__).parents[2] / "docs" / "compatibility.md"
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ PATIENCE = 20
 
 
 def load_ecu_simulator() -> ModuleType:
-    path = Path(__file__).parent.parent / "examples" / "ecu_simulator.py"
+    path = Path(__file__).parents[2] / "examples" / "ecu_simulator.py"
     spec = importlib.util.spec_from_file_location("ecu_simulator", path)
     assert spec is not None
     assert spec.loader is not None

@@ -369,7 +369,7 @@ class Handler(logging.Handler):
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
-    logger = logging.getLogger("isotp.test_core_changes")
+    logger = logging.getLogger("isotp.test_changes")
     logger.setLevel(logging.DEBUG)
     yield logger
     logger.handlers.clear()
