@@ -178,7 +178,7 @@ def claims_to_a_hub() -> Iterator[dict[str, Any]]:
         hub.session(isotp.Address(txid=k, rxid=k + 1), params={"max_frame_size": CLAIM})
         for k in range(0, 0x7F0, 2)
     ]
-    hub._port.start = lambda hub: None  # type: ignore[method-assign]  # frames come from here
+    hub._feed.start = lambda audience: None  # type: ignore[method-assign]  # frames come from here
     for session in sessions:
         session.start()
     yield {}
@@ -332,7 +332,7 @@ def slow_callbacks_of_a_hub() -> Iterator[dict[str, Any]]:
     can = __import__("can")
     bus = can.Bus("hostile", interface="virtual")
     hub = isotp.Hub(bus)
-    hub._port.start = lambda hub: None  # type: ignore[method-assign]  # frames come from here
+    hub._feed.start = lambda audience: None  # type: ignore[method-assign]  # frames come from here
     may_go_on = threading.Event()
     done = threading.Event()
     calls: dict[str, int] = {"messages": 0, "errors": 0}
@@ -408,10 +408,10 @@ def frames_while_the_loop_does_not_run() -> Iterator[dict[str, Any]]:
             isotp.aio.Hub(bus, notifier) as hub,
             hub.layer(HERE, error_handler=lambda error: told.append(type(error).__name__)) as layer,
         ):
-            port = hub._hub.port
+            feed = hub._hub.feed
             thread = threading.Thread(
                 target=lambda: [
-                    port._on_message(can.Message(arbitration_id=0x456, is_extended_id=False, data=b"\x01a"))
+                    feed._on_message(can.Message(arbitration_id=0x456, is_extended_id=False, data=b"\x01a"))
                     for _ in range(150_000)
                 ]
             )

@@ -65,7 +65,7 @@ def wire_between(cleanup: ExitStack, monkeypatch: pytest.MonkeyPatch) -> tuple[s
     near.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     cleanup.enter_context(near)
     cleanup.enter_context(far)
-    monkeypatch.setattr("isotp.hub.open_can_socket", lambda interface: Wire(interface, near))
+    monkeypatch.setattr("isotp.bus.feeds.open_can_socket", lambda interface: Wire(interface, near))
     return "wire", far
 
 
@@ -282,7 +282,7 @@ async def test_a_bus_that_does_not_return(
     open_hub: OpenHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Closing does not wait for it without end, and says so."""
-    monkeypatch.setattr("isotp.hub.longest_end", lambda timeout: 0.01)
+    monkeypatch.setattr("isotp.bus.feeds.longest_end", lambda timeout: 0.01)
     entered, release = threading.Event(), threading.Event()
 
     def recv(timeout: float | None = None) -> None:
@@ -295,7 +295,7 @@ async def test_a_bus_that_does_not_return(
         await asyncio.to_thread(entered.wait, 20)
     assert "left behind" in caplog.text
     release.set()
-    await asyncio.to_thread(hub._hub.port._thread.join, 20)
+    await asyncio.to_thread(hub._hub.feed._thread.join, 20)
 
 
 @pytest.mark.parametrize("way", ["bus", "descriptor"], indirect=True)
@@ -394,7 +394,7 @@ async def test_one_wake_up_for_many_frames(open_hub: OpenHub, monkeypatch: pytes
 
         def bring() -> None:
             for frame in frames:
-                hub._hub.port._on_message(frame)
+                hub._hub.feed._on_message(frame)
 
         thread = threading.Thread(target=bring)
         thread.start()
@@ -469,7 +469,7 @@ def test_a_notifier_of_another_loop_goes_on(
     layer = started_on(new_loop, hub)
     new_loop.close()
     for _ in range(2):
-        hub._hub.port._on_message(data_frame(b"\x10\x0aabcdef"))
+        hub._hub.feed._on_message(data_frame(b"\x10\x0aabcdef"))
     assert list(notifier.listeners) == []
     assert not layer._session.is_rx_active()
     asyncio.run(hub.close())
@@ -484,7 +484,7 @@ def test_a_thread_that_reads_for_a_loop_ends_with_it(
     bus, other = (cleanup.enter_context(Bus(request.node.nodeid)) for _ in range(2))
     hub = isotp.aio.Hub(bus)
     layer = started_on(new_loop, hub)
-    thread = hub._hub.port._thread
+    thread = hub._hub.feed._thread
     new_loop.close()
     # A bus that fails then is told to nobody.
     bus.failures = [OSError(errno.ENETDOWN, "down")]
@@ -508,7 +508,7 @@ def test_a_layer_is_closed_after_its_loop(
     asyncio.run(hub.close())
     assert not layer._session.started
     assert hub.layers == ()
-    assert hub._hub.port._can.fileno() == -1
+    assert hub._hub.feed._can.fileno() == -1
 
 
 # --- What can not be ----------------------------------------------------------------------------------------

@@ -394,7 +394,7 @@ def test_frames_before_the_hub_knows_the_session_begin_no_message(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("isotp.hub.longest_end", lambda timeout: 0.01)
+    monkeypatch.setattr("isotp.bus.feeds.longest_end", lambda timeout: 0.01)
 
 
 def test_close_where_the_bus_does_not_return(
@@ -536,7 +536,7 @@ def test_stop_where_the_notifier_has_lost_the_hub(make_notifier_hub: MakeHub, op
     sessions = [hub.session(at_tester(k)) for k in range(2)]
     for session in sessions:
         session.start()
-    hub._port._notifier.listeners.clear()
+    hub._feed._notifier.listeners.clear()
     hub.close()
     assert not any(session.started for session in sessions)
     sessions[0].start()
@@ -568,7 +568,7 @@ def test_stop_on_a_bus_that_is_gone(make_hub: MakeHub, monkeypatch: pytest.Monke
     hub = make_hub()
     session = hub.session(at_tester(0))
     session.start()
-    monkeypatch.setattr(hub._port, "listen_for", gone)
+    monkeypatch.setattr(hub._feed, "listen_for", gone)
     session.stop()
     assert not session.started
     assert hub.sessions == ()
@@ -588,7 +588,7 @@ def test_pauses_grow_while_the_bus_fails(make_bus_hub: MakeHub, monkeypatch: pyt
                 enough.set()
             return self.is_set()
 
-    monkeypatch.setattr("isotp.hub.threading", SimpleNamespace(**{**vars(threading), "Event": NoPause}))
+    monkeypatch.setattr("isotp.bus.feeds.threading", SimpleNamespace(**{**vars(threading), "Event": NoPause}))
     hub = make_bus_hub()
     hub.bus.failures = [can.CanOperationError("gone") for _ in range(10)]
     hub.session(at_tester(0)).start()
@@ -672,7 +672,7 @@ def test_interface_that_does_not_exist() -> None:
 def test_two_hubs_on_one_bus(make_notifier_hub: MakeHub, open_bus: OpenBus) -> None:
     """Both on one notifier, with different sessions, and with the same address; one closes, one goes on."""
     first, other = make_notifier_hub(), open_bus()
-    second = isotp.Hub(first.bus, first._port._notifier)
+    second = isotp.Hub(first.bus, first._feed._notifier)
     with second:
         mine, shared = first.session(at_tester(0)), first.session(at_tester(1))
         theirs, too = second.session(at_tester(2)), second.session(at_tester(1))

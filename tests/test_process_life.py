@@ -208,7 +208,7 @@ def test_child_closes_a_socket_that_the_parent_waits_on(kind: str) -> None:
         descriptor = near.fileno()
         wire = Wire("wire", near)
         wire.clock = clock
-        isotp.hub.open_can_socket = isotp.socketcan.open_can_socket = lambda interface: wire
+        isotp.bus.feeds.open_can_socket = isotp.socketcan.open_can_socket = lambda interface: wire
         if {kind!r} == "stack":
             owner = session = isotp.SocketCanStack("wire", address=HERE)
             session.clock = clock

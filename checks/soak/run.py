@@ -307,7 +307,7 @@ class Place:
         ]
         if self.real:
             for hub in self.hubs:
-                make_room(hub._port._can.fileno())  # type: ignore[attr-defined]
+                make_room(hub._feed._can.fileno())  # type: ignore[attr-defined]
         self.heard: list[set[int]] = [{0x7FF}, {0x7FF}]
         self._filtering = threading.Lock()
         self.notified = [self.open_bus(stack) for _ in range(2)]

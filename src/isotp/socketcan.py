@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import errno
-import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from isotp._core import FramePort
 from isotp.address import Address, AsymmetricAddress
+from isotp.bus.can_sockets import open_can_socket, port_on
+from isotp.bus.table import receive_identifiers
 from isotp.started import TransportLayer
-
-if TYPE_CHECKING or sys.platform == "linux":
-    from isotp._socketcan import CanSocket, SocketPort
 
 __all__ = ["SocketCanStack", "open_can_socket", "port_on", "receive_identifiers"]
 
@@ -21,31 +18,6 @@ __all__ = ["SocketCanStack", "open_can_socket", "port_on", "receive_identifiers"
 _LONGEST_WAIT = 3600.0
 # How long before a consecutive frame is due the layer stops waiting for frames, in seconds.
 _WAITED_PRECISELY = 0.0002
-
-
-def open_can_socket(interface: str) -> CanSocket:
-    """A raw CAN socket on `interface`.
-
-    :raises NotImplementedError: on other systems than Linux.
-    :raises OSError: if there is no such interface, or no CAN in this kernel.
-    """
-    if sys.platform != "linux":
-        raise NotImplementedError(
-            "raw CAN sockets exist on Linux only; isotp.CanStack works on every system, over python-can"
-        )
-    return CanSocket(interface)
-
-
-def port_on(can_socket: CanSocket) -> FramePort:
-    """What sends the frames of one layer on a socket."""
-    return SocketPort(can_socket)
-
-
-def receive_identifiers(addresses: Iterable[Address | AsymmetricAddress]) -> Iterator[int]:
-    """Identifiers of the frames for these addresses; those of 29 bits with bit 31 set, as SocketCAN has them."""
-    for address in addresses:
-        if side := address.rx_side():
-            yield from (side.physical_id, side.functional_id)
 
 
 class SocketCanStack(TransportLayer):

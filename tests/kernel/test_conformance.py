@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import isotp
-from isotp.hub import _SocketPort
+from isotp.bus.feeds import Audience, SocketFeed
 from tests.conformance.cases import CASES, RULES
 from tests.conformance.paths import Stage, check, play
 from tests.conformance.story import Case, Rule
@@ -133,8 +133,8 @@ class AtOnce(Executor):
         return done
 
 
-class PortWithoutThread(_SocketPort):
-    def start(self, hub: isotp.Hub) -> None:
+class FeedWithoutThread(SocketFeed):
+    def start(self, audience: Audience) -> None:
         pass
 
     def stop(self) -> Callable[[], object]:
@@ -142,14 +142,14 @@ class PortWithoutThread(_SocketPort):
 
 
 class HubWithoutThread(isotp.Hub):
-    def _open_port(self, bus: Any, notifier: Any) -> PortWithoutThread:
-        return PortWithoutThread(bus)
+    def _open_feed(self, bus: Any, notifier: Any) -> FeedWithoutThread:
+        return FeedWithoutThread(bus)
 
 
 class HubPath(BusPath):
     def open(self, params: dict[str, Any], kwargs: dict[str, Any]) -> isotp.TransportLayer:
         self.hub = HubWithoutThread(INTERFACE, executor=AtOnce())
-        self.hub._port._can.clock = self.clock
+        self.hub._feed._can.clock = self.clock
         return self.hub.session(params=params, **kwargs)
 
     def start(self) -> None:
@@ -158,8 +158,8 @@ class HubPath(BusPath):
         self.layer._set_driven(True, lambda deadline: None)
 
     def read(self) -> None:
-        self.hub._port._can.wake()
-        self.hub._port._read(self.hub)
+        self.hub._feed._can.wake()
+        self.hub._feed._read(self.hub)
         self.layer._drive()
 
     def close(self) -> None:

@@ -1,0 +1,278 @@
+"""What brings the frames of a bus to sessions in an event loop of asyncio, on the thread of that loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from logging import getLogger
+from typing import TYPE_CHECKING
+
+from isotp._core import is_interrupt
+from isotp.bus.feeds import Audience, BusFeed, NotifierFeed, SocketFeed
+from isotp.bus.python_can import descriptor_of
+
+if TYPE_CHECKING:
+    import can
+
+__all__ = ["LoopBusFeed", "LoopFeed", "LoopNotifierFeed", "LoopSocketFeed"]
+
+# Reads in a row before the loop does something else; one of a raw socket brings up to 64 frames.
+_READS_AT_ONCE = 64
+# Frames that wait for a loop that does not run, at the most.
+_MOST_WAITING_FRAMES = 65536
+
+
+class _LoopIsClosedError(Exception):
+    """The loop was closed before the layers that it ran: they hear no more."""
+
+
+def _call_from_thread(
+    loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object
+) -> None:
+    """Call a function on the loop's thread, from another one."""
+    try:
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError as error:
+        if not loop.is_closed():
+            raise
+        raise _LoopIsClosedError from error
+
+
+class _FramesFromThread:
+    """Frames on their way from another thread to the loop: one wake-up of the loop for all that come meanwhile."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, audience: Audience) -> None:
+        self.loop = loop
+        self._audience = audience
+        self._lost = 0
+        self._frames: deque[can.Message] = deque()
+        self._scheduled = False
+
+    def put(self, received: can.Message) -> None:
+        """From the other thread."""
+        if len(self._frames) >= _MOST_WAITING_FRAMES:
+            self._lost += 1
+            return
+        self._frames.append(received)
+        if not self._scheduled:
+            self._scheduled = True
+            _call_from_thread(self.loop, self._deliver)
+
+    def _deliver(self) -> None:
+        # Before looking: a frame that comes from here on schedules anew.
+        self._scheduled = False
+        self.deliver()
+        if self._frames and not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._deliver)
+
+    def deliver(self) -> None:
+        """Give the frames that are there, but not without end."""
+        lost = self._lost
+        if lost:
+            self._lost -= lost
+            self._audience.report_lost(
+                lost, f"{lost} received frames were lost: {_MOST_WAITING_FRAMES} waited for the event loop"
+            )
+        for _ in range(min(len(self._frames), _READS_AT_ONCE)):
+            self._audience.table.dispatch(self._frames.popleft())
+
+
+class _DescriptorReader:
+    """Reads on the loop whenever a descriptor is readable.
+
+    :param read: reads without waiting; True if there may be more.
+    """
+
+    def __init__(
+        self, descriptor: int, read: Callable[[], bool], report: Callable[[BaseException], object]
+    ) -> None:
+        self._descriptor = descriptor
+        self._read = read
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._again: asyncio.Handle | None = None
+        self._pause = 0.0
+        self._loop.add_reader(descriptor, self.deliver)
+
+    def close(self) -> None:
+        if self._loop.is_closed():
+            return  # with it went all that it had to do
+        self._loop.remove_reader(self._descriptor)
+        if self._again is not None:
+            self._again.cancel()
+
+    def deliver(self) -> None:
+        """Read what is there, but not without end."""
+        try:
+            for _ in range(_READS_AT_ONCE):
+                if not self._read():
+                    break
+            else:
+                # What a driver has read ahead does not make its descriptor readable.
+                self._read_again_after(0)
+            self._pause = 0.0
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            # A bus that is gone stays readable, and raises at each read: do not fill the log at full speed.
+            self._loop.remove_reader(self._descriptor)
+            self._pause = min(max(2 * self._pause, 0.01), 1.0)
+            self._read_again_after(self._pause)
+            self._report(error)
+
+    def _read_again_after(self, seconds: float) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        self._again = self._loop.call_later(seconds, self._resume)
+
+    def _resume(self) -> None:
+        self._again = None
+        self._loop.add_reader(self._descriptor, self.deliver)
+        self.deliver()
+
+
+class LoopFeed:
+    """A feed of a loop, besides what a feed is."""
+
+    def deliver(self) -> None:
+        """Give the sessions the frames that are there."""
+        raise NotImplementedError
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing reads the bus any more, unless the bus does not return."""
+
+
+class LoopSocketFeed(LoopFeed, SocketFeed):
+    """A CAN interface of Linux, by a raw socket."""
+
+    _reader: _DescriptorReader | None = None
+
+    def start(self, audience: Audience) -> None:
+        def read() -> bool:
+            found = self._can.wait(0)
+            if found:
+                self._can.dispatch(audience.table.by_identifier, audience.table.asked)
+            return found
+
+        self._reader = _DescriptorReader(self._can.fileno(), read, audience.report)
+
+    def stop(self) -> Callable[[], object]:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+        return _nothing_to_wait_for
+
+    def deliver(self) -> None:
+        if self._reader is not None:
+            self._reader.deliver()
+
+
+class LoopBusFeed(LoopFeed, BusFeed):
+    """A python-can bus that only the hub reads: by its descriptor if it has one, else with a thread."""
+
+    _reader: _DescriptorReader | None = None
+    _frames: _FramesFromThread | None = None
+    _loop: asyncio.AbstractEventLoop
+
+    def start(self, audience: Audience) -> None:
+        self._loop = asyncio.get_running_loop()
+
+        def read() -> bool:
+            received = self._sender.bus.recv(0)
+            if received is not None:
+                audience.table.dispatch(received)
+            return received is not None
+
+        descriptor = descriptor_of(self._sender.bus)
+        if descriptor >= 0:
+            try:
+                self._reader = _DescriptorReader(descriptor, read, audience.report)
+                return
+            except NotImplementedError:
+                pass  # the loop of Windows watches no descriptors
+        self._frames = _FramesFromThread(self._loop, audience)
+        super().start(audience)
+
+    def stop(self) -> Callable[[], object]:
+        if self._reader is not None:
+            self._reader.close()
+        elif self._frames is not None:
+            super().stop()
+        self._reader = self._frames = None
+        return _nothing_to_wait_for
+
+    def deliver(self) -> None:
+        source = self._reader or self._frames
+        if source is not None:
+            source.deliver()
+
+    async def wait_closed(self) -> None:
+        if self._thread is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._wait_for_end, self._thread)
+
+    # On the thread:
+
+    def _run(self, audience: Audience, stop_requested: threading.Event) -> None:
+        try:
+            super()._run(audience, stop_requested)
+        except _LoopIsClosedError:
+            _warn_of_closed_loop(audience)
+
+    def _read(self, audience: Audience) -> None:
+        frames = self._frames
+        received = self._sender.bus.recv(self._read_timeout)
+        if received is not None and frames is not None:
+            frames.put(received)
+
+    def _report(self, audience: Audience, error: BaseException) -> None:
+        if isinstance(error, _LoopIsClosedError):
+            raise error
+        if not self._stop_requested.is_set():
+            _call_from_thread(self._loop, audience.report, error)
+
+
+class LoopNotifierFeed(LoopFeed, NotifierFeed):
+    """A python-can bus that a notifier reads, on a thread of its own or on the loop."""
+
+    _frames: _FramesFromThread | None = None
+    _loop_thread = 0
+
+    def start(self, audience: Audience) -> None:
+        self._loop_thread = threading.get_ident()
+        self._frames = _FramesFromThread(asyncio.get_running_loop(), audience)
+        super().start(audience)
+
+    def stop(self) -> Callable[[], object]:
+        self._frames = None
+        return super().stop()
+
+    def deliver(self) -> None:
+        if self._frames is not None:
+            self._frames.deliver()
+
+    def _on_message(self, received: can.Message) -> None:
+        frames, audience = self._frames, self._audience
+        if frames is None or audience is None:
+            return
+        try:
+            if frames.loop.is_closed():
+                raise _LoopIsClosedError
+            if threading.get_ident() == self._loop_thread:
+                super()._on_message(received)
+            else:
+                frames.put(received)
+        except _LoopIsClosedError:
+            # The notifier goes on for its other listeners.
+            self.stop()
+            _warn_of_closed_loop(audience)
+
+
+def _warn_of_closed_loop(audience: Audience) -> None:
+    getLogger("isotp").warning("%r hears no more: its event loop was closed before it", audience)
+
+
+def _nothing_to_wait_for() -> None:
+    """What these feeds have a hub wait for when they stop."""
