@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from benchmarks import bulk, files, kernel, object_path, sessions, started
+from benchmarks import bulk, files, kernel, polled, sessions, started
 from benchmarks.case import FULL, MODES, Case
 
 CASES = (
-    *object_path.CASES,
+    *polled.CASES,
     *sessions.CASES,
     *started.CASES,
     *bulk.CASES,

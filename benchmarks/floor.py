@@ -15,7 +15,7 @@ It contains no frame that is looked at, no state machine, clock, lock, queue, lo
 floor is the stack. The layers are C, compiled on the spot by the system's compiler (CC, else cc) against this
 interpreter: Cython could not do it in fewer instructions.
 
-It is the role ``floor`` of the cases of ``benchmarks.object_path``.
+It is the role ``floor`` of the cases of ``benchmarks.polled``.
 """
 
 from __future__ import annotations
