@@ -28,7 +28,7 @@ from checks.instrumented import (
 )
 
 # "ctrace": the other cores of coverage.py are not told of lines by Cython.
-# The head of a cdef function is counted as code, but nothing ever runs it.
+# The head of a function is counted as code, but nothing ever runs it, or who includes its file does.
 CONFIGURATION = """\
 [run]
 plugins = checks.coverage.sources
@@ -41,8 +41,9 @@ include =
     */core/*.pxi
     */_protocol/*.pxd
 exclude_lines =
-    ^\\s*cp?def [^=]*\\($
-    ^\\s*cp?def .*:$
+    ^\\s*c?p?def [^=]*\\($
+    ^\\s*@cython
+    ^\\s*c?p?def .*:$
 """
 # Tests of the protocol, and of what of the engine only its drivers use.
 TESTS_OF_THE_CORE = (
