@@ -29,7 +29,7 @@ cdef class Endpoint:
 
     @property
     def clock(self):
-        """Callable that returns ns, in place of `time.monotonic_ns()`: for tests, set before start(). None: that one."""
+        """Callable that returns ns, in place of `time.monotonic_ns()`: for tests; to be set before start()."""
         return self.time.function
 
     @clock.setter
