@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from isotp._core import CanMessage, MessageQueue, Sleeper, monotonic_ns, sharpen_timers
@@ -23,7 +24,7 @@ from isotp.layers import (
 )
 from isotp.threads import timekeeper
 from isotp.threads.courier import Courier
-from isotp.threads.readers import Readers
+from isotp.threads.readers import Readers, read_until
 
 __all__ = ["TransportLayer", "longest_end"]
 
@@ -249,18 +250,12 @@ class TransportLayer(TransportLayerLogic):
     def _read_frames(self, stop_requested: threading.Event, patience: float) -> None:
         """The thread: waits in rxfn, or for STmin, up to the next deadline."""
         self._let_poll_end(patience if self._leaves_readers_behind else None)
-        pause = 0.0
-        while not stop_requested.is_set():
-            try:
-                self._read_once(stop_requested)
-                pause = 0.0
-            except BaseException as error:
-                if stop_requested.is_set():
-                    return
+
+        def report(error: BaseException) -> None:
+            if not stop_requested.is_set():
                 self._report_callback_error(error)
-                # A bus that is gone raises at each call: do not fill the log at full speed.
-                pause = min(max(2 * pause, 0.01), 1.0)
-                stop_requested.wait(pause)
+
+        read_until(stop_requested, partial(self._read_once, stop_requested), report)
 
     def _read_once(self, stop_requested: threading.Event) -> None:
         longest = self._longest_read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from logging import getLogger
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +14,7 @@ from isotp.bus.notifier import add_listener, check_notifier, remove_listener
 from isotp.bus.python_can import check_bus, send_on_bus
 from isotp.bus.table import Table
 from isotp.started import TransportLayer, longest_end
-from isotp.threads.readers import Readers
+from isotp.threads.readers import Readers, read_until
 
 if TYPE_CHECKING:
     import can
@@ -94,16 +95,7 @@ class ThreadedFeed:
         self._readers = self._new_readers()
 
     def _run(self, audience: Audience, stop_requested: threading.Event) -> None:
-        pause = 0.0
-        while not stop_requested.is_set():
-            try:
-                self._read(audience)
-                pause = 0.0
-            except BaseException as error:
-                self._report(audience, error)
-                # A bus that is gone raises at each read: do not fill the log at full speed.
-                pause = min(max(2 * pause, 0.01), 1.0)
-                stop_requested.wait(pause)
+        read_until(stop_requested, partial(self._read, audience), partial(self._report, audience))
 
     def _report(self, audience: Audience, error: BaseException) -> None:
         audience.report(error)

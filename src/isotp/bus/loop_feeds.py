@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from isotp._core import is_interrupt
 from isotp.bus.feeds import Audience, BusFeed, NotifierFeed, SocketFeed
 from isotp.bus.python_can import descriptor_of
+from isotp.threads.readers import longer_pause
 
 if TYPE_CHECKING:
     import can
@@ -117,9 +118,9 @@ class _DescriptorReader:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            # A bus that is gone stays readable, and raises at each read: do not fill the log at full speed.
+            # A bus that is gone stays readable.
             self._loop.remove_reader(self._descriptor)
-            self._pause = min(max(2 * self._pause, 0.01), 1.0)
+            self._pause = longer_pause(self._pause)
             self._read_again_after(self._pause)
             self._report(error)
 

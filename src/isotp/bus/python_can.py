@@ -89,6 +89,8 @@ def _says_queue_is_full(error: can.CanError) -> bool:
 
 
 def sender_for(owner: BusOwner) -> TxFn:
+    """A txfn that sends on the bus that the owner has at the time."""
+
     def send(msg: CanMessage) -> None:
         send_on_bus(owner.bus, msg)
 

@@ -5,7 +5,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-__all__ = ["Readers"]
+__all__ = ["Readers", "longer_pause", "read_until"]
+
+
+def longer_pause(pause: float) -> float:
+    """Seconds to wait after a further error: a bus that is gone raises at each read, and would fill the log."""
+    return min(max(2 * pause, 0.01), 1.0)
+
+
+def read_until(
+    stop_requested: threading.Event, read: Callable[[], object], report: Callable[[BaseException], object]
+) -> None:
+    """What a thread does that reads: go on, whatever is raised."""
+    pause = 0.0
+    while not stop_requested.is_set():
+        try:
+            read()
+            pause = 0.0
+        except BaseException as error:
+            report(error)
+            pause = longer_pause(pause)
+            stop_requested.wait(pause)
 
 
 class Readers:
