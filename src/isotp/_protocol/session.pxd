@@ -16,6 +16,7 @@
 # it began with: the rest of it would be somebody else's on another address (9.9), and no CF is longer than its FF
 # (9.5.3).
 
+from libc.limits cimport INT_MAX
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -223,7 +224,7 @@ cdef inline bint session_takes_cf(
     cdef bint taken = False
     if likely(session_hears(session, can_id, data, size)):
         taken = receive_next_cf(
-            &session.rx, &session.config, session.address.rx_prefix_size, data, <int>min(size, 0x7FFFFFFF), now)
+            &session.rx, &session.config, session.address.rx_prefix_size, data, <int>min(size, INT_MAX), now)
     session.counted.frames_for_us += taken
     return taken
 

@@ -275,7 +275,7 @@ cdef class PDU:
             raise ValueError(f"CAN frame of {size} bytes has no N_PCI at {start_of_data}")
         memset(&pci, 0, sizeof(NPci))
         code = decode_n_pci(
-            <const uint8_t *>PyBytes_AS_STRING(data), <int>min(size, 0x7FFFFFFF), start_of_data, &pci, &outcome)
+            <const uint8_t *>PyBytes_AS_STRING(data), <int>min(size, INT_MAX), start_of_data, &pci, &outcome)
         if code != OK:
             raise ValueError(str(make_error(code, &outcome)))
         self.can_dl = size

@@ -43,7 +43,7 @@ cdef class Receiving(Sending):
             with cython.critical_section(self):
                 is_ours = is_judged or session_hears(&self.session, can_id, data, size)
                 if is_ours:
-                    event = receive_frame(self, &judged if is_judged else NULL, data, <int>min(size, 0x7FFFFFFF))
+                    event = receive_frame(self, &judged if is_judged else NULL, data, <int>min(size, INT_MAX))
                     if event == RX_MESSAGE:
                         payload = PyByteArray_FromStringAndSize(
                             <char *>self.session.rx.message, <Py_ssize_t>self.session.rx.message_size)
