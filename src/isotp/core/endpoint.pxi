@@ -231,9 +231,8 @@ cdef class Endpoint:
 
     @txfn.setter
     def txfn(self, txfn):
-        # A native port stays: txfn is then what user code calls.
-        port = self.wiring_now().port
-        self.rewire({"txfn": txfn, "port": port_of(txfn) if port is NO_PORT or type(port) is FunctionPort else port})
+        # A native port is set after it: who sets a function of his own wants that to be called.
+        self.rewire({"txfn": txfn, "port": port_of(txfn)})
 
     @property
     def _port(self):
