@@ -273,7 +273,7 @@ async def test_threads(open_hub: OpenHub, way: str) -> None:
     others = set(threading.enumerate()) - before
     async with hub, hub.layer(HERE), hub.layer(THERE):
         own = [thread for thread in threading.enumerate() if thread not in before | others]
-        assert [thread.name for thread in own] == (["isotp hub"] if way == "bus" else [])
+        assert [thread.name for thread in own] == (["isotp reader"] if way == "bus" else [])
     assert not any(thread.is_alive() for thread in own)
 
 
@@ -282,7 +282,7 @@ async def test_a_bus_that_does_not_return(
     open_hub: OpenHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Closing does not wait for it without end, and says so."""
-    monkeypatch.setattr("isotp.bus.feeds.longest_end", lambda timeout: 0.01)
+    monkeypatch.setattr("isotp.bus.feed.longest_end", lambda timeout: 0.01)
     entered, release = threading.Event(), threading.Event()
 
     def recv(timeout: float | None = None) -> None:
@@ -295,7 +295,7 @@ async def test_a_bus_that_does_not_return(
         await asyncio.to_thread(entered.wait, 20)
     assert "left behind" in caplog.text
     release.set()
-    await asyncio.to_thread(hub._hub.feed._thread.join, 20)
+    await asyncio.to_thread(hub._hub.feed.shared._thread.join, 20)
 
 
 @pytest.mark.parametrize("way", ["bus", "descriptor"], indirect=True)
@@ -484,7 +484,7 @@ def test_a_thread_that_reads_for_a_loop_ends_with_it(
     bus, other = (cleanup.enter_context(Bus(request.node.nodeid)) for _ in range(2))
     hub = isotp.aio.Hub(bus)
     layer = started_on(new_loop, hub)
-    thread = hub._hub.feed._thread
+    thread = hub._hub.feed.shared._thread
     new_loop.close()
     # A bus that fails then is told to nobody.
     bus.failures = [OSError(errno.ENETDOWN, "down")]

@@ -93,7 +93,7 @@ def single_frame(payload: bytes, arbitration_id: int, prefix: bytes = b"") -> An
 
 def readers() -> int:
     """How many threads of hubs there are."""
-    return sum(thread.name == "isotp hub" for thread in threading.enumerate())
+    return sum(thread.name == "isotp reader" for thread in threading.enumerate())
 
 
 # --- Many sessions ------------------------------------------------------------------------------------------
@@ -394,7 +394,7 @@ def test_frames_before_the_hub_knows_the_session_begin_no_message(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("isotp.bus.feeds.longest_end", lambda timeout: 0.01)
+    monkeypatch.setattr("isotp.bus.feed.longest_end", lambda timeout: 0.01)
 
 
 def test_close_where_the_bus_does_not_return(
@@ -588,7 +588,7 @@ def test_pauses_grow_while_the_bus_fails(make_bus_hub: MakeHub, monkeypatch: pyt
                 enough.set()
             return self.is_set()
 
-    monkeypatch.setattr("isotp.bus.feeds.threading", SimpleNamespace(**{**vars(threading), "Event": NoPause}))
+    monkeypatch.setattr("isotp.bus.feed.threading", SimpleNamespace(**{**vars(threading), "Event": NoPause}))
     hub = make_bus_hub()
     hub.bus.failures = [can.CanOperationError("gone") for _ in range(10)]
     hub.session(at_tester(0)).start()

@@ -68,7 +68,7 @@ cdef class SendRequest:
     cdef bint functional
     cdef bint done
     cdef object event
-    cdef object on_done            # called with the request when it is done, or None
+    cdef public object on_done     # called with the request when it is done, or None
     cdef readonly object success   # None until done
     cdef readonly object failure   # exception that ended the request, or None
 

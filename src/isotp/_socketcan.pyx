@@ -136,8 +136,8 @@ cdef class CanSocket:
         self.interface = interface
         if self.wake_fd < 0:
             self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        # What is taken over stays as it is: no call here waits, but for those who use the same socket it may.
         self.socket = open_raw_socket(interface) if opened is None else opened
-        self.socket.setblocking(False)
         self.fd = self.socket.fileno()
 
     def fileno(self):
@@ -310,6 +310,18 @@ cdef class CanSocket:
         self.batch_next = end
         return found
 
+    def take(self):
+        """The frames that wait() found, each as a tuple; remote and error frames, too.
+
+        It has ns of the monotonic clock, the identifier with the flags of SocketCAN, the data and the flags of CAN FD.
+        """
+        cdef const Frame *frame = isotp_batch_frame(self.batch, 0)
+        cdef int k
+        found = [(self.times[k], frame[k].can_id, frame[k].data[:min(frame[k].len, 64)], frame[k].flags)
+                 for k in range(self.batch_next, self.batch_count)]
+        self.batch_next = self.batch_count
+        return found
+
     def receive_for(self, DrivenEngine engine not None, double timeout):
         """Wait up to `timeout` seconds for frames and give all that are there to a started layer."""
         cdef int end = self._fill(timeout)
@@ -331,19 +343,18 @@ cdef class CanSocket:
         Identifiers of 29 bits have bit 31 set. Frames with other identifiers go to the layers in `others`.
         """
         cdef Frame *frames = isotp_batch_frame(self.batch, 0)
-        cdef int count = self.batch_count
-        cdef int first = self.batch_next
-        cdef int end
+        cdef int first, end
         cdef DrivenEngine engine
-        self.batch_next = count
-        while first < count:
+        # What a callback takes away meanwhile, take() gives to it.
+        while self.batch_next < self.batch_count:
+            first = self.batch_next
             # Frames in a row with the same identifier, as the CFs of a block, go to their layer together.
             end = first + 1
-            while end < count and frames[end].can_id == frames[first].can_id:
+            while end < self.batch_count and frames[end].can_id == frames[first].can_id:
                 end += 1
+            self.batch_next = end
             for engine in layers.get(frames[first].can_id, others):
                 engine.feed_frames(&frames[first], &self.times[first], end - first, NEVER)
-            first = end
 
     def send(self, CanMessage message not None):
         """Send one frame; waits up to N_As (ISO 15765-2, 9.8.1) while the queue of the interface is full.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from isotp import hub as _hub
 from isotp._core import monotonic_ns
 from isotp.address import Address, AsymmetricAddress
-from isotp.bus.feeds import Feed
+from isotp.bus.feed import Feed
 from isotp.bus.loop_feeds import LoopBusFeed, LoopFeed, LoopNotifierFeed, LoopSocketFeed
 from isotp.errors import IsoTpError, LayerClosedError
 from isotp.layers import TransportLayerLogic

@@ -6,12 +6,13 @@ import errno
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from isotp._core import CanMessage
 from isotp.address import Address, AsymmetricAddress
-from isotp.bus.feeds import BusFeed, Feed, NotifierFeed, SocketFeed
+from isotp.bus.feed import Feed
+from isotp.bus.feeds import BusFeed, NotifierFeed, SocketFeed
 from isotp.bus.table import Listener, Table
 from isotp.errors import FramesLostError
 from isotp.stats import Stats
@@ -42,26 +43,12 @@ class HubSession(Listener):
     def _no_bus(self, message: CanMessage) -> None:
         raise RuntimeError("the session belongs to no hub")
 
-    def set_address(self, address: Address | AsymmetricAddress) -> None:
-        """Use this address from the next message on; frames are heard on it at once.
+    @property
+    def _addressing(self) -> AbstractContextManager[object]:  # type: ignore[override]
+        return self.hub._changing
 
-        :raises ValueError: if it is no address, or an address for one direction only.
-        """
-        with self.hub._changing:
-            super().set_address(address)
-            self.receive_addresses = (address, *self.receive_addresses[1:])
-            self.hub._address_changed(self)
-
-    def receive_also(self, addresses: Iterable[Address]) -> None:
-        """Receive on these addresses too, as an ECU does on its functional one; answers go by the session's own.
-
-        :raises ValueError: if there are too many, or one is no address.
-        """
-        addresses = tuple(addresses)
-        with self.hub._changing:
-            super().receive_also(addresses)
-            self.receive_addresses = (self.receive_addresses[0], *addresses)
-            self.hub._address_changed(self)
+    def _addresses_changed(self) -> None:
+        self.hub._address_changed(self)
 
     def _end_in_child(self) -> None:
         super()._end_in_child()
@@ -107,7 +94,7 @@ class Hub:
         self._closed = False
         self._feed = self._open_feed(bus, notifier)
         self.bus = bus
-        self.table = Table()
+        self.table: Table[Listener] = Table()
         # Reentrant: the class of an address is a user's, and its methods may look at the hub.
         self._changing = threading.RLock()
 

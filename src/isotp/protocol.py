@@ -10,9 +10,9 @@ from isotp._core import MessageQueue as MessageQueue
 from isotp._core import RateLimiter as RateLimiter
 from isotp._core import TryAgain as TryAgain
 from isotp._core import frame_from_python_can as frame_from_python_can
+from isotp.bus.can_stack import CanStack as CanStack
 from isotp.bus.notifier import NotifierBasedCanStack as NotifierBasedCanStack
 from isotp.bus.python_can import BusOwner as BusOwner
-from isotp.bus.python_can import CanStack as CanStack
 from isotp.bus.python_can import python_can as _python_can
 from isotp.bus.python_can import send_on_bus as send_on_bus
 from isotp.bus.python_can import sender_for as _sender_for

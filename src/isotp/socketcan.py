@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from isotp.address import Address, AsymmetricAddress
 from isotp.bus.can_sockets import open_can_socket, port_on
-from isotp.bus.table import receive_identifiers
-from isotp.started import TransportLayer
+from isotp.bus.table import Listener, receive_identifiers
 
 __all__ = ["SocketCanStack", "open_can_socket", "port_on", "receive_identifiers"]
 
@@ -20,7 +18,7 @@ _LONGEST_WAIT = 3600.0
 _WAITED_PRECISELY = 0.0002
 
 
-class SocketCanStack(TransportLayer):
+class SocketCanStack(Listener):
     """The transport layer on a CAN interface of Linux, by a raw socket of its own.
 
     The kernel filters frames for exactly the address of the layer, many frames are read and sent with one system
@@ -37,7 +35,6 @@ class SocketCanStack(TransportLayer):
 
     def __init__(self, interface: str, **kwargs: Any) -> None:
         self.interface = interface
-        self._further: tuple[Address, ...] = ()
         self._addressing = threading.Lock()
         self._closed = False
         self._can = open_can_socket(interface)
@@ -48,30 +45,9 @@ class SocketCanStack(TransportLayer):
             raise
         self._port = port_on(self._can)
 
-    def set_address(self, address: Address | AsymmetricAddress) -> None:
-        """Use this address from the next message on; frames are heard on it at once.
-
-        :raises ValueError: if it is no address, or an address for one direction only.
-        """
-        with self._addressing:
-            super().set_address(address)
-            self._set_filters()
-
-    def receive_also(self, addresses: Iterable[Address]) -> None:
-        """Receive on these addresses too; answers go by the layer's own.
-
-        :raises ValueError: if there are too many, or one is no address.
-        """
-        further = tuple(addresses)
-        with self._addressing:
-            super().receive_also(further)
-            self._further = further
-            self._set_filters()
-
-    def _set_filters(self) -> None:
+    def _addresses_changed(self) -> None:
         # A user's class of address may take frames with any identifier.
-        identifiers = receive_identifiers((self.address, *self._further))
-        self._can.set_filters(None if self._asks_address else identifiers)
+        self._can.set_filters(None if self._asks_address else receive_identifiers(self.receive_addresses))
 
     def start(self) -> None:
         """Let the layer work on its own.

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -877,6 +878,41 @@ def test_reader_sleeps_until_something_happens(
     assert bus.reads < 100
 
 
+def test_the_smallest_read_timeout_counts(open_bus: OpenBus) -> None:
+    """A bus without a descriptor is read for as long as the least patient stack on it has it."""
+    bus = open_bus()
+    first, second = (isotp.CanStack(bus, address=HERE, read_timeout=seconds) for seconds in (0.04, 0.03))
+    for expected in ([first], 0.04), ([first, second], 0.03), ([first], 0.04):
+        stacks, timeout = expected
+        for stack in (first, second):
+            if stack in stacks and not stack.started:
+                stack.start()
+            elif stack not in stacks:
+                stack.stop()
+        bus.timeouts.clear()
+        while bus.timeouts[-1:] != [timeout]:
+            time.sleep(0)
+    first.stop()
+
+
+def test_wait_func_is_called(make_can_stack: MakeStack, open_bus: OpenBus) -> None:
+    """A stack with a way to wait of the user's has a thread of its own, which waits between the frames of a message."""
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        time.sleep(seconds)
+
+    other = open_bus()
+    stack = make_can_stack(params={"wait_func": wait})
+    stack.start()
+    stack.send(bytes(20))
+    assert other.recv(PATIENCE).data[:2] == b"\x10\x14"
+    other.send(can.Message(arbitration_id=0x123, data=b"\x30\x00\x05", is_extended_id=False))
+    assert [other.recv(PATIENCE).data[0] for _ in range(2)] == [0x21, 0x22]
+    assert waits
+
+
 @needs_poll
 def test_deadlines_end_the_sleep(descriptor_buses: list[DescriptorBus]) -> None:
     errors: list[Exception] = []
@@ -935,32 +971,3 @@ def test_start_without_another_descriptor(
     assert unraisable == []
     stack.start()
     stack.stop()
-
-
-@needs_poll
-def test_stop_between_the_plan_of_a_read_and_the_read(descriptor_buses: list[DescriptorBus]) -> None:
-    """What ends a wait may come before it has begun; the reader must not wait for ever then."""
-    bus = descriptor_buses[0]
-    stack = isotp.CanStack(bus, address=isotp.Address(txid=0x456, rxid=0x123), read_timeout=FOREVER)
-    plan = stack._longest_read
-    planned, stopped = threading.Event(), threading.Event()
-
-    def plan_and_let_others_in() -> float:
-        longest = plan()
-        planned.set()
-        assert stopped.wait(20)
-        return longest
-
-    stack._longest_read = plan_and_let_others_in  # type: ignore[method-assign]
-    stack.start()
-    reader = stack.main_thread
-    assert reader is not None
-    assert planned.wait(20)
-    stopping = threading.Thread(target=stack.stop)
-    stopping.start()
-    while stack.started:  # until stop() only waits for the reader
-        os.sched_yield()
-    stopped.set()
-    stopping.join(20)
-    assert not stopping.is_alive()
-    assert not reader.is_alive()

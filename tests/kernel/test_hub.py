@@ -83,7 +83,7 @@ def make_raw(cleanup: ExitStack) -> MakeHub:
 
 def reader() -> threading.Thread:
     """The thread of the only hub that has one."""
-    (found,) = (thread for thread in threading.enumerate() if thread.name == "isotp hub")
+    (found,) = (thread for thread in threading.enumerate() if thread.name == "isotp reader")
     return found
 
 
@@ -423,7 +423,7 @@ def test_sessions_of_one_hub_talk_to_each_other(make_raw: MakeHub) -> None:
         session.start()
     tester.send(b"hello")
     assert mark.recv(block=True, timeout=PATIENCE) == b"hello"
-    settle_all = [thread for thread in threading.enumerate() if thread.name == "isotp hub"]
+    settle_all = [thread for thread in threading.enumerate() if thread.name == "isotp reader"]
     assert len(settle_all) == 2
     assert not ecu.available()
 

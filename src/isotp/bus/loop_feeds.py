@@ -6,11 +6,13 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from logging import getLogger
 from typing import TYPE_CHECKING
 
 from isotp._core import is_interrupt
-from isotp.bus.feeds import Audience, BusFeed, NotifierFeed, SocketFeed
+from isotp.bus.feed import Audience
+from isotp.bus.feeds import BusFeed, NotifierFeed, SocketFeed
 from isotp.bus.python_can import descriptor_of
 from isotp.threads.readers import longer_pause
 
@@ -46,7 +48,7 @@ class _FramesFromThread:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, audience: Audience) -> None:
         self.loop = loop
-        self._audience = audience
+        self.audience = audience
         self._lost = 0
         self._frames: deque[can.Message] = deque()
         self._scheduled = False
@@ -74,11 +76,11 @@ class _FramesFromThread:
         lost = self._lost
         if lost:
             self._lost -= lost
-            self._audience.report_lost(
+            self.audience.report_lost(
                 lost, f"{lost} received frames were lost: {_MOST_WAITING_FRAMES} waited for the event loop"
             )
         for _ in range(min(len(self._frames), _READS_AT_ONCE)):
-            self._audience.table.dispatch(self._frames.popleft())
+            self.audience.table.dispatch(self._frames.popleft())
 
 
 class _DescriptorReader:
@@ -138,6 +140,9 @@ class _DescriptorReader:
 class LoopFeed:
     """A feed of a loop, besides what a feed is."""
 
+    def stop(self) -> Callable[[], object]:
+        raise NotImplementedError
+
     def deliver(self) -> None:
         """Give the sessions the frames that are there."""
         raise NotImplementedError
@@ -171,108 +176,99 @@ class LoopSocketFeed(LoopFeed, SocketFeed):
             self._reader.deliver()
 
 
-class LoopBusFeed(LoopFeed, BusFeed):
-    """A python-can bus that only the hub reads: by its descriptor if it has one, else with a thread."""
-
-    _reader: _DescriptorReader | None = None
-    _frames: _FramesFromThread | None = None
-    _loop: asyncio.AbstractEventLoop
-
-    def start(self, audience: Audience) -> None:
-        self._loop = asyncio.get_running_loop()
-
-        def read() -> bool:
-            received = self._sender.bus.recv(0)
-            if received is not None:
-                audience.table.dispatch(received)
-            return received is not None
-
-        descriptor = descriptor_of(self._sender.bus)
-        if descriptor >= 0:
-            try:
-                self._reader = _DescriptorReader(descriptor, read, audience.report)
-                return
-            except NotImplementedError:
-                pass  # the loop of Windows watches no descriptors
-        self._frames = _FramesFromThread(self._loop, audience)
-        super().start(audience)
-
-    def stop(self) -> Callable[[], object]:
-        if self._reader is not None:
-            self._reader.close()
-        elif self._frames is not None:
-            super().stop()
-        self._reader = self._frames = None
-        return _nothing_to_wait_for
-
-    def deliver(self) -> None:
-        source = self._reader or self._frames
-        if source is not None:
-            source.deliver()
-
-    async def wait_closed(self) -> None:
-        if self._thread is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._wait_for_end, self._thread)
-
-    # On the thread:
-
-    def _run(self, audience: Audience, stop_requested: threading.Event) -> None:
-        try:
-            super()._run(audience, stop_requested)
-        except _LoopIsClosedError:
-            _warn_of_closed_loop(audience)
-
-    def _read(self, audience: Audience) -> None:
-        frames = self._frames
-        received = self._sender.bus.recv(self._read_timeout)
-        if received is not None and frames is not None:
-            frames.put(received)
-
-    def _report(self, audience: Audience, error: BaseException) -> None:
-        if isinstance(error, _LoopIsClosedError):
-            raise error
-        if not self._stop_requested.is_set():
-            _call_from_thread(self._loop, audience.report, error)
-
-
-class LoopNotifierFeed(LoopFeed, NotifierFeed):
-    """A python-can bus that a notifier reads, on a thread of its own or on the loop."""
+class _FromAnyThread(LoopFeed):
+    """A bus whose frames come on some thread: that of the loop, or another one."""
 
     _frames: _FramesFromThread | None = None
     _loop_thread = 0
 
-    def start(self, audience: Audience) -> None:
+    def _begin(self, audience: Audience) -> None:
         self._loop_thread = threading.get_ident()
         self._frames = _FramesFromThread(asyncio.get_running_loop(), audience)
+
+    def deliver(self) -> None:
+        if self._frames is not None:
+            self._frames.deliver()
+
+    def _take(self, received: can.Message) -> None:
+        frames = self._frames
+        if frames is None:
+            return
+        try:
+            if frames.loop.is_closed():
+                raise _LoopIsClosedError
+            if threading.get_ident() == self._loop_thread:
+                frames.audience.table.dispatch(received)
+            else:
+                frames.put(received)
+        except _LoopIsClosedError:
+            # Who reads goes on for others.
+            self._leave_closed_loop(frames.audience)
+
+    def _leave_closed_loop(self, audience: Audience) -> None:
+        self.stop()
+        getLogger("isotp").warning("%r hears no more: its event loop was closed before it", audience)
+
+
+class LoopBusFeed(BusFeed, _FromAnyThread):
+    """A python-can bus, as all in this process share it: the loop reads by its descriptor if it has one."""
+
+    _reader: _DescriptorReader | None = None
+    _end: Callable[[], object] | None = None
+
+    def start(self, audience: Audience) -> None:
+        self._begin(audience)
+        descriptor = descriptor_of(self.bus)
+        if descriptor >= 0:
+            with suppress(NotImplementedError):  # the loop of Windows watches no descriptors
+                self._reader = _DescriptorReader(
+                    descriptor, lambda: self.shared.read_for_hearer(self), audience.report
+                )
+        self._needs_thread = self._reader is None
+        super().start(audience)
+
+    def stop(self) -> Callable[[], object]:
+        reader, self._reader, self._frames = self._reader, None, None
+        if reader is not None:
+            reader.close()
+        self._end = super().stop()
+        return _nothing_to_wait_for
+
+    def deliver(self) -> None:
+        super().deliver()
+        if self._reader is not None:
+            self._reader.deliver()
+
+    async def wait_closed(self) -> None:
+        if self._end is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._end)
+
+    def hear(self, received: can.Message) -> None:
+        self._take(received)
+
+    def report(self, error: BaseException) -> None:
+        frames = self._frames
+        if frames is None:
+            return
+        try:
+            _call_from_thread(frames.loop, frames.audience.report, error)
+        except _LoopIsClosedError:
+            self._leave_closed_loop(frames.audience)
+
+
+class LoopNotifierFeed(NotifierFeed, _FromAnyThread):
+    """A python-can bus that a notifier reads, on a thread of its own or on the loop."""
+
+    def start(self, audience: Audience) -> None:
+        self._begin(audience)
         super().start(audience)
 
     def stop(self) -> Callable[[], object]:
         self._frames = None
         return super().stop()
 
-    def deliver(self) -> None:
-        if self._frames is not None:
-            self._frames.deliver()
-
     def _on_message(self, received: can.Message) -> None:
-        frames, audience = self._frames, self._audience
-        if frames is None or audience is None:
-            return
-        try:
-            if frames.loop.is_closed():
-                raise _LoopIsClosedError
-            if threading.get_ident() == self._loop_thread:
-                super()._on_message(received)
-            else:
-                frames.put(received)
-        except _LoopIsClosedError:
-            # The notifier goes on for its other listeners.
-            self.stop()
-            _warn_of_closed_loop(audience)
-
-
-def _warn_of_closed_loop(audience: Audience) -> None:
-    getLogger("isotp").warning("%r hears no more: its event loop was closed before it", audience)
+        self._take(received)
 
 
 def _nothing_to_wait_for() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from isotp._core import frame_from_python_can
+from isotp.bus.native import native_bus
 from isotp.bus.python_can import check_bus, python_can, sender_for
 from isotp.started import TransportLayer
 from isotp.threads.courier import Courier
@@ -67,6 +68,8 @@ class NotifierBasedCanStack(TransportLayer):
 
     :param bus: `can.BusABC` to send on.
     :param notifier: `can.Notifier` that reads the bus.
+    :param native: send by the compiled driver where `bus` is python-can's own SocketCAN bus. False, or the environment
+        variable `ISOTP_NATIVE=0`: by python-can.
 
     All other parameters are those of :class:`TransportLayer`, by name, but for rxfn and txfn. Receives only
     after :meth:`start`.
@@ -78,13 +81,23 @@ class NotifierBasedCanStack(TransportLayer):
     bus: can.BusABC
     notifier: can.Notifier
 
-    def __init__(self, bus: can.BusABC, notifier: can.Notifier, **kwargs: Any) -> None:
+    def __init__(
+        self, bus: can.BusABC, notifier: can.Notifier, *, native: bool = True, **kwargs: Any
+    ) -> None:
         check_bus(bus)
         self.bus = bus
         check_notifier(notifier)
         self.notifier = notifier
         self.buffered_reader: Callable[[can.Message], None] | None = None
         super().__init__(rxfn=self._no_frame, txfn=sender_for(self), **kwargs)
+        self._native = native_bus(bus) if native else None
+        if self._native is not None:
+            self._port = self._native.port()
+
+    @property
+    def is_native(self) -> bool:
+        """Whether frames go to the socket of python-can's SocketCAN bus by the compiled driver."""
+        return self._native is not None
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A layer that was not started hears nothing: the notifier does not know it."""

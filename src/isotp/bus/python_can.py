@@ -1,4 +1,4 @@
-"""The buses of python-can: what is one, sending on it, and the layer that reads it by itself.
+"""The buses of python-can: what is one, and sending on it.
 
 python-can is imported at its first use: it takes long, and not everybody needs it.
 """
@@ -9,25 +9,23 @@ import errno
 import functools
 import importlib
 import re
-import select
 import threading
-from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from isotp._core import CanMessage, TryAgain, frame_from_python_can
-from isotp.bus.doorbell import Doorbell
-from isotp.layers import TxFn, require_seconds
-from isotp.started import TransportLayer
+from isotp._core import CanMessage, TryAgain
+from isotp.layers import TxFn
 
 if TYPE_CHECKING:
     import can
 
-__all__ = ["BusOwner", "CanStack", "check_bus", "descriptor_of", "python_can", "send_on_bus", "sender_for"]
+__all__ = ["BusOwner", "Sender", "check_bus", "descriptor_of", "python_can", "send_on_bus", "sender_for"]
 
-_FULL = re.compile(r"(?<![a-z])full(?![a-z])", re.IGNORECASE)
-# Seconds to wait for a frame where a doorbell ends the wait.
-_NO_POLLING = 3600.0
+# "Transmit buffer full" (python-can), "XL_ERR_QUEUE_IS_FULL" (Vector), "The transmit queue is full" (PCAN, IXXAT),
+# "Transmit buffer overflow" (Kvaser), "a CAN message did not fit into the transmit buffer" (Systec)
+_NO_ROOM = re.compile(
+    r"(?<![a-z])full(?![a-z])|transmit buffer overflow|did not fit into the transmit buffer", re.IGNORECASE
+)
 
 
 def python_can() -> ModuleType:
@@ -83,9 +81,16 @@ def _outgoing_class() -> type[can.Message]:
     return OutgoingMessage
 
 
-def _says_queue_is_full(error: can.CanError) -> bool:
-    # SocketCAN reports ENOBUFS; other drivers only have a text, as "Transmit buffer full", "XL_ERR_QUEUE_IS_FULL".
-    return error.error_code == errno.ENOBUFS or _FULL.search(str(error)) is not None
+def _says_queue_is_full(error: BaseException) -> bool:
+    """Whether a driver has no room for a frame just now; each has words of its own, some only in the `__cause__`."""
+    code, cause = getattr(error, "error_code", None), error.__cause__
+    # SocketCAN reports ENOBUFS; usb2can one of its own codes, by its name: FIFO_FULL, TRM_FULL.
+    if code == errno.ENOBUFS or _NO_ROOM.search(f"{error} {getattr(code, 'name', '')}"):
+        return True
+    # gs_usb: an adapter that takes no more lets the transfer time out.
+    return cause is not None and (
+        getattr(cause, "errno", None) == errno.ETIMEDOUT or _says_queue_is_full(cause)
+    )
 
 
 def sender_for(owner: BusOwner) -> TxFn:
@@ -112,97 +117,12 @@ def descriptor_of(bus: can.BusABC) -> int:
         return -1
 
 
-class _Plan(threading.local):
-    """What a thread planned its next read of a bus with."""
+class Sender:
+    """Sends frames of many sessions on one python-can bus, one after the other: few buses can do it at once."""
 
-    doorbell: Doorbell | None = None
+    def __init__(self) -> None:
+        self._one_at_a_time = threading.Lock()
 
-
-class CanStack(TransportLayer):
-    """The transport layer on a python-can bus.
-
-    :param bus: `can.BusABC`.
-    :param timeout: seconds that one read of the bus waits when the layer is polled with process().
-
-    All other parameters are those of :class:`TransportLayer`, by name, but for rxfn and txfn.
-
-    :raises RuntimeError: if python-can is not installed.
-    :raises ValueError: if `bus` is no python-can bus.
-    """
-
-    bus: can.BusABC
-
-    # Error and remote frames that one read passes over before it gives others a turn.
-    _PASSED_OVER_AT_ONCE = 1000
-
-    def __init__(self, bus: can.BusABC, timeout: float = 0.0, **kwargs: Any) -> None:
-        self._doorbell: Doorbell | None = None
-        self._plan = _Plan()
-        self.set_bus(bus)
-        require_seconds("timeout", timeout, "; address and all else go by name")
-        self._polling_timeout = timeout
-        super().__init__(rxfn=self.rx_canbus, txfn=self.tx_canbus, **kwargs)
-
-    def set_bus(self, bus: can.BusABC) -> None:
-        """Work on another bus.
-
-        :raises ValueError: if it is no python-can bus.
-        """
-        check_bus(bus)
-        self.bus = bus
-        if self._doorbell is not None:
-            self._watch(self.bus)
-
-    def _watch(self, bus: can.BusABC | None) -> None:
-        """Have the reader wait for this bus from now on."""
-        descriptor = -1 if bus is None else descriptor_of(bus)
-        # What a driver does without a descriptor can not be interrupted: it is asked for a while at a time.
-        watched = Doorbell(descriptor) if descriptor >= 0 and hasattr(select, "poll") else None
-        before, self._doorbell = self._doorbell, watched
-        if before is not None:
-            before.ring()
-
-    def _start_reading(self) -> None:
-        self._watch(self.bus)
-        super()._start_reading()
-
-    def _stop_reading(self) -> Callable[[], object] | None:
-        self._watch(None)
-        return super()._stop_reading()
-
-    def _end_in_child(self) -> None:
-        super()._end_in_child()
-        self._doorbell = None
-
-    def _longest_read(self) -> float:
-        self._plan.doorbell = self._doorbell
-        return self.default_read_timeout if self._doorbell is None else _NO_POLLING
-
-    def rx_canbus(self, timeout: float = 0.0) -> CanMessage | None:
-        """The next data frame on the bus."""
-        if not self.started:
-            timeout = timeout or self._polling_timeout
-        # The one that the reader planned its time-out with: stop() or another bus may have taken it away since.
-        doorbell = self._plan.doorbell
-        if doorbell is None or timeout == 0:
-            return self._read_bus(timeout)
-        # What a driver has read ahead does not make its descriptor readable.
-        message = self._read_bus(0.0)
-        if message is None:
-            doorbell.wait(timeout)
-            message = self._read_bus(0.0)
-        return message
-
-    def _read_bus(self, timeout: float) -> CanMessage | None:
-        for _ in range(self._PASSED_OVER_AT_ONCE):
-            received = self.bus.recv(timeout)
-            if received is None:
-                return None
-            message = frame_from_python_can(received)
-            if message is not None:
-                return message
-        return None
-
-    def tx_canbus(self, msg: CanMessage) -> None:
-        """Send a frame on the bus."""
-        send_on_bus(self.bus, msg)
+    def send(self, bus: can.BusABC, message: CanMessage) -> None:
+        with self._one_at_a_time:
+            send_on_bus(bus, message)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
+from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from isotp._core import frame_from_python_can
+from isotp._core import CanMessage, frame_from_python_can
 from isotp.address import Address, AsymmetricAddress
 from isotp.started import TransportLayer
 
 if TYPE_CHECKING:
     import can
 
-__all__ = ["Listener", "Table", "receive_identifiers"]
+__all__ = ["Listener", "Mailbox", "Table", "receive_identifiers"]
+
+# Frames that wait for a layer that is not polled, at the most.
+_MOST_WAITING_FRAMES = 4096
 
 
 def receive_identifiers(addresses: Iterable[Address | AsymmetricAddress]) -> Iterator[int]:
@@ -22,22 +29,127 @@ def receive_identifiers(addresses: Iterable[Address | AsymmetricAddress]) -> Ite
             yield from (side.physical_id, side.functional_id)
 
 
+class Taker(Protocol):
+    """Whoever takes frames with certain identifiers, or asks for each frame (`_asks_address`) whether it is for him."""
+
+    @property
+    def receive_addresses(self) -> tuple[Address | AsymmetricAddress, ...]: ...
+    @property
+    def _asks_address(self) -> Any: ...
+    def _feed(self, message: CanMessage) -> None: ...
+
+
 class Listener(TransportLayer):
-    """A layer that a feed brings frames to."""
+    """A layer that frames are brought to by their identifiers."""
 
     receive_addresses: tuple[Address | AsymmetricAddress, ...] = ()
+    # Held while the addresses change, and with them what brings the frames
+    _addressing: AbstractContextManager[object]
+
+    def set_address(self, address: Address | AsymmetricAddress) -> None:
+        """Use this address from the next message on; frames are heard on it at once.
+
+        :raises ValueError: if it is no address, or an address for one direction only.
+        """
+        with self._addressing:
+            super().set_address(address)
+            self.receive_addresses = (address, *self.receive_addresses[1:])
+            self._addresses_changed()
+
+    def receive_also(self, addresses: Iterable[Address]) -> None:
+        """Receive on these addresses too, as an ECU does on its functional one; answers go by the layer's own.
+
+        :raises ValueError: if there are too many, or one is no address.
+        """
+        addresses = tuple(addresses)
+        with self._addressing:
+            super().receive_also(addresses)
+            self.receive_addresses = (self.receive_addresses[0], *addresses)
+            self._addresses_changed()
+
+    def _addresses_changed(self) -> None:
+        """Have the frames for `receive_addresses` come."""
+        raise NotImplementedError
 
 
-class Table:
+class Mailbox:
+    """Where the frames for a layer on a shared bus come: they go on to the layer, or wait until it is polled."""
+
+    def __init__(self, layer: TransportLayer) -> None:
+        self.receive_addresses: tuple[Address | AsymmetricAddress, ...] = ()
+        self._asks_address = False
+        self.frames: deque[CanMessage] = deque()
+        self._lost = 0
+        # Who waits in a mailbox is not kept alive by it; who works is.
+        self._layer = weakref.ref(layer)
+        self._started: TransportLayer | None = None
+        self._changing = threading.Lock()
+
+    def show(self, addresses: tuple[Address | AsymmetricAddress, ...], asks_address: bool) -> None:
+        """The layer has these addresses now."""
+        self.receive_addresses, self._asks_address = addresses, asks_address
+
+    def _feed(self, message: CanMessage) -> None:
+        layer = self._started
+        if layer is None:
+            with self._changing:
+                layer = self._started
+                if layer is None:
+                    if len(self.frames) < _MOST_WAITING_FRAMES:
+                        self.frames.append(message)
+                    else:
+                        self._lost += 1
+                    return
+        layer._feed(message)
+
+    def forward(self, layer: TransportLayer) -> None:
+        """Give the frames that wait to a layer that works by itself now, and all that come."""
+        with self._changing:
+            while self.frames:
+                layer._inbox.put(self.frames.popleft())
+            self._started = layer
+
+    def keep(self) -> None:
+        """Let frames wait from now on."""
+        self._changing = threading.Lock()  # after a fork, who had it may not be there
+        self._started = None
+        self.frames.clear()
+
+    def works_for(self) -> TransportLayer | None:
+        """The layer that frames go on to, with the times when they came. None: they wait, or it has its own clock."""
+        layer = self._started
+        return layer if layer is not None and layer.clock is None else None
+
+    def newly_lost(self) -> int:
+        """How many frames found no room since this was asked last."""
+        with self._changing:
+            lost, self._lost = self._lost, 0
+        return lost
+
+    @property
+    def layer(self) -> TransportLayer | None:
+        """The layer, if there is one still."""
+        return self._layer()
+
+    def report(self, error: BaseException) -> None:
+        """The bus can not be read."""
+        if self._started is not None:
+            self._started._report_callback_error(error)
+
+
+_Taker = TypeVar("_Taker", bound=Taker)
+
+
+class Table(Generic[_Taker]):
     """Which sessions a frame is for, by its identifier. Its entries are replaced, never changed: no lock to read."""
 
     def __init__(self) -> None:
-        self.sessions: dict[Listener, frozenset[int]] = {}
-        self.by_identifier: dict[int, tuple[Listener, ...]] = {}
+        self.sessions: dict[_Taker, frozenset[int]] = {}
+        self.by_identifier: dict[int, tuple[_Taker, ...]] = {}
         # A user's class of address may take frames with any identifier.
-        self.asked: tuple[Listener, ...] = ()
+        self.asked: tuple[_Taker, ...] = ()
 
-    def add(self, session: Listener) -> None:
+    def add(self, session: _Taker) -> None:
         if session._asks_address:
             self.sessions[session] = frozenset()
             self._set_asked((*self.asked, session))
@@ -45,12 +157,12 @@ class Table:
         self.sessions[session] = frozenset(receive_identifiers(session.receive_addresses))
         self._begin(session, self.sessions[session])
 
-    def remove(self, session: Listener) -> None:
+    def remove(self, session: _Taker) -> None:
         self._end(session, self.sessions.pop(session))
         if session in self.asked:
             self._set_asked(tuple(other for other in self.asked if other is not session))
 
-    def readdress(self, session: Listener) -> None:
+    def readdress(self, session: _Taker) -> None:
         """The session has another address: of the identifiers that it keeps, it misses no frame."""
         if session._asks_address and session in self.asked:
             return
@@ -63,12 +175,12 @@ class Table:
         self._begin(session, after - before)
         self._end(session, before - after)
 
-    def _begin(self, session: Listener, identifiers: Iterable[int]) -> None:
+    def _begin(self, session: _Taker, identifiers: Iterable[int]) -> None:
         for identifier in identifiers:
             takers = self.by_identifier.get(identifier, self.asked)
             self.by_identifier[identifier] = (*takers, session)
 
-    def _end(self, session: Listener, identifiers: Iterable[int]) -> None:
+    def _end(self, session: _Taker, identifiers: Iterable[int]) -> None:
         for identifier in identifiers:
             takers = tuple(taker for taker in self.by_identifier[identifier] if taker is not session)
             if len(takers) > len(self.asked):
@@ -76,16 +188,17 @@ class Table:
             else:
                 del self.by_identifier[identifier]
 
-    def _set_asked(self, asked: tuple[Listener, ...]) -> None:
+    def _set_asked(self, asked: tuple[_Taker, ...]) -> None:
         before, self.asked = self.asked, asked
         for identifier, takers in list(self.by_identifier.items()):
             self.by_identifier[identifier] = asked + tuple(taker for taker in takers if taker not in before)
 
-    def dispatch(self, received: can.Message) -> None:
-        """Give a frame of python-can to its sessions."""
+    def dispatch(self, received: can.Message, but: _Taker | None = None) -> None:
+        """Give a frame of python-can to its sessions, but for one that has it already."""
         identifier = received.arbitration_id | (0x8000_0000 if received.is_extended_id else 0)
         takers = self.by_identifier.get(identifier, self.asked)
         frame = frame_from_python_can(received) if takers else None
         if frame is not None:
             for session in takers:
-                session._feed(frame)
+                if session is not but:
+                    session._feed(frame)

@@ -83,10 +83,14 @@ cdef class Layer(DrivenEngine):
         return 0
 
     def _await(self, SendRequest request not None, timeout):
-        if not request.event.wait(timeout):
+        if not self._wait_done(request, timeout):
             raise errors.BlockingSendTimeout(
                 f"message of {request.size} bytes not sent within {timeout} s ({request.taken} bytes are)")
         self._require_sent(request)
+
+    def _wait_done(self, SendRequest request not None, timeout):
+        """Wait up to `timeout` seconds until the message was sent or given up; False if it was not."""
+        return request.event.wait(timeout)
 
     def _require_sent(self, SendRequest request not None):
         """Raise BlockingSendFailure if the message, which is done, was not sent."""

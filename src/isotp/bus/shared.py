@@ -1,0 +1,479 @@
+"""One reader for each python-can bus of this process, whatever sits on it: each frame goes to all whom it is for.
+
+Who asks for a bus gets the same `SharedBus` as everybody else who uses that bus. At any time one thread has the turn to
+read: the bus's own, which exists while somebody needs it, or one that waits for a frame anyway, as who polls a layer.
+It gives each frame to all others. So nobody takes a frame away from anybody else, and the order stays.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from logging import getLogger
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from isotp._core import CanMessage, frame_from_python_can
+from isotp.bus.doorbell import Doorbell
+from isotp.bus.feed import ThreadedFeed
+from isotp.bus.native import NativeBus, native_bus
+from isotp.bus.notifier import add_listener, remove_listener
+from isotp.bus.python_can import Sender, check_bus, descriptor_of, python_can
+from isotp.bus.stand_ins import read, stand_in
+from isotp.bus.table import Mailbox, Table
+from isotp.bus.turn import Turn
+from isotp.started import TransportLayer
+
+if TYPE_CHECKING:
+    import can
+
+__all__ = ["Hearer", "SharedBus", "shared_bus"]
+
+# Seconds to wait for a frame where a doorbell ends the wait.
+_NO_POLLING = 3600.0
+# Frames in a row before others may have the turn.
+_READS_A_TURN = 64
+# Error and remote frames that one read passes over before it gives others a turn.
+_PASSED_OVER_AT_ONCE = 1000
+# Frames that wait for who reads the bus by itself. So many that nobody fetches: nobody reads any more.
+_MOST_FOR_GUESTS = 10_000
+
+
+_Found = TypeVar("_Found")
+
+
+class Hearer(Protocol):
+    """Somebody who gets all frames of a bus: a hub, or an event loop."""
+
+    def hear(self, received: can.Message) -> None: ...
+    def report(self, error: BaseException) -> None: ...
+
+
+class SharedBus(ThreadedFeed):
+    """A python-can bus, as all in this process share it; made by :func:`shared_bus`."""
+
+    def __init__(self, bus: can.BusABC, face: can.BusABC) -> None:
+        super().__init__()
+        self.bus = bus
+        self.table: Table[Mailbox] = Table()
+        self.sender = Sender()
+        # Reentrant: the class of an address is a user's, and its methods may look at the layer.
+        self.changing = threading.RLock()
+        self._hearers: tuple[Hearer, ...] = ()
+        # Those that need the thread: they do not read the bus themselves.
+        self._users: dict[object, float] = {}
+        self._doorbell: Doorbell | None = None
+        self.native = native_bus(bus) if "recv" not in vars(bus) else None
+        # The table as the native way takes it, as long as nobody needs python-can's messages; made when it is asked for
+        self._engines: tuple[dict[int, tuple[TransportLayer, ...]], tuple[TransportLayer, ...]] | None = None
+        self.turn = Turn(self._is_read_by_notifier)
+        self._guests: deque[can.Message] | None = None  # frames for those who call recv() of the bus
+        # The bus, and the ThreadSafeBus objects around it: what a notifier may have been made for
+        self._faces: tuple[can.BusABC, ...] = (face,)
+        # Python-can has it since 4.5.
+        self._find_notifiers = getattr(python_can().Notifier, "find_instances", None)
+        stand_in(self)
+        self._joined = self._join_notifiers()
+
+    def use_as(self, face: can.BusABC) -> None:
+        """Somebody uses the bus, by this object."""
+        with self.changing:
+            if not any(known is face for known in self._faces):
+                self._faces = (*self._faces, face)
+
+    # ------------------------------------------------ who is on the bus
+
+    def add_user(self, user: object, read_timeout: float) -> None:
+        """Have a thread read the bus, as long as there are users.
+
+        :param read_timeout: seconds that one read may wait, where it can not be woken; the smallest one counts.
+        :raises OSError: if the system has no more descriptors.
+        :raises RuntimeError: if it has no more threads.
+        """
+        with self.changing:
+            is_first = not self._users
+            self._users[user] = read_timeout
+            self._read_timeout = min(self._users.values())
+            try:
+                if is_first:
+                    self.start(self)
+            except BaseException:
+                del self._users[user]
+                raise
+
+    def remove_user(self, user: object) -> Callable[[], object] | None:
+        """What this returns waits until the thread has ended, if it was the last one."""
+        with self.changing:
+            if user not in self._users:
+                return None
+            del self._users[user]
+            if not self._users:
+                return self.stop()
+            self._read_timeout = min(self._users.values())
+            return None
+
+    def add(self, mailbox: Mailbox) -> None:
+        """Have frames come to a mailbox."""
+        if mailbox not in self.table.sessions:
+            with self.changing:
+                # Layers that nobody has any more leave it to the next one to clear up.
+                for other in [other for other in self.table.sessions if other.layer is None]:
+                    self.table.remove(other)
+                if mailbox not in self.table.sessions:
+                    self.table.add(mailbox)
+                self.changed()
+
+    def remove(self, mailbox: Mailbox) -> None:
+        with self.changing:
+            if mailbox in self.table.sessions:
+                self.table.remove(mailbox)
+                self.changed()
+
+    def readdress(self, mailbox: Mailbox) -> None:
+        """Called with `changing` held: the layer's address and the table go together."""
+        if mailbox in self.table.sessions:
+            self.table.readdress(mailbox)
+            self.changed()
+
+    def add_hearer(self, hearer: Hearer) -> None:
+        with self.changing:
+            self._hearers = (*self._hearers, hearer)
+            self.changed()
+
+    def remove_hearer(self, hearer: Hearer) -> None:
+        with self.changing:
+            self._hearers = tuple(other for other in self._hearers if other is not hearer)
+
+    def report(self, error: BaseException) -> None:
+        """The bus can not be read: all on it are concerned."""
+        for mailbox in tuple(self.table.sessions):
+            mailbox.report(error)
+        for hearer in self._hearers:
+            hearer.report(error)
+
+    # ------------------------------------------------ the thread
+
+    def start(self, audience: Any) -> None:
+        if self.native is None:
+            self._watch_descriptor()
+        super().start(audience)
+
+    def _watch_descriptor(self) -> None:
+        descriptor = descriptor_of(self.bus)
+        # What a driver does without a descriptor can not be interrupted: it is asked for a while at a time.
+        self._doorbell = Doorbell(descriptor) if descriptor >= 0 and hasattr(select, "poll") else None
+
+    def end(self) -> None:
+        """The bus was shut down: who waits for its descriptor would wait for ever."""
+        native = self.native
+        self.use_python_can()
+        doorbell, self._doorbell = self._doorbell, None
+        if doorbell is not None:
+            doorbell.ring()
+        if native is not None:
+            native.can.close()
+
+    def use_python_can(self) -> None:
+        """Read by python-can's means from now on."""
+        with self.changing:
+            native, self.native = self.native, None
+            if native is None:
+                return
+            if self._users:
+                self._watch_descriptor()
+            native.can.wake()
+
+    def _wake(self) -> None:
+        if self._doorbell is not None:
+            self._doorbell.ring()
+        if self.native is not None:
+            self.native.can.wake()
+        self.turn.wake_all()
+
+    def _read(self, audience: Any) -> None:
+        if not self.turn.take_as_thread(self._stop_requested):
+            return
+        has_read = False
+        try:
+            native = self.native
+            has_read = self._read_batch() if native is None else self._read_natively(native, _NO_POLLING)
+        finally:
+            self.turn.end_as_thread(has_read)
+
+    def _read_batch(self) -> bool:
+        """Read by python-can's means; True if there were frames."""
+        doorbell = self._doorbell
+        for k in range(_READS_A_TURN):
+            received = read(self.bus, self._read_timeout if doorbell is None else 0)
+            if received is None:
+                # Only now: what a driver has read ahead does not make its descriptor readable.
+                if doorbell is not None:
+                    doorbell.wait(_NO_POLLING)
+                return k > 0
+            self._share(received)
+        return True
+
+    def _read_natively(self, native: NativeBus, timeout: float) -> bool:
+        """Wait for frames, and read them; True if there were any."""
+        if not native.can.wait(timeout):
+            return False
+        # Only now: whoever came during the wait is to hear what came then.
+        engines = None if self._notifiers() else self._engines or self._find_engines()
+        if engines is None:
+            for received in native.take_messages():
+                self._share(received)
+        else:
+            native.can.dispatch(*engines)
+        return True
+
+    def _find_engines(
+        self,
+    ) -> tuple[dict[int, tuple[TransportLayer, ...]], tuple[TransportLayer, ...]] | None:
+        """The layers by identifier; None where somebody needs messages of python-can."""
+        if self._hearers or self._guests is not None:
+            return None
+        with self.changing:
+            layers = {mailbox: mailbox.works_for() for mailbox in self.table.sessions}
+            if not all(layers.values()):
+                return None
+
+            def of(mailboxes: tuple[Mailbox, ...]) -> tuple[TransportLayer, ...]:
+                return tuple(layer for mailbox in mailboxes if (layer := layers[mailbox]))
+
+            by_identifier = {key: of(mailboxes) for key, mailboxes in self.table.by_identifier.items()}
+            self._engines = by_identifier, of(self.table.asked)
+            return self._engines
+
+    def changed(self) -> None:
+        """Something is not as it was when the table was made for the native way."""
+        self._engines = None
+
+    # ------------------------------------------------ others who wait for a frame
+
+    def read_for(self, mailbox: Mailbox, timeout: float) -> CanMessage | None:
+        """The next data frame for who owns the mailbox; what this reads for others meanwhile, they get.
+
+        What nobody else is to have comes here too, whatever its identifier: who polls a bus sees all.
+        """
+
+        def take(received: can.Message) -> CanMessage | None:
+            self._share(received, mailbox)
+            return frame_from_python_can(received)
+
+        return self._read_as(mailbox.frames, timeout, take)
+
+    def read_for_hearer(self, hearer: Hearer) -> bool:
+        """Read without waiting, for a hearer that was told that there is something. True: there may be more."""
+
+        def take(received: can.Message) -> bool:
+            self._share(received)
+            return True
+
+        nothing: deque[bool] = deque()
+        return self._read_as(nothing, 0, take) is not None
+
+    def read_for_guest(self, timeout: float | None) -> can.Message | None:
+        """What recv() of the bus gives to others than the package."""
+        with self.changing:
+            if self._guests is None:
+                self._guests = deque()
+                self.changed()
+            waiting = self._guests
+
+        def take(received: can.Message) -> can.Message:
+            self._share(received, to_guests=False)
+            return received
+
+        return self._read_as(waiting, timeout, take, is_guest=True)
+
+    def _read_as(
+        self,
+        found: deque[_Found],
+        timeout: float | None,
+        take: Callable[[can.Message], _Found | None],
+        is_guest: bool = False,
+    ) -> _Found | None:
+        """What was found for who asks, or what there is to take of the bus."""
+        if found and (first := _first_of(found)) is not None:
+            return first
+        if self.turn.is_mine():
+            # A callback, amid a frame: those that were read with it come first.
+            for received in () if self.native is None else self.native.take_messages():
+                self._share(received)
+            return _first_of(found) or self._read_and_take(timeout, take)
+        if not self.turn.take_at_once(is_guest):
+            began = time.monotonic()
+            if timeout == 0 or not self.turn.take(lambda: bool(found), timeout, is_guest):
+                return _first_of(found)
+            timeout = timeout and max(0.0, timeout - (time.monotonic() - began))
+        try:
+            # Who had the turn before may just have left something.
+            return _first_of(found) or self._read_and_take(timeout, take)
+        finally:
+            self.turn.end()
+
+    def _read_and_take(
+        self, timeout: float | None, take: Callable[[can.Message], _Found | None]
+    ) -> _Found | None:
+        for _ in range(_PASSED_OVER_AT_ONCE):
+            received = read(self.bus, timeout)
+            if received is None:
+                return None
+            taken = take(received)
+            if taken is not None:
+                return taken
+        return None
+
+    # ------------------------------------------------ who leads
+
+    def lead(self, is_over: Callable[[], bool], timeout: float | None) -> None:
+        """Read the bus in place of its thread, until it is over or the time is: who waits for a message needs no other
+        thread to wake it then. Only natively, and where nobody else is on the bus; else this returns at once.
+
+        :meth:`follow` lets who leads look whether it is over.
+        """
+        native = self.native
+        if native is None or len(self.table.sessions) != 1 or self._find_engines() is None:
+            return
+        until = None if timeout is None else time.monotonic() + timeout
+        if not self.turn.lead(native.can.wake, is_over, timeout):
+            return
+        try:
+            while not is_over() and native is self.native and not self._notifiers():
+                left = _NO_POLLING if until is None else until - time.monotonic()
+                if left <= 0:
+                    break
+                self._read_natively(native, left)
+        except Exception as error:
+            self.report(error)
+        finally:
+            self.turn.end_lead()
+
+    def follow(self, *_: object) -> None:
+        """Something has happened that who leads may wait for."""
+        native = self.native
+        if self.turn.is_led and native is not None and not self.turn.is_mine():
+            native.can.wake()
+
+    # ------------------------------------------------ who a frame is for
+
+    def _share(self, received: can.Message, but: Mailbox | None = None, to_guests: bool = True) -> None:
+        """Give a frame to all whom it is for, except those who know it already."""
+        self.table.dispatch(received, but)
+        for hearer in self._hearers:
+            hearer.hear(received)
+        if to_guests:
+            self._keep_for_guests(received)
+        self.turn.tell()
+
+    def _keep_for_guests(self, received: can.Message) -> None:
+        guests = self._guests
+        if guests is None:
+            # A notifier is there before its thread calls recv() for the first time.
+            if not self._notifiers() or self.is_heard_by_notifier():
+                return
+            guests = self._guests = deque()
+        guests.append(received)
+        if len(guests) > _MOST_FOR_GUESTS:
+            self._guests = None
+            getLogger("isotp").info(
+                "%s: nobody fetched %d frames by recv() of the bus; they are forgotten", self.bus, len(guests)
+            )
+
+    # ------------------------------------------------ notifiers
+
+    def _join_notifiers(self) -> list[can.Notifier]:
+        """Be a listener of a notifier that reads the bus already: it may be amid a read that began before."""
+        shared = weakref.ref(self)
+
+        def listener(received: can.Message) -> None:
+            bus = shared()
+            if bus is not None:
+                bus._share(received)
+
+        found = self._notifiers()
+        for notifier in found:
+            add_listener(notifier, listener)
+            weakref.finalize(self, remove_listener, notifier, listener).atexit = False
+        return found
+
+    def _notifiers(self) -> list[can.Notifier]:
+        if self._find_notifiers is None:
+            return []
+        return [
+            notifier
+            for face in self._faces
+            for notifier in self._find_notifiers(face)
+            if not notifier.stopped
+        ]
+
+    def is_heard_by_notifier(self) -> bool:
+        """A notifier that was there before brings all frames that anybody reads."""
+        return any(not notifier.stopped for notifier in self._joined)
+
+    def _is_read_by_notifier(self) -> bool:
+        # One that was made later calls recv(), which shares what it reads; nobody else needs to.
+        return self.is_heard_by_notifier() or bool(self._notifiers())
+
+    # ------------------------------------------------ a fork
+
+    def end_in_child(self) -> None:
+        """After a fork, in the child: the threads are gone, and with them whoever had a lock."""
+        super().end_in_child()
+        self.sender = Sender()
+        self.changing = threading.RLock()
+        self.turn = Turn(self._is_read_by_notifier)
+        self._users = {}
+        # Nobody tells that these do not read any more; and who asked for them may have had python-can's lock.
+        self._joined = []
+        self._find_notifiers = None
+        self._hearers = ()
+        self._doorbell = None
+        if self.native is not None:
+            self.native.can.forget_threads()
+
+
+def _first_of(found: deque[_Found]) -> _Found | None:
+    try:
+        return found.popleft()
+    except IndexError:  # another thread that asks for the same may have been faster
+        return None
+
+
+# By the identity of the bus, which lives as long as what shares it.
+_shared: weakref.WeakValueDictionary[int, SharedBus] = weakref.WeakValueDictionary()
+_sharing = threading.RLock()
+
+
+def shared_bus(face: can.BusABC) -> SharedBus:
+    """What everybody in this process shares who uses this bus.
+
+    :raises ValueError: if it is no python-can bus.
+    :raises RuntimeError: if python-can is not installed.
+    """
+    check_bus(face)
+    bus = face
+    while isinstance(inner := getattr(bus, "__wrapped__", None), python_can().BusABC):
+        bus = inner  # a ThreadSafeBus is the bus that it wraps
+    with _sharing:
+        shared = _shared.get(id(bus))
+        if shared is None:
+            shared = _shared[id(bus)] = SharedBus(bus, face)
+        else:
+            shared.use_as(face)
+    return shared
+
+
+def _end_all_in_child() -> None:
+    global _sharing
+    _sharing = threading.RLock()
+    for shared in list(_shared.values()):
+        shared.end_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_end_all_in_child)

@@ -1,0 +1,165 @@
+"""Whose turn it is to read a bus: one thread at a time, its own or one that waits for a frame anyway."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+__all__ = ["Turn"]
+
+# How often to look whether a notifier still reads the bus: nobody tells when it is stopped.
+_NOTIFIER_PAUSE = 0.1
+# So long (s) who led may come back before the thread takes over.
+_SHORT_PAUSE, _LONG_PAUSE = 0.0001, 0.002
+
+
+class Turn:
+    """The turn to read one bus.
+
+    The bus's own thread has it most of the time. Who *leads* takes it from that thread, to read what it waits for by
+    itself; the thread then leaves it to the others for a while, since who led may soon do so again.
+
+    :param is_read_by_notifier: whether a notifier reads the bus: then nobody else needs to, but for guests, of whom the
+        notifier is one.
+    """
+
+    def __init__(self, is_read_by_notifier: Callable[[], bool]) -> None:
+        self._is_read_by_notifier = is_read_by_notifier
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        # The thread waits here: not all that lets others go on is for it.
+        self._for_thread = threading.Condition(self._lock)
+        self._holder = 0  # the thread that has the turn
+        self._waiting = 0  # threads that wait for the turn, or for what others find for them
+        self._leads = 0  # how often somebody has begun to lead
+        self.is_led = False
+        self._thread_sleeps_deeply = False
+        self._pause = _SHORT_PAUSE
+
+    def is_mine(self) -> bool:
+        """Whether it is who has the turn that asks: a callback amid a frame."""
+        return self._holder == threading.get_ident()
+
+    def is_of(self, thread: threading.Thread) -> bool:
+        """Whether this thread has the turn."""
+        return self._holder == thread.ident
+
+    def take_at_once(self, is_guest: bool) -> bool:
+        """Have the turn, if nobody has it."""
+        with self._lock:
+            is_free = not self._holder and (is_guest or not self._is_read_by_notifier())
+            if is_free:
+                self._holder = threading.get_ident()
+        return is_free
+
+    def take(self, is_over: Callable[[], bool], timeout: float | None, is_guest: bool) -> bool:
+        """Wait for the turn. False: it is over before, or the time is. Who has the turn may be what ends the wait."""
+        until = None if timeout is None else time.monotonic() + timeout
+        with self._lock:
+            self._waiting += 1
+            try:
+                while not is_over():
+                    is_read = not is_guest and self._is_read_by_notifier()
+                    if not is_read and not self._holder:
+                        self._holder = threading.get_ident()
+                        return True
+                    left = None if until is None else until - time.monotonic()
+                    if left is not None and left <= 0:
+                        return False
+                    if is_read:
+                        left = _NOTIFIER_PAUSE if left is None else min(left, _NOTIFIER_PAUSE)
+                    self._changed.wait(left)
+                return False
+            finally:
+                self._waiting -= 1
+
+    def take_as_thread(self, stop_requested: threading.Event) -> bool:
+        """The same for the bus's own thread. False: it is to stop."""
+        leads, slept_deeply = self._leads, False
+        with self._lock:
+            while not stop_requested.is_set():
+                newly, leads = self._leads - leads, self._leads
+                wait_for: float | None = None
+                self._thread_sleeps_deeply = False
+                if self.is_led:
+                    # Not to be woken for each message of one who leads for a short time, again and again
+                    self._thread_sleeps_deeply = newly == 0
+                    wait_for = self._pause if newly else None
+                elif not self._holder:
+                    if self._is_read_by_notifier():
+                        wait_for = _NOTIFIER_PAUSE
+                    elif newly or slept_deeply:
+                        wait_for = self._pause
+                    else:
+                        self._holder = threading.get_ident()
+                        return True
+                slept_deeply = self._thread_sleeps_deeply
+                self._for_thread.wait(wait_for)
+        return False
+
+    def lead(
+        self, wake_holder: Callable[[], object], is_over: Callable[[], bool], timeout: float | None
+    ) -> bool:
+        """Take the turn from the thread. False: somebody leads already, or it is over before, or the time is."""
+        until = None if timeout is None else time.monotonic() + timeout
+        with self._lock:
+            if self.is_led or self.is_mine():
+                return False
+            self.is_led = True
+            self._leads += 1
+            self._waiting += 1
+            try:
+                if self._holder:
+                    wake_holder()
+                while self._holder and not is_over():
+                    left = None if until is None else until - time.monotonic()
+                    if left is not None and left <= 0:
+                        break
+                    self._changed.wait(left)
+                if not self._holder:
+                    self._holder = threading.get_ident()
+                    return True
+                self.is_led = False
+                self._for_thread.notify()
+                return False
+            finally:
+                self._waiting -= 1
+
+    def end_lead(self) -> None:
+        """Let others have the turn; the thread looks by itself, unless it has gone to sleep for good."""
+        with self._lock:
+            self._holder = 0
+            self.is_led = False
+            if self._thread_sleeps_deeply:
+                self._for_thread.notify()
+            if self._waiting:
+                self._changed.notify_all()
+
+    def end_as_thread(self, has_read: bool) -> None:
+        """The same for the bus's own thread, which learns from it how soon to take over next time."""
+        if has_read:
+            self._pause = _SHORT_PAUSE
+        elif self.is_led:
+            self._pause = min(2 * self._pause, _LONG_PAUSE)
+        self.end()
+
+    def end(self) -> None:
+        """Let others have the turn."""
+        with self._lock:
+            self._holder = 0
+            self._for_thread.notify()
+            if self._waiting:
+                self._changed.notify_all()
+
+    def tell(self) -> None:
+        """Something was found that somebody may wait for."""
+        if self._waiting:
+            with self._lock:
+                self._changed.notify_all()
+
+    def wake_all(self) -> None:
+        """Have all that wait look whether it is over."""
+        with self._lock:
+            self._changed.notify_all()
+            self._for_thread.notify()
