@@ -112,11 +112,15 @@ class Case:
     """Where the case stands on the scale of its group, such as a size."""
     interface: str | None = None
     """The CAN interface of Linux that it needs."""
+    lacks: Callable[[], str | None] | None = None
+    """Tells what else this system lacks for the case, None if nothing."""
 
     def lacking(self) -> str | None:
         """What this system lacks for the case, None if nothing."""
         if self.interface is not None and not Path("/sys/class/net", self.interface).exists():
             return f"there is no CAN interface {self.interface}"
+        if self.lacks is not None and (lack := self.lacks()) is not None:
+            return lack
         absent = missing(self.roles[OURS_ROLE].needs)
         return f"{' and '.join(absent)} cannot be imported" if absent else None
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from benchmarks import bulk, files, kernel, polled, sessions, started
+from benchmarks import bulk, files, kernel, polled, sessions, socketcan_pair, started
 from benchmarks.case import FULL, MODES, Case
 
 CASES = (
     *polled.CASES,
     *sessions.CASES,
     *started.CASES,
+    *socketcan_pair.CASES,
     *bulk.CASES,
     *files.CASES,
     *kernel.CASES,

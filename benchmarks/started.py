@@ -66,6 +66,11 @@ def open_bus(channel: str, cleanup: ExitStack) -> can.BusABC:
     return bus
 
 
+def two_buses(cleanup: ExitStack) -> Sequence[can.BusABC]:
+    """Return two ends of python-can's virtual bus."""
+    return [open_bus("timing", cleanup) for _ in range(2)]
+
+
 def can_stack(bus: can.BusABC, address: isotp.Address, cleanup: ExitStack) -> isotp.TransportLayer:
     """Return a CanStack on this bus."""
     return isotp.CanStack(bus, address=address, error_handler=raise_error, params={"blocksize": 8})
@@ -124,7 +129,7 @@ def compute(over: threading.Event) -> None:
 def tester_and_ecu(make: MakeLayer) -> Iterator[tuple[isotp.TransportLayer, isotp.TransportLayer, ExitStack]]:
     """Two started layers on one bus."""
     with ExitStack() as cleanup:
-        buses = [open_bus("timing", cleanup) for _ in range(2)]
+        buses = two_buses(cleanup)
         tester, ecu = (
             running(make(bus, address, cleanup), cleanup)
             for bus, address in zip(buses, (TESTER, ECU), strict=True)
@@ -280,7 +285,11 @@ DATA_IDENTIFIER = 0xF190
 VIN = "WVWZZZ1JZXW000001"
 
 
-def read_data_by_identifier(make: MakeLayer, seconds: float) -> Measured:
+def read_data_by_identifier(
+    make: MakeLayer,
+    seconds: float,
+    open_buses: Callable[[ExitStack], Sequence[can.BusABC]] = two_buses,
+) -> Measured:
     """udsoncan's client reads a VIN from an ECU again and again; time a read."""
     # Only this case needs udsoncan.
     import udsoncan
@@ -290,7 +299,7 @@ def read_data_by_identifier(make: MakeLayer, seconds: float) -> Measured:
     config = {"data_identifiers": {DATA_IDENTIFIER: udsoncan.AsciiCodec(len(VIN))}}
     durations = []
     with ExitStack() as cleanup:
-        buses = [open_bus("timing", cleanup) for _ in range(2)]
+        buses = open_buses(cleanup)
         ecu = running(make(buses[0], ECU, cleanup), cleanup)
         thread(answering(ecu, lambda request: bytes([0x62, *request[1:]]) + VIN.encode()), cleanup)
         # The connection starts and stops its layer itself.

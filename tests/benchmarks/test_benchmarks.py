@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.metadata
+import importlib.util
 import json
 import math
 import os
@@ -22,13 +23,24 @@ import pytest
 import isotp
 from benchmarks import __main__ as command
 from benchmarks import cases as registry
-from benchmarks import instructions, machine, peer_env, report, rounds, started, worker
+from benchmarks import (
+    instructions,
+    kernel,
+    machine,
+    peer_env,
+    report,
+    rounds,
+    socketcan_pair,
+    started,
+    worker,
+)
 from benchmarks.case import ALL, FULL, QUICK, ROLES, Case, Measured, Repeated, Stage, percentiles
 from benchmarks.cases import CASES, case, choose
 from benchmarks.object_path import Listening, Loopback, RoundTrip, loopback, segment, writer
 from benchmarks.report import Figure, Report, Result, result_of
 from benchmarks.rounds import ROOT, Contender, Settings, Side, interleave, run_turn
 from benchmarks.worker import OURS, PEER, Timing, WrongPackageError
+from isotp.bus.native import native_bus
 
 VERSION = importlib.metadata.version(OURS)
 US = Side(OURS, VERSION, Path(sys.executable))
@@ -129,6 +141,51 @@ def test_time_is_divided_by_the_frames_that_the_standard_says(name: str, frames:
     contender = case(name).roles["ours"]
     assert isinstance(contender, Repeated)
     assert contender.prepare(stage).units == frames
+
+
+# --- python-can's SocketCAN bus on a pair of sockets ---
+
+on_a_pair = pytest.mark.skipif(
+    socketcan_pair.lacking(1) is not None or importlib.util.find_spec("can") is None,
+    reason="needs Linux and python-can",
+)
+
+
+@pytest.mark.parametrize(("transfer", "_"), socketcan_pair.MESSAGES.values(), ids=socketcan_pair.MESSAGES)
+def test_the_frames_of_a_message_on_a_pair_are_those_of_the_stack(transfer: kernel.Transfer, _: str) -> None:
+    assert loopback(transfer.length, transfer.blocksize, transfer.fd).units == transfer.frames
+
+
+@on_a_pair
+@pytest.mark.parametrize(
+    ("make", "natively"), [(socketcan_pair.can_stack, True), (socketcan_pair.without_native_path, False)]
+)
+def test_a_case_goes_the_way_that_it_says(
+    make: socketcan_pair.MakeLayer, natively: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ISOTP_NATIVE", raising=False)
+    with socketcan_pair.two_ends(make, socketcan_pair.ROUND_TRIP[0]) as ends:
+        for end in ends:
+            assert isinstance(end, isotp.CanStack)
+            assert (native_bus(end.bus) is not None) is natively
+    assert "ISOTP_NATIVE" not in os.environ
+
+
+@on_a_pair
+@pytest.mark.parametrize("arrived", [[None], [b"another"], [b"", None]])
+def test_a_payload_that_arrives_wrong_on_a_pair_is_noticed(arrived: list[bytes | None]) -> None:
+    transfer, _ = socketcan_pair.ROUND_TRIP
+    with pytest.raises(RuntimeError, match="did not arrive as it was sent"):
+        socketcan_pair.durations_ns(lambda *_: arrived, socketcan_pair.can_stack, transfer, 0.001)
+
+
+def test_a_pair_needs_linux_and_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(socketcan_pair, "room", lambda opened: 425_984)
+    assert socketcan_pair.lacking(8) is None
+    assert "less than 587 frames" in (case("pair-4095-bs0-CanStack").lacking() or "")
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert case("pair-7-CanStack").lacking() == "only Linux has SocketCAN"
 
 
 def test_an_unknown_case_is_named() -> None:
