@@ -83,6 +83,21 @@ def test_sending_beside_a_notifier(open_bus: Any) -> None:
                 assert stack.recv(block=True, timeout=PATIENCE) == bytes(200)
 
 
+def test_txfn_of_the_users(open_bus: Any) -> None:
+    """Who sets it wants it to be called; the one that was there before sends on the bus again."""
+    other, stack = open_bus(), stack_at(open_bus(), 0)
+    sent: list[isotp.CanMessage] = []
+    native = stack.txfn
+    stack.txfn = sent.append
+    with started(stack):
+        stack.send(b"mine")
+        assert [bytes(message.data) for message in sent] == [b"\x04mine"]
+        stack.txfn = native
+        stack.send(b"ours")
+    assert other.recv(PATIENCE).data == b"\x04ours"
+    assert len(sent) == 1
+
+
 @pytest.mark.parametrize("is_fd", [False, True], ids=["classic", "fd"])
 def test_messages(open_bus: Any, is_fd: bool) -> None:
     """Of all sizes, both ways; what python-can sees beside it is what it always sees."""
