@@ -45,6 +45,7 @@ SUMMARY = {
     "listen-4095": "a frame of somebody else's message, listened to",
     "sessions-100": "a frame while 100 sessions send at once",
     "exchange-8-NotifierBasedCanStack": "a request and its answer over threads, python-can's virtual bus",
+    "pair-4095-bs8-CanStack": "a frame of a long message on python-can's SocketCAN bus, both sides",
     "stmin-1000-txfn": "how late a frame is with STmin 1 ms",
     "bulk-classic-4095-1": "a frame of a log in memory, decoded",
     "frames-candump": "a frame of a candump file, read",
@@ -117,7 +118,17 @@ TABLES: dict[str, Callable[[], str]] = {
     "summary": of_report(SUITE, summary),
     **{
         name: of_report(SUITE, group(name))
-        for name in ("object path", "payload size", "sessions", "latency", "STmin", "idle", "bulk", "files")
+        for name in (
+            "object path",
+            "payload size",
+            "sessions",
+            "latency",
+            "SocketCAN",
+            "STmin",
+            "idle",
+            "bulk",
+            "files",
+        )
     },
     "kernel": of_report(KERNEL, group("kernel")),
     "shares": share_table,

@@ -239,6 +239,10 @@ ROUND_TRIP = (
 LAYERS = {"CanStack": can_stack, "NotifierBasedCanStack": notifier_stack}
 
 
+# How many times can-isotp a CanStack is to be
+GOALS = {"4095-bs8": 6.0, "4095-bs0": 10.0, "fd-4095": 6.0, "7": 4.0}
+
+
 def role(measure: Callable[[float], Measured], *needs: str) -> Observed:
     def observe(stage: Stage, seconds: float) -> Measured:
         return measure(seconds)
@@ -251,6 +255,7 @@ def pair_case(
     meaning: str,
     roles: dict[str, Observed],
     frames_at_once: int,
+    goal: float | None = None,
     mode: str = FULL,
     beside: str = "",
 ) -> Case:
@@ -259,6 +264,7 @@ def pair_case(
         GROUP,
         meaning,
         roles,
+        goal=goal,
         names={"beside": beside} if beside else {},
         mode=mode,
         pinned=False,
@@ -284,6 +290,7 @@ def layer_cases(
             meaning,
             roles,
             transfer.blocksize or transfer.frames,
+            goal=GOALS[name] if first else 3.0,
             mode=QUICK if first and name != "4095-bs0" else FULL,
             beside="SocketCanStack" if first else "",
         )
@@ -307,6 +314,7 @@ def cases() -> Iterator[Case]:
                 "beside": as_usual,
             },
             transfer.blocksize,
+            goal=1.5,
             beside="native path",
         )
     reads = role(udsoncan_reads, "can", "udsoncan")
