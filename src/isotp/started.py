@@ -119,7 +119,7 @@ class TransportLayer(TransportLayerLogic):
             # New ones each time: a thread of an earlier start may still be on its way out.
             self.events = self.Events()
             _started.add(self)
-            self._set_courier(self._courier)
+            self._set_courier(self._first_courier())
             try:
                 self._drive_from_now_on()
                 self._start_reading()
@@ -168,6 +168,10 @@ class TransportLayer(TransportLayerLogic):
     def _new_courier(self) -> Courier | None:
         """What calls on_message and error_handler of the started layer; None: the thread that brings the event."""
         return None
+
+    def _first_courier(self) -> Courier | None:
+        """The one that the layer begins with."""
+        return self._courier
 
     # rxfn may be another one when it is started again: a thread that does not return from the old one is no obstacle.
     _leaves_readers_behind = True

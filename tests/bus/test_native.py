@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -11,8 +13,10 @@ from typing import Any
 import pytest
 
 import isotp
+import isotp.aio
 from tests.bus.datagrams import Wire
-from tests.hub_stories import PATIENCE, at_ecu, at_tester
+from tests.frames import SLOW
+from tests.hub_stories import PATIENCE, at_ecu, at_tester, exchange
 from tests.one_bus_stories import Listener, hear, readers, single_frames, stack_at, started
 
 can = pytest.importorskip("can")
@@ -66,6 +70,45 @@ def test_which_buses_have_it(open_bus: Any, monkeypatch: pytest.MonkeyPatch) -> 
     derived = open_bus()
     derived.__class__ = Subclass
     assert not is_native(derived)
+
+
+def test_hub(open_bus: Any) -> None:
+    """Its sessions are fed and send natively, also where one comes or has a clock of its own; beside a stack, too."""
+    bus, other = open_bus(), open_bus()
+    with isotp.Hub(bus) as here, isotp.Hub(other) as there:
+        sessions, ends = [], []
+        for k in range(4):
+            if k == 3:
+                sessions.append(stack_at(bus, k))
+                ends.append(isotp.CanStack(other, address=at_ecu(k)))
+            else:
+                sessions.append(here.session(at_tester(k), params=SLOW))
+                ends.append(there.session(at_ecu(k), params=SLOW))
+            if k == 2:
+                sessions[-1].clock = time.monotonic_ns
+            sessions[-1].start()
+            ends[-1].start()
+            exchange(sessions, ends, (3, 60, 700))
+        sessions[-1].stop()
+        ends[-1].stop()
+
+
+def test_aio(open_bus: Any) -> None:
+    """The loop reads natively by the descriptor of the bus."""
+
+    async def run() -> None:
+        async with isotp.aio.Hub(open_bus()) as here, isotp.aio.Hub(open_bus()) as there:
+            layers = [here.layer(at_tester(k)) for k in range(3)]
+            ends = [there.layer(at_ecu(k)) for k in range(3)]
+            for layer in (*layers, *ends):
+                layer.start()
+            for k, (layer, end) in enumerate(zip(layers, ends, strict=True)):
+                await layer.send(bytes([k]) * 700)
+                assert await end.recv() == bytes([k]) * 700
+                await end.send(bytes([k]) * 60)
+                assert await layer.recv() == bytes([k]) * 60
+
+    asyncio.run(asyncio.wait_for(run(), PATIENCE))
 
 
 def test_sending_beside_a_notifier(open_bus: Any) -> None:

@@ -198,6 +198,35 @@ def test_shutdown_of_the_bus(open_bus: OpenBus) -> None:
     assert not any(stack.started for stack in stacks)
 
 
+def test_callbacks(open_bus: OpenBus) -> None:
+    """Alone, a stack is told of an error before recv() gives the message behind it; with others, it holds nobody up."""
+    errors: list[Exception] = []
+    entered, release = threading.Event(), threading.Event()
+    bus, other = open_bus(), open_bus()
+
+    def on_error(error: Exception) -> None:
+        errors.append(error)
+        if len(errors) > 1:
+            entered.set()
+            assert release.wait(PATIENCE)
+
+    def bad_frame_and(number: int) -> None:
+        other.send(can.Message(arbitration_id=0x300, data=b"\x21\x01", is_extended_id=False))
+        other.send(can.Message(arbitration_id=number, data=b"\x01\x01", is_extended_id=False))
+
+    first = stack_at(bus, 0, error_handler=on_error)
+    with started(first):
+        bad_frame_and(0x300)
+        assert first.recv(block=True, timeout=PATIENCE) == b"\x01"
+        assert len(errors) == 1
+        second = stack_at(bus, 1)
+        with started(second):
+            bad_frame_and(0x301)
+            assert entered.wait(PATIENCE)
+            assert second.recv(block=True, timeout=PATIENCE) == b"\x01"
+            release.set()
+
+
 def test_what_came_before_the_start(open_bus: OpenBus) -> None:
     """Frames that others read for a stack that is not started yet wait for it; for a stopped one they do not."""
     bus, other = open_bus(), open_bus()

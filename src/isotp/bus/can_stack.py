@@ -24,8 +24,9 @@ class CanStack(Listener):
     """The transport layer on a python-can bus.
 
     Any number of stacks, hubs and layers of `isotp.aio` may use one bus, beside a `can.Notifier` and others that read
-    it: one thread reads the bus for all of them, and each frame goes to all whom it is for. Started, a stack calls
-    `on_message` and `error_handler` on threads that the package has for that, so that no other stack has to wait.
+    it: one thread reads the bus for all of them, and each frame goes to all whom it is for. A started stack that is not
+    alone on its bus calls `on_message` and `error_handler` on threads that the package has for that, so that nobody
+    else has to wait.
 
     :param bus: `can.BusABC`.
     :param timeout: seconds that one read of the bus waits when the layer is polled with process().
@@ -115,6 +116,13 @@ class CanStack(Listener):
     def _new_courier(self) -> Courier | None:
         return Courier(self._report_callback_error)
 
+    def _first_courier(self) -> None:
+        """As long as the stack is alone on its bus, callbacks may keep who reads it."""
+
+    def _share_reader(self) -> None:
+        # No callback is to hold up the others; those that wait to be called come before the ones that follow.
+        self._set_courier(self._courier)
+
     def _end_in_child(self) -> None:
         self._shared.end_in_child()
         super()._end_in_child()
@@ -133,13 +141,17 @@ class CanStack(Listener):
             super()._start_reading()
             return
         self._shared.add_user(self._mailbox, self.default_read_timeout)
+        self.main_thread = self._shared.thread
 
     def _stop_reading(self) -> Callable[[], object] | None:
         # A stopped layer hears nothing until it is polled.
         self._shared.remove(self._mailbox)
         self._mailbox.keep()
         self._shared.changed()
-        return self._shared.remove_user(self._mailbox) or super()._stop_reading()
+        if not self._is_read_for:
+            return super()._stop_reading()
+        self.main_thread = None
+        return self._shared.remove_user(self._mailbox)
 
     def recv(self, block: bool = False, timeout: float | None = None) -> bytearray | None:
         """The next message received, or None.

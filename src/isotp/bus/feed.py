@@ -65,6 +65,11 @@ class ThreadedFeed:
         )
         self._readers.start(self._thread)
 
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread that reads, if it was started ever."""
+        return self._thread
+
     def stop(self) -> Callable[[], object]:
         self._stop_requested.set()
         self._wake()

@@ -10,7 +10,7 @@ from isotp.bus.can_sockets import open_can_socket, port_on
 from isotp.bus.feed import Audience, ThreadedFeed
 from isotp.bus.notifier import add_listener, check_notifier, remove_listener
 from isotp.bus.python_can import Sender, check_bus
-from isotp.bus.shared import shared_bus
+from isotp.bus.shared import Layers, shared_bus
 from isotp.bus.table import Listener, Table
 from isotp.started import TransportLayer
 
@@ -88,9 +88,18 @@ class BusFeed:
 
     def listen_for(self, table: Table[Listener]) -> None:
         """Filters of the bus are its owner's: others may read it too."""
+        self.shared.changed()
 
     def connect(self, session: TransportLayer) -> None:
         session.txfn = partial(self.shared.sender.send, self.bus)
+        if self.shared.native is not None:
+            session._port = self.shared.native.port()
+
+    def layers(self) -> Layers | None:
+        audience = self._audience
+        if audience is None or any(session.clock is not None for session in audience.table.sessions):
+            return None
+        return audience.table.by_identifier, audience.table.asked
 
     def hear(self, received: can.Message) -> None:
         audience = self._audience

@@ -13,9 +13,9 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from logging import getLogger
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from isotp._core import CanMessage, frame_from_python_can
 from isotp.bus.doorbell import Doorbell
@@ -31,7 +31,7 @@ from isotp.started import TransportLayer
 if TYPE_CHECKING:
     import can
 
-__all__ = ["Hearer", "SharedBus", "shared_bus"]
+__all__ = ["Hearer", "Layers", "SharedBus", "shared_bus"]
 
 # Seconds to wait for a frame where a doorbell ends the wait.
 _NO_POLLING = 3600.0
@@ -44,12 +44,17 @@ _MOST_FOR_GUESTS = 10_000
 
 
 _Found = TypeVar("_Found")
+# Layers by identifier, and those that ask for every frame whether it is theirs
+Layers: TypeAlias = tuple[Mapping[int, tuple[TransportLayer, ...]], tuple[TransportLayer, ...]]
 
 
 class Hearer(Protocol):
     """Somebody who gets all frames of a bus: a hub, or an event loop."""
 
     def hear(self, received: can.Message) -> None: ...
+    def layers(self) -> Layers | None:
+        """His layers, if they may take frames on the thread that reads, with the times at which they came."""
+
     def report(self, error: BaseException) -> None: ...
 
 
@@ -69,7 +74,7 @@ class SharedBus(ThreadedFeed):
         self._doorbell: Doorbell | None = None
         self.native = native_bus(bus) if "recv" not in vars(bus) else None
         # The table as the native way takes it, as long as nobody needs python-can's messages; made when it is asked for
-        self._engines: tuple[dict[int, tuple[TransportLayer, ...]], tuple[TransportLayer, ...]] | None = None
+        self._engines: Layers | None = None
         self.turn = Turn(self._is_read_by_notifier)
         self._guests: deque[can.Message] | None = None  # frames for those who call recv() of the bus
         # The bus, and the ThreadSafeBus objects around it: what a notifier may have been made for
@@ -96,6 +101,7 @@ class SharedBus(ThreadedFeed):
         """
         with self.changing:
             is_first = not self._users
+            self._tell_if_shared()
             self._users[user] = read_timeout
             self._read_timeout = min(self._users.values())
             try:
@@ -104,6 +110,18 @@ class SharedBus(ThreadedFeed):
             except BaseException:
                 del self._users[user]
                 raise
+
+    def _tell_if_shared(self) -> None:
+        """Called with `changing` held, when somebody comes: whoever works on the bus is not alone any more."""
+        is_shared = (
+            len(self.table.sessions) > 1
+            or self._hearers
+            or self._guests is not None
+            or self._is_read_by_notifier()
+        )
+        if is_shared:
+            for mailbox in self.table.sessions:
+                mailbox.share_reader()
 
     def remove_user(self, user: object) -> Callable[[], object] | None:
         """What this returns waits until the thread has ended, if it was the last one."""
@@ -125,6 +143,7 @@ class SharedBus(ThreadedFeed):
                     self.table.remove(other)
                 if mailbox not in self.table.sessions:
                     self.table.add(mailbox)
+                self._tell_if_shared()
                 self.changed()
 
     def remove(self, mailbox: Mailbox) -> None:
@@ -142,11 +161,13 @@ class SharedBus(ThreadedFeed):
     def add_hearer(self, hearer: Hearer) -> None:
         with self.changing:
             self._hearers = (*self._hearers, hearer)
+            self._tell_if_shared()
             self.changed()
 
     def remove_hearer(self, hearer: Hearer) -> None:
         with self.changing:
             self._hearers = tuple(other for other in self._hearers if other is not hearer)
+            self.changed()
 
     def report(self, error: BaseException) -> None:
         """The bus can not be read: all on it are concerned."""
@@ -222,7 +243,7 @@ class SharedBus(ThreadedFeed):
         if not native.can.wait(timeout):
             return False
         # Only now: whoever came during the wait is to hear what came then.
-        engines = None if self._notifiers() else self._engines or self._find_engines()
+        engines = None if self._is_read_by_notifier() else self._engines or self._find_engines()
         if engines is None:
             for received in native.take_messages():
                 self._share(received)
@@ -230,13 +251,15 @@ class SharedBus(ThreadedFeed):
             native.can.dispatch(*engines)
         return True
 
-    def _find_engines(
-        self,
-    ) -> tuple[dict[int, tuple[TransportLayer, ...]], tuple[TransportLayer, ...]] | None:
-        """The layers by identifier; None where somebody needs messages of python-can."""
-        if self._hearers or self._guests is not None:
-            return None
+    def _find_engines(self) -> Layers | None:
+        """All layers on the bus; None where somebody needs messages of python-can."""
         with self.changing:
+            if self._guests is not None:
+                return None
+            if self._hearers:
+                is_alone = len(self._hearers) == 1 and not self.table.sessions
+                self._engines = self._hearers[0].layers() if is_alone else None
+                return self._engines
             layers = {mailbox: mailbox.works_for() for mailbox in self.table.sessions}
             if not all(layers.values()):
                 return None
@@ -268,21 +291,23 @@ class SharedBus(ThreadedFeed):
 
     def read_for_hearer(self, hearer: Hearer) -> bool:
         """Read without waiting, for a hearer that was told that there is something. True: there may be more."""
-
-        def take(received: can.Message) -> bool:
-            self._share(received)
-            return True
-
-        nothing: deque[bool] = deque()
-        return self._read_as(nothing, 0, take) is not None
+        if self.turn.is_mine() or not self.turn.take_at_once(is_guest=False):
+            return False
+        try:
+            if self.native is not None:
+                return self._read_natively(self.native, 0)
+            received = read(self.bus, 0)
+            if received is not None:
+                self._share(received)
+            return received is not None
+        finally:
+            self.turn.end()
 
     def read_for_guest(self, timeout: float | None) -> can.Message | None:
         """What recv() of the bus gives to others than the package."""
-        with self.changing:
-            if self._guests is None:
-                self._guests = deque()
-                self.changed()
-            waiting = self._guests
+        waiting = self._guests
+        if waiting is None:
+            waiting = self._expect_guests()
 
         def take(received: can.Message) -> can.Message:
             self._share(received, to_guests=False)
@@ -300,19 +325,19 @@ class SharedBus(ThreadedFeed):
         """What was found for who asks, or what there is to take of the bus."""
         if found and (first := _first_of(found)) is not None:
             return first
-        if self.turn.is_mine():
-            # A callback, amid a frame: those that were read with it come first.
-            for received in () if self.native is None else self.native.take_messages():
-                self._share(received)
-            return _first_of(found) or self._read_and_take(timeout, take)
         if not self.turn.take_at_once(is_guest):
+            if self.turn.is_mine():
+                # A callback, amid a frame: those that were read with it come first.
+                for received in () if self.native is None else self.native.take_messages():
+                    self._share(received)
+                return _first_of(found) or self._read_and_take(timeout, take)
             began = time.monotonic()
             if timeout == 0 or not self.turn.take(lambda: bool(found), timeout, is_guest):
                 return _first_of(found)
             timeout = timeout and max(0.0, timeout - (time.monotonic() - began))
         try:
             # Who had the turn before may just have left something.
-            return _first_of(found) or self._read_and_take(timeout, take)
+            return (found and _first_of(found)) or self._read_and_take(timeout, take)
         finally:
             self.turn.end()
 
@@ -343,7 +368,7 @@ class SharedBus(ThreadedFeed):
         if not self.turn.lead(native.can.wake, is_over, timeout):
             return
         try:
-            while not is_over() and native is self.native and not self._notifiers():
+            while not is_over() and native is self.native and not self._is_read_by_notifier():
                 left = _NO_POLLING if until is None else until - time.monotonic()
                 if left <= 0:
                     break
@@ -370,13 +395,22 @@ class SharedBus(ThreadedFeed):
             self._keep_for_guests(received)
         self.turn.tell()
 
+    def _expect_guests(self) -> deque[can.Message]:
+        with self.changing:
+            guests = self._guests
+            if guests is None:
+                guests = self._guests = deque()
+                self._tell_if_shared()
+                self.changed()
+        return guests
+
     def _keep_for_guests(self, received: can.Message) -> None:
         guests = self._guests
         if guests is None:
             # A notifier is there before its thread calls recv() for the first time.
-            if not self._notifiers() or self.is_heard_by_notifier():
+            if self.is_heard_by_notifier() or not self._is_read_by_notifier():
                 return
-            guests = self._guests = deque()
+            guests = self._expect_guests()
         guests.append(received)
         if len(guests) > _MOST_FOR_GUESTS:
             self._guests = None
@@ -395,29 +429,27 @@ class SharedBus(ThreadedFeed):
             if bus is not None:
                 bus._share(received)
 
-        found = self._notifiers()
+        found = list(self._notifiers())
         for notifier in found:
             add_listener(notifier, listener)
             weakref.finalize(self, remove_listener, notifier, listener).atexit = False
         return found
 
-    def _notifiers(self) -> list[can.Notifier]:
-        if self._find_notifiers is None:
-            return []
-        return [
-            notifier
-            for face in self._faces
-            for notifier in self._find_notifiers(face)
-            if not notifier.stopped
-        ]
+    def _notifiers(self) -> Iterator[can.Notifier]:
+        """Those that read the bus."""
+        if self._find_notifiers is not None:
+            for face in self._faces:
+                for notifier in self._find_notifiers(face):
+                    if not notifier.stopped:
+                        yield notifier
 
     def is_heard_by_notifier(self) -> bool:
         """A notifier that was there before brings all frames that anybody reads."""
-        return any(not notifier.stopped for notifier in self._joined)
+        return bool(self._joined) and not all(notifier.stopped for notifier in self._joined)
 
     def _is_read_by_notifier(self) -> bool:
         # One that was made later calls recv(), which shares what it reads; nobody else needs to.
-        return self.is_heard_by_notifier() or bool(self._notifiers())
+        return next(self._notifiers(), None) is not None or self.is_heard_by_notifier()
 
     # ------------------------------------------------ a fork
 

@@ -67,6 +67,9 @@ class Listener(TransportLayer):
             self.receive_addresses = (self.receive_addresses[0], *addresses)
             self._addresses_changed()
 
+    def _share_reader(self) -> None:
+        """Who reads the bus reads it for others, too, from now on."""
+
     def _addresses_changed(self) -> None:
         """Have the frames for `receive_addresses` come."""
         raise NotImplementedError
@@ -82,7 +85,7 @@ class Mailbox:
         self._lost = 0
         # Who waits in a mailbox is not kept alive by it; who works is.
         self._layer = weakref.ref(layer)
-        self._started: TransportLayer | None = None
+        self._started: Listener | None = None
         self._changing = threading.Lock()
 
     def show(self, addresses: tuple[Address | AsymmetricAddress, ...], asks_address: bool) -> None:
@@ -102,7 +105,12 @@ class Mailbox:
                     return
         layer._feed(message)
 
-    def forward(self, layer: TransportLayer) -> None:
+    def share_reader(self) -> None:
+        """Who brings the frames brings them to others, too."""
+        if self._started is not None:
+            self._started._share_reader()
+
+    def forward(self, layer: Listener) -> None:
         """Give the frames that wait to a layer that works by itself now, and all that come."""
         with self._changing:
             while self.frames:
@@ -122,6 +130,8 @@ class Mailbox:
 
     def newly_lost(self) -> int:
         """How many frames found no room since this was asked last."""
+        if self._lost == 0:
+            return 0
         with self._changing:
             lost, self._lost = self._lost, 0
         return lost

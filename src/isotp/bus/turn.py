@@ -34,7 +34,7 @@ class Turn:
         self._waiting = 0  # threads that wait for the turn, or for what others find for them
         self._leads = 0  # how often somebody has begun to lead
         self.is_led = False
-        self._thread_sleeps_deeply = False
+        self._thread_waits = self._thread_sleeps_deeply = False
         self._pause = _SHORT_PAUSE
 
     def is_mine(self) -> bool:
@@ -95,7 +95,9 @@ class Turn:
                         self._holder = threading.get_ident()
                         return True
                 slept_deeply = self._thread_sleeps_deeply
+                self._thread_waits = True
                 self._for_thread.wait(wait_for)
+                self._thread_waits = False
         return False
 
     def lead(
@@ -148,7 +150,8 @@ class Turn:
         """Let others have the turn."""
         with self._lock:
             self._holder = 0
-            self._for_thread.notify()
+            if self._thread_waits:
+                self._for_thread.notify()
             if self._waiting:
                 self._changed.notify_all()
 
