@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import can
@@ -277,3 +278,21 @@ def stacks_come_and_go(open_bus: OpenBus) -> None:
         changing.join(PATIENCE)
     assert not changing.is_alive()
     assert failures == []
+
+
+ALL: dict[str, Callable[[OpenBus], None]] = {
+    **{f"{count}_started_stacks": partial(started_stacks, count=count) for count in (2, 10, 100)},
+    **{f"{first}_first": partial(beside_a_notifier, which_is_first=first) for first in ("notifier", "stack")},
+    **{
+        story.__name__: story
+        for story in (
+            beside_a_notifier_on_a_loop,
+            beside_a_loop_of_the_users,
+            two_polled,
+            polled_and_started,
+            hub_and_stacks,
+            aio_and_stacks,
+            stacks_come_and_go,
+        )
+    },
+}

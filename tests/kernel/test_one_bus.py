@@ -30,28 +30,6 @@ def open_bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         yield open_one
 
 
-@pytest.mark.parametrize("count", [2, 10, 100])
-def test_started_stacks(open_bus: OpenBus, count: int) -> None:
-    stories.started_stacks(open_bus, count)
-
-
-@pytest.mark.parametrize("which_is_first", ["notifier", "stack"])
-def test_beside_a_notifier(open_bus: OpenBus, which_is_first: str) -> None:
-    stories.beside_a_notifier(open_bus, which_is_first)
-
-
-@pytest.mark.parametrize(
-    "story",
-    [
-        stories.beside_a_notifier_on_a_loop,
-        stories.beside_a_loop_of_the_users,
-        stories.two_polled,
-        stories.polled_and_started,
-        stories.hub_and_stacks,
-        stories.aio_and_stacks,
-        stories.stacks_come_and_go,
-    ],
-    ids=lambda story: story.__name__,
-)
-def test_mixed(open_bus: OpenBus, story: Callable[[OpenBus], None]) -> None:
+@pytest.mark.parametrize("story", stories.ALL.values(), ids=stories.ALL)
+def test_stories(open_bus: OpenBus, story: Callable[[OpenBus], None]) -> None:
     story(open_bus)
