@@ -353,6 +353,8 @@ cdef class CanSocket:
             while end < self.batch_count and frames[end].can_id == frames[first].can_id:
                 end += 1
             self.batch_next = end
+            if frames[first].can_id & (<uint32_t>CAN_RTR_FLAG | <uint32_t>CAN_ERR_FLAG):
+                continue           # no data: who is asked for each frame is not to be asked for these
             for engine in layers.get(frames[first].can_id, others):
                 engine.feed_frames(&frames[first], &self.times[first], end - first, NEVER)
 

@@ -16,7 +16,7 @@ import isotp
 import isotp.aio
 from tests.bus.datagrams import Wire
 from tests.frames import SLOW
-from tests.hub_stories import PATIENCE, at_ecu, at_tester, exchange
+from tests.hub_stories import PATIENCE, AnyOfABlock, at_ecu, at_tester, exchange
 from tests.one_bus_stories import Listener, hear, readers, single_frames, stack_at, started
 
 can = pytest.importorskip("can")
@@ -278,6 +278,19 @@ def test_error_and_remote_frames(open_bus: Any) -> None:
     as_ever = bus.recv(PATIENCE)
     assert 0 <= as_ever.timestamp - seen[2].timestamp < PATIENCE
     assert as_ever.channel == seen[2].channel
+
+
+def test_who_is_asked_for_every_frame(open_bus: Any) -> None:
+    """A user's class of address is asked for data frames only."""
+    other, bus = open_bus(), open_bus()
+    stack = isotp.CanStack(bus, address=AnyOfABlock(txid=0x530, rxid=0x520), params=SLOW)
+    with started(stack):
+        for options in ({"is_remote_frame": True, "dlc": 8}, {"is_error_frame": True}):
+            other.send(can.Message(arbitration_id=0x521, is_extended_id=False, **options))
+        other.send(can.Message(arbitration_id=0x52F, data=b"\x01\x01", is_extended_id=False))
+        assert stack.recv(block=True, timeout=PATIENCE) == b"\x01"
+        assert stack.stats.frames_for_us == 1
+    assert stack.last_error is None
 
 
 def test_on_a_clock_of_the_users(open_bus: Any) -> None:
