@@ -189,7 +189,7 @@ cdef class CanSocket:
     def set_filters(self, identifiers):
         """Receive data frames with these identifiers (29-bit ones with bit 31 set), and no others.
 
-        None: all frames. The kernel takes 512 filters a socket; with more identifiers, all frames are received too.
+        None: all data frames. The kernel takes 512 filters a socket; with more identifiers, all are received, too.
         """
         filters = []
         if identifiers is not None:
@@ -205,7 +205,7 @@ cdef class CanSocket:
         if identifiers is None:
             if self.takes_all:
                 return
-            filters = [struct.pack("=II", 0, 0)]
+            filters = [struct.pack("=II", 0, CAN_RTR_FLAG)]
         if not self._begin_use():
             raise self._error(EBADF)
         try:

@@ -214,9 +214,19 @@ def test_flags_of_received_frames(make_stack: MakeStack, bus: RawBus) -> None:
     assert not stack.available()
 
 
-def test_remote_frames_are_ignored(make_stack: MakeStack, bus: RawBus) -> None:
+class AskedForEachFrame(Address):
+    """A user's class of address, which the kernel can not filter for."""
+
+    def is_for_me(self, msg: isotp.CanMessage) -> bool:
+        return msg.arbitration_id & 0x7FF == 0x123
+
+
+@pytest.mark.parametrize(
+    "address", [HERE, AskedForEachFrame(txid=0x456, rxid=0x123)], ids=["filtered", "asked"]
+)
+def test_remote_frames_are_ignored(make_stack: MakeStack, bus: RawBus, address: Address) -> None:
     errors = Errors()
-    stack = make_stack(error_handler=errors)
+    stack = make_stack(address, error_handler=errors)
     stack.start()
     remote = 0x4000_0123
     for _ in range(3):
