@@ -11,8 +11,9 @@ NO_PAYLOAD = "nobody looks for a payload in a flow control frame"
 BUFFER_GROWS = "the buffer grows more often: that is slower, and nothing else"
 SHORT_WAY = "the short way is taken less often, and the long one decides alike"
 NO_LOOK = "nobody looks at an interruption after a timeout"
-BLOCK_KEPT = "a block of a file that was sent is kept until the next one: that is memory, and nothing else"
 SET_ALREADY = "receive(), which gave the frame, has set it"
+ONLY_RAISES = "only an exception is looked at"
+BELOW_0 = "any number below 0 stands for the session's own address"
 
 SURVIVORS: dict[str, str] = {
     "receiver_reserve: return False -> return True": NO_MEMORY,
@@ -49,14 +50,20 @@ SURVIVORS: dict[str, str] = {
     "note_if_held_back: self.held_back = session_rate_size(& self.session) > allowed -> self.held_back = session_rate_size(& self.session) >= allowed": "a frame for which there is just enough is sent",
     "take_bytes: if (event == RX_NOTHING and not self.target.is_there() and self.session.outcome.code == OK and self.session.outcome.interruption == OK): -> if (event == RX_NOTHING and not self.target.is_there() and self.session.outcome.code == OK and self.session.outcome.interruption != OK):": "what is left out when there is nothing to do does nothing",
     "take_bytes: if self.session.further_count == 0 and not self.session.looks_closer: -> if self.session.further_count == 0 and self.session.looks_closer:": SHORT_WAY,
-    "receive_frame: engine.session.matched = - 1 -> engine.session.matched = - (1 + 1)": "any number below 0 stands for the layer's own address",
-    "take: return 0 -> return 1": "only an exception is looked at",
-    "take_from_batch: return 0 -> return 1": "only an exception is looked at",
+    "receive_frame: engine.session.matched = - 1 -> engine.session.matched = - (1 + 1)": BELOW_0,
+    "session_judge: session.matched = - 1 -> session.matched = - (1 + 1)": BELOW_0,
+    "take: return 0 -> return 1": ONLY_RAISES,
+    "take_bytes: return 0 -> return 1": ONLY_RAISES,
+    "take_bytes: return 0 -> return 1 (2)": ONLY_RAISES,
+    "take_bytes: return 0 -> return 1 (3)": ONLY_RAISES,
+    "take_from_batch: return 0 -> return 1": ONLY_RAISES,
+    "flush: return 0 -> return 1": ONLY_RAISES,
+    "follow: if event == RX_MESSAGE and payload is not None: -> if event == RX_MESSAGE or payload is not None:": "a message has no payload only if another thread stops the reception between two looks at its target",
+    "receive_pass: if (self.turned != TURN_NONE or self.inlet.left <= 0) and self.has_turned(is_driven): -> if (self.turned == TURN_NONE or self.inlet.left <= 0) and self.has_turned(is_driven):": "a stop empties the batch, too: they differ only if another thread stops the layer just before it is given one",
+    "receive_pass: if (self.turned != TURN_NONE or self.inlet.left <= 0) and self.has_turned(is_driven): -> if (self.turned != TURN_NONE or self.inlet.left <= (0 + 1)) and self.has_turned(is_driven):": "one look more, before the last frame of a batch, finds nothing",
+    "planned: if not longest_ns < < double > LONGEST_WAIT_NS: -> if not longest_ns <= < double > LONGEST_WAIT_NS:": "it becomes what it is",
     "bind_sending: session_look_closer_if_needed(session) -> (left out)": SHORT_WAY,
     "put_back: self.weight += weight_of(item) -> (left out)": "nobody asks how much the frames weigh that wait",
-    "stop_sending: self.block = None -> (left out)": BLOCK_KEPT,
-    "note_sent: engine.block = None -> (left out)": BLOCK_KEPT,
-    "transmit_frames: return 0 -> return 1 (4)": "reception has one turn more, which finds nothing",
     "rest: self.refused_epoch = epoch -> (left out)": "after a burst no frame waits that could be forgotten",
     "decode_n_pci: pci.offset = prefix + 3 -> pci.offset = prefix - 3": NO_PAYLOAD,
     "decode_n_pci: pci.offset = prefix + 3 -> pci.offset = prefix + (3 + 1)": NO_PAYLOAD,

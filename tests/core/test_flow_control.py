@@ -555,6 +555,17 @@ def test_process_in_halves() -> None:
     assert bench.sent() == ["30 08 00"]
 
 
+def test_the_half_that_sends_does_not_judge_what_was_received() -> None:
+    bench = Bench()
+    bench.hear(FF_10)
+    bench.wait(SECOND)
+    bench.layer.process(do_rx=False)
+    assert bench.complaints() == []
+    assert bench.layer.is_rx_active()
+    bench.layer.process(do_tx=False)
+    assert bench.complaints() == [errors.ConsecutiveFrameTimeoutError]
+
+
 def test_sleep_time_follows_the_states() -> None:
     bench = Bench()
     assert bench.layer.sleep_time() == 0.02

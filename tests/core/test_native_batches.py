@@ -172,6 +172,7 @@ def test_an_error_handler_that_stops_the_layer_for_a_time_out(native: Native) ->
     bench.give((0, FF_20))
     bench.give((SECOND, "01 AA"), (SECOND + 1, "01 BB"))
     assert bench.received() == []
+    assert bench.layer.stats.frames_received == 1
     bench.start()
     bench.give((SECOND + 2, "01 CC"))
     assert bench.received() == [b"\xcc"]

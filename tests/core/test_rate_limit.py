@@ -302,6 +302,16 @@ def test_load_params_switches_it() -> None:
     assert bench.layer.rate_limiter.allowed_bytes() == 8
 
 
+def test_a_limiter_that_is_disabled_amid_a_message_delays_nothing() -> None:
+    bench = limited(8)
+    bench.say(counted(20))
+    bench.hear("30 00 00")
+    assert bench.layer.deadline_ns() > bench.clock.ns
+    bench.layer.rate_limiter.disable()
+    assert bench.layer.deadline_ns() <= bench.clock.ns
+    assert bench.run() == ["21 06 07 08 09 0A 0B 0C", "22 0D 0E 0F 10 11 12 13"]
+
+
 @pytest.mark.parametrize(
     ("bitrate", "window"),
     [

@@ -103,6 +103,19 @@ def test_consecutive_frames_wait_one_by_one() -> None:
     assert request.success
 
 
+def test_a_refused_frame_ends_the_pass() -> None:
+    """A rxfn that waits is not asked once more before the frame is given again."""
+    bench = FullBench(rxfn=lambda timeout: timeouts.append(timeout) or bench.next_frame())
+    timeouts: list[float] = []
+    bench.room = 1
+    bench.submit(counted(20))
+    bench.arrive(CTS)
+    timeouts.clear()
+    bench.layer.process(rx_timeout=0.1)
+    assert bench.layer.stats.retries == 1
+    assert timeouts == [0.1, 0.1]  # for the flow control frame, and behind it
+
+
 def test_a_generator_gives_each_byte_once() -> None:
     bench = FullBench()
     bench.room = 1
