@@ -14,6 +14,7 @@ NO_LOOK = "nobody looks at an interruption after a timeout"
 SET_ALREADY = "receive(), which gave the frame, has set it"
 ONLY_RAISES = "only an exception is looked at"
 BELOW_0 = "any number below 0 stands for the session's own address"
+NOTHING_WAITS = "to flush a port in which nothing waits does nothing"
 
 SURVIVORS: dict[str, str] = {
     "receiver_reserve: return False -> return True": NO_MEMORY,
@@ -61,6 +62,9 @@ SURVIVORS: dict[str, str] = {
     "follow: if event == RX_MESSAGE and payload is not None: -> if event == RX_MESSAGE or payload is not None:": "a message has no payload only if another thread stops the reception between two looks at its target",
     "receive_pass: if (self.turned != TURN_NONE or self.inlet.left <= 0) and self.has_turned(is_driven): -> if (self.turned == TURN_NONE or self.inlet.left <= 0) and self.has_turned(is_driven):": "a stop empties the batch, too: they differ only if another thread stops the layer just before it is given one",
     "receive_pass: if (self.turned != TURN_NONE or self.inlet.left <= 0) and self.has_turned(is_driven): -> if (self.turned != TURN_NONE or self.inlet.left <= (0 + 1)) and self.has_turned(is_driven):": "one look more, before the last frame of a batch, finds nothing",
+    "transmit_pass: if engine.outlet.port.waiting > 0 and engine.outlet.resumes == NEVER: -> if engine.outlet.port.waiting >= 0 and engine.outlet.resumes == NEVER:": NOTHING_WAITS,
+    "send_frame: if (outlet.port.waiting > 0 and (needs_time or ends_burst or tx.sent + tx.in_frame >= tx.size) and not engine.flush_or_fail(True)): -> if (outlet.port.waiting >= 0 and (needs_time or ends_burst or tx.sent + tx.in_frame >= tx.size) and not engine.flush_or_fail(True)):": NOTHING_WAITS,
+    "supply_next: if have < wanted: -> if have <= wanted:": "a copy is made that nobody uses",
     "planned: if not longest_ns < < double > LONGEST_WAIT_NS: -> if not longest_ns <= < double > LONGEST_WAIT_NS:": "it becomes what it is",
     "bind_sending: session_look_closer_if_needed(session) -> (left out)": SHORT_WAY,
     "put_back: self.weight += weight_of(item) -> (left out)": "nobody asks how much the frames weigh that wait",

@@ -178,12 +178,15 @@ def test_an_error_handler_that_stops_the_layer_for_a_time_out(native: Native) ->
     assert bench.received() == [b"\xcc"]
 
 
-@pytest.mark.parametrize(("source", "frames"), [(iter, ["21", "22", "23"]), (io.BytesIO, ["21", "22"])])
+@pytest.mark.parametrize(
+    ("source", "size", "frames"),
+    [(iter, 22, ["21", "22", "23"]), (io.BytesIO, 22, ["21", "22"]), (iter, 13, ["21"])],
+)
 def test_frames_of_a_payload_that_ends_early_go_out(
-    native: Native, source: Callable[[bytes], Any], frames: list[str]
+    native: Native, source: Callable[[bytes], Any], size: int, frames: list[str]
 ) -> None:
     bench = native()
-    bench.layer.send((source(counted(22)), 50))
+    bench.layer.send((source(counted(size)), 50))
     bench.layer._drive()
     bench.left()
     assert [text[:2] for text in bench.give((0, CTS))] == frames

@@ -210,6 +210,15 @@ def test_overflow_of_a_reception_that_was_stopped_meanwhile_never_goes(stop: str
     assert not bench.layer.pending_flow_control_tx
 
 
+def test_overflow_that_waits_does_not_refuse_the_message_that_begins_meanwhile() -> None:
+    """It is heard first, and answered alone."""
+    bench = FullBench(max_frame_size=10)
+    assert bench.hear("10 14 00 01 02 03 04 05") == []
+    bench.room = None
+    bench.wait(MS)
+    assert bench.hear("10 0A 00 01 02 03 04 05") == ["30 08 00"]
+
+
 def test_flow_control_that_waits_when_the_layer_begins_to_listen_only() -> None:
     def listen_and_refuse(message: isotp.CanMessage) -> None:
         bench.layer.params.set("listen_mode", True)
