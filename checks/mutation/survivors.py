@@ -14,6 +14,7 @@ NO_LOOK = "nobody looks at an interruption after a timeout"
 SET_ALREADY = "receive(), which gave the frame, has set it"
 ONLY_RAISES = "only an exception is looked at"
 BELOW_0 = "any number below 0 stands for the session's own address"
+ANOTHER_EPOCH = "it is another one, and nothing else is asked of it"
 NOTHING_WAITS = "to flush a port in which nothing waits does nothing"
 
 SURVIVORS: dict[str, str] = {
@@ -26,6 +27,11 @@ SURVIVORS: dict[str, str] = {
     "receive_cf: outcome.given = rx.size -> (left out)": NO_MEMORY,
     "rate_grow: return False -> return True": NO_MEMORY,
     "next_cfs: return 0 -> return 1": "the bulk path asks only while a message is received",
+    "begin_message: tx.epoch += 1 -> tx.epoch += (1 + 1)": ANOTHER_EPOCH,
+    "transmitter_init: memset(tx, 0, sizeof(Transmitter)) -> (left out)": "session_init(), which calls it, has done so",
+    "transmitter_stop: tx.epoch += 1 -> tx.epoch += (1 + 1)": ANOTHER_EPOCH,
+    "transmitter_stop: tx.chunk = NULL -> (left out)": "no bytes of it are left, so none are read",
+    "transmit: if tx.state == TX_IDLE or tx.state == TX_WAIT_FC: -> if tx.state == TX_IDLE and tx.state == TX_WAIT_FC:": NOT_CALLED,
     "transmit: return False -> return True": NOT_CALLED,
     "transmit: return False -> return True (2)": NOT_CALLED,
     "on_flow_control: return False -> return True (2)": "no message is active: the error is reported in the same way",
@@ -64,6 +70,7 @@ SURVIVORS: dict[str, str] = {
     "receive_pass: if (self.turned != TURN_NONE or self.inlet.left <= 0) and self.has_turned(is_driven): -> if (self.turned != TURN_NONE or self.inlet.left <= (0 + 1)) and self.has_turned(is_driven):": "one look more, before the last frame of a batch, finds nothing",
     "transmit_pass: if engine.outlet.port.waiting > 0 and engine.outlet.resumes == NEVER: -> if engine.outlet.port.waiting >= 0 and engine.outlet.resumes == NEVER:": NOTHING_WAITS,
     "send_frame: if (outlet.port.waiting > 0 and (needs_time or ends_burst or tx.sent + tx.in_frame >= tx.size) and not engine.flush_or_fail(True)): -> if (outlet.port.waiting >= 0 and (needs_time or ends_burst or tx.sent + tx.in_frame >= tx.size) and not engine.flush_or_fail(True)):": NOTHING_WAITS,
+    "transmit_frames: allowed = 0xFFFFFFFF -> allowed = (0xFFFFFFFF + 1)": "no frame has so many bytes",
     "supply_next: if have < wanted: -> if have <= wanted:": "a copy is made that nobody uses",
     "planned: if not longest_ns < < double > LONGEST_WAIT_NS: -> if not longest_ns <= < double > LONGEST_WAIT_NS:": "it becomes what it is",
     "bind_sending: session_look_closer_if_needed(session) -> (left out)": SHORT_WAY,

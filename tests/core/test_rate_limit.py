@@ -144,6 +144,18 @@ def test_single_frame_on_standby() -> None:
     assert bench.layer.tx_standby_msg is None
 
 
+def test_single_frame_with_an_extension_byte_on_standby() -> None:
+    """It counts as all bytes of the frame do."""
+    extended = isotp.Address(
+        isotp.AddressingMode.Extended_11bits, txid=0x123, rxid=0x456, target_address=0x55, source_address=0xAA
+    )
+    bench = limited(12, extended)
+    assert bench.say(counted(3)) == ["55 03 00 01 02"]
+    assert bench.say(counted(6)) == []
+    bench.wait(SECOND + 1)
+    assert bench.run() == ["55 06 00 01 02 03 04 05"]
+
+
 def test_first_frame_on_standby() -> None:
     bench = limited(10)
     bench.say(b"ab")
