@@ -13,6 +13,7 @@ SHORT_WAY = "the short way is taken less often, and the long one decides alike"
 NO_LOOK = "nobody looks at an interruption after a timeout"
 SET_ALREADY = "receive(), which gave the frame, has set it"
 ONLY_RAISES = "only an exception is looked at"
+BOUND_AS_IT_BEGINS = "a message is bound to what is in force as it begins"
 BELOW_0 = "any number below 0 stands for the session's own address"
 ANOTHER_EPOCH = "it is another one, and nothing else is asked of it"
 NOTHING_WAITS = "to flush a port in which nothing waits does nothing"
@@ -58,6 +59,13 @@ SURVIVORS: dict[str, str] = {
     "take_bytes: if (event == RX_NOTHING and not self.target.is_there() and self.session.outcome.code == OK and self.session.outcome.interruption == OK): -> if (event == RX_NOTHING and not self.target.is_there() and self.session.outcome.code == OK and self.session.outcome.interruption != OK):": "what is left out when there is nothing to do does nothing",
     "take_bytes: if self.session.further_count == 0 and not self.session.looks_closer: -> if self.session.further_count == 0 and self.session.looks_closer:": SHORT_WAY,
     "receive_frame: engine.session.matched = - 1 -> engine.session.matched = - (1 + 1)": BELOW_0,
+    "session_init: memset(session, 0, sizeof(Session)) -> (left out)": "the memory of a new object of Python is all zero",
+    "session_init: session.matched = - 1 -> session.matched = - (1 + 1)": BELOW_0,
+    "session_init: session.matched = - 1 -> (left out)": "it is asked for a frame at hand, and set for each",
+    "session_init: session.tx_address = & session.address -> (left out)": "session_use_address() sets it before anything is sent",
+    "session_init: session.rx_address = & session.address -> (left out)": "session_use_address() sets it before anything is received",
+    "session_set: if session.tx.state != TX_IDLE and tx_dl != new.tx_dl: -> if session.tx.state != TX_IDLE or tx_dl != new.tx_dl:": BOUND_AS_IT_BEGINS,
+    "still_bound: if not is_active or same_address(bound, new): -> if not is_active and same_address(bound, new):": BOUND_AS_IT_BEGINS,
     "session_judge: session.matched = - 1 -> session.matched = - (1 + 1)": BELOW_0,
     "take: return 0 -> return 1": ONLY_RAISES,
     "take_bytes: return 0 -> return 1": ONLY_RAISES,

@@ -212,6 +212,15 @@ def test_overflow_of_a_reception_that_was_stopped_meanwhile_never_goes(stop: str
     assert not bench.layer.pending_flow_control_tx
 
 
+def test_flow_control_that_waits_has_the_parameters_of_its_turn() -> None:
+    bench = FullBench()
+    bench.hear("10 0A 00 01 02 03 04 05")
+    bench.layer.params.set("stmin", 5)
+    bench.room = None
+    bench.wait(MS)
+    assert bench.run() == ["30 08 05"]
+
+
 def test_overflow_that_waits_does_not_refuse_the_message_that_begins_meanwhile() -> None:
     """It is heard first, and answered alone."""
     bench = FullBench(max_frame_size=10)
