@@ -14,6 +14,9 @@ NO_LOOK = "nobody looks at an interruption after a timeout"
 SET_ALREADY = "receive(), which gave the frame, has set it"
 ONLY_RAISES = "only an exception is looked at"
 BOUND_AS_IT_BEGINS = "a message is bound to what is in force as it begins"
+NO_BYTES = "nothing happens to no bytes"
+ZERO_ALREADY = "who calls it has the memory zeroed already"
+RING = "an empty ring may begin anywhere"
 BELOW_0 = "any number below 0 stands for the session's own address"
 ANOTHER_EPOCH = "it is another one, and nothing else is asked of it"
 NOTHING_WAITS = "to flush a port in which nothing waits does nothing"
@@ -29,7 +32,8 @@ SURVIVORS: dict[str, str] = {
     "rate_grow: return False -> return True": NO_MEMORY,
     "next_cfs: return 0 -> return 1": "the bulk path asks only while a message is received",
     "begin_message: tx.epoch += 1 -> tx.epoch += (1 + 1)": ANOTHER_EPOCH,
-    "transmitter_init: memset(tx, 0, sizeof(Transmitter)) -> (left out)": "session_init(), which calls it, has done so",
+    "transmitter_init: memset(tx, 0, sizeof(Transmitter)) -> (left out)": ZERO_ALREADY,
+    "receiver_init: memset(rx, 0, sizeof(Receiver)) -> (left out)": ZERO_ALREADY,
     "transmitter_stop: tx.epoch += 1 -> tx.epoch += (1 + 1)": ANOTHER_EPOCH,
     "transmitter_stop: tx.chunk = NULL -> (left out)": "no bytes of it are left, so none are read",
     "transmit: if tx.state == TX_IDLE or tx.state == TX_WAIT_FC: -> if tx.state == TX_IDLE and tx.state == TX_WAIT_FC:": NOT_CALLED,
@@ -59,6 +63,12 @@ SURVIVORS: dict[str, str] = {
     "take_bytes: if (event == RX_NOTHING and not self.target.is_there() and self.session.outcome.code == OK and self.session.outcome.interruption == OK): -> if (event == RX_NOTHING and not self.target.is_there() and self.session.outcome.code == OK and self.session.outcome.interruption != OK):": "what is left out when there is nothing to do does nothing",
     "take_bytes: if self.session.further_count == 0 and not self.session.looks_closer: -> if self.session.further_count == 0 and self.session.looks_closer:": SHORT_WAY,
     "receive_frame: engine.session.matched = - 1 -> engine.session.matched = - (1 + 1)": BELOW_0,
+    "copy_payload: elif size == 63: -> elif size == (63 + 1):": "63 bytes go the common way, and no frame has 64 of payload",
+    "copy_payload: elif size > 0: -> elif size >= 0:": NO_BYTES,
+    "close_frame: if size > used: -> if size >= used:": NO_BYTES,
+    "rate_window_init: window.window_ns = < int64_t > (min(seconds, 1e9) * 1e9) -> window.window_ns = < int64_t > (min(seconds, (1e9 + 1)) * 1e9)": "no window of thirty years ends",
+    "rate_window_init: window.first = 0 -> window.first = (0 + 1)": RING,
+    "rate_window_init: window.first = 0 -> (left out)": RING,
     "session_init: memset(session, 0, sizeof(Session)) -> (left out)": "the memory of a new object of Python is all zero",
     "session_init: session.matched = - 1 -> session.matched = - (1 + 1)": BELOW_0,
     "session_init: session.matched = - 1 -> (left out)": "it is asked for a frame at hand, and set for each",

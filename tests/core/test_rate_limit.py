@@ -241,6 +241,18 @@ def test_reset_forgets_what_was_sent() -> None:
     assert len(bench.say(counted(7))) == 1
 
 
+def test_what_a_reset_forgot_is_not_given_back_later() -> None:
+    """... when it would have left the window."""
+    bench = limited(16)
+    bench.say(counted(7))
+    bench.layer.rate_limiter.reset()
+    bench.wait(900 * MS)
+    assert len(bench.say(counted(7))) == 1
+    bench.wait(101 * MS)
+    assert len(bench.say(counted(7))) == 1
+    assert bench.say(counted(7)) == []
+
+
 def test_standby_message_follows_the_params() -> None:
     """A message that waits for the limiter is sent in the form that fits when it goes."""
     bench = limited(64, tx_data_length=64)
