@@ -1,8 +1,9 @@
 """A pytest plugin that runs the collected tests on each mutant of a build, in a fork for each.
 
-First all tests run on the package as it is, which must pass, and note which mutants each of them reaches. A mutant
-then faces the tests that reach it, the quick ones first, until one fails. Results go as JSON lines to the end
-of the file that ISOTP_MUTATION_OUTCOMES names.
+First all tests run on the package as it is, which must pass, and note which mutants each of them reaches. In a fork
+they must pass again: one that can not run twice, or not there, would fail for each mutant that it reaches. A mutant
+then faces the tests that reach it, the quick ones first, until one fails. Results go as JSON lines to the end of the
+file that ISOTP_MUTATION_OUTCOMES names.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def passes(item: pytest.Item) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool:
     reaching = tests_by_mutant(session.items)
+    require_that_they_pass_again(reaching)
     mutants: list[int] = json.loads(os.environ["ISOTP_MUTANTS"])
     with Path(os.environ["ISOTP_MUTATION_OUTCOMES"]).open("a") as report:
         for outcome in run_all(mutants, reaching):
@@ -102,6 +104,17 @@ def tests_by_mutant(items: list[pytest.Item]) -> dict[int, list[tuple[float, pyt
         for mutant in {mutant for module in MODULES for mutant in module.isotp_reached_mutants()}:
             reaching.setdefault(mutant, []).append((taken, item))
     return reaching
+
+
+def require_that_they_pass_again(reaching: dict[int, list[tuple[float, pytest.Item]]]) -> None:
+    """In the same way as on a mutant, but on none."""
+    tests = {item.nodeid: (taken, item) for pairs in reaching.values() for taken, item in pairs}
+    child = start_child(0, list(tests.values()))
+    while child not in wait_for([child]):
+        """It says which test it is at."""
+    killed = ended(child)["killed"]
+    if killed:
+        raise pytest.UsageError(f"a second time, on the package as it is, {killed}")
 
 
 def run_all(

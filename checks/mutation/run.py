@@ -104,6 +104,8 @@ cdef extern from *:
     bint isotp_is(int mutant) noexcept nogil
     void isotp_choose(int mutant) noexcept nogil
 """
+# Otherwise Cython makes the same C of "x == A and x == B" as of "x == A or x == B"; each file has its own directives.
+DIRECTIVES = "# cython: optimize.use_switch=False\n"
 CIMPORT = "from isotp._protocol.switch cimport isotp_choose, isotp_is, isotp_reached\n"
 CONTROLS = """
 
@@ -137,15 +139,13 @@ def make_mutants(package: Path) -> list[Mutant]:
         return new
 
     for file in protocol_files(package):
-        (package / file).write_text(CIMPORT + change(file, lambda name: True))
+        (package / file).write_text(DIRECTIVES + CIMPORT + change(file, lambda name: True))
     (package / "_protocol/switch.pxd").write_text(SWITCH)
     for file in ENGINE:
         (package / file).write_text(change(file, in_engine(file)))
     for name in MODULES:
         module = package / f"{name.replace('.', '/')}.pyx"
-        # Otherwise Cython makes the same C of "x == A and x == B" as of "x == A or x == B".
-        head = "# cython: optimize.use_switch=False\n"
-        module.write_text(head + module.read_text() + "\n\n" + CIMPORT + CONTROLS)
+        module.write_text(DIRECTIVES + module.read_text() + "\n\n" + CIMPORT + CONTROLS)
     return mutants
 
 

@@ -11,8 +11,15 @@ NO_PAYLOAD = "nobody looks for a payload in a flow control frame"
 BUFFER_GROWS = "the buffer grows more often: that is slower, and nothing else"
 SHORT_WAY = "the short way is taken less often, and the long one decides alike"
 NO_LOOK = "nobody looks at an interruption after a timeout"
-BLOCK_KEPT = "a block of a file that was sent is kept until the next one: that is memory, and nothing else"
 SET_ALREADY = "receive(), which gave the frame, has set it"
+ONLY_RAISES = "only an exception is looked at"
+BOUND_AS_IT_BEGINS = "a message is bound to what is in force as it begins"
+NO_BYTES = "nothing happens to no bytes"
+ZERO_ALREADY = "who calls it has the memory zeroed already"
+RING = "an empty ring may begin anywhere"
+BELOW_0 = "any number below 0 stands for the session's own address"
+ANOTHER_EPOCH = "it is another one, and nothing else is asked of it"
+NOTHING_WAITS = "to flush a port in which nothing waits does nothing"
 
 SURVIVORS: dict[str, str] = {
     "receiver_reserve: return False -> return True": NO_MEMORY,
@@ -24,6 +31,12 @@ SURVIVORS: dict[str, str] = {
     "receive_cf: outcome.given = rx.size -> (left out)": NO_MEMORY,
     "rate_grow: return False -> return True": NO_MEMORY,
     "next_cfs: return 0 -> return 1": "the bulk path asks only while a message is received",
+    "begin_message: tx.epoch += 1 -> tx.epoch += (1 + 1)": ANOTHER_EPOCH,
+    "transmitter_init: memset(tx, 0, sizeof(Transmitter)) -> (left out)": ZERO_ALREADY,
+    "receiver_init: memset(rx, 0, sizeof(Receiver)) -> (left out)": ZERO_ALREADY,
+    "transmitter_stop: tx.epoch += 1 -> tx.epoch += (1 + 1)": ANOTHER_EPOCH,
+    "transmitter_stop: tx.chunk = NULL -> (left out)": "no bytes of it are left, so none are read",
+    "transmit: if tx.state == TX_IDLE or tx.state == TX_WAIT_FC: -> if tx.state == TX_IDLE and tx.state == TX_WAIT_FC:": NOT_CALLED,
     "transmit: return False -> return True": NOT_CALLED,
     "transmit: return False -> return True (2)": NOT_CALLED,
     "on_flow_control: return False -> return True (2)": "no message is active: the error is reported in the same way",
@@ -49,14 +62,37 @@ SURVIVORS: dict[str, str] = {
     "note_if_held_back: self.held_back = session_rate_size(& self.session) > allowed -> self.held_back = session_rate_size(& self.session) >= allowed": "a frame for which there is just enough is sent",
     "take_bytes: if (event == RX_NOTHING and not self.target.is_there() and self.session.outcome.code == OK and self.session.outcome.interruption == OK): -> if (event == RX_NOTHING and not self.target.is_there() and self.session.outcome.code == OK and self.session.outcome.interruption != OK):": "what is left out when there is nothing to do does nothing",
     "take_bytes: if self.session.further_count == 0 and not self.session.looks_closer: -> if self.session.further_count == 0 and self.session.looks_closer:": SHORT_WAY,
-    "receive_frame: engine.session.matched = - 1 -> engine.session.matched = - (1 + 1)": "any number below 0 stands for the layer's own address",
-    "take: return 0 -> return 1": "only an exception is looked at",
-    "take_from_batch: return 0 -> return 1": "only an exception is looked at",
+    "receive_frame: engine.session.matched = - 1 -> engine.session.matched = - (1 + 1)": BELOW_0,
+    "copy_payload: elif size == 63: -> elif size == (63 + 1):": "63 bytes go the common way, and no frame has 64 of payload",
+    "copy_payload: elif size > 0: -> elif size >= 0:": NO_BYTES,
+    "close_frame: if size > used: -> if size >= used:": NO_BYTES,
+    "rate_window_init: window.window_ns = < int64_t > (min(seconds, 1e9) * 1e9) -> window.window_ns = < int64_t > (min(seconds, (1e9 + 1)) * 1e9)": "no window of thirty years ends",
+    "rate_window_init: window.first = 0 -> window.first = (0 + 1)": RING,
+    "rate_window_init: window.first = 0 -> (left out)": RING,
+    "session_init: memset(session, 0, sizeof(Session)) -> (left out)": "the memory of a new object of Python is all zero",
+    "session_init: session.matched = - 1 -> session.matched = - (1 + 1)": BELOW_0,
+    "session_init: session.matched = - 1 -> (left out)": "it is asked for a frame at hand, and set for each",
+    "session_init: session.tx_address = & session.address -> (left out)": "session_use_address() sets it before anything is sent",
+    "session_init: session.rx_address = & session.address -> (left out)": "session_use_address() sets it before anything is received",
+    "session_set: if session.tx.state != TX_IDLE and tx_dl != new.tx_dl: -> if session.tx.state != TX_IDLE or tx_dl != new.tx_dl:": BOUND_AS_IT_BEGINS,
+    "still_bound: if not is_active or same_address(bound, new): -> if not is_active and same_address(bound, new):": BOUND_AS_IT_BEGINS,
+    "session_judge: session.matched = - 1 -> session.matched = - (1 + 1)": BELOW_0,
+    "take: return 0 -> return 1": ONLY_RAISES,
+    "take_bytes: return 0 -> return 1": ONLY_RAISES,
+    "take_bytes: return 0 -> return 1 (2)": ONLY_RAISES,
+    "take_bytes: return 0 -> return 1 (3)": ONLY_RAISES,
+    "take_from_batch: return 0 -> return 1": ONLY_RAISES,
+    "flush: return 0 -> return 1": ONLY_RAISES,
+    "follow: if event == RX_MESSAGE and payload is not None: -> if event == RX_MESSAGE or payload is not None:": "a message has no payload only if another thread stops the reception between two looks at its target",
+    "receive_pass: if (self.turned != TURN_NONE or self.inlet.left <= 0) and self.has_turned(is_driven): -> if (self.turned == TURN_NONE or self.inlet.left <= 0) and self.has_turned(is_driven):": "a stop empties the batch, too: they differ only if another thread stops the layer just before it is given one",
+    "receive_pass: if (self.turned != TURN_NONE or self.inlet.left <= 0) and self.has_turned(is_driven): -> if (self.turned != TURN_NONE or self.inlet.left <= (0 + 1)) and self.has_turned(is_driven):": "one look more, before the last frame of a batch, finds nothing",
+    "transmit_pass: if engine.outlet.port.waiting > 0 and engine.outlet.resumes == NEVER: -> if engine.outlet.port.waiting >= 0 and engine.outlet.resumes == NEVER:": NOTHING_WAITS,
+    "send_frame: if (outlet.port.waiting > 0 and (needs_time or ends_burst or tx.sent + tx.in_frame >= tx.size) and not engine.flush_or_fail(True)): -> if (outlet.port.waiting >= 0 and (needs_time or ends_burst or tx.sent + tx.in_frame >= tx.size) and not engine.flush_or_fail(True)):": NOTHING_WAITS,
+    "transmit_frames: allowed = 0xFFFFFFFF -> allowed = (0xFFFFFFFF + 1)": "no frame has so many bytes",
+    "supply_next: if have < wanted: -> if have <= wanted:": "a copy is made that nobody uses",
+    "planned: if not longest_ns < < double > LONGEST_WAIT_NS: -> if not longest_ns <= < double > LONGEST_WAIT_NS:": "it becomes what it is",
     "bind_sending: session_look_closer_if_needed(session) -> (left out)": SHORT_WAY,
     "put_back: self.weight += weight_of(item) -> (left out)": "nobody asks how much the frames weigh that wait",
-    "stop_sending: self.block = None -> (left out)": BLOCK_KEPT,
-    "note_sent: engine.block = None -> (left out)": BLOCK_KEPT,
-    "transmit_frames: return 0 -> return 1 (4)": "reception has one turn more, which finds nothing",
     "rest: self.refused_epoch = epoch -> (left out)": "after a burst no frame waits that could be forgotten",
     "decode_n_pci: pci.offset = prefix + 3 -> pci.offset = prefix - 3": NO_PAYLOAD,
     "decode_n_pci: pci.offset = prefix + 3 -> pci.offset = prefix + (3 + 1)": NO_PAYLOAD,

@@ -192,7 +192,7 @@ cdef class Target:
 
     cdef bint is_there(self) noexcept
     cdef object part(self)
-    cdef bint put(self, bytes chunk) except -1
+    cdef int put(self, bytes chunk) except -1
     cdef object finish(self, object rest)
 
 

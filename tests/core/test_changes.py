@@ -465,6 +465,15 @@ def test_tx_data_length_there_and_back() -> None:
     assert [len(octets(text)) for text in bench.hear(CTS)] == [8, 4]
 
 
+def test_what_else_changes_with_the_length_that_is_back() -> None:
+    bench = Bench()
+    bench.say(counted(15))
+    bench.layer.params.set("tx_data_length", 64)
+    bench.run()
+    bench.layer.params.update({"tx_data_length": 8, "tx_padding": 0x55})
+    assert bench.hear(CTS) == ["21 06 07 08 09 0A 0B 0C", "22 0D 0E 55 55 55 55 55"]
+
+
 def test_a_longer_tx_data_min_length_waits_for_the_next_message() -> None:
     bench = Bench()
     bench.say(counted(15))

@@ -555,6 +555,28 @@ def test_process_in_halves() -> None:
     assert bench.sent() == ["30 08 00"]
 
 
+def test_the_half_that_sends_does_not_judge_what_was_received() -> None:
+    bench = Bench()
+    bench.hear(FF_10)
+    bench.wait(SECOND)
+    bench.layer.process(do_rx=False)
+    assert bench.complaints() == []
+    assert bench.layer.is_rx_active()
+    bench.layer.process(do_tx=False)
+    assert bench.complaints() == [errors.ConsecutiveFrameTimeoutError]
+
+
+def test_what_came_is_heard_before_a_message_goes_on() -> None:
+    """Whatever waits behind it; a message that begins goes at once."""
+    bench = Bench()
+    bench.say(counted(30))
+    bench.hear("30 00 0A")
+    bench.layer.send(b"a")
+    bench.wait(10 * MS)
+    assert bench.hear("32 00 00") == ["01 61"]
+    assert bench.complaints() == [errors.OverflowError]
+
+
 def test_sleep_time_follows_the_states() -> None:
     bench = Bench()
     assert bench.layer.sleep_time() == 0.02

@@ -5,15 +5,16 @@ from __future__ import annotations
 import gc
 import io
 import itertools
+import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import isotp
 from isotp import errors
-from tests.frames import MS, Bench, Link, counted, words
+from tests.frames import MS, SECOND, Bench, Link, counted, words
 
 CTS = "30 00 00"
 
@@ -428,6 +429,47 @@ def test_file_that_fails() -> None:
         bench.say((Broken(), 20))
     assert not bench.layer.transmitting()
     assert bench.still_works()
+
+
+class InOnePiece(io.RawIOBase):
+    """A file whose bytes are one object."""
+
+    def __init__(self, block: bytes) -> None:
+        self.block = block
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self.block
+
+
+def fail(bench: Bench) -> None:
+    def raise_error(message: isotp.CanMessage) -> None:
+        raise OSError("no bus")
+
+    bench.layer.txfn = raise_error
+    with pytest.raises(OSError, match="no bus"):
+        bench.hear(CTS)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda bench: bench.hear(CTS),
+        lambda bench: bench.layer.stop_sending(),
+        lambda bench: bench.wait(SECOND) or bench.run(),
+        fail,
+    ],
+    ids=["sent", "stopped", "N_Bs", "no bus"],
+)
+def test_a_block_of_a_file_is_let_go_with_its_message(end: Callable[[Bench], object]) -> None:
+    bench = Bench()
+    block = counted(60_000)
+    before = sys.getrefcount(block)
+    file = InOnePiece(block)
+    bench.say((file, len(block)))
+    assert sys.getrefcount(block) == before + 2
+    end(bench)
+    assert not bench.layer.transmitting()
+    assert sys.getrefcount(block) == before + 1
 
 
 def test_file_of_a_generators_size() -> None:

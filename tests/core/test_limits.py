@@ -76,6 +76,23 @@ def test_listener_refuses_nobody() -> None:
     assert bench.layer.stats.dropped == {"messages": 1}
 
 
+def test_reception_that_is_stopped_as_room_is_looked_for_is_not_refused() -> None:
+    """By another thread: the courier stands for it, whose weight is asked then."""
+
+    class Stopping(Courier):
+        @property
+        def weight(self) -> int:  # type: ignore[override]
+            bench.layer.stop_receiving()
+            return 1000
+
+    bench = Bench(rx_queue_limit=300)
+    bench.layer.on_message = lambda payload, address, timestamp: None
+    bench.layer._set_courier(object.__new__(Stopping))
+    assert bench.hear("10 08 01 02 03 04 05 06") == []
+    assert bench.complaints() == []
+    assert bench.layer.stats.dropped == {}
+
+
 def test_callback_on_the_same_thread_knows_no_queue() -> None:
     bench = Bench(rx_queue_limit=1)
     calls: list[bytes] = []

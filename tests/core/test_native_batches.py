@@ -172,21 +172,34 @@ def test_an_error_handler_that_stops_the_layer_for_a_time_out(native: Native) ->
     bench.give((0, FF_20))
     bench.give((SECOND, "01 AA"), (SECOND + 1, "01 BB"))
     assert bench.received() == []
+    assert bench.layer.stats.frames_received == 1
     bench.start()
     bench.give((SECOND + 2, "01 CC"))
     assert bench.received() == [b"\xcc"]
 
 
-@pytest.mark.parametrize(("source", "frames"), [(iter, ["21", "22", "23"]), (io.BytesIO, ["21", "22"])])
+@pytest.mark.parametrize(
+    ("source", "size", "frames"),
+    [(iter, 22, ["21", "22", "23"]), (io.BytesIO, 22, ["21", "22"]), (iter, 13, ["21"])],
+)
 def test_frames_of_a_payload_that_ends_early_go_out(
-    native: Native, source: Callable[[bytes], Any], frames: list[str]
+    native: Native, source: Callable[[bytes], Any], size: int, frames: list[str]
 ) -> None:
     bench = native()
-    bench.layer.send((source(counted(22)), 50))
+    bench.layer.send((source(counted(size)), 50))
     bench.layer._drive()
     bench.left()
     assert [text[:2] for text in bench.give((0, CTS))] == frames
     assert bench.complaints() == [isotp.BadGeneratorError]
+
+
+def test_a_burst_goes_before_the_thread_is_left_to_others(native: Native) -> None:
+    bench = native()
+    bench.layer._shares_thread = True
+    bench.layer.send(counted(6 + 7 * 100))
+    bench.layer._drive()
+    bench.left()
+    assert [len(bench.give((0, CTS))), len(bench.retry())] == [64, 36]
 
 
 def test_the_bytes_of_a_frame_are_all_written(native: Native) -> None:
@@ -198,6 +211,19 @@ def test_the_bytes_of_a_frame_are_all_written(native: Native) -> None:
     bench.start()
     bench.layer._drive()
     assert bench.left() == ["07 AA AA AA AA AA AA AA", "10 00 00 00 13 88 00 00"]
+
+
+def test_the_length_of_a_long_single_frame_is_all_written(native: Native) -> None:
+    extended = isotp.Address(
+        isotp.AddressingMode.Extended_11bits, txid=0x123, rxid=0x456, target_address=0x55, source_address=0xAA
+    )
+    bench = native(address=extended, tx_data_length=64)
+    bench.stop()
+    bench.layer.send(b"\xaa" * 6)
+    bench.layer.send(counted(9))
+    bench.start()
+    bench.layer._drive()
+    assert bench.left() == ["55 06 AA AA AA AA AA AA", "55 00 09 00 01 02 03 04 05 06 07 08"]
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,18 @@ def test_single_frame_on_standby() -> None:
     assert bench.layer.tx_standby_msg is None
 
 
+def test_single_frame_with_an_extension_byte_on_standby() -> None:
+    """It counts as all bytes of the frame do."""
+    extended = isotp.Address(
+        isotp.AddressingMode.Extended_11bits, txid=0x123, rxid=0x456, target_address=0x55, source_address=0xAA
+    )
+    bench = limited(12, extended)
+    assert bench.say(counted(3)) == ["55 03 00 01 02"]
+    assert bench.say(counted(6)) == []
+    bench.wait(SECOND + 1)
+    assert bench.run() == ["55 06 00 01 02 03 04 05"]
+
+
 def test_first_frame_on_standby() -> None:
     bench = limited(10)
     bench.say(b"ab")
@@ -229,6 +241,18 @@ def test_reset_forgets_what_was_sent() -> None:
     assert len(bench.say(counted(7))) == 1
 
 
+def test_what_a_reset_forgot_is_not_given_back_later() -> None:
+    """... when it would have left the window."""
+    bench = limited(16)
+    bench.say(counted(7))
+    bench.layer.rate_limiter.reset()
+    bench.wait(900 * MS)
+    assert len(bench.say(counted(7))) == 1
+    bench.wait(101 * MS)
+    assert len(bench.say(counted(7))) == 1
+    assert bench.say(counted(7)) == []
+
+
 def test_standby_message_follows_the_params() -> None:
     """A message that waits for the limiter is sent in the form that fits when it goes."""
     bench = limited(64, tx_data_length=64)
@@ -300,6 +324,16 @@ def test_load_params_switches_it() -> None:
     bench.layer.load_params()
     assert bench.layer.rate_limiter.enabled
     assert bench.layer.rate_limiter.allowed_bytes() == 8
+
+
+def test_a_limiter_that_is_disabled_amid_a_message_delays_nothing() -> None:
+    bench = limited(8)
+    bench.say(counted(20))
+    bench.hear("30 00 00")
+    assert bench.layer._frame_delay_ns() == SECOND + 1
+    bench.layer.rate_limiter.disable()
+    assert bench.layer._frame_delay_ns() == 0
+    assert bench.run() == ["21 06 07 08 09 0A 0B 0C", "22 0D 0E 0F 10 11 12 13"]
 
 
 @pytest.mark.parametrize(

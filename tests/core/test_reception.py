@@ -13,7 +13,7 @@ import pytest
 
 import isotp
 from isotp import errors
-from tests.frames import HERE, MS, SECOND, Bench, counted, frame, octets, words
+from tests.frames import HERE, MS, SECOND, THERE, Bench, counted, frame, octets, words
 
 FF_10 = "10 0A 00 01 02 03 04 05"
 CF_10 = "21 06 07 08 09"
@@ -443,6 +443,31 @@ def test_a_claim_of_4_gib_costs_no_memory() -> None:
         assert bench.layer.is_rx_active()
         assert len(bench.layer.rx_buffer) == 9
     assert resident() - before < 8 << 20
+
+
+@pytest.mark.skipif("san.so" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers keep what is freed")
+def test_the_buffer_for_messages_goes_with_its_layer() -> None:
+    payload = counted(60_000)
+    sender = Bench(THERE, tx_data_length=64)
+    sender.layer.send(payload)
+    sender.layer.process()
+    sender.arrive("30 00 00")
+    while sender.layer.transmitting():
+        sender.layer.process()
+    frames = list(sender.messages)
+
+    def receive(times: int) -> None:
+        for _ in range(times):
+            bench = Bench(max_frame_size=len(payload), blocksize=0)
+            bench.hear(*frames)
+            assert bench.received() == [payload]
+        del bench
+        gc.collect()
+
+    receive(10)
+    before = resident()
+    receive(200)
+    assert resident() - before < 4 << 20
 
 
 def resident() -> int:

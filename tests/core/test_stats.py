@@ -54,6 +54,25 @@ def test_frames_of_others() -> None:
     assert (stats.frames_received, stats.frames_for_us, stats.messages_received) == (3, 1, 1)
 
 
+def test_a_frame_that_is_looked_at_while_the_layer_stops() -> None:
+    """It counts, and is forgotten. The error before it is not told again."""
+
+    class Stopping(isotp.Address):
+        def is_for_me(self, msg: isotp.CanMessage) -> bool:
+            if msg.data == b"\x01\xaa":
+                bench.layer._set_driven(False, None)
+            return super().is_for_me(msg)
+
+    bench = Bench(Stopping(txid=0x123, rxid=0x456))
+    bench.layer._set_driven(True, lambda deadline: None)
+    bench.layer._feed(bench.frame("21 00"))
+    bench.layer._feed(bench.frame("01 AA"))
+    assert bench.received() == []
+    assert bench.complaints() == [isotp.UnexpectedConsecutiveFrameError]
+    stats = bench.layer.stats
+    assert (stats.frames_received, stats.frames_for_us) == (2, 2)
+
+
 def test_bytes_of_a_message_that_goes_to_a_target() -> None:
     pieces: list[bytes] = []
     bench = Bench(max_frame_size=5000, blocksize=0)

@@ -103,6 +103,21 @@ def test_consecutive_frames_wait_one_by_one() -> None:
     assert request.success
 
 
+@pytest.mark.parametrize(("room", "retries"), [(0, 1), (None, 0)], ids=["refused", "sent"])
+def test_a_pass_asks_for_frames_once(room: int | None, retries: int) -> None:
+    """A rxfn that waits is not asked once more where nothing more is to be sent now."""
+    bench = FullBench(rxfn=lambda timeout: timeouts.append(timeout) or bench.next_frame())
+    timeouts: list[float] = []
+    bench.room = 1
+    bench.submit(counted(20))
+    bench.arrive(CTS)
+    timeouts.clear()
+    bench.room = room
+    bench.layer.process(rx_timeout=0.1)
+    assert bench.layer.stats.retries == retries
+    assert timeouts == [0.1, 0.1]  # for the flow control frame, and behind it
+
+
 def test_a_generator_gives_each_byte_once() -> None:
     bench = FullBench()
     bench.room = 1
@@ -197,6 +212,24 @@ def test_overflow_of_a_reception_that_was_stopped_meanwhile_never_goes(stop: str
     assert not bench.layer.pending_flow_control_tx
 
 
+def test_flow_control_that_waits_has_the_parameters_of_its_turn() -> None:
+    bench = FullBench()
+    bench.hear("10 0A 00 01 02 03 04 05")
+    bench.layer.params.set("stmin", 5)
+    bench.room = None
+    bench.wait(MS)
+    assert bench.run() == ["30 08 05"]
+
+
+def test_overflow_that_waits_does_not_refuse_the_message_that_begins_meanwhile() -> None:
+    """It is heard first, and answered alone."""
+    bench = FullBench(max_frame_size=10)
+    assert bench.hear("10 14 00 01 02 03 04 05") == []
+    bench.room = None
+    bench.wait(MS)
+    assert bench.hear("10 0A 00 01 02 03 04 05") == ["30 08 00"]
+
+
 def test_flow_control_that_waits_when_the_layer_begins_to_listen_only() -> None:
     def listen_and_refuse(message: isotp.CanMessage) -> None:
         bench.layer.params.set("listen_mode", True)
@@ -235,6 +268,20 @@ def test_n_as_begins_anew_after_a_reset() -> None:
     bench.wait(SECOND - MS)
     assert bench.run() == []
     assert bench.complaints() == []
+
+
+def test_n_as_of_a_message_begins_with_it() -> None:
+    """There was no room before, for flow control that is not to go any more."""
+    bench = FullBench()
+    bench.hear("10 0A 00 01 02 03 04 05")
+    bench.layer.stop_receiving()
+    bench.wait(999 * MS)
+    bench.submit(b"\x01")
+    bench.wait(999 * MS)
+    assert bench.run() == []
+    assert bench.complaints() == []
+    bench.room = None
+    assert bench.retry() == ["01 01"]
 
 
 def test_flow_control_that_waits_when_the_message_beside_it_is_stopped() -> None:

@@ -17,7 +17,7 @@ import isotp
 from isotp import errors
 from isotp._core import MessageQueue, dlc_of, monotonic_ns, nearest_can_fd_size
 from isotp.protocol import PDU
-from tests.frames import HERE, SECOND, Bench, counted, frame, octets
+from tests.frames import HERE, SECOND, THERE, Bench, counted, frame, octets
 
 CTS = "30 00 00"
 
@@ -180,6 +180,20 @@ def test_data_that_was_sent_can_be_replaced() -> None:
     bench = Bench(isotp.Address(isotp.AddressingMode.Normal_11bits, txid=1, rxid=0x123))
     bench.hear(message)
     assert bench.received() == [b"x"]
+
+
+def test_data_of_a_consecutive_frame_that_was_sent_can_be_replaced() -> None:
+    """As a gateway does: it is not what the frame was made of that counts."""
+    sender = Bench(THERE)
+    sender.say(counted(20))
+    sender.arrive("30 00 00")
+    sender.layer.process()
+    message = sender.messages[0]
+    bench = Bench()
+    bench.hear("10 14 00 01 02 03 04 05")
+    message.data = octets("21 AA*7")
+    bench.hear(message, "22 BB*7")
+    assert bench.received() == [octets("00 01 02 03 04 05 AA*7 BB*7")]
 
 
 def test_can_message_references_are_counted_right() -> None:
@@ -585,7 +599,7 @@ def test_driven_layer_asks_to_be_woken_at_its_deadlines() -> None:
     bench.layer._drive()
     assert len(bench.sent()) == 1
     bench.layer.stop_sending()
-    assert bench.layer._plan_wait(5) == 5
+    assert [bench.layer._plan_wait(longest) for longest in (5, 0, -1)] == [5, 0, 0]
 
 
 def test_driven_layer_sends_what_waits_after_a_stop() -> None:

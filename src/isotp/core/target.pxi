@@ -45,14 +45,13 @@ cdef class Target:
             self.write, write = write, self.write
         return given
 
-    cdef bint put(self, bytes chunk) except -1:
-        """Hand out what arrived. False: another thread parted it from its message."""
+    cdef int put(self, bytes chunk) except -1:
+        """Hand out what arrived, unless another thread parted it from its message."""
         with cython.critical_section(self):
             write = self.write
-        if write is None:
-            return False
-        write(chunk)
-        return True
+        if write is not None:
+            write(chunk)
+        return 0
 
     cdef object finish(self, object rest):
         """The target, with the last bytes of its message in it; None if another thread parted them."""
