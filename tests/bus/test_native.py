@@ -40,6 +40,16 @@ def open_bus(wire: Wire) -> Iterator[Any]:
         yield lambda **options: opened.enter_context(wire.open(**options))
 
 
+def until_it_leads(waiting: threading.Thread, stack: isotp.CanStack, other: Any) -> None:
+    """The thread of the bus leaves its turn to who waits for a message after its next frames."""
+    for _ in range(100_000):
+        if stack._shared.turn.is_of(waiting):
+            return
+        other.send(can.Message(arbitration_id=0x7FF, is_extended_id=False))
+        time.sleep(0.001)
+    pytest.fail("it never leads")
+
+
 def test_which_buses_have_it(open_bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def is_native(bus: Any, **options: Any) -> bool:
         stack = isotp.CanStack(bus, address=at_tester(0), **options)
@@ -178,8 +188,7 @@ def test_who_waits_reads(open_bus: Any) -> None:
             target=lambda: received.append(stack.recv(block=True, timeout=PATIENCE)), daemon=True
         )
         waiting.start()
-        while not stack._shared.turn.is_of(waiting):
-            pass
+        until_it_leads(waiting, stack, other)
         other.send(FIRST_FRAME)
         other.send(LAST_FRAME)
         waiting.join(PATIENCE)
@@ -215,8 +224,7 @@ def test_stop_while_somebody_waits(open_bus: Any) -> None:
     waiting = threading.Thread(target=lambda: received.append(stack.recv(True, PATIENCE)), daemon=True)
     received: list[Any] = []
     waiting.start()
-    while not stack._shared.turn.is_of(waiting):
-        pass
+    until_it_leads(waiting, stack, other)
     stack.stop()
     while stack._shared.turn.is_led:
         pass
@@ -239,8 +247,7 @@ def test_others_come_while_somebody_waits(open_bus: Any) -> None:
             daemon=True,
         )
         waiting.start()
-        while not stack._shared.turn.is_of(waiting):
-            pass
+        until_it_leads(waiting, stack, other)
         second, session = stack_at(bus, 1), hub.session(at_tester(2))
         with started(second, session):
             for number in (1, 2):
@@ -320,8 +327,7 @@ def test_shutdown_while_somebody_waits(open_bus: Any) -> None:
     with started(stack):
         waiting = threading.Thread(target=lambda: received.append(stack.recv(True, 1.0)), daemon=True)
         waiting.start()
-        while not stack._shared.turn.is_of(waiting):
-            pass
+        until_it_leads(waiting, stack, open_bus())
         bus.shutdown()
         assert told.wait(PATIENCE)
         waiting.join(PATIENCE)

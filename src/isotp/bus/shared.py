@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -35,8 +35,6 @@ __all__ = ["Hearer", "Layers", "SharedBus", "shared_bus"]
 
 # Seconds to wait for a frame where a doorbell ends the wait.
 _NO_POLLING = 3600.0
-# Frames in a row before others may have the turn.
-_READS_A_TURN = 64
 # Error and remote frames that one read passes over before it gives others a turn.
 _PASSED_OVER_AT_ONCE = 1000
 # Frames that wait for who reads the bus by itself. So many that nobody fetches: nobody reads any more.
@@ -81,6 +79,8 @@ class SharedBus(ThreadedFeed):
         self._faces: tuple[can.BusABC, ...] = (face,)
         # Python-can has it since 4.5.
         self._find_notifiers = getattr(python_can().Notifier, "find_instances", None)
+        self._notifiers: list[can.Notifier] = []
+        self.may_have_notifier = True
         stand_in(self)
         self._joined = self._join_notifiers()
 
@@ -89,6 +89,7 @@ class SharedBus(ThreadedFeed):
         with self.changing:
             if not any(known is face for known in self._faces):
                 self._faces = (*self._faces, face)
+                self.may_have_notifier = True
 
     # ------------------------------------------------ who is on the bus
 
@@ -216,27 +217,31 @@ class SharedBus(ThreadedFeed):
         self.turn.wake_all()
 
     def _read(self, audience: Any) -> None:
-        if not self.turn.take_as_thread(self._stop_requested):
+        stop_requested = self._stop_requested
+        if not self.turn.take_as_thread(stop_requested):
             return
         has_read = False
         try:
-            native = self.native
-            has_read = self._read_batch() if native is None else self._read_natively(native, _NO_POLLING)
+            while True:
+                native = self.native
+                found = self._read_one() if native is None else self._read_natively(native, _NO_POLLING)
+                has_read = has_read or found
+                is_over = not found or stop_requested.is_set() or self.turn.is_wanted()
+                if is_over or self._is_read_by_notifier():
+                    break
         finally:
             self.turn.end_as_thread(has_read)
 
-    def _read_batch(self) -> bool:
-        """Read by python-can's means; True if there were frames."""
+    def _read_one(self) -> bool:
+        """Wait for a frame by python-can's means, and share it; True if there was one."""
         doorbell = self._doorbell
-        for k in range(_READS_A_TURN):
-            received = read(self.bus, self._read_timeout if doorbell is None else 0)
-            if received is None:
-                # Only now: what a driver has read ahead does not make its descriptor readable.
-                if doorbell is not None:
-                    doorbell.wait(_NO_POLLING)
-                return k > 0
+        received = read(self.bus, self._read_timeout if doorbell is None else 0)
+        if received is not None:
             self._share(received)
-        return True
+        elif doorbell is not None:
+            # Only now: what a driver has read ahead does not make its descriptor readable.
+            doorbell.wait(_NO_POLLING)
+        return received is not None
 
     def _read_natively(self, native: NativeBus, timeout: float) -> bool:
         """Wait for frames, and read them; True if there were any."""
@@ -365,7 +370,7 @@ class SharedBus(ThreadedFeed):
         if native is None or len(self.table.sessions) != 1 or self._find_engines() is None:
             return
         until = None if timeout is None else time.monotonic() + timeout
-        if not self.turn.lead(native.can.wake, is_over, timeout):
+        if not self.turn.lead(is_over, timeout):
             return
         try:
             while not is_over() and native is self.native and not self._is_read_by_notifier():
@@ -429,19 +434,18 @@ class SharedBus(ThreadedFeed):
             if bus is not None:
                 bus._share(received)
 
-        found = list(self._notifiers())
+        found = self._find()
         for notifier in found:
             add_listener(notifier, listener)
             weakref.finalize(self, remove_listener, notifier, listener).atexit = False
         return found
 
-    def _notifiers(self) -> Iterator[can.Notifier]:
-        """Those that read the bus."""
-        if self._find_notifiers is not None:
-            for face in self._faces:
-                for notifier in self._find_notifiers(face):
-                    if not notifier.stopped:
-                        yield notifier
+    def _find(self) -> list[can.Notifier]:
+        self.may_have_notifier = False  # before looking: what comes from here on is for the next look
+        find = self._find_notifiers
+        if find is not None:
+            self._notifiers = [n for face in self._faces for n in find(face) if not n.stopped]
+        return self._notifiers
 
     def is_heard_by_notifier(self) -> bool:
         """A notifier that was there before brings all frames that anybody reads."""
@@ -449,7 +453,8 @@ class SharedBus(ThreadedFeed):
 
     def _is_read_by_notifier(self) -> bool:
         # One that was made later calls recv(), which shares what it reads; nobody else needs to.
-        return next(self._notifiers(), None) is not None or self.is_heard_by_notifier()
+        notifiers = self._find() if self.may_have_notifier else self._notifiers
+        return bool(notifiers) and not all(notifier.stopped for notifier in notifiers)
 
     # ------------------------------------------------ a fork
 
@@ -461,7 +466,7 @@ class SharedBus(ThreadedFeed):
         self.turn = Turn(self._is_read_by_notifier)
         self._users = {}
         # Nobody tells that these do not read any more; and who asked for them may have had python-can's lock.
-        self._joined = []
+        self._joined, self._notifiers = [], []
         self._find_notifiers = None
         self._hearers = ()
         self._doorbell = None

@@ -16,6 +16,7 @@ class Shared(Protocol):
     """What these need of a shared bus."""
 
     bus: can.BusABC
+    may_have_notifier: bool
 
     def is_heard_by_notifier(self) -> bool: ...
     def read_for_guest(self, timeout: float | None) -> can.Message | None: ...
@@ -59,6 +60,16 @@ def stand_in(shared: Shared) -> None:
             still_shared.end()
 
     _replace(shared, "shutdown", shutdown)
+
+    fileno = shared.bus.fileno
+
+    def looked_at() -> int:
+        # A new notifier asks for it, once it is in the list that python-can keeps of them.
+        if still_shared := reference():
+            still_shared.may_have_notifier = True
+        return fileno()
+
+    _replace(shared, "fileno", looked_at)
 
 
 def _replace(shared: Shared, name: str, replacement: Callable[..., Any]) -> None:

@@ -10,15 +10,16 @@ __all__ = ["Turn"]
 
 # How often to look whether a notifier still reads the bus: nobody tells when it is stopped.
 _NOTIFIER_PAUSE = 0.1
-# So long (s) who led may come back before the thread takes over.
+# So long (s) who led may come back before the thread takes over, if it pauses at all.
 _SHORT_PAUSE, _LONG_PAUSE = 0.0001, 0.002
 
 
 class Turn:
     """The turn to read one bus.
 
-    The bus's own thread has it most of the time. Who *leads* takes it from that thread, to read what it waits for by
-    itself; the thread then leaves it to the others for a while, since who led may soon do so again.
+    The bus's own thread has it most of the time. Who *leads* has it in place of that thread, to read what he waits for
+    by himself. He does not take it away: the thread leaves it to him after its next frames. How long the thread then
+    keeps away, in case that he comes again, it learns: the longer, the more often it came back for nothing.
 
     :param is_read_by_notifier: whether a notifier reads the bus: then nobody else needs to, but for guests, of whom the
         notifier is one.
@@ -32,10 +33,11 @@ class Turn:
         self._for_thread = threading.Condition(self._lock)
         self._holder = 0  # the thread that has the turn
         self._waiting = 0  # threads that wait for the turn, or for what others find for them
-        self._leads = 0  # how often somebody has begun to lead
-        self.is_led = False
+        self.is_led = False  # somebody leads, or waits for that
+        self._leads, self._leads_seen = 0, 0  # how often somebody began to, and of how many the thread knows
         self._thread_waits = self._thread_sleeps_deeply = False
-        self._pause = _SHORT_PAUSE
+        self._thread_came_for_nothing = False
+        self._pause = 0.0
 
     def is_mine(self) -> bool:
         """Whether it is who has the turn that asks: a callback amid a frame."""
@@ -44,6 +46,10 @@ class Turn:
     def is_of(self, thread: threading.Thread) -> bool:
         """Whether this thread has the turn."""
         return self._holder == thread.ident
+
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return self.is_led or self._waiting > 0
 
     def take_at_once(self, is_guest: bool) -> bool:
         """Have the turn, if nobody has it."""
@@ -76,34 +82,43 @@ class Turn:
 
     def take_as_thread(self, stop_requested: threading.Event) -> bool:
         """The same for the bus's own thread. False: it is to stop."""
-        leads, slept_deeply = self._leads, False
         with self._lock:
             while not stop_requested.is_set():
-                newly, leads = self._leads - leads, self._leads
+                newly, self._leads_seen = self._leads - self._leads_seen, self._leads
+                if newly > 1:
+                    self._lengthen_pause()
                 wait_for: float | None = None
                 self._thread_sleeps_deeply = False
                 if self.is_led:
                     # Not to be woken for each message of one who leads for a short time, again and again
-                    self._thread_sleeps_deeply = newly == 0
-                    wait_for = self._pause if newly else None
+                    self._thread_sleeps_deeply = newly == 0 or self._pause == 0
+                    wait_for = None if self._thread_sleeps_deeply else self._pause
                 elif not self._holder:
                     if self._is_read_by_notifier():
                         wait_for = _NOTIFIER_PAUSE
-                    elif newly or slept_deeply:
+                    elif newly and self._pause:
                         wait_for = self._pause
                     else:
                         self._holder = threading.get_ident()
+                        self._thread_came_for_nothing = True
                         return True
-                slept_deeply = self._thread_sleeps_deeply
                 self._thread_waits = True
                 self._for_thread.wait(wait_for)
                 self._thread_waits = False
         return False
 
-    def lead(
-        self, wake_holder: Callable[[], object], is_over: Callable[[], bool], timeout: float | None
-    ) -> bool:
-        """Take the turn from the thread. False: somebody leads already, or it is over before, or the time is."""
+    def _lengthen_pause(self) -> None:
+        self._pause = min(max(2 * self._pause, _SHORT_PAUSE), _LONG_PAUSE)
+
+    def end_as_thread(self, has_read: bool) -> None:
+        """Let others have the turn; `has_read`: the bus's own thread read frames."""
+        if has_read and not self.is_led:
+            self._thread_came_for_nothing = False
+            self._pause = 0.0
+        self.end()
+
+    def lead(self, is_over: Callable[[], bool], timeout: float | None) -> bool:
+        """Have the turn once nobody has it. False: somebody leads already, or it is over before, or the time is."""
         until = None if timeout is None else time.monotonic() + timeout
         with self._lock:
             if self.is_led or self.is_mine():
@@ -111,20 +126,24 @@ class Turn:
             self.is_led = True
             self._leads += 1
             self._waiting += 1
+            if self._holder and self._thread_came_for_nothing:
+                self._lengthen_pause()
             try:
-                if self._holder:
-                    wake_holder()
                 while self._holder and not is_over():
                     left = None if until is None else until - time.monotonic()
                     if left is not None and left <= 0:
                         break
                     self._changed.wait(left)
-                if not self._holder:
+                if not self._holder and not is_over():
                     self._holder = threading.get_ident()
                     return True
                 self.is_led = False
                 self._for_thread.notify()
                 return False
+            except BaseException:
+                self.is_led = False  # KeyboardInterrupt
+                self._for_thread.notify()
+                raise
             finally:
                 self._waiting -= 1
 
@@ -137,14 +156,6 @@ class Turn:
                 self._for_thread.notify()
             if self._waiting:
                 self._changed.notify_all()
-
-    def end_as_thread(self, has_read: bool) -> None:
-        """The same for the bus's own thread, which learns from it how soon to take over next time."""
-        if has_read:
-            self._pause = _SHORT_PAUSE
-        elif self.is_led:
-            self._pause = min(2 * self._pause, _LONG_PAUSE)
-        self.end()
 
     def end(self) -> None:
         """Let others have the turn."""
