@@ -117,6 +117,13 @@ def test_aio(open_bus: Any) -> None:
                 assert await end.recv() == bytes([k]) * 700
                 await end.send(bytes([k]) * 60)
                 assert await layer.recv() == bytes([k]) * 60
+            # A thread that is there for somebody else, if only until that one has stopped, leaves them to the loop.
+            shared = here._hub.feed.shared
+            assert shared._find_engines() is not None
+            shared.changed()
+            shared._users["somebody else"] = 0.1
+            assert shared._find_engines() is None
+            del shared._users["somebody else"]
 
     asyncio.run(asyncio.wait_for(run(), PATIENCE))
 

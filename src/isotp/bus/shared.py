@@ -262,8 +262,12 @@ class SharedBus(ThreadedFeed):
             if self._guests is not None:
                 return None
             if self._hearers:
-                is_alone = len(self._hearers) == 1 and not self.table.sessions
-                self._engines = self._hearers[0].layers() if is_alone else None
+                # A stack that is just stopping has a thread still, which must not run the layers of a loop.
+                hearer = self._hearers[0]
+                is_alone = (
+                    len(self._hearers) == 1 and not self.table.sessions and self._users.keys() <= {hearer}
+                )
+                self._engines = hearer.layers() if is_alone else None
                 return self._engines
             layers = {mailbox: mailbox.works_for() for mailbox in self.table.sessions}
             if not all(layers.values()):
