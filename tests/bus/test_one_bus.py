@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import select
 import socket
 import sys
 import threading
@@ -31,6 +32,7 @@ class DatagramBus(can.BusABC):
         self.here, self.there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         for end in (self.here, self.there):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.here.setblocking(False)
         self.others = others
         others.append(self)
@@ -61,13 +63,14 @@ class DatagramBus(can.BusABC):
         self.there.close()
 
 
+needs_poll = pytest.mark.skipif(not hasattr(select, "poll"), reason="no poll() on this system")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="SocketCAN is Linux's")
 
 
 @pytest.fixture(
     params=[
         "virtual",
-        "descriptor",
+        pytest.param("descriptor", marks=needs_poll),
         pytest.param("native", marks=on_linux),
         pytest.param("socketcan, not native", marks=on_linux),
     ]
@@ -150,6 +153,7 @@ def test_another_bus(open_bus: OpenBus) -> None:
     with started(moving, staying):
         moving.bus = second
         assert moving.bus is second
+        assert moving.main_thread is staying.main_thread
         first.send(can.Message(arbitration_id=0x300, data=b"\x01\x01", is_extended_id=False))
         other.send(can.Message(arbitration_id=0x300, data=b"\x01\x02", is_extended_id=False))
         other.send(can.Message(arbitration_id=0x301, data=b"\x01\x03", is_extended_id=False))

@@ -51,7 +51,6 @@ class CanStack(Listener):
         self._polling_timeout = timeout
         super().__init__(rxfn=self.rx_canbus, txfn=self.tx_canbus, **kwargs)
         self._choose_port()
-        self.rx_queue.on_arrival = self._on_message_queued
         self._shared.add(self._mailbox)
 
     def _choose_port(self) -> None:
@@ -95,6 +94,7 @@ class CanStack(Listener):
             is_user = self.started and self._is_read_for
             if is_user:
                 shared.add_user(self._mailbox, self.default_read_timeout)
+                self.main_thread = shared.thread
             shared.add(self._mailbox)
             before.remove(self._mailbox)
             before.remove_user(self._mailbox)
@@ -129,6 +129,8 @@ class CanStack(Listener):
         self._mailbox.keep()
 
     def _drive_from_now_on(self) -> None:
+        # Each time: after a fork it is another queue.
+        self.rx_queue.on_arrival = self._on_message_queued
         super()._drive_from_now_on()
         self._is_read_for = not self._is_own_way
         if self._is_read_for:
