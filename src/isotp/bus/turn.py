@@ -128,43 +128,40 @@ class Turn:
             self._waiting += 1
             if self._holder and self._thread_came_for_nothing:
                 self._lengthen_pause()
+            leads = False
             try:
                 while self._holder and not is_over():
                     left = None if until is None else until - time.monotonic()
                     if left is not None and left <= 0:
                         break
                     self._changed.wait(left)
-                if not self._holder and not is_over():
-                    self._holder = threading.get_ident()
-                    return True
-                self.is_led = False
-                self._for_thread.notify()
-                return False
-            except BaseException:
-                self.is_led = False  # KeyboardInterrupt
-                self._for_thread.notify()
-                raise
-            finally:
+                leads = not self._holder and not is_over()
+            finally:  # also of KeyboardInterrupt
                 self._waiting -= 1
+                self.is_led = leads
+                if not leads:
+                    self._for_thread.notify()
+            if leads:
+                self._holder = threading.get_ident()
+            return leads
 
     def end_lead(self) -> None:
         """Let others have the turn; the thread looks by itself, unless it has gone to sleep for good."""
         with self._lock:
-            self._holder = 0
             self.is_led = False
-            if self._thread_sleeps_deeply:
-                self._for_thread.notify()
-            if self._waiting:
-                self._changed.notify_all()
+            self._let_go(self._thread_sleeps_deeply)
 
     def end(self) -> None:
         """Let others have the turn."""
         with self._lock:
-            self._holder = 0
-            if self._thread_waits:
-                self._for_thread.notify()
-            if self._waiting:
-                self._changed.notify_all()
+            self._let_go(self._thread_waits)
+
+    def _let_go(self, wakes_thread: bool) -> None:
+        self._holder = 0
+        if wakes_thread:
+            self._for_thread.notify()
+        if self._waiting:
+            self._changed.notify_all()
 
     def tell(self) -> None:
         """Something was found that somebody may wait for."""
