@@ -104,7 +104,9 @@ cdef struct Settings:
 cdef struct Totals:
     Counters session
     uint64_t frames_received
+    uint64_t frames_received_natively
     uint64_t frames_sent
+    uint64_t frames_sent_natively
     uint64_t retries
     uint64_t throttled
     uint64_t receptions_refused
@@ -171,6 +173,7 @@ cdef class Outlet:
     cdef int64_t resumes           # nothing is sent before, or NEVER
     cdef uint32_t refused_epoch    # the message that was active when this was planned
     cdef uint64_t sent             # frames
+    cdef uint64_t sent_in_batches  # those of them that a driver took by flush()
     cdef uint64_t retries
 
     cdef bint put(self) except -1
@@ -447,6 +450,7 @@ cdef class DrivenEngine(Engine):
     cdef object waker              # callable(deadline_ns) of the driver, for an earlier one
     cdef object guard              # callable(deadline_ns) of the driver, for one that it may miss
     cdef int64_t guard_ns          # the deadline that is guarded
+    cdef uint64_t received_natively
 
     cpdef _drive(self)
 

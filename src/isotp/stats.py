@@ -21,8 +21,12 @@ class Stats:
     """Frames that were brought to the layer."""
     frames_for_us: int = 0
     """Those of them that its address takes."""
+    frames_received_natively: int = 0
+    """Those that the compiled driver of CAN sockets brought; the others came by rxfn or python-can."""
     frames_sent: int = 0
     """Frames that were given to the bus and taken by it."""
+    frames_sent_natively: int = 0
+    """Those of them that the compiled driver of CAN sockets sent; the others went by txfn or python-can."""
     messages_received: int = 0
     """Complete messages."""
     bytes_received: int = 0

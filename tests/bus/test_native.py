@@ -141,6 +141,10 @@ def test_sending_beside_a_notifier(open_bus: Any) -> None:
                 assert there.recv(block=True, timeout=PATIENCE) == bytes(100)
                 there.send(bytes(200))
                 assert stack.recv(block=True, timeout=PATIENCE) == bytes(200)
+            stats = stack.stats
+            assert stats.frames_sent > 10 and stats.frames_received_natively == 0
+            assert stats.frames_sent_natively == (stats.frames_sent if native else 0)
+            assert ("sends natively" in repr(stack)) == native
 
 
 def test_txfn_of_the_users(open_bus: Any) -> None:
@@ -174,7 +178,9 @@ def test_messages(open_bus: Any, is_fd: bool) -> None:
             assert there.recv(block=True, timeout=PATIENCE) == payload
             there.send(payload[::-1])
             assert here.recv(block=True, timeout=PATIENCE) == payload[::-1]
-        assert here.stats.frames_sent == there.stats.frames_for_us
+        stats = here.stats
+        assert stats.frames_sent == stats.frames_sent_natively == there.stats.frames_for_us
+        assert stats.frames_received == stats.frames_received_natively > 0
     first = watching.recv(PATIENCE)
     assert (first.arbitration_id, bytes(first.data[:2]), first.is_fd, first.bitrate_switch) == (
         0x100,

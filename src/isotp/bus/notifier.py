@@ -99,6 +99,10 @@ class NotifierBasedCanStack(TransportLayer):
         """Whether frames go to the socket of python-can's SocketCAN bus by the compiled driver."""
         return self._native is not None
 
+    def __repr__(self) -> str:
+        way = "natively" if self.is_native else "by python-can"
+        return f"{super().__repr__()[:-1]}, sends {way} on {self.bus}>"
+
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A layer that was not started hears nothing: the notifier does not know it."""
 

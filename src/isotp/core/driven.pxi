@@ -88,6 +88,8 @@ cdef class DrivenEngine(Engine):
         What came until `heard_ns` is given by now; no later time can tell that a frame did not come. NEVER: no limit.
         """
         cdef int k
+        with cython.critical_section(self):
+            self.received_natively += <uint64_t>count
         if not self.enter():
             for k in range(count):
                 self.inlet.keep(message_of_frame(&frames[k]))

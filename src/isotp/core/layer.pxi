@@ -175,7 +175,9 @@ cdef class Layer(DrivenEngine):
         cdef Totals all
         all.session = self.session.counted
         all.frames_received = self.frames_received
+        all.frames_received_natively = self.received_natively
         all.frames_sent = self.outlet.sent
+        all.frames_sent_natively = self.outlet.sent_in_batches
         all.retries = self.outlet.retries
         all.throttled = self.throttled
         all.receptions_refused = self.receptions_refused
@@ -212,7 +214,9 @@ cdef class Layer(DrivenEngine):
         return Stats(
             frames_received=now.frames_received - zero.frames_received,
             frames_for_us=now.session.frames_for_us - zero.session.frames_for_us,
+            frames_received_natively=now.frames_received_natively - zero.frames_received_natively,
             frames_sent=now.frames_sent - zero.frames_sent,
+            frames_sent_natively=now.frames_sent_natively - zero.frames_sent_natively,
             messages_received=now.session.messages_received - zero.session.messages_received,
             bytes_received=now.session.bytes_received - zero.session.bytes_received,
             messages_sent=now.session.messages_sent - zero.session.messages_sent,

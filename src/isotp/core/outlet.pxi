@@ -126,7 +126,9 @@ cdef class Outlet:
             self.port.flush()
         except BaseException:
             self.sent -= <uint64_t>self.port.lost
+            self.sent_in_batches += <uint64_t>(before - self.port.lost)
             raise
+        self.sent_in_batches += <uint64_t>(before - self.port.waiting)
         if self.port.waiting < before:
             self.no_room_since = NEVER
         if self.port.waiting == 0:
