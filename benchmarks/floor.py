@@ -23,9 +23,6 @@ from __future__ import annotations
 import functools
 import importlib.machinery
 import importlib.util
-import os
-import shlex
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -37,6 +34,7 @@ from typing import Any
 
 import isotp
 from benchmarks.case import Workload
+from benchmarks.compiling import compile_library
 from benchmarks.object_path import Listening, Loopback, RoundTrip
 from isotp import _core
 
@@ -226,23 +224,13 @@ PyMODINIT_FUNC PyInit_floor_layer(void) { return PyModuleDef_Init(&definition); 
 
 
 def compile_module(folder: Path) -> Path:
-    """Compile C_LAYER for this interpreter, unless it is there; CalledProcessError if the compiler fails."""
-    library = folder / f"floor_layer{importlib.machinery.EXTENSION_SUFFIXES[0]}"
-    if library.exists():
-        return library
-    source = folder / "floor_layer.c"
-    source.write_text(C_LAYER)
+    """Compile C_LAYER for this interpreter."""
     # On macOS the interpreter's symbols are found when the module is loaded.
     flags = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
-    subprocess.run(
-        [
-            *shlex.split(os.environ.get("CC", "cc")),
-            *("-O3", "-DNDEBUG", "-shared", "-fPIC", f"-I{sysconfig.get_path('include')}", *flags),
-            *(str(source), "-o", str(library)),
-        ],
-        check=True,
+    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
+    return compile_library(
+        folder, "floor_layer", C_LAYER, suffix, f"-I{sysconfig.get_path('include')}", *flags
     )
-    return library
 
 
 @functools.cache

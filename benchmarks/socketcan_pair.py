@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import isotp
-from benchmarks import started
-from benchmarks.case import FULL, QUICK, Case, Measured, Observed, Stage, percentiles
+from benchmarks import pair_floor, started
+from benchmarks.case import FLOOR_ROLE, FULL, QUICK, Case, Measured, Observed, Stage, percentiles
 from benchmarks.kernel import SO_RCVBUFFORCE, TRANSFERS, Transfer
 from benchmarks.object_path import parameters, payloads, raise_error
 from benchmarks.started import ECU, PATIENCE_S, TESTER, microseconds, running
@@ -190,19 +190,68 @@ def durations_ns(exchange: Exchange, make: MakeLayer, transfer: Transfer, second
                 raise RuntimeError(f"a message did not arrive as it was sent: {arrived!r:.80}")
             if time.perf_counter() >= end and len(durations) >= FEWEST:
                 break
-    # The first ones meet cold caches, and threads that begin.
+    return warmed_up(durations)
+
+
+def warmed_up(durations: list[int]) -> list[int]:
+    """The first ones meet cold caches, and threads that begin."""
     return durations[len(durations) // 10 :]
+
+
+def each_frame(durations: list[int], transfer: Transfer) -> Measured:
+    each = sorted(ns / 1000 / transfer.frames for ns in durations)
+    return Measured({"us a frame": median(each)}, work=transfer.frames, distribution=percentiles(each))
 
 
 def messages(make: MakeLayer, transfer: Transfer, seconds: float) -> Measured:
     """Time a frame of a message, from send() to the end of recv() at the other end."""
-    each = sorted(ns / 1000 / transfer.frames for ns in durations_ns(one_way, make, transfer, seconds))
-    return Measured({"us a frame": median(each)}, work=transfer.frames, distribution=percentiles(each))
+    return each_frame(durations_ns(one_way, make, transfer, seconds), transfer)
 
 
 def round_trips(make: MakeLayer, transfer: Transfer, seconds: float) -> Measured:
     """Time a request and its answer, from send() to the end of recv() of the same end."""
     return microseconds(durations_ns(there_and_back, make, transfer, seconds))
+
+
+def blocks_of(transfer: Transfer) -> list[int]:
+    """Return how many frames go before the other end sends one, again and again: the FF, and the blocks of CFs."""
+    others = transfer.frames - 1
+    consecutive = others - (1 if transfer.blocksize == 0 else -(-others // (transfer.blocksize + 1)))
+    size = transfer.blocksize or consecutive
+    return [1, *(min(size, consecutive - sent) for sent in range(0, consecutive, size))]
+
+
+def system_calls(transfer: Transfer, stage: Stage, seconds: float) -> Measured:
+    """Time what the system calls of such a transfer take by themselves, those of a message or of a round trip."""
+    is_round_trip = transfer.frames == 1
+    blocks = [1] if is_round_trip else blocks_of(transfer)
+    ends = [stage.cleanup.enter_context(end) for end in pair()]
+    durations = warmed_up(
+        pair_floor.durations_ns(ends, transfer.fd, blocks, is_round_trip, seconds, stage.folder)
+    )
+    return microseconds(durations) if is_round_trip else each_frame(durations, transfer)
+
+
+def python_can_alone(transfer: Transfer, stage: Stage, seconds: float) -> Measured:
+    """Time what python-can takes for a frame of such a transfer: one send() and one recv(), by one thread."""
+    import can
+
+    here, there = (python_can_bus(opened, transfer.fd, stage.cleanup) for opened in pair())
+    frame = can.Message(
+        arbitration_id=TESTER.get_tx_arbitration_id(),
+        is_extended_id=False,
+        is_fd=transfer.fd,
+        data=bytes(64 if transfer.fd else 8),
+    )
+    durations = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter_ns()
+        for _ in range(transfer.frames):
+            here.send(frame)
+            there.recv(PATIENCE_S)
+        durations.append(time.perf_counter_ns() - start)
+    return each_frame(warmed_up(durations), transfer)
 
 
 def udsoncan_reads(seconds: float) -> Measured:
@@ -236,9 +285,6 @@ ROUND_TRIP = (
     TRANSFERS["single-frame"],
     "A request of 7 bytes and its answer: what do the layers add to the time that the ECU takes?",
 )
-LAYERS = {"CanStack": can_stack, "NotifierBasedCanStack": notifier_stack}
-
-
 # How many times can-isotp a CanStack is to be
 GOALS = {"4095-bs8": 6.0, "4095-bs0": 10.0, "fd-4095": 6.0, "7": 4.0}
 
@@ -258,16 +304,19 @@ def pair_case(
     goal: float | None = None,
     mode: str = FULL,
     beside: str = "",
+    pinned: bool = False,
+    floor: str = "one send() and one recvmmsg() a frame, in C",
 ) -> Case:
+    names = {"beside": beside, FLOOR_ROLE: floor}
     return Case(
         f"pair-{name}",
         GROUP,
         meaning,
         roles,
         goal=goal,
-        names={"beside": beside} if beside else {},
+        names={role: name for role, name in names.items() if role in roles},
         mode=mode,
-        pinned=False,
+        pinned=pinned,
         lacks=partial(lacking, frames_at_once),
     )
 
@@ -278,22 +327,30 @@ def layer_cases(
     transfer: Transfer,
     meaning: str,
 ) -> Iterator[Case]:
-    """Yield what is measured with each of the layers on python-can, SocketCanStack beside the first."""
-    for layer, make in LAYERS.items():
-        python_can = role(partial(measure, make, transfer), "can")
-        roles = {"ours": python_can, "peer": python_can}
-        first = make is can_stack
-        if first:
-            roles["beside"] = role(partial(measure, socketcan_stack, transfer))
-        yield pair_case(
-            f"{name}-{layer}",
-            meaning,
-            roles,
-            transfer.blocksize or transfer.frames,
-            goal=GOALS[name] if first else 3.0,
-            mode=QUICK if first and name != "4095-bs0" else FULL,
-            beside="SocketCanStack" if first else "",
-        )
+    """Yield what is measured with each of the layers on python-can; SocketCanStack and the floor beside CanStack."""
+    frames_at_once = transfer.blocksize or transfer.frames
+    stack, notifier = (role(partial(measure, make, transfer), "can") for make in (can_stack, notifier_stack))
+    roles = {
+        "ours": stack,
+        "peer": stack,
+        "beside": role(partial(measure, socketcan_stack, transfer)),
+        FLOOR_ROLE: Observed(partial(system_calls, transfer)),
+    }
+    mode = QUICK if name != "4095-bs0" else FULL
+    yield pair_case(
+        f"{name}-CanStack", meaning, roles, frames_at_once, GOALS[name], mode, beside="SocketCanStack"
+    )
+    yield pair_case(
+        f"{name}-one-core",
+        "The same CanStack with all threads on one core: what do the layers cost, wherever the system runs them?",
+        roles,
+        frames_at_once,
+        beside="SocketCanStack",
+        pinned=True,
+    )
+    yield pair_case(
+        f"{name}-NotifierBasedCanStack", meaning, {"ours": notifier, "peer": notifier}, frames_at_once, 3.0
+    )
 
 
 def cases() -> Iterator[Case]:
@@ -312,10 +369,12 @@ def cases() -> Iterator[Case]:
                 "ours": role(partial(messages, without_native_path, transfer), "can"),
                 "peer": as_usual,
                 "beside": as_usual,
+                FLOOR_ROLE: Observed(partial(python_can_alone, transfer), ("can",)),
             },
             transfer.blocksize,
             goal=1.5,
             beside="native path",
+            floor="python-can alone: a send() and a recv() a frame, by one thread",
         )
     reads = role(udsoncan_reads, "can", "udsoncan")
     yield pair_case(

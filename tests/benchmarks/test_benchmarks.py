@@ -27,6 +27,7 @@ from benchmarks import (
     instructions,
     kernel,
     machine,
+    pair_floor,
     peer_env,
     report,
     rounds,
@@ -154,6 +155,24 @@ on_a_pair = pytest.mark.skipif(
 @pytest.mark.parametrize(("transfer", "_"), socketcan_pair.MESSAGES.values(), ids=socketcan_pair.MESSAGES)
 def test_the_frames_of_a_message_on_a_pair_are_those_of_the_stack(transfer: kernel.Transfer, _: str) -> None:
     assert loopback(transfer.length, transfer.blocksize, transfer.fd).units == transfer.frames
+
+
+@pytest.mark.parametrize(("transfer", "_"), socketcan_pair.MESSAGES.values(), ids=socketcan_pair.MESSAGES)
+def test_the_floor_of_a_pair_has_the_frames_of_the_message(transfer: kernel.Transfer, _: str) -> None:
+    """Those of its blocks, and one of the other end after each block but the last."""
+    first, *blocks = socketcan_pair.blocks_of(transfer)
+    assert first == 1
+    assert sum(blocks) + len(blocks) == transfer.frames - 1
+    assert all(block == blocks[0] for block in blocks[:-1])
+    assert len(blocks) == 1 if transfer.blocksize == 0 else blocks[0] == transfer.blocksize
+
+
+@on_a_pair
+def test_the_floor_of_a_pair_says_what_went_wrong(stage: Stage) -> None:
+    ends = [stage.cleanup.enter_context(end) for end in socketcan_pair.pair()]
+    ends[1].send(b"no frame")  # what the tester waits for as an answer
+    with pytest.raises(OSError, match="the pair of sockets failed"):
+        pair_floor.durations_ns(ends, False, [1], True, 0.001, stage.folder)
 
 
 @on_a_pair

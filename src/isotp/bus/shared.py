@@ -225,7 +225,7 @@ class SharedBus(ThreadedFeed):
             while True:
                 native = self.native
                 found = self._read_one() if native is None else self._read_natively(native, _NO_POLLING)
-                has_read = has_read or found
+                has_read = has_read or (found and not self.turn.is_led)
                 is_over = not found or stop_requested.is_set() or self.turn.is_wanted()
                 if is_over or self._is_read_by_notifier():
                     break

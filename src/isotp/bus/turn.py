@@ -111,8 +111,8 @@ class Turn:
         self._pause = min(max(2 * self._pause, _SHORT_PAUSE), _LONG_PAUSE)
 
     def end_as_thread(self, has_read: bool) -> None:
-        """Let others have the turn; `has_read`: the bus's own thread read frames."""
-        if has_read and not self.is_led:
+        """Let others have the turn; `has_read`: the bus's own thread read frames while nobody led."""
+        if has_read:
             self._thread_came_for_nothing = False
             self._pause = 0.0
         self.end()
