@@ -54,6 +54,7 @@ ENGINE: dict[str, tuple[str, ...] | None] = {
         "end_pause",
         "forget",
     ),
+    "core/echoes.pxi": ("is_full", "add", "drop_oldest", "drop_newest", "confirm"),
     "core/target.pxi": ("put", "finish"),
     "core/reporter.pxi": ("tell", "_is_to_be_logged"),
     "core/endpoint.pxi": ("judge", "address_of_frame"),
@@ -69,6 +70,7 @@ ENGINE: dict[str, tuple[str, ...] | None] = {
         "receive_pass",
         "note_arrival",
         "take_from_batch",
+        "is_echo",
     ),
     "core/driven.pxi": ("planned", "_read_on"),
 }

@@ -67,6 +67,7 @@ cdef class SendRequest:
     cdef uint64_t taken            # bytes that went out
     cdef bint functional
     cdef bint done
+    cdef int64_t when              # its last frame was on the bus then, as the bus has confirmed; or NEVER
     cdef object event
     cdef public object on_done     # called with the request when it is done, or None
     cdef readonly object success   # None until done
@@ -74,6 +75,9 @@ cdef class SendRequest:
 
     @cython.final
     cdef int _set(self, object data, bint functional) except -1
+
+    @cython.final
+    cdef int _sent_at(self, int64_t when) except -1
 
     @cython.final
     cdef bytes next_bytes(self, bytes have, uint64_t wanted)
@@ -165,9 +169,50 @@ cdef class Addresses:
     cdef object asked              # is_for_me() of a user's class that decides for itself, else None
 
 
+cdef enum:
+    MOST_UNCONFIRMED = 128         # frames of one engine, with room for flow control frames beyond:
+    MOST_UNCONFIRMED_CF = 120
+    ECHO = 2                       # Frame.res0: this is a frame that was sent here, come back
+
+
+# One frame that the bus has taken.
+cdef struct Given:
+    uint64_t mark                 # what tells it from others
+    int64_t when
+    bint is_flow_control
+    uint32_t epoch                 # of the message that it is part of
+    uint64_t place                 # in the message, from 1; of a flow control frame, what had been received by then
+
+
+# What an echo tells.
+cdef struct Confirmed:
+    bint is_message                # a frame of a message went, the last one being:
+    uint32_t epoch
+    uint64_t place
+    bint is_flow_control           # a flow control frame went, too
+    uint64_t got
+
+
+@cython.final
+cdef class Echoes:
+    cdef Given[MOST_UNCONFIRMED] ring
+    cdef int first
+    cdef int count
+    cdef int64_t confirmed_at      # when the last echo came
+
+    cdef Given *at(self, int k) noexcept
+    cdef bint is_full(self, uint32_t epoch) noexcept
+    cdef void add(self, uint64_t mark) noexcept
+    cdef void note(self, int64_t when, bint is_flow_control, uint32_t epoch, uint64_t place) noexcept
+    cdef void drop_oldest(self) noexcept
+    cdef void drop_newest(self, int count) noexcept
+    cdef bint confirm(self, uint64_t mark, int64_t when, Confirmed *told) noexcept
+
+
 @cython.final
 cdef class Outlet:
     cdef FramePort port
+    cdef Echoes echoes             # None: the bus confirms nothing
     cdef Clock clock
     cdef int64_t no_room_since     # the bus refuses frames since then, else NEVER
     cdef int64_t resumes           # nothing is sent before, or NEVER
@@ -180,6 +225,7 @@ cdef class Outlet:
     cdef bint give(self, uint32_t epoch, int64_t n_as_ns) except -1
     cdef int refused(self, uint32_t epoch, int64_t n_as_ns) except -1
     cdef bint flush_last(self, uint32_t epoch, int64_t n_as_ns) except -1
+    cdef void take_back(self, int count) noexcept
     cdef bint flush(self, uint32_t epoch, int64_t n_as_ns) except -1
     cdef int _pause(self, uint32_t epoch, int64_t n_as_ns, object refusal) except -1
     cdef bint resume(self, uint32_t epoch, int64_t n_as_ns) except -1
@@ -246,6 +292,7 @@ cdef class Endpoint:
     cdef Clock time
     cdef Settings settings
     cdef object _params
+    cdef bint confirms             # a frame was sent when the bus has confirmed it
     cdef bint stale                # `settings` are older than the Params
     cdef uint64_t flattenings      # begun so far ...
     cdef uint64_t flattened        # ... and the one that is in force
@@ -295,6 +342,18 @@ cdef class Sending(Endpoint):
 
     @cython.final
     cdef int transmit_frames(self, bint do_rx) except -1
+
+    @cython.final
+    cdef bint take_echo(self, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1
+
+    @cython.final
+    cdef bint waits_for_echo(self, const Given *given) noexcept
+
+    @cython.final
+    cdef int64_t confirmation_deadline(self) noexcept
+
+    @cython.final
+    cdef int give_up_unconfirmed(self) except -1
 
     @cython.final
     cdef void note_if_held_back(self, uint64_t allowed) noexcept
@@ -395,6 +454,9 @@ cdef class Engine(Receiving):
     cdef set readers               # threads that may be amid rxfn
     cdef bint has_read             # the reader has looked for a frame, and need not do so at once
     cdef bint looks_first          # something is to be looked at before the next frame: a batch, or `turned`
+
+    @cython.final
+    cdef bint is_echo(self, object message) except -1
 
     @cython.final
     cdef bint enter(self) noexcept

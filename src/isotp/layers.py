@@ -132,6 +132,9 @@ class TransportLayerLogic(Layer):
         as it comes: a writable buffer, or a callable that is given `bytes` piece by piece. The message is then
         that object, for :meth:`recv` and `on_message`. None: a bytearray, as ever. A message that breaks off
         is told by the attribute `target` of the error. Mind the parameter `max_frame_size`.
+    :param tx_confirmation: take a frame for sent only when its echo comes (L_Data.con), not when txfn took it: a frame
+        from rxfn whose `is_echo` is True, or `is_rx` False as python-can has it. STmin, N_Bs and N_Cr run from the
+        echo, a message is sent when that of its last frame has come, and N_As from txfn to the echo.
     :raises ValueError: if the address is missing or partial, or a parameter has a value that it can not have.
     """
 
@@ -165,6 +168,7 @@ class TransportLayerLogic(Layer):
         TRANSMIT_CF = 2
         TRANSMIT_SF_STANDBY = 3
         TRANSMIT_FF_STANDBY = 4
+        WAIT_CONFIRMATION = 5
 
     class ProcessRxReport(NamedTuple):
         """What handling one received frame led to."""
@@ -188,7 +192,11 @@ class TransportLayerLogic(Layer):
         post_send_callback: PostSendCallback | None = None,
         on_message: OnMessage | None = None,
         receive_into: ReceiveInto | None = None,
+        *,
+        tx_confirmation: bool = False,
     ) -> None:
+        if tx_confirmation:
+            self._confirm_frames()
         self.params = self.Params()
         if params is not None:
             self.params.update(params)

@@ -75,6 +75,8 @@ class TransportLayer(TransportLayerLogic):
         post_send_callback: PostSendCallback | None = None,
         on_message: OnMessage | None = None,
         receive_into: ReceiveInto | None = None,
+        *,
+        tx_confirmation: bool = False,
     ) -> None:
         require_seconds("read_timeout", read_timeout)
         self.started = False
@@ -89,7 +91,15 @@ class TransportLayer(TransportLayerLogic):
         self._rxfn_lateness = _LEAST_LATENESS
         self._look_ns = _FIRST_LOOK_NS
         super().__init__(
-            rxfn, txfn, address, error_handler, params, post_send_callback, on_message, receive_into
+            rxfn,
+            txfn,
+            address,
+            error_handler,
+            params,
+            post_send_callback,
+            on_message,
+            receive_into,
+            tx_confirmation=tx_confirmation,
         )
 
     @property

@@ -870,4 +870,5 @@ def test_layer_as_it_is_described() -> None:
         ("TRANSMIT_CF", 2),
         ("TRANSMIT_SF_STANDBY", 3),
         ("TRANSMIT_FF_STANDBY", 4),
+        ("WAIT_CONFIRMATION", 5),
     ]

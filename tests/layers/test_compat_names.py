@@ -409,6 +409,7 @@ def test_classes_of_the_layer() -> None:
                 "TRANSMIT_CF": 2,
                 "TRANSMIT_SF_STANDBY": 3,
                 "TRANSMIT_FF_STANDBY": 4,
+                "WAIT_CONFIRMATION": 5,  # can-isotp has no such state: only a layer with tx_confirmation gets there
             },
         ),
     ],

@@ -7,8 +7,9 @@
 #     session_receive                                         a frame in, with its time: what happened
 #     session_expire                                          the time in: what waited too long
 #     session_begin, session_bind_first, session_supply       a message to send, the form it takes, and its bytes
-#     session_next, session_sent                              the next frame out; it is on the bus since then
-#     session_flow_control, session_flow_control_sent         the same for the frame that answers the other end
+#     session_next, session_sent                              the next frame out; the bus has it since then
+#     session_confirmed                                       where the bus tells: it is on the bus since then
+#     session_flow_control, ..._sent, ..._confirmed           the same for the frame that answers the other end
 #     session_deadline                                        when to come again, if no frame does
 #     session_stop_receiving, session_stop_sending            give up
 #
@@ -35,6 +36,7 @@ from isotp._protocol.reception cimport (
 from isotp._protocol.transmission cimport (
     begin_message,
     choose_first_frame,
+    confirmed,
     next_payload_size,
     next_rate_size,
     on_flow_control,
@@ -305,7 +307,7 @@ cdef inline RxEvent session_expire(Session *session, int64_t now, bint rx, bint 
 
 cdef inline int64_t session_deadline(const Session *session, int64_t not_before) noexcept nogil:
     """When to come again if no frame does; no frame of a message goes before `not_before`."""
-    if session.tx.state == TX_IDLE:
+    if session.tx.state == TX_IDLE or session.tx.state == TX_WAIT_CONFIRMATION:
         return session.rx.deadline
     if session.tx.state == TX_WAIT_FC:
         return min(session.rx.deadline, session.tx.fc_deadline)
@@ -363,13 +365,20 @@ cdef inline bint session_next(Session *session, int64_t now, uint64_t allowed, F
     return transmit(&session.tx, session.tx_config, session.tx_address, now, allowed, out)
 
 
-cdef inline bint session_sent(Session *session, int64_t now) noexcept nogil:
-    """The frame of session_next() is on the bus since `now`. True: it was the last one of its message."""
-    if not transmitted(&session.tx, &session.config, now):
-        return False
+cdef inline bint session_is_sent(Session *session) noexcept nogil:
     session.counted.messages_sent += 1
     session.counted.bytes_sent += session.tx.size
     return True
+
+
+cdef inline bint session_sent(Session *session, int64_t now) noexcept nogil:
+    """The bus has the frame of session_next() since `now`. True: with that the message is sent."""
+    return transmitted(&session.tx, &session.config, now) and session_is_sent(session)
+
+
+cdef inline bint session_confirmed(Session *session, uint64_t count, int64_t now) noexcept nogil:
+    """The first `count` frames of the message are on the bus since `now`. True: with that the message is sent."""
+    return confirmed(&session.tx, &session.config, count, now) and session_is_sent(session)
 
 
 cdef inline void session_stop_sending(Session *session) noexcept nogil:
@@ -396,3 +405,14 @@ cdef inline void session_flow_control_sent(Session *session, FlowStatus due, bin
         flow_control_sent(&session.rx, &session.config, now)
     elif not session.stopped_receiving and not session.config.listen:
         session.rx.due = due
+
+
+cdef inline bint session_awaits_block(const Session *session, uint64_t got) noexcept nogil:
+    """No CF has come since the flow control frame that went when so many bytes were there."""
+    return session.rx.state == RX_WAIT_CF and session.rx.got == got
+
+
+cdef inline void session_flow_control_confirmed(Session *session, uint64_t got, int64_t now) noexcept nogil:
+    """That flow control frame is on the bus since `now`: N_Cr runs from there, unless a CF has come."""
+    if session_awaits_block(session, got):
+        session.rx.deadline = now + session.config.n_cr_ns

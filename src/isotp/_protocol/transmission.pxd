@@ -71,6 +71,8 @@ cdef inline void begin_message(
     tx.epoch += 1
     tx.size = size
     tx.sent = 0
+    tx.given = 0
+    tx.confirmed = 0
     tx.functional = functional
     tx.waits = 0
     tx.saw_reserved_stmin = False
@@ -131,7 +133,7 @@ cdef inline bint transmit(
     Transmitter *tx, const Config *config, const AddressFilter *address, int64_t now, uint64_t allowed, Frame *out,
 ) noexcept nogil:
     """One step of transmission. True: the frame is in `out`; call transmitted() once it is on the bus."""
-    if tx.state == TX_IDLE or tx.state == TX_WAIT_FC:
+    if tx.state == TX_IDLE or tx.state == TX_WAIT_FC or tx.state == TX_WAIT_CONFIRMATION:
         return False
     if tx.state == TX_TRANSMIT_CF and now < tx.cf_due:
         return False
@@ -150,9 +152,19 @@ cdef inline bint transmitter_expired(Transmitter *tx, int64_t now, Outcome *outc
     return True
 
 
+cdef inline bint is_unconfirmed(const Transmitter *tx, const Config *config) noexcept nogil:
+    """The bus has taken a frame that it has yet to confirm: no timer runs from that frame before."""
+    return config.confirms and tx.confirmed < tx.given
+
+
 cdef inline void await_flow_control(Transmitter *tx, const Config *config, int64_t now) noexcept nogil:
     tx.state = TX_WAIT_FC
-    tx.fc_deadline = now + config.n_bs_ns
+    tx.fc_deadline = NEVER if is_unconfirmed(tx, config) else now + config.n_bs_ns
+
+
+cdef inline void space_next(Transmitter *tx, const Config *config, int64_t now) noexcept nogil:
+    """STmin (9.6.5.4) runs from the CF that is on the bus since `now`, or will be; without it nothing has to wait."""
+    tx.cf_due = NEVER if tx.stmin_ns != 0 and is_unconfirmed(tx, config) else now + tx.stmin_ns
 
 
 cdef inline void go_on_unasked(Transmitter *tx, const Config *config, int64_t now) noexcept nogil:
@@ -160,7 +172,7 @@ cdef inline void go_on_unasked(Transmitter *tx, const Config *config, int64_t no
     tx.state = TX_TRANSMIT_CF
     tx.blocksize = 0
     tx.stmin_ns = config.override_stmin_ns if config.overrides_stmin else 0
-    tx.cf_due = now + tx.stmin_ns
+    space_next(tx, config, now)
 
 
 cdef inline bint starts_timer(const Transmitter *tx) noexcept nogil:
@@ -171,10 +183,14 @@ cdef inline bint starts_timer(const Transmitter *tx) noexcept nogil:
 
 
 cdef inline bint transmitted(Transmitter *tx, const Config *config, int64_t now) noexcept nogil:
-    """The frame of transmit() is on the bus since `now`. True: it was the message's last."""
+    """The bus has the frame of transmit() since `now`. True: that was the last one, and the message is sent."""
     tx.sent += tx.in_frame
     tx.chunk_used += tx.in_frame
+    tx.given += 1
     if tx.sent >= tx.size:
+        if config.confirms:
+            tx.state = TX_WAIT_CONFIRMATION
+            return False
         transmitter_stop(tx)
         return True
     if tx.state == TX_FF_STANDBY:
@@ -185,10 +201,27 @@ cdef inline bint transmitted(Transmitter *tx, const Config *config, int64_t now)
             go_on_unasked(tx, config, now)
         return False
     tx.sn = (tx.sn + 1) & 0x0F
-    tx.cf_due = now + tx.stmin_ns
+    space_next(tx, config, now)
     tx.in_block += 1               # also without BS: a flow control frame within the block may bring one
     if tx.blocksize != 0 and tx.in_block >= tx.blocksize:
         await_flow_control(tx, config, now)
+    return False
+
+
+cdef inline bint confirmed(Transmitter *tx, const Config *config, uint64_t count, int64_t now) noexcept nogil:
+    """The first `count` frames of the message are on the bus since `now` (L_Data.con). True: the message is sent."""
+    if count <= tx.confirmed:
+        return False               # a Flow Control has told before
+    tx.confirmed = count
+    if count < tx.given:
+        return False
+    if tx.state == TX_WAIT_CONFIRMATION:
+        transmitter_stop(tx)
+        return True
+    if tx.state == TX_WAIT_FC:
+        tx.fc_deadline = now + config.n_bs_ns
+    elif tx.state == TX_TRANSMIT_CF:
+        space_next(tx, config, now)
     return False
 
 
@@ -228,6 +261,8 @@ cdef inline bint on_flow_control(
             outcome.code = UNEXPECTED_FC
             outcome.given = pci.flow_status
         return False
+    if tx.state == TX_WAIT_FC:
+        tx.confirmed = tx.given        # who answers has received all
     if pci.flow_status == FS_WAIT:
         if config.wftmax == 0 and not config.strict:
             outcome.code = WAIT_UNSUPPORTED
@@ -256,7 +291,11 @@ cdef inline bint on_flow_control(
         tx.fc_deadline = NEVER
         tx.in_block = 0
         tx.cf_due = now + stmin_ns
+        tx.stmin_ns = stmin_ns
+    elif is_unconfirmed(tx, config):
+        tx.stmin_ns = stmin_ns
+        space_next(tx, config, now)
     else:
         tx.cf_due += stmin_ns - tx.stmin_ns    # holds for the gap that runs, too
-    tx.stmin_ns = stmin_ns
+        tx.stmin_ns = stmin_ns
     return False

@@ -61,6 +61,7 @@ cdef enum TxStateCode:
     TX_TRANSMIT_CF = 2
     TX_SF_STANDBY = 3              # the SF is ready, the rate limiter holds it
     TX_FF_STANDBY = 4              # the FF is ready, the rate limiter holds it
+    TX_WAIT_CONFIRMATION = 5       # all frames were given to the bus, which has not confirmed the last one
 
 
 # What went wrong. _core.pyx turns a code into an exception class and a sentence (table OUTCOMES).
@@ -135,6 +136,7 @@ cdef struct Config:
     bint listen
     bint strict                    # by the standard also where can-isotp does otherwise
     bint awaits_fc                 # False: the receiver never sends flow control
+    bint confirms                  # a frame was sent when the bus says so, not when it takes it
     bint overrides_stmin
     int64_t override_stmin_ns
     uint32_t wftmax
@@ -201,5 +203,7 @@ cdef struct Transmitter:
     int64_t stmin_ns
     int64_t cf_due
     int64_t fc_deadline            # N_Bs
+    uint64_t given                 # frames of the message that the bus took
+    uint64_t confirmed             # those of them that it has confirmed, where it does
     uint8_t in_frame               # payload bytes in the frame given out last
     uint32_t epoch                 # counts messages and aborts: tells a stale confirmation

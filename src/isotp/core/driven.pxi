@@ -54,6 +54,8 @@ cdef class DrivenEngine(Engine):
         # Not completed: nobody waits for it, and the lock of its event may have been held.
         self.active_send_request = None
         session_stop_sending(&self.session)
+        if self.confirms:
+            self._confirm_frames()     # what was sent before is the parent's
         self.end_reception()
         self._set_driven(False, None, None)
         (<Watchers?>self._params._on_change).changing = threading.RLock()
@@ -232,7 +234,7 @@ cdef class DrivenEngine(Engine):
         """Time (ns) until STmin and the rate limiter let the next consecutive frame go; None if none is to be sent."""
         if self.session.tx.state != TX_TRANSMIT_CF:
             return None
-        return max(0, max(self.session.tx.cf_due, self.frame_not_before()) - self.time.read())
+        return max(0, max(min(self.session.tx.cf_due, LONGEST_WAIT_NS), self.frame_not_before()) - self.time.read())
 
     # ------------------------------------------------ the thread that reads
 

@@ -77,6 +77,7 @@ cdef class Endpoint:
             if turn >= self.flattened:
                 self.flattened = turn
                 self.settings = settings
+                settings.config.confirms = self.confirms
                 session_set(&self.session, &settings.config, self.now)
         return 0
 
@@ -452,14 +453,14 @@ cdef class Endpoint:
         """Seconds until STmin lets the next consecutive frame go; None if none is to be sent."""
         if self.session.tx.state != TX_TRANSMIT_CF:
             return None
-        return max(0, self.session.tx.cf_due - self.time.read()) / 1e9
+        return max(0, min(self.session.tx.cf_due, LONGEST_WAIT_NS) - self.time.read()) / 1e9
 
     def _timer_state(self, which):
         """(start, length) in ns of the timer "fc", "cf" or "stmin"; None if it does not run."""
-        if which == "fc" and self.session.tx.state == TX_WAIT_FC:
+        if which == "fc" and self.session.tx.state == TX_WAIT_FC and self.session.tx.fc_deadline != NEVER:
             return self.session.tx.fc_deadline - self.session.config.n_bs_ns, self.session.config.n_bs_ns
         if which == "cf" and self.session.rx.deadline != NEVER:
             return self.session.rx.deadline - self.session.config.n_cr_ns, self.session.config.n_cr_ns
-        if which == "stmin" and self.session.tx.state == TX_TRANSMIT_CF:
+        if which == "stmin" and self.session.tx.state == TX_TRANSMIT_CF and self.session.tx.cf_due != NEVER:
             return self.session.tx.cf_due - self.session.tx.stmin_ns, self.session.tx.stmin_ns
         return None

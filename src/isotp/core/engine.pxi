@@ -247,7 +247,8 @@ cdef class Engine(Receiving):
     @cython.final
     cdef inline int expire(self, int64_t until, bint do_rx, bint do_tx) except -1:
         """Give up what waited too long. A frame that is read after that comes too late."""
-        if session_is_overdue(&self.session, until):
+        if session_is_overdue(&self.session, until) or (
+                self.confirms and until >= self.confirmation_deadline()):
             self.run_out(until, do_rx, do_tx)
         return 0
 
@@ -262,12 +263,15 @@ cdef class Engine(Receiving):
             event = session_expire(&self.session, until, False, do_tx)
         if event == RX_ENDED_SENDING:
             self.fail_active()
+        if do_tx and self.confirms and until >= self.confirmation_deadline():
+            self.give_up_unconfirmed()
         return 0
 
     @cython.final
     cdef int64_t deadline(self) noexcept:
         """When this engine wants to run again without a frame."""
-        return min(session_deadline(&self.session, self.frame_not_before()), self.outlet.resumes)
+        cdef int64_t deadline = min(session_deadline(&self.session, self.frame_not_before()), self.outlet.resumes)
+        return min(deadline, self.confirmation_deadline()) if self.confirms else deadline
 
     def deadline_ns(self):
         """Time (of the layer's clock, ns) at which the layer wants to run again without a frame, or None."""
@@ -321,6 +325,8 @@ cdef class Engine(Receiving):
                 else:
                     self.note_arrival(message, False, do_tx)
             self.frames_received += 1
+            if self.confirms and self.is_echo(message):
+                continue
             if takes_message(self, message):
                 continue
             self.take(message)
@@ -357,6 +363,20 @@ cdef class Engine(Receiving):
         return 0
 
     @cython.final
+    cdef bint is_echo(self, object message) except -1:
+        """Whether this is a frame of ours that has come back, which tells that it went."""
+        cdef uint32_t can_id
+        cdef bytes data
+        if type(message) is CanMessage:
+            if not (<CanMessage>message).frame.res0 & ECHO:
+                return False
+        elif getattr(message, "is_rx", True):
+            return False
+        data = data_of(message, &can_id)
+        self.now = self.time.read()        # not before that: the gap behind the frame must not be too short
+        return self.take_echo(can_id, <const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+    @cython.final
     cdef int take_from_batch(self) except -1:
         """Handle the next frame of the native driver, at the time at which it arrived."""
         cdef const Frame *frame = self.inlet.batch
@@ -369,4 +389,6 @@ cdef class Engine(Receiving):
         self.inlet.arrivals += 1
         self.inlet.left -= 1
         self.frames_received += 1
+        if self.confirms and frame.res0 & ECHO and self.take_echo(frame.can_id, frame.data, frame.len):
+            return 0
         return self.take_bytes(None, frame.can_id, frame.data, frame.len)

@@ -94,7 +94,17 @@ cdef class CanMessage:
     def data(self, value):
         with cython.critical_section(self):
             self.held, value = value, self.held    # what was there dies after the step
-            self.frame.res0 = 0
+            self.frame.res0 &= ~INLINE
+
+    @property
+    def is_echo(self):
+        """This is a frame that was sent here and has come back: a layer with `tx_confirmation` waits for it."""
+        return (self.frame.res0 & ECHO) != 0
+
+    @is_echo.setter
+    def is_echo(self, bint value):
+        with cython.critical_section(self):
+            self.frame.res0 = (self.frame.res0 & ~ECHO) | (ECHO if value else 0)
 
     @property
     def is_extended_id(self):
@@ -147,7 +157,7 @@ cdef inline object data_in(CanMessage message):
     with cython.critical_section(message):
         if message.frame.res0 & INLINE:
             message.held = PyBytes_FromStringAndSize(<char *>message.frame.data, message.frame.len)
-            message.frame.res0 = 0
+            message.frame.res0 &= ~INLINE
         data = message.held
     return data
 
@@ -161,7 +171,7 @@ cdef inline CanMessage new_frame_message():
 cdef CanMessage message_of_frame(const Frame *frame):
     cdef CanMessage message = new_frame_message()
     memcpy(&message.frame, frame, sizeof(Frame))
-    message.frame.res0 = INLINE
+    message.frame.res0 = INLINE | (frame.res0 & ECHO)
     message.frame.res1 = DLC_CODE[frame.len]
     return message
 
@@ -181,6 +191,8 @@ def frame_from_python_can(msg):
         message = new_frame_message()
         message.frame.can_id = flagged_id(<uint32_t>number, msg.is_extended_id)
         message.frame.flags = (CANFD_FDF if msg.is_fd else 0) | (CANFD_BRS if msg.bitrate_switch else 0)
+        if not getattr(msg, "is_rx", True):
+            message.frame.res0 |= ECHO
         with cython.critical_section(data):
             size = PyByteArray_GET_SIZE(data)
             if size <= CAN_DLEN_MAX:

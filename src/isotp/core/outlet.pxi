@@ -88,9 +88,14 @@ cdef class Outlet:
 
     cdef inline bint put(self) except -1:
         """Give the frame in the port's `next` to the port. False: it does not have it; call refused() at once."""
+        cdef uint64_t mark = 0
+        if self.echoes is not None:
+            mark = mark_of(self.port.next.can_id, self.port.next.data, self.port.next.len)
         if not self.port.put():
             return False
         self.sent += 1
+        if self.echoes is not None:
+            self.echoes.add(mark)
         if self.port.waiting == 0:
             self.no_room_since = NEVER     # N_As is the time of one frame
         return True
@@ -114,8 +119,14 @@ cdef class Outlet:
         if self.flush(epoch, n_as_ns):
             return True
         self.port.keep(self.port.waiting - 1)
-        self.sent -= 1
+        self.take_back(1)
         return False
+
+    cdef void take_back(self, int count) noexcept:
+        """The last frames did not go."""
+        self.sent -= <uint64_t>count
+        if self.echoes is not None:
+            self.echoes.drop_newest(count)
 
     cdef bint flush(self, uint32_t epoch, int64_t n_as_ns) except -1:
         """Have the frames go that wait in the port. False: there is no room for all of them."""
@@ -125,7 +136,7 @@ cdef class Outlet:
         try:
             self.port.flush()
         except BaseException:
-            self.sent -= <uint64_t>self.port.lost
+            self.take_back(self.port.lost)
             self.sent_in_batches += <uint64_t>(before - self.port.lost)
             raise
         self.sent_in_batches += <uint64_t>(before - self.port.waiting)
@@ -175,5 +186,5 @@ cdef class Outlet:
 
     cdef void forget(self) noexcept:
         """The frames that the port keeps are not to go any more."""
-        self.sent -= <uint64_t>self.port.waiting
+        self.take_back(self.port.waiting)
         self.port.keep(0)

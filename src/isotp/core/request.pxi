@@ -52,6 +52,9 @@ cdef class SendRequest:
     :raises ValueError: if this can not be sent.
     """
 
+    def __cinit__(self, *args, **kwargs):
+        self.when = NEVER
+
     def __init__(self, data, target_address_type=TargetAddressType.Physical):
         cdef bint is_new
         with cython.critical_section(self):
@@ -156,6 +159,12 @@ cdef class SendRequest:
         return TargetAddressType.Functional if self.functional else TargetAddressType.Physical
 
     @property
+    def sent_ns(self):
+        """When its last frame was on the bus: ns of the layer's clock. None unless the layer has `tx_confirmation`, and
+        the bus has confirmed that."""
+        return None if self.when == NEVER else self.when
+
+    @property
     def complete_event(self):
         """`threading.Event` that is set when the message was sent or given up."""
         event = threading.Event()
@@ -171,6 +180,12 @@ cdef class SendRequest:
     def complete(self, success):
         """Say how the request ended and release who waits for it."""
         self._complete(success, None)
+
+    @cython.final
+    cdef int _sent_at(self, int64_t when) except -1:
+        """All of it is sent."""
+        self.when = when
+        return self._complete(True, None)
 
     @cython.final
     cdef int _complete(self, bint success, object failure) except -1:

@@ -36,10 +36,12 @@ cdef class Sending(Endpoint):
                     self.now = self.time.read()
                     if self.now < self.session.tx.cf_due:
                         return 0
-            elif self.session.tx.state == TX_WAIT_FC:
+            elif self.session.tx.state == TX_WAIT_FC or self.session.tx.state == TX_WAIT_CONFIRMATION:
                 return 0
             elif not self.bind_first():
                 continue
+            if outlet.echoes is not None and outlet.echoes.is_full(self.session.tx.epoch):
+                return 0
             if request is not self.active_send_request or request is None:
                 request = self.active()
             if request is None:
@@ -65,7 +67,7 @@ cdef class Sending(Endpoint):
             if ran_dry and self.session.tx.epoch == epoch:
                 self.give_up(request, epoch, ended_early(request, request.taken))
                 continue
-            if self.session.tx.state == TX_WAIT_FC:
+            if self.session.tx.state == TX_WAIT_FC or self.session.tx.state == TX_WAIT_CONFIRMATION:
                 return 1
             if burst >= self.burst_limit:
                 self.now = self.time.read()
@@ -104,6 +106,8 @@ cdef class Sending(Endpoint):
         self.now = self.time.read()
         with cython.critical_section(self):
             session_flow_control_sent(&self.session, due, went, self.now)
+            if went and self.outlet.echoes is not None:
+                self.outlet.echoes.note(self.now, True, 0, self.session.rx.got)
         return 0
 
     @cython.final
@@ -217,6 +221,86 @@ cdef class Sending(Endpoint):
             due = self.rate_limiter._not_before(session_rate_size(&self.session))
         return due if self.outlet.resumes == NEVER else max(due, self.outlet.resumes)
 
+    # ------------------------------------------------ what the bus confirms
+
+    @property
+    def tx_confirmation(self):
+        """A frame counts as sent when its echo comes."""
+        return self.confirms
+
+    def _confirm_frames(self):
+        """From now on a frame of this layer was sent when its echo comes; to be called before it sends any."""
+        self.confirms = True
+        self.stale = True
+        self.outlet.echoes = Echoes.__new__(Echoes)
+
+    @cython.final
+    cdef bint take_echo(self, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
+        """A frame that was sent here has come back. False: it is none that the bus has yet to confirm to this layer."""
+        cdef Confirmed told
+        cdef bint is_last = False
+        cdef SendRequest request = None
+        if not self.outlet.echoes.confirm(mark_of(can_id, data, size), self.now, &told):
+            return False
+        with cython.critical_section(self):
+            if told.is_flow_control:
+                session_flow_control_confirmed(&self.session, told.got, self.now)
+            if told.is_message and told.epoch == self.session.tx.epoch:
+                is_last = session_confirmed(&self.session, told.place, self.now)
+            if is_last:
+                request, self.active_send_request = self.active_send_request, request
+                self.block = None
+        if request is not None:
+            request._sent_at(self.now)
+        return True
+
+    @cython.final
+    cdef bint waits_for_echo(self, const Given *given) noexcept:
+        """Whether something depends on the confirmation of this frame."""
+        if given.is_flow_control:
+            return session_awaits_block(&self.session, given.place)
+        return given.epoch == self.session.tx.epoch and given.place > self.session.tx.confirmed
+
+    @cython.final
+    cdef int64_t confirmation_deadline(self) noexcept:
+        """N_As, N_Ar (9.8.1): of a frame behind others it runs from when those went."""
+        cdef int k
+        cdef Echoes echoes = self.outlet.echoes
+        if echoes is None:
+            return NEVER
+        for k in range(echoes.count):
+            if self.waits_for_echo(echoes.at(k)):
+                return max(echoes.at(k).when, echoes.confirmed_at) + self.session.config.n_as_ns
+        return NEVER
+
+    @cython.final
+    cdef int give_up_unconfirmed(self) except -1:
+        """The bus took a frame, and did not confirm it in time."""
+        cdef SendRequest request
+        cdef uint32_t epoch
+        cdef bint is_sending = False
+        cdef bint is_receiving = False
+        cdef int k
+        cdef Echoes echoes = self.outlet.echoes
+        with cython.critical_section(self):
+            request, epoch = self.active_send_request, self.session.tx.epoch
+            for k in range(echoes.count):
+                if self.waits_for_echo(echoes.at(k)):
+                    if echoes.at(k).is_flow_control:
+                        is_receiving = True
+                    else:
+                        is_sending = True
+            if is_receiving:
+                receiver_stop(&self.session.rx)
+            echoes.drop_newest(echoes.count)
+        error = errors.TransmitTimeoutError(
+            f"the bus took a frame, and did not confirm within {self.session.config.n_as_ns / 1e9} s that it went")
+        if is_sending:
+            self.give_up(request, epoch, error)
+        elif is_receiving:
+            self.tell(error)
+        return 0
+
     # ------------------------------------------------ the end of a message
 
     @cython.final
@@ -318,6 +402,7 @@ cdef inline bint send_frame(
     cdef Transmitter *tx = &engine.session.tx
     cdef bint limited = engine.rate_limiter.is_enabled
     cdef bint needs_time = limited or starts_timer(tx)
+    cdef bint confirms = outlet.echoes is not None
     cdef int size = frame.len
     if engine.logs_frames:
         engine.reporter.log_frame("Tx", frame.can_id, frame.data[:frame.len], "p")
@@ -327,7 +412,7 @@ cdef inline bint send_frame(
     if (outlet.port.waiting > 0 and (needs_time or ends_burst or tx.sent + tx.in_frame >= tx.size)
             and not engine.flush_or_fail(True)):
         return False
-    if needs_time:
+    if needs_time or confirms and outlet.echoes.count == 1:
         try:
             engine.now = engine.time.read()
         except BaseException:
@@ -335,11 +420,13 @@ cdef inline bint send_frame(
             note_sent(engine, size, request, epoch, limited)
             raise
     note_sent(engine, size, request, epoch, limited)
+    if confirms:
+        outlet.echoes.note(engine.now, False, epoch, tx.given)
     return True
 
 
 cdef inline int note_sent(Sending engine, int size, SendRequest request, uint32_t epoch, bint limited) except -1:
-    """A frame of the active message is on the bus."""
+    """The bus has a frame of the active message."""
     cdef bint last = False
     if limited:
         engine.held_back = False
