@@ -15,6 +15,8 @@
 #include <linux/can/raw.h>
 
 #define ISOTP_BATCH 64
+#define ISOTP_ECHO 2  /* sent by this socket (as ECHO of _core.pxd) */
+#define ISOTP_LOCAL 4 /* sent by a socket of this system */
 #define ISOTP_CANFD_FDF 0x04 /* linux/can.h calls it CANFD_FDF since 5.14 */
 
 /* What sendmmsg and recvmmsg want for ISOTP_BATCH frames. */
@@ -46,6 +48,11 @@ static inline int64_t isotp_ns(const struct timespec *time) {
     return (int64_t)time->tv_sec * 1000000000LL + time->tv_nsec;
 }
 
+/* Where a frame comes from, by what linux/can/raw.h says of msg_flags: 0 if from the bus. */
+static inline uint8_t isotp_origin(int flags) {
+    return (uint8_t)((flags & MSG_CONFIRM ? ISOTP_ECHO : 0) | (flags & MSG_DONTROUTE ? ISOTP_LOCAL : 0));
+}
+
 /* Read up to ISOTP_BATCH frames without waiting; `times` are ns of CLOCK_MONOTONIC, or those of the kernel's stamps, of
  * CLOCK_REALTIME. Their number, or -1 and errno. */
 static int isotp_read_batch(int fd, struct isotp_batch *batch, int64_t *times, int as_stamped) {
@@ -75,6 +82,7 @@ static int isotp_read_batch(int fd, struct isotp_batch *batch, int64_t *times, i
             /* the wall clock may have been set since the stamp */
             if (as_stamped || (age > 0 && age < 10000000000LL)) times[k] = now - age;
         }
+        batch->frames[k].__res0 = isotp_origin(batch->headers[k].msg_hdr.msg_flags);
         if (batch->headers[k].msg_len == CAN_MTU) batch->frames[k].flags = 0;
         else batch->frames[k].flags |= ISOTP_CANFD_FDF;
     }

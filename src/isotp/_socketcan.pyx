@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
-from isotp._core cimport CanMessage, DrivenEngine, FramePort, frame_of_message, message_of_frame
+from isotp._core cimport ECHO, CanMessage, DrivenEngine, FramePort, frame_of_message, message_of_frame
 from isotp._protocol.types cimport CAN_EFF_FLAG, NEVER, Frame
 
 import errno as errno_names
@@ -26,6 +26,7 @@ cdef extern from "_clock.h":
 cdef extern from "_socketcan.h":
     enum:
         ISOTP_BATCH
+        ISOTP_LOCAL
         SO_RCVBUFFORCE
         SO_TIMESTAMPNS
         CAN_ERR_FLAG
@@ -114,6 +115,7 @@ cdef class CanSocket:
     cdef bint closing              # nobody begins to
     cdef bint takes_all            # the kernel filters nothing
     cdef bint as_stamped           # `times` are ns since 1970
+    cdef bint hears_echoes         # of frames that were sent here, for who sent them and nobody else
     cdef public object clock       # callable that returns ns, in place of the system's monotonic clock
     cdef readonly object interface
     cdef readonly object socket
@@ -211,6 +213,20 @@ cdef class CanSocket:
         try:
             self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FILTER, b"".join(filters))
             self.takes_all = identifiers is None
+        finally:
+            self._end_use()
+
+    def hear_echoes(self):
+        """Receive the frames that are sent by this socket, when they are on the bus: dispatch() gives them to those
+        who send such, and to nobody else.
+
+        :raises OSError: if it is closed.
+        """
+        if not self._begin_use():
+            raise self._error(EBADF)
+        try:
+            self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_RECV_OWN_MSGS, 1)
+            self.hears_echoes = True
         finally:
             self._end_use()
 
@@ -313,11 +329,13 @@ cdef class CanSocket:
     def take(self):
         """The frames that wait() found, each as a tuple; remote and error frames, too.
 
-        It has ns of the monotonic clock, the identifier with the flags of SocketCAN, the data and the flags of CAN FD.
+        It has ns of the monotonic clock, the identifier with the flags of SocketCAN, the data, the flags of CAN FD, and
+        whether it comes from another system.
         """
         cdef const Frame *frame = isotp_batch_frame(self.batch, 0)
         cdef int k
-        found = [(self.times[k], frame[k].can_id, frame[k].data[:min(frame[k].len, 64)], frame[k].flags)
+        found = [(self.times[k], frame[k].can_id, frame[k].data[:min(frame[k].len, 64)], frame[k].flags,
+                  not frame[k].res0 & ISOTP_LOCAL)
                  for k in range(self.batch_next, self.batch_count)]
         self.batch_next = self.batch_count
         return found
@@ -337,25 +355,31 @@ cdef class CanSocket:
         """Wait up to `timeout` seconds for frames; True if there are any for dispatch()."""
         return self._fill(timeout) > self.batch_next
 
-    def dispatch(self, dict layers, tuple others):
+    def dispatch(self, dict layers, tuple others, dict senders):
         """Give the frames that wait() found to started layers: `layers` has a tuple of them for each identifier.
 
-        Identifiers of 29 bits have bit 31 set. Frames with other identifiers go to the layers in `others`.
+        Identifiers of 29 bits have bit 31 set. Frames with other identifiers go to the layers in `others`, and those
+        that were sent here to the layers in `senders`, which has those who send frames with an identifier.
         """
         cdef Frame *frames = isotp_batch_frame(self.batch, 0)
         cdef int first, end
+        cdef tuple takers
         cdef DrivenEngine engine
         # What a callback takes away meanwhile, take() gives to it.
         while self.batch_next < self.batch_count:
             first = self.batch_next
             # Frames in a row with the same identifier, as the CFs of a block, go to their layer together.
             end = first + 1
-            while end < self.batch_count and frames[end].can_id == frames[first].can_id:
+            while (end < self.batch_count and frames[end].can_id == frames[first].can_id
+                    and frames[end].res0 == frames[first].res0):
                 end += 1
             self.batch_next = end
             if frames[first].can_id & (<uint32_t>CAN_RTR_FLAG | <uint32_t>CAN_ERR_FLAG):
                 continue           # no data: who is asked for each frame is not to be asked for these
-            for engine in layers.get(frames[first].can_id, others):
+            takers = layers.get(frames[first].can_id, others)
+            if frames[first].res0 & ECHO:
+                takers = senders.get(frames[first].can_id, ()) + (() if self.hears_echoes else takers)
+            for engine in takers:
                 engine.feed_frames(&frames[first], &self.times[first], end - first, NEVER)
 
     def send(self, CanMessage message not None):

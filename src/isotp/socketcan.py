@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from isotp.bus.can_sockets import open_can_socket, port_on
-from isotp.bus.table import Listener, receive_identifiers
+from isotp.bus.table import Listener, receive_identifiers, sent_identifiers
 
 __all__ = ["SocketCanStack", "open_can_socket", "port_on", "receive_identifiers"]
 
@@ -46,8 +46,11 @@ class SocketCanStack(Listener):
         self._port = port_on(self._can)
 
     def _addresses_changed(self) -> None:
+        if self.tx_confirmation:
+            self._can.hear_echoes()
         # A user's class of address may take frames with any identifier.
-        self._can.set_filters(None if self._asks_address else receive_identifiers(self.receive_addresses))
+        identifiers = (*receive_identifiers(self.receive_addresses), *sent_identifiers(self))
+        self._can.set_filters(None if self._asks_address else identifiers)
 
     def start(self) -> None:
         """Let the layer work on its own.

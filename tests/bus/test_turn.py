@@ -27,7 +27,7 @@ def somebody_leads(turn: Turn) -> Iterator[None]:
 
 
 def test_a_thread_that_comes_back_for_nothing_keeps_away() -> None:
-    """The longer, the more often; until it has read frames for which nobody waited: a First Frame has to be answered."""
+    """The longer, the more often; until it has read frames that nobody waited for: a First Frame is to be answered."""
     turn, stop_requested = Turn(lambda: False), threading.Event()
     pauses = []
     for _ in range(3):

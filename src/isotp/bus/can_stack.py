@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from isotp._core import CanMessage, SendRequest
+from isotp.bus.python_can import require_echoes
 from isotp.bus.shared import shared_bus
 from isotp.bus.table import Listener, Mailbox
 from isotp.errors import FramesLostError
@@ -33,16 +34,19 @@ class CanStack(Listener):
     :param native: read and send by the compiled driver where `bus` is python-can's own SocketCAN bus. False: by
         python-can, which then reads for all on the bus; the environment variable `ISOTP_NATIVE=0` does so everywhere.
 
-    All other parameters are those of :class:`TransportLayer`, by name, but for rxfn and txfn.
+    All other parameters are those of :class:`TransportLayer`, by name, but for rxfn and txfn. `tx_confirmation` needs a
+    bus that gives back what it has sent: `receive_own_messages=True`.
 
     :raises RuntimeError: if python-can is not installed.
-    :raises ValueError: if `bus` is no python-can bus.
+    :raises ValueError: if `bus` is no python-can bus, or gives no echoes where they are needed.
     """
 
     def __init__(self, bus: can.BusABC, timeout: float = 0.0, *, native: bool = True, **kwargs: Any) -> None:
         self._shared = shared_bus(bus)
         self._bus = bus
         self._may_be_native = native
+        if kwargs.get("tx_confirmation"):
+            require_echoes(bus)
         self._is_read_for = False
         if not native:
             self._shared.use_python_can()
@@ -83,6 +87,8 @@ class CanStack(Listener):
         :raises ValueError: if it is no python-can bus.
         """
         shared = shared_bus(bus)
+        if self.tx_confirmation:
+            require_echoes(bus)
         if not self._may_be_native:
             shared.use_python_can()
         with self._life:
@@ -104,7 +110,7 @@ class CanStack(Listener):
         return self._shared.changing
 
     def _addresses_changed(self) -> None:
-        self._mailbox.show(self.receive_addresses, self._asks_address)
+        self._mailbox.show(self)
         self._shared.readdress(self._mailbox)
 
     @property

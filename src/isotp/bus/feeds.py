@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from isotp.bus.can_sockets import open_can_socket, port_on
 from isotp.bus.feed import Audience, ThreadedFeed
 from isotp.bus.notifier import add_listener, check_notifier, remove_listener
-from isotp.bus.python_can import Sender, check_bus
+from isotp.bus.python_can import Sender, check_bus, require_echoes
 from isotp.bus.shared import Layers, shared_bus
-from isotp.bus.table import Listener, Table
+from isotp.bus.table import Listener, Table, layers_of
 from isotp.started import TransportLayer
 
 if TYPE_CHECKING:
@@ -35,9 +35,11 @@ class SocketFeed(ThreadedFeed):
         self._can.close()
 
     def listen_for(self, table: Table[Listener]) -> None:
-        self._can.set_filters(None if table.asked else table.by_identifier)
+        self._can.set_filters(None if table.asked else (*table.by_identifier, *table.senders))
 
     def connect(self, session: TransportLayer) -> None:
+        if session.tx_confirmation:
+            self._can.hear_echoes()
         session.txfn = self._can.send
         session._port = port_on(self._can)
 
@@ -51,7 +53,7 @@ class SocketFeed(ThreadedFeed):
     def _read(self, audience: Audience) -> None:
         if self._can.wait(_SOCKET_READ_TIMEOUT):
             # Only now: sessions may have been started during the wait.
-            self._can.dispatch(audience.table.by_identifier, audience.table.asked)
+            self._can.dispatch(*layers_of(audience.table))
 
 
 class BusFeed:
@@ -91,6 +93,8 @@ class BusFeed:
         self.shared.changed()
 
     def connect(self, session: TransportLayer) -> None:
+        if session.tx_confirmation:
+            require_echoes(self.bus)
         session.txfn = partial(self.shared.sender.send, self.bus)
         if self.shared.native is not None:
             session._port = self.shared.native.port()
@@ -99,7 +103,7 @@ class BusFeed:
         audience = self._audience
         if audience is None or any(session.clock is not None for session in audience.table.sessions):
             return None
-        return audience.table.by_identifier, audience.table.asked
+        return layers_of(audience.table)
 
     def hear(self, received: can.Message) -> None:
         audience = self._audience
@@ -144,6 +148,8 @@ class NotifierFeed:
         """The notifier brings all frames."""
 
     def connect(self, session: TransportLayer) -> None:
+        if session.tx_confirmation:
+            require_echoes(self._bus)
         session.txfn = partial(self._sender.send, self._bus)
 
     def _on_message(self, received: can.Message) -> None:

@@ -14,6 +14,7 @@ from isotp._core import is_interrupt
 from isotp.bus.feed import Audience
 from isotp.bus.feeds import BusFeed, NotifierFeed, SocketFeed
 from isotp.bus.python_can import descriptor_of
+from isotp.bus.table import layers_of
 from isotp.threads.readers import longer_pause
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class LoopSocketFeed(LoopFeed, SocketFeed):
         def read() -> bool:
             found = self._can.wait(0)
             if found:
-                self._can.dispatch(audience.table.by_identifier, audience.table.asked)
+                self._can.dispatch(*layers_of(audience.table))
             return found
 
         self._reader = _DescriptorReader(self._can.fileno(), read, audience.report)

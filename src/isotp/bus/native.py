@@ -60,6 +60,7 @@ class NativeBus:
                 timestamp=(when + offset) / 1e9,
                 arbitration_id=identifier & (0x1FFF_FFFF if identifier & _EXTENDED else 0x7FF),
                 is_extended_id=bool(identifier & _EXTENDED),
+                is_rx=is_rx,
                 is_remote_frame=bool(identifier & _REMOTE),
                 is_error_frame=bool(identifier & _ERROR),
                 channel=self.channel,
@@ -69,7 +70,7 @@ class NativeBus:
                 bitrate_switch=bool(flags & _BITRATE_SWITCH),
                 error_state_indicator=bool(flags & _ERROR_STATE),
             )
-            for when, identifier, data, flags in self.can.take()
+            for when, identifier, data, flags, is_rx in self.can.take()
         ]
 
 

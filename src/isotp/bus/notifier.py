@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from isotp._core import frame_from_python_can
 from isotp.bus.native import native_bus
-from isotp.bus.python_can import check_bus, python_can, sender_for
+from isotp.bus.python_can import check_bus, python_can, require_echoes, sender_for
 from isotp.started import TransportLayer
 from isotp.threads.courier import Courier
 
@@ -75,7 +75,8 @@ class NotifierBasedCanStack(TransportLayer):
     after :meth:`start`.
 
     :raises RuntimeError: if python-can is not installed.
-    :raises ValueError: if `bus` is no python-can bus or `notifier` no notifier.
+    :raises ValueError: if `bus` is no python-can bus or `notifier` no notifier, or if the bus gives no echoes and
+        `tx_confirmation` needs them.
     """
 
     bus: can.BusABC
@@ -85,6 +86,8 @@ class NotifierBasedCanStack(TransportLayer):
         self, bus: can.BusABC, notifier: can.Notifier, *, native: bool = True, **kwargs: Any
     ) -> None:
         check_bus(bus)
+        if kwargs.get("tx_confirmation"):
+            require_echoes(bus)
         self.bus = bus
         check_notifier(notifier)
         self.notifier = notifier

@@ -19,7 +19,16 @@ from isotp.layers import TxFn
 if TYPE_CHECKING:
     import can
 
-__all__ = ["BusOwner", "Sender", "check_bus", "descriptor_of", "python_can", "send_on_bus", "sender_for"]
+__all__ = [
+    "BusOwner",
+    "Sender",
+    "check_bus",
+    "descriptor_of",
+    "python_can",
+    "require_echoes",
+    "send_on_bus",
+    "sender_for",
+]
 
 # "Transmit buffer full" (python-can), "XL_ERR_QUEUE_IS_FULL" (Vector), "The transmit queue is full" (PCAN, IXXAT),
 # "Transmit buffer overflow" (Kvaser), "a CAN message did not fit into the transmit buffer" (Systec)
@@ -107,6 +116,28 @@ def check_bus(bus: can.BusABC) -> None:
     bus_class: type[can.BusABC] = python_can().BusABC
     if not isinstance(bus, bus_class):
         raise ValueError(f"bus must be a python-can bus, not {bus!r}")
+
+
+# Those of python-can's that take what was sent for received, or never give it back.
+_WITHOUT_ECHOES = frozenset({"ixxat", "serial", "slcan", "socketcand", "systec", "udp_multicast", "usb2can"})
+
+
+def require_echoes(bus: can.BusABC) -> None:
+    """ValueError if it is known that a bus does not give back, marked as such, what it has sent."""
+    interface = type(bus).__module__.removeprefix("can.interfaces.").partition(".")[0]
+    if interface in _WITHOUT_ECHOES:
+        raise ValueError(
+            f"tx_confirmation: python-can's {interface} does not tell frames that were sent from those received"
+        )
+    gives = getattr(bus, "receive_own_messages", getattr(bus, "_receive_own_messages", True))
+    if interface == "socketcan":
+        import socket
+
+        gives = bus.socket.getsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_RECV_OWN_MSGS)  # type: ignore[attr-defined]
+    if not gives:
+        raise ValueError(
+            f"tx_confirmation needs a bus that gives back what it has sent: open {bus} with receive_own_messages=True"
+        )
 
 
 def descriptor_of(bus: can.BusABC) -> int:

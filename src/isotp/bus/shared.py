@@ -24,7 +24,7 @@ from isotp.bus.native import NativeBus, native_bus
 from isotp.bus.notifier import add_listener, remove_listener
 from isotp.bus.python_can import Sender, check_bus, descriptor_of, python_can
 from isotp.bus.stand_ins import read, stand_in
-from isotp.bus.table import Mailbox, Table
+from isotp.bus.table import Mailbox, Table, layers_of
 from isotp.bus.turn import Turn
 from isotp.started import TransportLayer
 
@@ -42,8 +42,9 @@ _MOST_FOR_GUESTS = 10_000
 
 
 _Found = TypeVar("_Found")
-# Layers by identifier, and those that ask for every frame whether it is theirs
-Layers: TypeAlias = tuple[Mapping[int, tuple[TransportLayer, ...]], tuple[TransportLayer, ...]]
+# Layers by identifier, those that ask for every frame whether it is theirs, and those that wait for echoes
+ByIdentifier: TypeAlias = Mapping[int, tuple[TransportLayer, ...]]
+Layers: TypeAlias = tuple[ByIdentifier, tuple[TransportLayer, ...], ByIdentifier]
 
 
 class Hearer(Protocol):
@@ -276,8 +277,12 @@ class SharedBus(ThreadedFeed):
             def of(mailboxes: tuple[Mailbox, ...]) -> tuple[TransportLayer, ...]:
                 return tuple(layer for mailbox in mailboxes if (layer := layers[mailbox]))
 
-            by_identifier = {key: of(mailboxes) for key, mailboxes in self.table.by_identifier.items()}
-            self._engines = by_identifier, of(self.table.asked)
+            by_identifier, asked, senders = layers_of(self.table)
+            self._engines = (
+                {key: of(mailboxes) for key, mailboxes in by_identifier.items()},
+                of(asked),
+                {key: of(mailboxes) for key, mailboxes in senders.items()},
+            )
             return self._engines
 
     def changed(self) -> None:

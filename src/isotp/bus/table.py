@@ -16,7 +16,7 @@ from isotp.started import TransportLayer
 if TYPE_CHECKING:
     import can
 
-__all__ = ["Listener", "Mailbox", "Table", "receive_identifiers"]
+__all__ = ["Listener", "Mailbox", "Table", "layers_of", "receive_identifiers", "sent_identifiers"]
 
 # Frames that wait for a layer that is not polled, at the most.
 _MOST_WAITING_FRAMES = 4096
@@ -29,6 +29,14 @@ def receive_identifiers(addresses: Iterable[Address | AsymmetricAddress]) -> Ite
             yield from (side.physical_id, side.functional_id)
 
 
+def sent_identifiers(taker: Taker) -> Iterator[int]:
+    """Identifiers of the frames whose echoes somebody waits for."""
+    if taker.tx_confirmation:
+        for address in taker.receive_addresses[:1]:  # the own one
+            if side := address.tx_side():
+                yield from {side.physical_id, side.functional_id}
+
+
 class Taker(Protocol):
     """Whoever takes frames with certain identifiers, or asks for each frame (`_asks_address`) whether it is for him."""
 
@@ -36,6 +44,8 @@ class Taker(Protocol):
     def receive_addresses(self) -> tuple[Address | AsymmetricAddress, ...]: ...
     @property
     def _asks_address(self) -> Any: ...
+    @property
+    def tx_confirmation(self) -> bool: ...
     def _feed(self, message: CanMessage) -> None: ...
 
 
@@ -81,6 +91,7 @@ class Mailbox:
     def __init__(self, layer: TransportLayer) -> None:
         self.receive_addresses: tuple[Address | AsymmetricAddress, ...] = ()
         self._asks_address = False
+        self.tx_confirmation = False
         self.frames: deque[CanMessage] = deque()
         self._lost = 0
         # Who waits in a mailbox is not kept alive by it; who works is.
@@ -88,9 +99,10 @@ class Mailbox:
         self._started: Listener | None = None
         self._changing = threading.Lock()
 
-    def show(self, addresses: tuple[Address | AsymmetricAddress, ...], asks_address: bool) -> None:
-        """The layer has these addresses now."""
-        self.receive_addresses, self._asks_address = addresses, asks_address
+    def show(self, layer: Listener) -> None:
+        """This is what the layer hears now."""
+        self.receive_addresses, self._asks_address = layer.receive_addresses, layer._asks_address
+        self.tx_confirmation = layer.tx_confirmation
 
     def _feed(self, message: CanMessage) -> None:
         layer = self._started
@@ -158,8 +170,11 @@ class Table(Generic[_Taker]):
         self.by_identifier: dict[int, tuple[_Taker, ...]] = {}
         # A user's class of address may take frames with any identifier.
         self.asked: tuple[_Taker, ...] = ()
+        # Those that wait for the echoes of their frames, by the identifiers of these
+        self.senders: dict[int, tuple[_Taker, ...]] = {}
 
     def add(self, session: _Taker) -> None:
+        self._add_sender(session)
         if session._asks_address:
             self.sessions[session] = frozenset()
             self._set_asked((*self.asked, session))
@@ -167,13 +182,25 @@ class Table(Generic[_Taker]):
         self.sessions[session] = frozenset(receive_identifiers(session.receive_addresses))
         self._begin(session, self.sessions[session])
 
+    def _add_sender(self, session: _Taker) -> None:
+        for identifier in sent_identifiers(session):
+            self.senders[identifier] = (*self.senders.get(identifier, ()), session)
+
+    def _remove_sender(self, session: _Taker) -> None:
+        if session.tx_confirmation:
+            for identifier, senders in list(self.senders.items()):
+                self.senders[identifier] = tuple(other for other in senders if other is not session)
+
     def remove(self, session: _Taker) -> None:
+        self._remove_sender(session)
         self._end(session, self.sessions.pop(session))
         if session in self.asked:
             self._set_asked(tuple(other for other in self.asked if other is not session))
 
     def readdress(self, session: _Taker) -> None:
         """The session has another address: of the identifiers that it keeps, it misses no frame."""
+        self._remove_sender(session)
+        self._add_sender(session)
         if session._asks_address and session in self.asked:
             return
         if session._asks_address or session in self.asked:
@@ -207,8 +234,18 @@ class Table(Generic[_Taker]):
         """Give a frame of python-can to its sessions, but for one that has it already."""
         identifier = received.arbitration_id | (0x8000_0000 if received.is_extended_id else 0)
         takers = self.by_identifier.get(identifier, self.asked)
+        if self.senders and not received.is_rx:
+            senders = self.senders.get(identifier, ())
+            takers += tuple(session for session in senders if session not in takers)
         frame = frame_from_python_can(received) if takers else None
         if frame is not None:
             for session in takers:
                 if session is not but:
                     session._feed(frame)
+
+
+def layers_of(
+    table: Table[_Taker],
+) -> tuple[dict[int, tuple[_Taker, ...]], tuple[_Taker, ...], dict[int, tuple[_Taker, ...]]]:
+    """All that decides who a frame is for."""
+    return table.by_identifier, table.asked, table.senders
