@@ -33,7 +33,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUSES = ("vcan0", "vcan1")
 # Debian builds even these as modules; modprobe adds what they depend on.
-MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay", "vcan", "can-raw", "can-isotp")
+MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay", "vcan", "can-raw", "can-isotp", "sch_tbf")
 TIMED_OUT, VM_FAILED = 124, 125
 
 # The first process of the virtual machine. Its initramfs is the same for every run; what differs comes in the
@@ -46,7 +46,11 @@ exec </dev/null >/dev/console 2>&1
 fail() { echo "init: $1"; poweroff -f; }
 share() { mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,$3 $1 "$2" || fail "share $1"; }
 
-for module in $(cat /modules/order); do insmod /modules/$module || fail "module $module"; done
+for module in $(cat /modules/order); do
+    # An interface whose frames come back when they went, behind its queue, as those of real controllers do
+    case $module in vcan.*) options=echo=1 ;; *) options= ;; esac
+    insmod /modules/$module $options || fail "module $module"
+done
 
 # The root of the host is read-only, so its files can be cached; a layer in memory takes what is written.
 share root /lower ro,cache=loose
