@@ -67,7 +67,8 @@ cdef class SendRequest:
     cdef uint64_t taken            # bytes that went out
     cdef bint functional
     cdef bint done
-    cdef int64_t when              # its last frame was on the bus then, as the bus has confirmed; or NEVER
+    cdef bint is_confirmed
+    cdef int64_t when              # its last frame was on the bus then, if that is confirmed
     cdef object event
     cdef public object on_done     # called with the request when it is done, or None
     cdef readonly object success   # None until done
@@ -170,8 +171,8 @@ cdef class Addresses:
 
 
 cdef enum:
-    MOST_UNCONFIRMED = 128         # frames of one engine, with room for flow control frames beyond:
-    MOST_UNCONFIRMED_CF = 120
+    MOST_UNCONFIRMED = 256         # frames of one engine; so many make those of a message wait:
+    ENOUGH_UNCONFIRMED = 64
     ECHO = 2                       # Frame.res0: this is a frame that was sent here, come back
 
 
@@ -193,7 +194,6 @@ cdef struct Confirmed:
     uint64_t got
 
 
-@cython.final
 cdef class Echoes:
     cdef Given[MOST_UNCONFIRMED] ring
     cdef int first
@@ -202,11 +202,12 @@ cdef class Echoes:
 
     cdef Given *at(self, int k) noexcept
     cdef bint is_full(self, uint32_t epoch) noexcept
-    cdef void add(self, uint64_t mark) noexcept
+    cdef void add(self, const Frame *frame) noexcept
     cdef void note(self, int64_t when, bint is_flow_control, uint32_t epoch, uint64_t place) noexcept
     cdef void drop_oldest(self) noexcept
     cdef void drop_newest(self, int count) noexcept
-    cdef bint confirm(self, uint64_t mark, int64_t when, Confirmed *told) noexcept
+    cdef bint confirm(
+        self, uint32_t can_id, const uint8_t *data, Py_ssize_t size, int64_t when, Confirmed *told) noexcept
 
 
 @cython.final
@@ -343,16 +344,12 @@ cdef class Sending(Endpoint):
     @cython.final
     cdef int transmit_frames(self, bint do_rx) except -1
 
-    @cython.final
+    # Not final, as the methods of Echoes: out of the way of those who need none of this
+    cdef bint send_to_confirm(
+        self, Outlet outlet, const Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst) except -1
     cdef bint take_echo(self, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1
-
-    @cython.final
     cdef bint waits_for_echo(self, const Given *given) noexcept
-
-    @cython.final
     cdef int64_t confirmation_deadline(self) noexcept
-
-    @cython.final
     cdef int give_up_unconfirmed(self) except -1
 
     @cython.final
@@ -455,7 +452,6 @@ cdef class Engine(Receiving):
     cdef bint has_read             # the reader has looked for a frame, and need not do so at once
     cdef bint looks_first          # something is to be looked at before the next frame: a batch, or `turned`
 
-    @cython.final
     cdef bint is_echo(self, object message) except -1
 
     @cython.final

@@ -8,7 +8,9 @@ from isotp._protocol.types cimport *
 
 
 cdef extern from *:
-    bint likely(bint condition) noexcept nogil     # Cython's macro: the compiler makes that branch the quick one
+    # Cython's macros: the compiler makes that branch the quick one, or the other one
+    bint likely(bint condition) noexcept nogil
+    bint unlikely(bint condition) noexcept nogil
 
 
 cdef inline void copy_payload(uint8_t *to, const uint8_t *source, uint64_t size) noexcept nogil:

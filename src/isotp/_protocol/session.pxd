@@ -7,8 +7,8 @@
 #     session_receive                                         a frame in, with its time: what happened
 #     session_expire                                          the time in: what waited too long
 #     session_begin, session_bind_first, session_supply       a message to send, the form it takes, and its bytes
-#     session_next, session_sent                              the next frame out; the bus has it since then
-#     session_confirmed                                       where the bus tells: it is on the bus since then
+#     session_next, session_sent                              the next frame out; it is on the bus since then
+#     session_taken_by_bus, session_confirmed                 the same of a bus that says later when that was
 #     session_flow_control, ..._sent, ..._confirmed           the same for the frame that answers the other end
 #     session_deadline                                        when to come again, if no frame does
 #     session_stop_receiving, session_stop_sending            give up
@@ -41,6 +41,7 @@ from isotp._protocol.transmission cimport (
     next_rate_size,
     on_flow_control,
     supply,
+    taken_by_bus,
     transmit,
     transmitted,
     transmitter_expired,
@@ -372,8 +373,13 @@ cdef inline bint session_is_sent(Session *session) noexcept nogil:
 
 
 cdef inline bint session_sent(Session *session, int64_t now) noexcept nogil:
-    """The bus has the frame of session_next() since `now`. True: with that the message is sent."""
+    """The frame of session_next() is on the bus since `now`. True: with that the message is sent."""
     return transmitted(&session.tx, &session.config, now) and session_is_sent(session)
+
+
+cdef inline void session_taken_by_bus(Session *session, int64_t now) noexcept nogil:
+    """The same, of a bus that says later when the frame was on it: session_confirmed()."""
+    taken_by_bus(&session.tx, &session.config, now)
 
 
 cdef inline bint session_confirmed(Session *session, uint64_t count, int64_t now) noexcept nogil:

@@ -133,7 +133,7 @@ cdef inline bint transmit(
     Transmitter *tx, const Config *config, const AddressFilter *address, int64_t now, uint64_t allowed, Frame *out,
 ) noexcept nogil:
     """One step of transmission. True: the frame is in `out`; call transmitted() once it is on the bus."""
-    if tx.state == TX_IDLE or tx.state == TX_WAIT_FC or tx.state == TX_WAIT_CONFIRMATION:
+    if tx.state == TX_IDLE or tx.state == TX_WAIT_FC:
         return False
     if tx.state == TX_TRANSMIT_CF and now < tx.cf_due:
         return False
@@ -152,19 +152,9 @@ cdef inline bint transmitter_expired(Transmitter *tx, int64_t now, Outcome *outc
     return True
 
 
-cdef inline bint is_unconfirmed(const Transmitter *tx, const Config *config) noexcept nogil:
-    """The bus has taken a frame that it has yet to confirm: no timer runs from that frame before."""
-    return config.confirms and tx.confirmed < tx.given
-
-
 cdef inline void await_flow_control(Transmitter *tx, const Config *config, int64_t now) noexcept nogil:
     tx.state = TX_WAIT_FC
-    tx.fc_deadline = NEVER if is_unconfirmed(tx, config) else now + config.n_bs_ns
-
-
-cdef inline void space_next(Transmitter *tx, const Config *config, int64_t now) noexcept nogil:
-    """STmin (9.6.5.4) runs from the CF that is on the bus since `now`, or will be; without it nothing has to wait."""
-    tx.cf_due = NEVER if tx.stmin_ns != 0 and is_unconfirmed(tx, config) else now + tx.stmin_ns
+    tx.fc_deadline = now + config.n_bs_ns
 
 
 cdef inline void go_on_unasked(Transmitter *tx, const Config *config, int64_t now) noexcept nogil:
@@ -172,7 +162,7 @@ cdef inline void go_on_unasked(Transmitter *tx, const Config *config, int64_t no
     tx.state = TX_TRANSMIT_CF
     tx.blocksize = 0
     tx.stmin_ns = config.override_stmin_ns if config.overrides_stmin else 0
-    space_next(tx, config, now)
+    tx.cf_due = now + tx.stmin_ns
 
 
 cdef inline bint starts_timer(const Transmitter *tx) noexcept nogil:
@@ -183,14 +173,10 @@ cdef inline bint starts_timer(const Transmitter *tx) noexcept nogil:
 
 
 cdef inline bint transmitted(Transmitter *tx, const Config *config, int64_t now) noexcept nogil:
-    """The bus has the frame of transmit() since `now`. True: that was the last one, and the message is sent."""
+    """The frame of transmit() is on the bus since `now`. True: it was the message's last."""
     tx.sent += tx.in_frame
     tx.chunk_used += tx.in_frame
-    tx.given += 1
     if tx.sent >= tx.size:
-        if config.confirms:
-            tx.state = TX_WAIT_CONFIRMATION
-            return False
         transmitter_stop(tx)
         return True
     if tx.state == TX_FF_STANDBY:
@@ -201,11 +187,29 @@ cdef inline bint transmitted(Transmitter *tx, const Config *config, int64_t now)
             go_on_unasked(tx, config, now)
         return False
     tx.sn = (tx.sn + 1) & 0x0F
-    space_next(tx, config, now)
+    tx.cf_due = now + tx.stmin_ns
     tx.in_block += 1               # also without BS: a flow control frame within the block may bring one
     if tx.blocksize != 0 and tx.in_block >= tx.blocksize:
         await_flow_control(tx, config, now)
     return False
+
+
+cdef inline void taken_by_bus(Transmitter *tx, const Config *config, int64_t now) noexcept nogil:
+    """The bus has the frame of transmit(), and says later since when it is on it: no timer runs before.
+
+    Without STmin the next one need not wait for that.
+    """
+    tx.given += 1
+    if tx.sent + tx.in_frame >= tx.size:
+        tx.sent += tx.in_frame
+        tx.chunk_used += tx.in_frame
+        tx.state = TX_WAIT_CONFIRMATION
+        return
+    transmitted(tx, config, now)
+    if tx.state == TX_WAIT_FC:
+        tx.fc_deadline = NEVER
+    elif tx.stmin_ns != 0:
+        tx.cf_due = NEVER
 
 
 cdef inline bint confirmed(Transmitter *tx, const Config *config, uint64_t count, int64_t now) noexcept nogil:
@@ -221,7 +225,7 @@ cdef inline bint confirmed(Transmitter *tx, const Config *config, uint64_t count
     if tx.state == TX_WAIT_FC:
         tx.fc_deadline = now + config.n_bs_ns
     elif tx.state == TX_TRANSMIT_CF:
-        space_next(tx, config, now)
+        tx.cf_due = now + tx.stmin_ns
     return False
 
 
@@ -291,11 +295,9 @@ cdef inline bint on_flow_control(
         tx.fc_deadline = NEVER
         tx.in_block = 0
         tx.cf_due = now + stmin_ns
-        tx.stmin_ns = stmin_ns
-    elif is_unconfirmed(tx, config):
-        tx.stmin_ns = stmin_ns
-        space_next(tx, config, now)
+    elif tx.confirmed < tx.given:
+        tx.cf_due = now if stmin_ns == 0 else NEVER
     else:
         tx.cf_due += stmin_ns - tx.stmin_ns    # holds for the gap that runs, too
-        tx.stmin_ns = stmin_ns
+    tx.stmin_ns = stmin_ns
     return False

@@ -136,7 +136,6 @@ cdef struct Config:
     bint listen
     bint strict                    # by the standard also where can-isotp does otherwise
     bint awaits_fc                 # False: the receiver never sends flow control
-    bint confirms                  # a frame was sent when the bus says so, not when it takes it
     bint overrides_stmin
     int64_t override_stmin_ns
     uint32_t wftmax
@@ -203,7 +202,7 @@ cdef struct Transmitter:
     int64_t stmin_ns
     int64_t cf_due
     int64_t fc_deadline            # N_Bs
-    uint64_t given                 # frames of the message that the bus took
-    uint64_t confirmed             # those of them that it has confirmed, where it does
+    uint64_t given                 # frames of the message that the bus took and is to confirm ...
+    uint64_t confirmed             # ... and those of them that it has
     uint8_t in_frame               # payload bytes in the frame given out last
     uint32_t epoch                 # counts messages and aborts: tells a stale confirmation

@@ -13,11 +13,11 @@ cdef uint64_t mark_of(uint32_t can_id, const uint8_t *data, Py_ssize_t size) noe
     return mark
 
 
-@cython.final
 cdef class Echoes:
     """The frames of one engine that the bus has yet to confirm, in the order in which it got them.
 
     It confirms them in this order. So an echo confirms what went before as well: its own echo was lost.
+    (Its methods are not final, so that they stay out of the code of those who need none of this.)
     """
 
     def __cinit__(self):
@@ -28,16 +28,16 @@ cdef class Echoes:
 
     cdef bint is_full(self, uint32_t epoch) noexcept:
         """Whether the message of this epoch has to wait before more of it goes."""
-        while self.count >= MOST_UNCONFIRMED_CF and self.at(0).epoch != epoch:
+        while self.count >= ENOUGH_UNCONFIRMED and self.at(0).epoch != epoch:
             self.drop_oldest()         # of messages that were given up
-        return self.count >= MOST_UNCONFIRMED_CF
+        return self.count >= ENOUGH_UNCONFIRMED
 
-    cdef void add(self, uint64_t mark) noexcept:
-        """The bus has taken a frame; say next what it was."""
+    cdef void add(self, const Frame *frame) noexcept:
+        """The bus is given a frame; say next what it was."""
         if self.count == MOST_UNCONFIRMED:
             self.drop_oldest()
         self.count += 1
-        self.at(self.count - 1).mark = mark
+        self.at(self.count - 1).mark = mark_of(frame.can_id, frame.data, frame.len)
         self.note(NEVER, False, 0, 0)      # of no message, should the next step fail
 
     cdef void note(self, int64_t when, bint is_flow_control, uint32_t epoch, uint64_t place) noexcept:
@@ -56,8 +56,10 @@ cdef class Echoes:
         """The last frames did not go after all."""
         self.count -= min(count, self.count)
 
-    cdef bint confirm(self, uint64_t mark, int64_t when, Confirmed *told) noexcept:
+    cdef bint confirm(
+            self, uint32_t can_id, const uint8_t *data, Py_ssize_t size, int64_t when, Confirmed *told) noexcept:
         """An echo came. False: no frame is like that."""
+        cdef uint64_t mark = mark_of(can_id, data, size)
         cdef int end = 0
         cdef int k
         cdef Given *given

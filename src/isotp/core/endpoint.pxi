@@ -77,7 +77,6 @@ cdef class Endpoint:
             if turn >= self.flattened:
                 self.flattened = turn
                 self.settings = settings
-                settings.config.confirms = self.confirms
                 session_set(&self.session, &settings.config, self.now)
         return 0
 

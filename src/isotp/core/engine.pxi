@@ -248,7 +248,7 @@ cdef class Engine(Receiving):
     cdef inline int expire(self, int64_t until, bint do_rx, bint do_tx) except -1:
         """Give up what waited too long. A frame that is read after that comes too late."""
         if session_is_overdue(&self.session, until) or (
-                self.confirms and until >= self.confirmation_deadline()):
+                unlikely(self.confirms) and until >= self.confirmation_deadline()):
             self.run_out(until, do_rx, do_tx)
         return 0
 
@@ -325,9 +325,9 @@ cdef class Engine(Receiving):
                 else:
                     self.note_arrival(message, False, do_tx)
             self.frames_received += 1
-            if self.confirms and self.is_echo(message):
-                continue
             if takes_message(self, message):
+                continue
+            if unlikely(self.confirms) and self.is_echo(message):
                 continue
             self.take(message)
             if self.session.rx.due != FS_NONE and self.outlet.resumes == NEVER:
@@ -362,7 +362,6 @@ cdef class Engine(Receiving):
             raise
         return 0
 
-    @cython.final
     cdef bint is_echo(self, object message) except -1:
         """Whether this is a frame of ours that has come back, which tells that it went."""
         cdef uint32_t can_id
@@ -389,6 +388,6 @@ cdef class Engine(Receiving):
         self.inlet.arrivals += 1
         self.inlet.left -= 1
         self.frames_received += 1
-        if self.confirms and frame.res0 & ECHO and self.take_echo(frame.can_id, frame.data, frame.len):
+        if unlikely(self.confirms) and frame.res0 & ECHO and self.take_echo(frame.can_id, frame.data, frame.len):
             return 0
         return self.take_bytes(None, frame.can_id, frame.data, frame.len)

@@ -88,14 +88,9 @@ cdef class Outlet:
 
     cdef inline bint put(self) except -1:
         """Give the frame in the port's `next` to the port. False: it does not have it; call refused() at once."""
-        cdef uint64_t mark = 0
-        if self.echoes is not None:
-            mark = mark_of(self.port.next.can_id, self.port.next.data, self.port.next.len)
         if not self.port.put():
             return False
         self.sent += 1
-        if self.echoes is not None:
-            self.echoes.add(mark)
         if self.port.waiting == 0:
             self.no_room_since = NEVER     # N_As is the time of one frame
         return True
@@ -112,6 +107,8 @@ cdef class Outlet:
 
     cdef int refused(self, uint32_t epoch, int64_t n_as_ns) except -1:
         """put() said False: wait for room, or raise what else went wrong."""
+        if self.echoes is not None:
+            self.echoes.drop_newest(1)
         return self._pause(epoch, n_as_ns, self.port.refusal())
 
     cdef bint flush_last(self, uint32_t epoch, int64_t n_as_ns) except -1:

@@ -52,9 +52,6 @@ cdef class SendRequest:
     :raises ValueError: if this can not be sent.
     """
 
-    def __cinit__(self, *args, **kwargs):
-        self.when = NEVER
-
     def __init__(self, data, target_address_type=TargetAddressType.Physical):
         cdef bint is_new
         with cython.critical_section(self):
@@ -162,7 +159,7 @@ cdef class SendRequest:
     def sent_ns(self):
         """When its last frame was on the bus: ns of the layer's clock. None unless the layer has `tx_confirmation`, and
         the bus has confirmed that."""
-        return None if self.when == NEVER else self.when
+        return self.when if self.is_confirmed else None
 
     @property
     def complete_event(self):
@@ -185,6 +182,7 @@ cdef class SendRequest:
     cdef int _sent_at(self, int64_t when) except -1:
         """All of it is sent."""
         self.when = when
+        self.is_confirmed = True
         return self._complete(True, None)
 
     @cython.final

@@ -19,6 +19,7 @@ cdef class Sending(Endpoint):
         cdef int burst = 0
         cdef Frame *out
         cdef bint ready
+        cdef bint went
         cdef bint ran_dry
         cdef uint64_t allowed
         cdef uint32_t epoch
@@ -40,8 +41,6 @@ cdef class Sending(Endpoint):
                 return 0
             elif not self.bind_first():
                 continue
-            if outlet.echoes is not None and outlet.echoes.is_full(self.session.tx.epoch):
-                return 0
             if request is not self.active_send_request or request is None:
                 request = self.active()
             if request is None:
@@ -60,16 +59,22 @@ cdef class Sending(Endpoint):
                 self.note_if_held_back(allowed)
                 return 0
             burst += 1
-            if not send_frame(self, outlet, out, request, epoch, burst >= self.burst_limit):
+            if unlikely(self.confirms):
+                went = self.send_to_confirm(outlet, out, request, epoch, burst >= self.burst_limit)
+            else:
+                went = send_frame(self, outlet, out, request, epoch, burst >= self.burst_limit)
+            if not went:
                 if outlet.resumes != NEVER:
                     return 0
                 continue               # given up: nobody would call for the next message
             if ran_dry and self.session.tx.epoch == epoch:
                 self.give_up(request, epoch, ended_early(request, request.taken))
                 continue
-            if self.session.tx.state == TX_WAIT_FC or self.session.tx.state == TX_WAIT_CONFIRMATION:
+            if self.session.tx.state == TX_WAIT_FC:
                 return 1
             if burst >= self.burst_limit:
+                if self.confirms and outlet.echoes.is_full(epoch):
+                    return 0
                 self.now = self.time.read()
                 burst = 0
                 if self._shares_thread:
@@ -95,6 +100,8 @@ cdef class Sending(Endpoint):
             return 0               # another thread stopped the reception
         if self.logs_frames:
             self.reporter.log_frame("Tx", out.can_id, out.data[:out.len], "p")
+        if self.confirms:
+            self.outlet.echoes.add(out)
         try:
             went = self.outlet.give(self.session.tx.epoch, self.session.config.n_as_ns)
         except errors.IsoTpError as error:
@@ -106,7 +113,7 @@ cdef class Sending(Endpoint):
         self.now = self.time.read()
         with cython.critical_section(self):
             session_flow_control_sent(&self.session, due, went, self.now)
-            if went and self.outlet.echoes is not None:
+            if went and self.confirms:
                 self.outlet.echoes.note(self.now, True, 0, self.session.rx.got)
         return 0
 
@@ -231,16 +238,34 @@ cdef class Sending(Endpoint):
     def _confirm_frames(self):
         """From now on a frame of this layer was sent when its echo comes; to be called before it sends any."""
         self.confirms = True
-        self.stale = True
         self.outlet.echoes = Echoes.__new__(Echoes)
 
-    @cython.final
+    cdef bint send_to_confirm(
+            self, Outlet outlet, const Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst) except -1:
+        """Give the bus one frame of the active message, as send_frame() does; the bus says when it was sent."""
+        cdef Transmitter *tx = &self.session.tx
+        cdef int size = frame.len
+        outlet.echoes.add(frame)
+        if not give_frame(self, outlet, frame, request, epoch, ends_burst or starts_timer(tx)):
+            return False
+        if outlet.echoes.count == 1 or self.rate_limiter.is_enabled:
+            self.now = self.time.read()    # N_As runs from here if no other frame is before this one
+        if self.rate_limiter.is_enabled:
+            self.held_back = False
+            self.rate_limiter._count(self.now, size)
+        with cython.critical_section(self):
+            if tx.epoch == epoch:
+                request.taken += tx.in_frame
+                session_taken_by_bus(&self.session, self.now)
+            outlet.echoes.note(self.now, False, epoch, tx.given)
+        return True
+
     cdef bint take_echo(self, uint32_t can_id, const uint8_t *data, Py_ssize_t size) except -1:
         """A frame that was sent here has come back. False: it is none that the bus has yet to confirm to this layer."""
         cdef Confirmed told
         cdef bint is_last = False
         cdef SendRequest request = None
-        if not self.outlet.echoes.confirm(mark_of(can_id, data, size), self.now, &told):
+        if not self.outlet.echoes.confirm(can_id, data, size, self.now, &told):
             return False
         with cython.critical_section(self):
             if told.is_flow_control:
@@ -254,14 +279,12 @@ cdef class Sending(Endpoint):
             request._sent_at(self.now)
         return True
 
-    @cython.final
     cdef bint waits_for_echo(self, const Given *given) noexcept:
         """Whether something depends on the confirmation of this frame."""
         if given.is_flow_control:
             return session_awaits_block(&self.session, given.place)
         return given.epoch == self.session.tx.epoch and given.place > self.session.tx.confirmed
 
-    @cython.final
     cdef int64_t confirmation_deadline(self) noexcept:
         """N_As, N_Ar (9.8.1): of a frame behind others it runs from when those went."""
         cdef int k
@@ -273,7 +296,6 @@ cdef class Sending(Endpoint):
                 return max(echoes.at(k).when, echoes.confirmed_at) + self.session.config.n_as_ns
         return NEVER
 
-    @cython.final
     cdef int give_up_unconfirmed(self) except -1:
         """The bus took a frame, and did not confirm it in time."""
         cdef SendRequest request
@@ -385,11 +407,32 @@ cdef inline int transmit_pass(Sending engine, bint do_rx) except -1:
         return 0
     if engine.session.tx.state == TX_IDLE and engine.session.rx.due == FS_NONE and engine.tx_queue.count == 0:
         return 0
+    if (engine.confirms and engine.session.rx.due == FS_NONE
+            and engine.outlet.echoes.is_full(engine.session.tx.epoch)):
+        return 0
     again = engine.transmit_frames(do_rx)
     if engine.outlet.port.waiting > 0 and engine.outlet.resumes == NEVER:
         # What still waits are frames of a message whose next one can not go yet.
         engine.flush_or_fail(False)
     return again
+
+
+cdef inline bint give_frame(
+        Sending engine, Outlet outlet, const Frame *frame, SendRequest request, uint32_t epoch, bint at_once,
+) except -1:
+    """Give the bus one frame of the active message, with those that wait for it if it has to go `at_once`.
+
+    False: there is no room for it now, or it failed.
+    """
+    if engine.logs_frames:
+        engine.reporter.log_frame("Tx", frame.can_id, frame.data[:frame.len], "p")
+    if not outlet.put():
+        engine.retry_or_fail(request, epoch)
+        return False
+    if outlet.port.waiting > 0 and (at_once or engine.session.tx.sent + engine.session.tx.in_frame
+                                    >= engine.session.tx.size):
+        return engine.flush_or_fail(True)
+    return True
 
 
 cdef inline bint send_frame(
@@ -402,17 +445,10 @@ cdef inline bint send_frame(
     cdef Transmitter *tx = &engine.session.tx
     cdef bint limited = engine.rate_limiter.is_enabled
     cdef bint needs_time = limited or starts_timer(tx)
-    cdef bint confirms = outlet.echoes is not None
     cdef int size = frame.len
-    if engine.logs_frames:
-        engine.reporter.log_frame("Tx", frame.can_id, frame.data[:frame.len], "p")
-    if not outlet.put():
-        engine.retry_or_fail(request, epoch)
+    if not give_frame(engine, outlet, frame, request, epoch, needs_time or ends_burst):
         return False
-    if (outlet.port.waiting > 0 and (needs_time or ends_burst or tx.sent + tx.in_frame >= tx.size)
-            and not engine.flush_or_fail(True)):
-        return False
-    if needs_time or confirms and outlet.echoes.count == 1:
+    if needs_time:
         try:
             engine.now = engine.time.read()
         except BaseException:
@@ -420,13 +456,11 @@ cdef inline bint send_frame(
             note_sent(engine, size, request, epoch, limited)
             raise
     note_sent(engine, size, request, epoch, limited)
-    if confirms:
-        outlet.echoes.note(engine.now, False, epoch, tx.given)
     return True
 
 
 cdef inline int note_sent(Sending engine, int size, SendRequest request, uint32_t epoch, bint limited) except -1:
-    """The bus has a frame of the active message."""
+    """A frame of the active message is on the bus."""
     cdef bint last = False
     if limited:
         engine.held_back = False
