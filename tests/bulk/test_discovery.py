@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import isotp
 from benchmarks import discovery as buses
-from benchmarks.discovery import SECOND, SIGNALS, VARIANTS, Result
+from benchmarks.discovery import VARIANTS, Result
+from benchmarks.signals import EXTENDED, SECOND, SIGNALS
 from isotp import Address, AddressingMode, Discovery, Reassembler, Records, TargetAddressType
 from isotp.bulk._discovery import LineCounts, PairCounts
 from tests.bulk import logs
@@ -70,7 +71,7 @@ def test_pairs_of_the_kernel_are_found_and_decoded(name: str) -> None:
     records = Records("fd")
     with can.io.CanutilsLogReader(CAPTURES / f"{name}.log") as reader:
         for message in reader:
-            can_id = message.arbitration_id | (buses.EXTENDED if message.is_extended_id else 0)
+            can_id = message.arbitration_id | (EXTENDED if message.is_extended_id else 0)
             records.append(round(message.timestamp * SECOND), can_id, bytes(message.data))
     found = isotp.discover(records)
     claimed = [buses.lines_of(session) for session in found]
@@ -261,7 +262,7 @@ def test_two_threads_may_not_feed_one_discovery() -> None:
     """Who comes second is told so; nothing is counted twice."""
     records = Records("classic", 100_000)
     for k in range(100_000):
-        records.append(k, 0x100, b"\x01\x02")
+        records.append(k, 0x100, b"\x02\x3e\x00")
     discovery = Discovery()
     fed, refused = logs.fed_at_once(lambda: discovery.feed(records))
     assert refused <= {"another thread feeds this Discovery at this moment"}
