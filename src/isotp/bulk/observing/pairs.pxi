@@ -6,12 +6,39 @@ cdef bint awaits_answer(const Line *line, const Opening *opening, int64_t now) n
             and now - opening.time <= SECOND_NS)
 
 
-cdef void go_on_with_pairs(Machine *machine, int32_t answering, const NPci *pci) noexcept nogil:
-    """Flow control within messages of lines that are paired already."""
+cdef inline bint is_worth_an_answer(const Tally *tally) noexcept nogil:
+    """False for most FFs of a line whose FFs come to nothing: signals are like that."""
+    return tally.first <= FRUITLESS or 8 * tally.complete >= tally.first or tally.first % 8 == 0
+
+
+cdef inline bint is_worth_waiting_for(const Line *line) noexcept nogil:
+    """The same for flow control of a line after which messages hardly ever end."""
+    cdef uint64_t first = line.tally.flow_control - line.explained
+    return first <= FRUITLESS or 8 * line.fruitful >= first or first % 8 == 0
+
+
+cdef inline bint is_worth_hearing(const Tally *tally) noexcept nogil:
+    """The same for messages that may be responses, of a line whose messages hardly ever say anything."""
+    return tally.messages <= FRUITLESS or 8 * tally.responses >= tally.messages or tally.messages % 8 == 0
+
+
+cdef inline void wait_for_flow_control(Machine *machine, int32_t index, int64_t now) noexcept nogil:
+    cdef Line *line = &machine.lines[index]
+    cdef Channel *channel = &machine.channels[machine.stations[line.station].channel]
+    cdef Opening *opening = &channel.openings[channel.opened % MOST_OPENINGS]
+    channel.opened += 1
+    opening.line = index
+    opening.number = line.tally.first
+    opening.time = now
+
+
+cdef bint go_on_with_pairs(Machine *machine, int32_t answering, const NPci *pci) noexcept nogil:
+    """Flow control within messages of lines that are paired already. True: it was due."""
     cdef int32_t k = machine.lines[answering].pairs
     cdef Pair *pair
     cdef Line *asking
     cdef bint due
+    cdef bint explained = False
     while k != NO_INDEX:
         pair = &machine.pairs[k]
         k = pair.next
@@ -24,7 +51,9 @@ cdef void go_on_with_pairs(Machine *machine, int32_t answering, const NPci *pci)
         due = pair.waits or (pair.blocksize > 0 and asking.cfs - pair.cfs == pair.blocksize)
         pair.blocks += due
         pair.misses += not due
+        explained |= due
         answer(pair, asking, pci)
+    return explained
 
 
 cdef void answer(Pair *pair, Line *asking, const NPci *pci) noexcept nogil:
@@ -36,18 +65,20 @@ cdef void answer(Pair *pair, Line *asking, const NPci *pci) noexcept nogil:
 
 cdef void hear_flow_control(Machine *machine, int32_t answering, const NPci *pci, int64_t now) noexcept nogil:
     """Flow control on a line: whose message is it for?"""
-    cdef int32_t station = machine.lines[answering].station
-    cdef Channel *channel = &machine.channels[machine.stations[station].channel]
+    cdef Line *line = &machine.lines[answering]
+    cdef Channel *channel = &machine.channels[machine.stations[line.station].channel]
     cdef Opening *opening
     cdef Pair *pair
     cdef Line *asking
     cdef uint64_t back
     cdef int candidates = 0
-    go_on_with_pairs(machine, answering, pci)
+    line.explained += go_on_with_pairs(machine, answering, pci)
+    if not is_worth_waiting_for(line):
+        return
     for back in range(1, min(channel.opened, <uint64_t>MOST_OPENINGS) + 1):
         opening = &channel.openings[(channel.opened - back) % MOST_OPENINGS]
         asking = &machine.lines[opening.line]
-        if asking.station == station or not awaits_answer(asking, opening, now):
+        if asking.station == line.station or not awaits_answer(asking, opening, now):
             continue
         pair = find_pair(machine, answering, opening.line)
         if pair != NULL and pair.opening != asking.tally.first:
@@ -160,7 +191,9 @@ cdef void hear_start(
     memset(said.data, 0, SAID_BYTES)
     memcpy(said.data, payload, said.size)
     weigh_words(machine, line)
-    if said.data[0] == SID_NEGATIVE:
+    if not is_worth_hearing(&line.tally):
+        pass
+    elif said.data[0] == SID_NEGATIVE:
         if said.size >= 3:
             hear_response(machine, index, said.data[1], True, now)
     elif said.data[0] & SID_RESPONSE_BIT:
@@ -175,8 +208,7 @@ cdef void hear_start(
 cdef Sight look(Machine *machine, int32_t index, const uint8_t *data, int size, int64_t now) noexcept nogil:
     """One frame on one line."""
     cdef Line *line = &machine.lines[index]
-    cdef Channel *channel
-    cdef Opening *opening
+    cdef Pair *pair
     cdef NPci pci
     cdef int k
     cdef Sight sight = observe(machine, line, data, size, now, &pci)
@@ -189,16 +221,14 @@ cdef Sight look(Machine *machine, int32_t index, const uint8_t *data, int size, 
     elif sight == SEEN_SF:
         hear_start(machine, index, &data[pci.offset], <int>pci.length, pci.length, now)
     elif sight == SEEN_FF:
-        channel = &machine.channels[machine.stations[line.station].channel]
-        opening = &channel.openings[channel.opened % MOST_OPENINGS]
-        channel.opened += 1
-        opening.line = index
-        opening.number = line.tally.first
-        opening.time = now
+        if is_worth_an_answer(&line.tally):
+            wait_for_flow_control(machine, index, now)
         hear_start(machine, index, &data[pci.offset], size - pci.offset, pci.length, now)
     elif sight == SEEN_END:
         for k in range(min(line.answers, MOST_ANSWERS)):
-            weigh_pair(machine, &machine.pairs[line.answered_by[k]])
+            pair = &machine.pairs[line.answered_by[k]]
+            machine.lines[pair.answering].fruitful += 1
+            weigh_pair(machine, pair)
         if line.cfs >= LONG_MESSAGE:
             weigh_line(machine, line)
     # What was counted is not kept.

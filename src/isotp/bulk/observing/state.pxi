@@ -5,11 +5,12 @@ cdef enum:
     MOST_OPENINGS = 64             # first frames of a channel that flow control may answer
     MOST_ASKERS = 16               # lines of a channel whose last message began with one service
     MOST_ANSWERS = 8               # flow control frames, of as many lines, after one first frame
-    MOST_CANDIDATES = 16           # that one frame is an answer to
+    MOST_CANDIDATES = 8            # first frames that one flow control frame may answer
     BLOOM_WORDS = 4
     SERVICE_COUNT = 256
     SAID_BYTES = 4                 # of a message that are kept
     HOPELESS_BADS = 8              # a quarter of all frames, and as many as this: no ISO-TP
+    FRUITLESS = 32                 # frames of a kind, after which only some count if nothing comes of them
     UNANSWERED = 64                # requests without a response, after which only some are waited for
     NO_PREFIX = -1
     NO_INDEX = -1
@@ -119,6 +120,8 @@ cdef struct Line:
     int own_flow                   # flow control that came after a request of the same line
     uint64_t unanswered            # requests since the last response of any line
     int[FILL_COUNT] filler         # padding bytes, or NO_FILLER
+    uint64_t explained             # flow control that was due within a message ...
+    uint64_t fruitful              # ... and messages that ended after some of it
     bint astray                    # the last frame was a CF that belongs to nothing
     bint done                      # the last frame completed a message
     bint ended_well                # the last segmented message is complete
@@ -162,6 +165,7 @@ cdef struct Pair:
     uint32_t cfs
     uint32_t blocksize
     bint waits
+    uint64_t used                  # frames of the answering line when it was looked up last
     Weight weight                  # of the session that the two are, both ways
 
 
@@ -329,8 +333,10 @@ cdef Pair *find_pair(Machine *machine, int32_t answering, int32_t asking) noexce
     while k != NO_INDEX:
         pair = &machine.pairs[k]
         if pair.asking == asking:
+            pair.used = line.tally.frames
             return pair
-        if weakest == NULL or pair.weight.best < weakest.weight.best:
+        if (weakest == NULL or pair.weight.best < weakest.weight.best
+                or pair.weight.best == weakest.weight.best and pair.used < weakest.used):
             weakest = pair
         count += 1
         k = pair.next
@@ -355,6 +361,7 @@ cdef Pair *find_pair(Machine *machine, int32_t answering, int32_t asking) noexce
         pair.next = k
     pair.answering = answering
     pair.asking = asking
+    pair.used = line.tally.frames
     pair.weight.best = NO_WEIGHT
     pair.twin = NO_INDEX
     twin = look_up_pair(machine, asking, answering)

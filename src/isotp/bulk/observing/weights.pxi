@@ -176,6 +176,7 @@ cdef void add_flow(const Machine *machine, const Pair *pair, double *parts) noex
     first = <double>max(asking.first, 1)
     share = min(due / <double>max(answering.flow_control - min(pair.late, answering.flow_control), 1), 1.0)
     share *= <double>pair.hits / first * due / (due + <double>pair.misses)
+    share *= share
     # What was answered goes on, to its end unless a frame is lost.
     share *= (<double>(asking.complete + line.done) + <double>(asking.broken - asking.dead) / 2) / first
     parts[PART_FLOW] += min(share, 1.0) * (FLOW_CONTROL * min(pair.hits, 3) + BLOCK * min(pair.blocks, 3))
