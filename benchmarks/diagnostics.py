@@ -105,7 +105,9 @@ class Dialogue:
         self.frames.append(sender._frame(self.now, first, fill))
         if not self.manner.answers_first_frames:
             self.now += self.rng.randrange(5 * MS, 30 * MS)
-            if sender is self.ecu:  # Nothing comes: the tester does not know of flow control, or the log lacks it.
+            if (
+                sender is self.ecu
+            ):  # Nothing comes: the tester does not know of flow control, or the log lacks it.
                 return
         else:
             self._answer(hearer, blocksize, stmin)
@@ -378,8 +380,9 @@ def requests_to_all(rng: random.Random, exchanges: int, ecus: int) -> tuple[list
     numbers = rng.sample(range(8), ecus)
     fill = rng.choice((0x00, 0xAA, 0x55, None))
     manner = Manner(0, 0, 5 * MS, 20 * MS, True)
+    zeros, fills = Padding(0, 0, 0), Padding(fill, fill, fill)
     answering = [
-        Dialogue(Sender((0x7E0 + k, b""), Padding(0, 0, 0)), Sender((0x7E8 + k, b""), Padding(fill, fill, fill)), manner, rng)
+        Dialogue(Sender((0x7E0 + k, b""), zeros), Sender((0x7E8 + k, b""), fills), manner, rng)
         for k in numbers
     ]
     frames: list[Frame] = []

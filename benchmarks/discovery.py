@@ -380,7 +380,9 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=10, help="sessions at the same time")
     parser.add_argument("--exchanges", type=int, default=8, help="requests with a response in each session")
     parser.add_argument("--min-score", type=float, default=0.5, help="what is taken for found")
-    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="real logs, with a truth.json, in place of all else")
+    parser.add_argument(
+        "--logs", type=Path, metavar="FOLDER", help="real logs, with a truth.json, in place of all else"
+    )
     parser.add_argument("--only", choices=("signals", "own", "other"), help="one of the tables")
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.seeds)

@@ -419,7 +419,9 @@ def j1939_values(rng: random.Random) -> Callable[[int], bytes]:
     """Parameters of J1939: what is not available is FF."""
     rest = drift(rng, 8)
     missing = [rng.random() < 0.5 for _ in range(8)]
-    return lambda number: bytes(0xFF if gone else byte for gone, byte in zip(missing, rest(number), strict=True))
+    return lambda number: bytes(
+        0xFF if gone else byte for gone, byte in zip(missing, rest(number), strict=True)
+    )
 
 
 VEHICLE_KINDS: dict[str, Signal] = {
@@ -462,7 +464,9 @@ def network_management(first_id: int, rng: random.Random, duration: int) -> Iter
         here = nodes[node % len(nodes)]
         there = nodes[(node + 1) % len(nodes)]
         if ring:
-            yield Frame(now, first_id + here, bytes([there, 0x01 if node < len(nodes) else 0x02, 0, 0, 0, 0, 0, 0]))
+            yield Frame(
+                now, first_id + here, bytes([there, 0x01 if node < len(nodes) else 0x02, 0, 0, 0, 0, 0, 0])
+            )
         else:
             yield Frame(now, first_id + here, bytes([here, 0x10 if node < 20 else 0, 0xFF, 0xFF, 0, 0, 0, 0]))
 
@@ -521,7 +525,9 @@ def vw_transport(rng: random.Random, here: int, there: int, now: int) -> Iterato
     number = rng.randrange(16)
     for _ in range(rng.randint(1, 3)):
         size = rng.randint(2, 40)
-        body = size.to_bytes(2, "big") + bytes([rng.choice((0x21, 0x1A, 0x61, 0x5A))]) + rng.randbytes(size - 1)
+        body = (
+            size.to_bytes(2, "big") + bytes([rng.choice((0x21, 0x1A, 0x61, 0x5A))]) + rng.randbytes(size - 1)
+        )
         parts = [body[k : k + 7] for k in range(0, len(body), 7)]
         for k, part in enumerate(parts):
             yield Frame(now, here, bytes([(0x10 if k == len(parts) - 1 else 0x20) | number]) + part)

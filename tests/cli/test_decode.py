@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import importlib.metadata
 import io
 import json
@@ -484,9 +485,20 @@ def test_missing_and_wrong_files(talk: Path, tmp_path: Path) -> None:
     assert "is one of the logs" in run.complaint
     run = isotp_command("decode - -", *PAIR)
     assert (run.status, "standard input can be read only once" in run.complaint) == (2, True)
-    for options in ((*PAIR, "--status", "ok", "--format", "candump"), (), (*PAIR, "--discover")):
-        run = isotp_command("decode", *options, "-", stdin=before)
-        assert (run.status, "reads the logs twice" in run.complaint) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(*PAIR, "--status", "ok", "--format", "candump"), ("--json",), (*PAIR, "--discover", "--json"), ()],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_standard_input_is_kept_where_it_is_read_twice(
+    talk: Path, options: tuple[str, ...], packed: bool
+) -> None:
+    data = gzip.compress(talk.read_bytes()) if packed else talk.read_bytes()
+    run, of_file = isotp_command("decode", *options, "-", stdin=data), isotp_command("decode", *options, talk)
+    assert (run.status, run.text, run.complaint) == (of_file.status, of_file.text, of_file.complaint)
+    assert run.lines
 
 
 def test_progress_on_a_terminal_only(talk: Path) -> None:

@@ -68,7 +68,8 @@ _PARTS = (
     "little shows that one answers the other",
 )
 _ECHO, _UNASKED, _FLOW, _MESSAGES, _SENSE, _TIDY, _TROUBLE, _LOOSE = range(len(_PARTS))
-_BY_IDS = "the CAN IDs"
+_BY_IDS = "CAN IDs are like those of sessions"
+_AGAINST_IDS = "CAN IDs do not belong together"
 _BY_RARITY = "sessions are rare"
 
 
@@ -180,7 +181,11 @@ class _Candidate(NamedTuple):
 
 
 def _reasons(parts: Iterable[float], by_ids: float, rarity: float) -> tuple[Reason, ...]:
-    named = [*zip(_PARTS, parts, strict=True), (_BY_IDS, by_ids), (_BY_RARITY, rarity)]
+    named = [
+        *zip(_PARTS, parts, strict=True),
+        (_BY_IDS if by_ids > 0 else _AGAINST_IDS, by_ids),
+        (_BY_RARITY, rarity),
+    ]
     some = [Reason(text, round(weight, 3)) for text, weight in named if abs(weight) >= 0.001]
     return tuple(sorted(some, key=lambda reason: -abs(reason.weight)))
 
@@ -195,7 +200,6 @@ def _by_id(line: LineCounts) -> float:
     if line.can_id in _OBD_IDS:
         return _OBD_ID
     return _LATE_ID if line.can_id in _LATE_IDS else 0.0
-
 
 
 def _format_of(line: LineCounts) -> int:
@@ -503,16 +507,40 @@ class Discovery:
     def sessions(self, min_score: float = 0.5) -> list[FoundSession]:
         """The sessions found so far, by channel and address; no two have both of these alike.
 
+        One that was found once is found for good, whatever else is fed: by itself, or, where its CAN IDs have more in
+        common with others by then, in the place of that.
+
         :param min_score: leave out what is less sure, 0 to 1.
         :raises ValueError: if `min_score` is no probability.
         """
-        if not 0 <= min_score <= 1:
-            raise ValueError(f"min_score must be from 0 to 1, not {min_score!r}")
-        judgement = _Judgement(*self._observer.counts(LineCounts, PairCounts))
+        judgement = self._judgement(min_score)
         found = list(map(judgement.session, list(judgement.all(min_score))))
         # In the modes with fixed IDs, one address may be of a session and of requests to all.
         distinct = {(session.channel, session.address): session for session in reversed(found)}
         return sorted(distinct.values(), key=_place)
+
+    def candidates(self, most: int = 5, min_score: float = 0.5) -> list[FoundSession]:
+        """The best of what :meth:`sessions` leaves out, the surest first; `held_back` says why.
+
+        :param most: how many at the most.
+        :param min_score: as for :meth:`sessions`.
+        :raises ValueError: if `min_score` is no probability.
+        """
+        judgement = self._judgement(min_score)
+        found = {session.address for session in map(judgement.session, list(judgement.all(min_score)))}
+        rest = sorted(judgement.all(0.0), key=lambda each: -each.weight)
+        others = map(judgement.session, rest)
+        return [session for session in others if session.address not in found][:most]
+
+    @property
+    def news(self) -> int:
+        """While this is the same, so is what is found: then there is no need to ask."""
+        return self._observer.news
+
+    def _judgement(self, min_score: float) -> _Judgement:
+        if not 0 <= min_score <= 1:
+            raise ValueError(f"min_score must be from 0 to 1, not {min_score!r}")
+        return _Judgement(*self._observer.counts(LineCounts, PairCounts))
 
 
 def discover(
