@@ -605,7 +605,8 @@ def vehicle(seed: int, count: int = 60, duration: int = 20 * SECOND, talks: int 
     rng = random.Random(f"vehicle {seed}")
     kinds = {**SIGNALS, **VEHICLE_KINDS}
     wide = rng.random() < 0.25
-    ids = rng.sample(range(0x7DF), min(count, 0x700))
+    # One ID is that of all requests with extended addresses, see diagnostics.py.
+    ids = rng.sample([each for each in range(0x7DF) if each != 0x6F1], min(count, 0x700))
     frames: list[Frame] = []
     for can_id in ids:
         whole = EXTENDED | rng.choice((0x0CF00000, 0x18FE0000, 0x12D00000)) | can_id << 8 if wide else can_id

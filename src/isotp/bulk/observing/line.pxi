@@ -67,6 +67,7 @@ cdef inline void give_up(Line *line) noexcept nogil:
     """A segmented message ended before it was complete."""
     line.tally.broken += 1
     line.tally.dead += line.cfs == 0
+    line.tally.excused += line.cfs == 0 and line.sensible != NO_SENSE
 
 
 cdef inline int least_ff_dl(const Line *line, int size) noexcept nogil:

@@ -150,7 +150,7 @@ cdef void hear_response(Machine *machine, int32_t answering, uint8_t service, bi
     cdef int k
     for k in range(askers.count):
         asking = &machine.lines[askers.lines[k]]
-        if (asking.said.data[0] != service or asking.station == line.station or asking.said.time > now
+        if (asking.said.data[0] != service or asking.station == line.station
                 or not negative and contradicts(&asking.said, &line.said)):
             continue
         if now - asking.said.time > SECOND_NS:

@@ -82,6 +82,7 @@ cdef struct Tally:
     uint64_t untidy_ends           # ... and these are none
     uint64_t broken                # segmented messages
     uint64_t dead                  # ... of which nothing but the FF came
+    uint64_t excused               # ... and began like a diagnostic message: nobody may have answered it
     uint64_t followed              # complete segmented messages with an FF as the next frame
     uint64_t even                  # ... that came as if it belonged to the message: so cyclic frames do
     uint64_t overruns              # CFs that go on after the end of a message

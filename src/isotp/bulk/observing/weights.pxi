@@ -3,7 +3,7 @@
 # when there is something new, and the greatest is kept, with its parts: so more traffic never takes a session away.
 
 cdef enum:
-    MOST_TROUBLE = 6
+    MOST_TROUBLE = 8
     LONG_MESSAGE = 64              # CFs: so many in a row are no counter that happens to end where a message does
 
 # A segmented message that is complete, never seen before and of a new length; half for a length that is known.
@@ -116,14 +116,17 @@ cdef double trouble_weight(const Machine *machine, const Line *line) noexcept no
     cdef const Station *station = &machine.stations[line.station]
     cdef uint64_t bad = tally.bad
     cdef uint64_t frames = tally.frames
+    cdef uint64_t dead = tally.dead - tally.excused
     cdef double sum, share
     if line.prefix != NO_PREFIX:
         # A frame that fits no extension byte speaks against all of them.
         bad, frames = station.prefixed_bad, station.frames
     sum = (BAD * bad + OVERRUN * tally.overruns + STRAY * tally.strays + BROKEN * (tally.broken - tally.dead)
-           + DEAD * tally.dead + min(UNTIDY * tally.untidy, MOST_UNTIDY))
-    share = <double>(bad + tally.overruns + tally.strays + tally.broken + tally.untidy) / <double>max(frames, 1)
-    return -min(sum, <double>MOST_TROUBLE) * min(4.0 * share, 1.0)
+           + DEAD * dead + min(UNTIDY * tally.untidy, MOST_UNTIDY))
+    # Frames get lost, and buffers have old bytes in them; but no sender makes bad frames.
+    share = (10.0 * bad + 4.0 * (tally.overruns + tally.strays + tally.broken - tally.excused + tally.untidy)) / max(
+        frames, 1)
+    return -min(sum, <double>MOST_TROUBLE) * min(share, 1.0)
 
 
 cdef void keep_if_greater(Machine *machine, Weight *weight, const double *parts) noexcept nogil:

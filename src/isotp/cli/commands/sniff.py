@@ -83,6 +83,14 @@ def command(
         typer.Option("--head", metavar="N", help="Only the first N bytes (isotpsniffer's -h).", min=0),
     ] = None,
     n_cr: NCr = 1000,
+    link_layer: Annotated[
+        str | None,
+        how(
+            "-L",
+            metavar="MTU:TX_DL:FLAGS",
+            help="Kind of the frames, for the kernel: 72:64:0 is CAN FD. Otherwise frames of both kinds are heard.",
+        ),
+    ] = None,
     discover: Annotated[
         bool,
         where(
@@ -92,14 +100,6 @@ def command(
         ),
     ] = False,
     min_score: MinScore = 0.5,
-    link_layer: Annotated[
-        str | None,
-        how(
-            "-L",
-            metavar="MTU:TX_DL:FLAGS",
-            help="Kind of the frames, for the kernel: 72:64:0 is CAN FD. Otherwise frames of both kinds are heard.",
-        ),
-    ] = None,
     address: SessionOptions,
     view: ViewOptions,
     listening: TallyOptions,
