@@ -289,6 +289,8 @@ def wide_extended(rng: random.Random) -> tuple[Line, Line]:
     return (EXTENDED | 0x1DD000F1, bytes([ecu])), (EXTENDED | 0x1DD00000 | ecu, b"\xf1")
 
 
+# Those of one tester and many ECUs.
+SHARED_IDS = {0x6F1, EXTENDED | 0x1DD000F1}
 PLACES = (eleven_bits, eleven_bits_extended, eleven_bits_mixed, fixed, mixed_fixed, wide, wide_extended)
 PLACE_WEIGHTS = (10, 2, 1, 3, 1, 2, 1)
 
@@ -343,7 +345,8 @@ def session(rng: random.Random, plan: Plan, taken: set[int]) -> tuple[list[Frame
         if name == "legislated" and rng.random() < 0.7:
             ecu = rng.randrange(8)
             here, there = (0x7E0 + ecu, b""), (0x7E8 + ecu, b"")
-        if here[0] != there[0] and not ({here[0], there[0]} - {0x6F1, EXTENDED | 0x1DD000F1}) & taken:
+        new = not {here[0], there[0]} - SHARED_IDS & taken
+        if here[0] != there[0] and new and not ({here, there} & {(each, b"") for each in SHARED_IDS}):
             break
     taken |= {here[0], there[0]}
     fills = plan.padding or paddings(rng)
