@@ -56,6 +56,9 @@ _LATE_PAIR = 0.5
 _EIGHT_APART = 0.5
 _ALIKE = 0.5
 
+# The score of a pair from which on one of the two is shown as what it is to the other, though that has another already.
+_LEAST_OF_TWO = 0.1
+
 # In the order of the parts of a weight, as observing/state.pxi has them.
 _PARTS = (
     "responses repeat what was asked",
@@ -330,6 +333,7 @@ class _Judgement:
             self.bonds.setdefault((lower, higher), []).append(pair)
         self._add_swapped()
         self.pairs = [self._of_two(*both, answers) for both, answers in self.bonds.items()]
+        self.least_of_two = 0.0
         self.taken: set[int] = set()
         self.functional: set[int] = set()
         self.prefixed: dict[tuple[int, int], bool] = {}
@@ -383,29 +387,43 @@ class _Judgement:
         return (each for each in self.pairs if _is_functional(self.lines[each.here]))
 
     def single_lines(self) -> Iterator[_Candidate]:
-        for number, line in self.lines.items():
-            if line.best > 0:
-                by_id, rarity = _by_id(line), _PRIOR_OF_ONE + _PREFIXED * (line.prefix is not None)
-                yield _Candidate(
-                    line.best + by_id + rarity,
-                    _reasons(line.parts, by_id, rarity),
-                    number,
-                    None,
-                    functional=_is_functional(line),
-                )
+        return (self._of_one(number) for number, line in self.lines.items() if line.best > 0)
+
+    def _of_one(self, number: int) -> _Candidate:
+        line = self.lines[number]
+        by_id, rarity = _by_id(line), _PRIOR_OF_ONE + _PREFIXED * (line.prefix is not None)
+        return _Candidate(
+            line.best + by_id + rarity,
+            _reasons(line.parts, by_id, rarity),
+            number,
+            None,
+            functional=_is_functional(line),
+        )
+
+    def _as_sure_as_alone(self, candidate: _Candidate, number: int) -> _Candidate:
+        """What a line says by itself is true of it beside others, too."""
+        alone = self._of_one(number)
+        if alone.weight <= candidate.weight:
+            return candidate
+        return candidate._replace(weight=alone.weight, reasons=alone.reasons)
 
     def askers_of_others(self) -> Iterator[_Candidate]:
         """Lines with requests that lines of sessions answer, beside those of their own."""
-        for each in self.pairs:
-            if each.replies and each.there in self.taken and each.here not in self.taken:
+        for each in self._sure_enough():
+            if each.there in self.taken and each.here not in self.taken:
                 line = self.lines[each.here]
-                yield each._replace(there=None, functional=not (line.first or line.flow_control))
+                asker = each._replace(there=None, functional=not (line.first or line.flow_control))
+                yield self._as_sure_as_alone(asker, each.here)
 
     def further_responders(self) -> Iterator[_Candidate]:
         """Lines that answer the same requests as a line of a session does: those requests go to all."""
-        for each in self.pairs:
-            if each.replies and each.here in self.taken and each.there not in self.taken:
-                yield each._replace(functional=True)
+        for each in self._sure_enough():
+            if each.here in self.taken and each.there is not None and each.there not in self.taken:
+                yield self._as_sure_as_alone(each._replace(functional=True), each.there)
+
+    def _sure_enough(self) -> Iterator[_Candidate]:
+        """Pairs of which one asks and one answers, as far as that is sure."""
+        return (each for each in self.pairs if each.replies and _score(each.weight) >= self.least_of_two)
 
     def _fits(self, number: int) -> bool:
         """An ID is used either with an extension byte or without, and a line belongs to one session."""
@@ -430,6 +448,7 @@ class _Judgement:
 
     def all(self, least: float) -> Iterator[_Candidate]:
         """What is sure enough. Pairs come first: however good a line is by itself, it is the bond that counts."""
+        self.least_of_two = max(least, _LEAST_OF_TWO)
         for kind in (
             self.pairs_of_two,
             self.pairs_with_requests_to_all,
