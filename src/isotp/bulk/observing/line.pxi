@@ -1,5 +1,7 @@
 # One frame on one line: what it is, and what it adds to the counts.
 
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
 
 cdef inline uint64_t digest_of(uint64_t digest, const uint8_t *data, int size) noexcept nogil:
     """FNV-1a, going on from `digest`."""

@@ -1,5 +1,8 @@
 # What two lines do: a flow control frame after a first frame, a response after a request.
 
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset
+
 
 cdef bint awaits_answer(const Line *line, const Opening *opening, int64_t now) noexcept nogil:
     return (line.rx.state == RX_WAIT_CF and line.cfs == 0 and line.tally.first == opening.number
@@ -139,7 +142,9 @@ cdef double echo_weight(
     return weight + bytes_weight if not known or bytes_weight >= ECHOED_BYTE else 0.0
 
 
-cdef void hear_response(Machine *machine, int32_t answering, uint8_t service, bint negative, int64_t now) noexcept nogil:
+cdef void hear_response(
+    Machine *machine, int32_t answering, uint8_t service, bint negative, int64_t now,
+) noexcept nogil:
     """A message that may be a response to a request of this service: whose?"""
     cdef Line *line = &machine.lines[answering]
     cdef const Askers *askers = &machine.channels[machine.stations[line.station].channel].askers[service]

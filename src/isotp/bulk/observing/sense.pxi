@@ -1,6 +1,9 @@
 # What messages say, by ISO 14229-1, ISO 14230-3, ISO 15031-5 and what came before them: is it a request or a response
 # of a diagnostic service, and as long as these are?
 
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+
 cdef enum:
     SID_NEGATIVE = 0x7F            # ISO 14229-1: negative response, the SID of the request follows
     SID_RESPONSE_BIT = 0x40
@@ -65,7 +68,9 @@ cdef Sense sense_of_request(const uint8_t *data, int size, uint64_t length, bint
     if service == 0x21:
         return GOOD_SENSE if length == 2 else NO_SENSE
     if service == 0x14:
-        return GOOD_SENSE if length == 4 and data[1] == 0xFF else SLIGHT_SENSE if length == 3 or length == 4 else NO_SENSE
+        if length != 3 and length != 4:
+            return NO_SENSE
+        return GOOD_SENSE if length == 4 and data[1] == 0xFF else SLIGHT_SENSE
     if service == 0x18:
         return GOOD_SENSE if length == 4 and data[1] <= 0x03 else NO_SENSE
     if service == 0x19:

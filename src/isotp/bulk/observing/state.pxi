@@ -1,5 +1,13 @@
 # The state: what is kept of each line, pair of lines, CAN ID and channel; all of it has a bound.
 
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
+
+from isotp.bulk._records cimport KEY_CHANNEL_SHIFT
+from isotp.bulk._slots cimport NO_CODE, Slots, code_of, slot_add, slots_reserve
+
+
 cdef enum:
     MOST_PAIRS = 16                # that one line answers
     MOST_OPENINGS = 64             # first frames of a channel that flow control may answer

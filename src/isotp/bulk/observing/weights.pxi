@@ -1,6 +1,12 @@
 # How much what was counted weighs. Weights are decimal logarithms of odds: how much more often ISO-TP traffic does such
-# a thing than other traffic. What speaks for a session has a limit, and so has what speaks against it. A weight is taken
-# when there is something new, and the greatest is kept, with its parts: so more traffic never takes a session away.
+# a thing than other traffic. What speaks for a session has a limit, and so has what speaks against it.
+#
+# A weight is taken when there is something new, and the greatest is kept, with its parts: so more traffic never takes a
+# session away. It may have frames of other IDs anywhere: a weight depends on the one or two lines that it is of, alone.
+
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy, memset
+
 
 cdef enum:
     MOST_TROUBLE = 8
@@ -90,15 +96,14 @@ cdef double messages_of(const Line *line, bint alone) noexcept nogil:
 cdef double sense_weight(const Line *line) noexcept nogil:
     """Messages that say something, if most do."""
     cdef const Tally *tally = &line.tally
-    cdef double share
+    cdef double share, services
     if tally.messages == 0:
         return 0.0
     share = <double>max(tally.requests, tally.responses) / <double>tally.messages
     if tally.single > 0:
         share *= 1.0 - 0.75 * min(<double>tally.untidy / <double>tally.single, 1.0)
-    return share * share * (
-        min(SERVICE * bit_count(line.services) + SLIGHT_SERVICE * bit_count(line.slight & ~line.services), MOST_SERVICES)
-        + min(THING * line.thing_count, MOST_THINGS))
+    services = SERVICE * bit_count(line.services) + SLIGHT_SERVICE * bit_count(line.slight & ~line.services)
+    return share * share * (min(services, MOST_SERVICES) + min(THING * line.thing_count, MOST_THINGS))
 
 
 cdef double tidy_weight(const Line *line) noexcept nogil:
