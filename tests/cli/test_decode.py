@@ -7,6 +7,7 @@ import gzip
 import importlib.metadata
 import io
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -528,6 +529,26 @@ def test_program_in_a_pipe(program: str, whole_talk: Path) -> None:
         assert process.stdout.read() == b""
     assert [line["direction"] for line in told] == ["tx", "rx"]
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("piped", [True, False])
+def test_program_finds_sessions_in_standard_input(program: str, whole_talk: Path, piped: bool) -> None:
+    """A pipe can be read once, and a file from where it is now, which need not be its beginning."""
+    log = whole_talk.with_name("behind.log")
+    log.write_bytes(b"not of it\n" + whole_talk.read_bytes())
+    command = [program, "decode", "--json", "-q", "-"]
+    with log.open("rb") as file:
+        file.seek(len(b"not of it\n"))
+        if piped:
+            run = subprocess.run(command, input=file.read(), capture_output=True, timeout=60, check=False)
+        else:
+            # A program goes on where the descriptor is, not Python's buffer.
+            os.lseek(file.fileno(), file.tell(), os.SEEK_SET)
+            run = subprocess.run(command, stdin=file, capture_output=True, timeout=60, check=False)
+    assert run.stderr == b""
+    named = isotp_command("decode --json", *PAIR, whole_talk)
+    assert [json.loads(line) for line in run.stdout.splitlines()] == named.json
+    assert len(named.json) >= 2
 
 
 def test_program_tells_of_errors_by_its_exit_status(program: str, tmp_path: Path) -> None:
