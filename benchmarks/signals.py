@@ -194,7 +194,7 @@ def digits(rng: random.Random) -> Callable[[int], bytes]:
 
 @signal
 def flags(rng: random.Random) -> Callable[[int], bytes]:
-    bits = [1 << rng.randrange(64) for _ in range(rng.randint(1, 5))]
+    bits = [1 << place for place in rng.sample(range(64), rng.randint(1, 5))]
 
     def data(number: int) -> bytes:
         return sum(bit for k, bit in enumerate(bits) if number >> k & 1).to_bytes(8, "big")

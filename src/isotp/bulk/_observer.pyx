@@ -92,7 +92,7 @@ cdef class Observer:
 
     @property
     def news(self):
-        """How often a weight grew: while this is the same, so is what is found."""
+        """How often a weight grew by which something may be found."""
         return self.machine.news
 
     def counts(self, line_type, pair_type):

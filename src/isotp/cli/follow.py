@@ -72,7 +72,7 @@ class Follower:
             for each in (*self._named, *self._found.values()):
                 yield from each.feed(records)
             self.discovery.feed(records)
-            if self.discovery.news != self._news:
+            if self.discovery.news != self._news or self._min_score < 0.5:
                 self._news = self.discovery.news
                 yield from self._look()
         for each in (*self._named, *self._found.values()):

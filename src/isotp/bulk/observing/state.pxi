@@ -37,6 +37,8 @@ cdef enum:
 
 cdef double NO_WEIGHT = -100.0     # nothing was weighed
 cdef double WEIGHT_TO_KEEP = 1.5   # a pair with more than this keeps its place
+cdef double NEWS_OF_ONE = 0.0      # with less, CAN IDs make a line no session ...
+cdef double NEWS_OF_TWO = 1.9      # ... and two of them none that is more likely than not
 
 # Where a digest begins (FNV-1a).
 cdef uint64_t FIRST_DIGEST = <uint64_t>0xCBF29CE484222325
@@ -227,7 +229,7 @@ cdef struct Machine:
     uint64_t last_key
     int32_t last_station
     uint64_t passed_over           # frames that found no room in a table
-    uint64_t news                  # weights that grew
+    uint64_t news                  # weights that grew, where something may be found by them
 
 
 # ---------------------------------------------------------------- growing arrays

@@ -134,7 +134,7 @@ cdef double trouble_weight(const Machine *machine, const Line *line) noexcept no
     return -min(sum, <double>MOST_TROUBLE) * min(share, 1.0)
 
 
-cdef void keep_if_greater(Machine *machine, Weight *weight, const double *parts) noexcept nogil:
+cdef void keep_if_greater(Machine *machine, Weight *weight, const double *parts, double news) noexcept nogil:
     cdef double sum = 0.0
     cdef int k
     for k in range(PART_COUNT):
@@ -143,7 +143,7 @@ cdef void keep_if_greater(Machine *machine, Weight *weight, const double *parts)
         return
     weight.best = sum
     memcpy(weight.parts, parts, PART_COUNT * sizeof(double))
-    machine.news += 1
+    machine.news += sum > news
 
 
 cdef void weigh_line(Machine *machine, Line *line) noexcept nogil:
@@ -155,7 +155,7 @@ cdef void weigh_line(Machine *machine, Line *line) noexcept nogil:
     parts[PART_FLOW] = OWN_FLOW * min(line.own_flow, 2)
     parts[PART_TIDY] = tidy_weight(line)
     parts[PART_TROUBLE] = trouble_weight(machine, line)
-    keep_if_greater(machine, &line.weight, parts)
+    keep_if_greater(machine, &line.weight, parts, NEWS_OF_ONE)
 
 
 cdef void add_echo(const Machine *machine, const Pair *pair, double *parts) noexcept nogil:
@@ -211,4 +211,4 @@ cdef void weigh_pair(Machine *machine, Pair *pair) noexcept nogil:
     # However good lines are by themselves, it is the bond that makes them a session.
     beside = parts[PART_MESSAGES] + parts[PART_SENSE] + parts[PART_TIDY] + parts[PART_TROUBLE]
     parts[PART_LOOSE] = min(MOST_BESIDE_BOND - beside, 0.0)
-    keep_if_greater(machine, &pair.weight, parts)
+    keep_if_greater(machine, &pair.weight, parts, NEWS_OF_TWO)
