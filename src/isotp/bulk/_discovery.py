@@ -553,7 +553,7 @@ class Discovery:
 
     @property
     def news(self) -> int:
-        """While this is the same, so is what is found with a `min_score` of 0.5 or more: then there is no need to ask."""
+        """While this is the same, so is what is found with a `min_score` of 0.5 or more."""
         return self._observer.news
 
     def _judgement(self, min_score: float) -> _Judgement:
