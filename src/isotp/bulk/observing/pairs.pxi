@@ -234,7 +234,7 @@ cdef Sight look(Machine *machine, int32_t index, const uint8_t *data, int size, 
             pair = &machine.pairs[line.answered_by[k]]
             machine.lines[pair.answering].fruitful += 1
             weigh_pair(machine, pair)
-        if line.cfs >= LONG_MESSAGE:
+        if line.cfs >= LONG_MESSAGE or says_something(line):
             weigh_line(machine, line)
     # What was counted is not kept.
     line.rx.taken = line.rx.got

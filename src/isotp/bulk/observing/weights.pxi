@@ -67,30 +67,39 @@ cdef inline int bit_count(uint64_t bits) noexcept nogil:
     return count
 
 
-cdef double messages_weight(const Tally *tally, bint may_be_even) noexcept nogil:
-    """Segmented messages; `may_be_even`: they count less where they come as multiplexed signals do."""
+cdef inline bint says_something(const Line *line) noexcept nogil:
+    """True if nearly all that a line says is of diagnostic services."""
+    return line.services != 0 and 10 * max(line.tally.requests, line.tally.responses) >= 9 * line.tally.messages
+
+
+cdef double messages_weight(const Line *line, bint alone) noexcept nogil:
+    """Segmented messages that are complete; of one line alone, they weigh less where they come as signals do."""
+    cdef const Tally *tally = &line.tally
     cdef double each, known
-    cdef double uneven = 1.0
+    cdef double evenness = 0.0
     if tally.fresh == 0:
-        return 0.0
+        return first_message_weight(line, alone)
     known = <double>(tally.fresh - tally.fresh_lengths)
     each = (MESSAGE * tally.fresh + CF_IN_MESSAGE * tally.fresh_frames
             + NEAT_END * tally.neat_ends + UNTIDY_END * tally.untidy_ends) / <double>tally.fresh
-    if may_be_even and tally.followed > 0 and tally.sizes == 1:
+    if alone and tally.followed > 0 and tally.sizes == 1:
         # Multiplexed signals come round evenly, with the same number of frames each time.
-        uneven -= <double>tally.even / <double>tally.followed
-    return min(max(each, 0.0) * (<double>tally.fresh_lengths + known / 2) * uneven, MOST_MESSAGES)
+        evenness = <double>tally.even / <double>tally.followed
+        if says_something(line):
+            evenness /= 2
+    return min(max(each, 0.0) * (<double>tally.fresh_lengths + known / 2) * (1.0 - evenness), MOST_MESSAGES)
 
 
-cdef double messages_of(const Line *line, bint alone) noexcept nogil:
-    """Also the message that the last frame completed; of one line alone, only if no counter can be that long."""
-    cdef Tally tally = line.tally
-    if line.done and tally.fresh == 0 and (not alone or line.cfs >= LONG_MESSAGE):
-        tally.fresh = tally.fresh_lengths = 1
-        tally.fresh_frames = min(line.cfs, 6)
-        tally.neat_ends = line.end == END_NEAT
-        tally.untidy_ends = line.end == END_UNTIDY
-    return messages_weight(&tally, alone)
+cdef double first_message_weight(const Line *line, bint alone) noexcept nogil:
+    """The message that the last frame completed: what comes next may be one of its frames, if these are signals."""
+    cdef double weight = MESSAGE + CF_IN_MESSAGE * min(line.cfs, 6)
+    if not line.done:
+        return 0.0
+    if line.end != END_FULL:
+        weight += NEAT_END if line.end == END_NEAT else UNTIDY_END
+    if alone and line.cfs < LONG_MESSAGE:
+        weight = weight / 2 if says_something(line) else 0.0
+    return max(weight, 0.0)
 
 
 cdef double sense_weight(const Line *line) noexcept nogil:
@@ -150,7 +159,7 @@ cdef void weigh_line(Machine *machine, Line *line) noexcept nogil:
     """By itself."""
     cdef double[PART_COUNT] parts
     memset(parts, 0, sizeof(parts))
-    parts[PART_MESSAGES] = messages_of(line, True)
+    parts[PART_MESSAGES] = messages_weight(line, True)
     parts[PART_SENSE] = sense_weight(line)
     parts[PART_FLOW] = OWN_FLOW * min(line.own_flow, 2)
     parts[PART_TIDY] = tidy_weight(line)
@@ -204,7 +213,7 @@ cdef void weigh_pair(Machine *machine, Pair *pair) noexcept nogil:
         add_flow(machine, &machine.pairs[pair.twin], parts)
     for k in range(2):
         line = &machine.lines[pair.answering if k == 0 else pair.asking]
-        parts[PART_MESSAGES] += min(messages_of(line, False), MOST_MESSAGES_OF_TWO)
+        parts[PART_MESSAGES] += min(messages_weight(line, False), MOST_MESSAGES_OF_TWO)
         parts[PART_SENSE] += min(sense_weight(line), MOST_SENSE_OF_TWO)
         parts[PART_TIDY] += min(tidy_weight(line), MOST_TIGHT_OF_TWO)
         parts[PART_TROUBLE] += max(trouble_weight(machine, line), -MOST_TROUBLE_OF_TWO)
