@@ -156,8 +156,10 @@ cdef void keep_if_greater(Machine *machine, Weight *weight, const double *parts,
 
 
 cdef void weigh_line(Machine *machine, Line *line) noexcept nogil:
-    """By itself."""
+    """By itself, if it said two things, or a long one: what one request is, its response may tell."""
     cdef double[PART_COUNT] parts
+    if line.tally.messages < 2 and line.tally.complete == 0 and not line.done:
+        return
     memset(parts, 0, sizeof(parts))
     parts[PART_MESSAGES] = messages_weight(line, True)
     parts[PART_SENSE] = sense_weight(line)
