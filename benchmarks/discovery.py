@@ -7,275 +7,19 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import isotp
-from isotp import Address, AddressingMode, FoundSession, Records
+from benchmarks import diagnostics
+from benchmarks.diagnostics import Line, Plan, Truth
+from benchmarks.signals import EXTENDED, MS, SECOND, SIGNALS, Frame, signal_bus, vehicle
+from isotp import Address, AddressingMode, FoundSession, Records, capture
 from isotp.address import AbstractAddress
-
-MS = 1_000_000
-SECOND = 1_000_000_000
-EXTENDED = 0x80000000
-
-
-class Frame(NamedTuple):
-    """One frame on a bus: its time in ns, its ID with bit 31 for 29 bits, its data."""
-
-    time: int
-    can_id: int
-    data: bytes
-
-
-# -- Signals -------------------------------------------------------------------------------------------------------
-
-# What a signal message does: given a source of randomness, data of the frame number 0, 1, 2 ...
-Signal = Callable[[random.Random], Callable[[int], bytes]]
-
-SIGNALS: dict[str, Signal] = {}
-
-
-def signal(make: Signal) -> Signal:
-    SIGNALS[make.__name__] = make
-    return make
-
-
-def drift(rng: random.Random, size: int) -> Callable[[int], bytes]:
-    """Bytes that change slowly, as most signals do."""
-    values = [rng.randrange(256) for _ in range(size)]
-    steps = [rng.choice((0, 0, 1, 1, 2, 5)) for _ in range(size)]
-
-    def data(number: int) -> bytes:
-        for k in range(size):
-            values[k] = min(max(values[k] + rng.randint(-steps[k], steps[k]), 0), 255)
-        return bytes(values)
-
-    return data
-
-
-@signal
-def random_bytes(rng: random.Random) -> Callable[[int], bytes]:
-    size = rng.choice((4, 8, 8, 8))
-    return lambda number: rng.randbytes(size)
-
-
-@signal
-def random_bytes_fd(rng: random.Random) -> Callable[[int], bytes]:
-    size = rng.choice((12, 16, 32, 64))
-    return lambda number: rng.randbytes(size)
-
-
-@signal
-def slow_values(rng: random.Random) -> Callable[[int], bytes]:
-    return drift(rng, rng.choice((2, 4, 6, 8, 8, 8)))
-
-
-@signal
-def slow_values_fd(rng: random.Random) -> Callable[[int], bytes]:
-    return drift(rng, rng.choice((12, 16, 32, 64)))
-
-
-@signal
-def constant(rng: random.Random) -> Callable[[int], bytes]:
-    held = rng.randbytes(rng.randint(1, 8))
-    return lambda number: held
-
-
-@signal
-def constant_like_n_pci(rng: random.Random) -> Callable[[int], bytes]:
-    """A frame that might be of a session, again and again."""
-    held = rng.choice(
-        ("0210030000000000", "023E800000000000", "30000000", "300000AAAAAAAAAA", "0650030032", "103F", "21")
-    )
-    return lambda number: bytes.fromhex(held).ljust(8, b"\0")
-
-
-@signal
-def small_values(rng: random.Random) -> Callable[[int], bytes]:
-    """The first byte may be an SF_DL, and all unused bytes are zero."""
-    size = rng.randint(1, 4)
-    values = drift(rng, size)
-    first = rng.randint(1, 7)
-    moves = rng.random() < 0.5
-
-    def data(number: int) -> bytes:
-        return bytes([(first + number // 40) % 8 if moves else first, *values(number)]).ljust(8, b"\0")
-
-    return data
-
-
-@signal
-def counter_first(rng: random.Random) -> Callable[[int], bytes]:
-    step = rng.choice((1, 1, 1, 2, 16))
-    rest = drift(rng, rng.choice((3, 7)))
-    return lambda number: bytes([number * step & 0xFF]) + rest(number)
-
-
-@signal
-def counter_16_bits(rng: random.Random) -> Callable[[int], bytes]:
-    """A ramp over two bytes: for a while it looks like FFs of one length after the other."""
-    step = rng.choice((1, 3, 16, 100))
-    start = rng.randrange(0x10000)
-    rest = drift(rng, rng.choice((0, 2, 6)))
-    return lambda number: (start + number * step & 0xFFFF).to_bytes(2, "big") + rest(number)
-
-
-@signal
-def alive_in_low_nibble(rng: random.Random) -> Callable[[int], bytes]:
-    """SN in sequence, for ever."""
-    high = rng.randrange(4) << 4
-    wraps = rng.choice((16, 16, 15, 4))
-    rest = drift(rng, rng.choice((3, 7, 7)))
-    return lambda number: bytes([high | number % wraps]) + rest(number)
-
-
-@signal
-def alive_beside_state(rng: random.Random) -> Callable[[int], bytes]:
-    """The state in the high nibble changes now and then, the alive counter goes on: FF and CFs in sequence."""
-    hold = rng.choice((1, 7, 16, 17, 33))
-    rest = drift(rng, 7)
-    return lambda number: bytes([(number // hold % 4) << 4 | number % 16]) + rest(number)
-
-
-@signal
-def checksum_first(rng: random.Random) -> Callable[[int], bytes]:
-    rest = drift(rng, 6)
-
-    def data(number: int) -> bytes:
-        body = bytes([number % 15]) + rest(number)
-        return bytes([sum(body) * 29 & 0xFF]) + body
-
-    return data
-
-
-@signal
-def checksum_last(rng: random.Random) -> Callable[[int], bytes]:
-    rest = drift(rng, 6)
-
-    def data(number: int) -> bytes:
-        body = rest(number) + bytes([number % 16])
-        return body + bytes([~sum(body) & 0xFF])
-
-    return data
-
-
-@signal
-def multiplexed_in_turn(rng: random.Random) -> Callable[[int], bytes]:
-    """The multiplexer goes round in values that are N_PCI bytes."""
-    values = sorted(rng.sample(range(0x10, 0x40), rng.choice((2, 3, 4, 8, 16, 48))))
-    rests = {value: drift(rng, 7) for value in values}
-    return lambda number: bytes([values[number % len(values)]]) + rests[values[number % len(values)]](number)
-
-
-@signal
-def multiplexed_at_random(rng: random.Random) -> Callable[[int], bytes]:
-    values = rng.sample(range(0x10, 0x40), rng.choice((2, 3, 4, 8, 16, 48)))
-    constant_rest = rng.random() < 0.3
-    rests = {
-        value: (lambda held: lambda number: held)(rng.randbytes(7)) if constant_rest else drift(rng, 7)
-        for value in values
-    }
-
-    def data(number: int) -> bytes:
-        value = rng.choice(values)
-        return bytes([value]) + rests[value](number)
-
-    return data
-
-
-@signal
-def multiplexed_ff_and_cf(rng: random.Random) -> Callable[[int], bytes]:
-    """10, 21, 22 ... round and round: all but the length of a message."""
-    count = rng.randint(1, 8)
-    values = [0x10, *(0x21 + k for k in range(count))]
-    rest = drift(rng, 7)
-    return lambda number: bytes([values[number % len(values)]]) + rest(number)
-
-
-@signal
-def digits(rng: random.Random) -> Callable[[int], bytes]:
-    """Numbers as text: 30 to 39 are the digits, 30 is flow control."""
-    return lambda number: f"{number * 7 % 100_000_000:08d}".encode()
-
-
-@signal
-def flags(rng: random.Random) -> Callable[[int], bytes]:
-    bits = [1 << rng.randrange(64) for _ in range(rng.randint(1, 5))]
-
-    def data(number: int) -> bytes:
-        return sum(bit for k, bit in enumerate(bits) if number >> k & 1).to_bytes(8, "big")
-
-    return data
-
-
-@signal
-def j1939_transport(rng: random.Random) -> Callable[[int], bytes]:
-    """TP.DT of SAE J1939-21: a sequence number from 1 on in the first byte."""
-    count = rng.randint(2, 60)
-    return lambda number: bytes([number % count + 1]) + rng.randbytes(7)
-
-
-@signal
-def j1939_management(rng: random.Random) -> Callable[[int], bytes]:
-    """TP.CM of SAE J1939-21: 0x10 request to send, 0x11 clear to send, 0x13 end, 0x20 broadcast."""
-    kinds = rng.choice(((0x10,), (0x11, 0x13), (0x20,), (0x10, 0x20), (0x10, 0x11, 0x13)))
-
-    def data(number: int) -> bytes:
-        size = rng.randint(9, 1785)
-        return bytes([kinds[number % len(kinds)], size & 0xFF, size >> 8, -(-size // 7), 0xFF, 0xCA, 0xFE, 0])
-
-    return data
-
-
-@signal
-def nmea_fast_packet(rng: random.Random) -> Callable[[int], bytes]:
-    """NMEA 2000: three bits that count messages, five that count frames."""
-    count = rng.randint(2, 31)
-
-    def data(number: int) -> bytes:
-        message, position = divmod(number, count)
-        head = bytes([message % 8 << 5 | position])
-        return head + (bytes([count * 7 - 1]) + rng.randbytes(6) if position == 0 else rng.randbytes(7))
-
-    return data
-
-
-@signal
-def canopen_sdo(rng: random.Random) -> Callable[[int], bytes]:
-    commands = rng.choice(((0x40, 0x40, 0x23, 0x2B), (0x43, 0x4B, 0x60), (0x00, 0x10), (0x20, 0x30)))
-    return lambda number: bytes([commands[number % len(commands)]]) + rng.randbytes(3) + bytes(4)
-
-
-@signal
-def xcp_measurement(rng: random.Random) -> Callable[[int], bytes]:
-    """XCP: the number of the table in the first byte."""
-    count = rng.randint(1, 60)
-    rests = [drift(rng, 7) for _ in range(count)]
-    return lambda number: bytes([number % count]) + rests[number % count](number)
-
-
-@signal
-def few_frames(rng: random.Random) -> Callable[[int], bytes]:
-    """One that sends for a moment only: it has no time to contradict itself (see PERIODS)."""
-    first = rng.randrange(0x40)
-    rest = drift(rng, 7)
-    return lambda number: bytes([first + number & 0xFF]) + rest(number)
-
-
-PERIODS = (10, 20, 20, 50, 100, 100, 200, 500, 1000)
-
-
-def signal_frames(kind: str, can_id: int, rng: random.Random, duration: int) -> Iterator[Frame]:
-    """One message of signals, sent with a period, some jitter, and a phase of its own."""
-    data = SIGNALS[kind](rng)
-    period = rng.choice(PERIODS) * MS
-    count = rng.randint(1, 6) if kind == "few_frames" else duration // period
-    start = rng.randrange(period)
-    for number in range(count):
-        yield Frame(start + number * period + rng.randrange(period // 20), can_id, data(number))
-
 
 # -- Sessions ------------------------------------------------------------------------------------------------------
 
@@ -364,7 +108,8 @@ def session_frames(pair: Pair, rng: random.Random, exchanges: int, single_only: 
         service = (0x22, 0x10, 0x2E, 0x31, 0x19, 0x27)[number % 6]
         longest = 3 if single_only else rng.choice((5, 30, 200, 600))
         size = rng.randint(1, longest)
-        request, response = bytes([service]) + rng.randbytes(2), bytes([service | 0x40]) + rng.randbytes(size)
+        request = bytes([service]) + rng.randbytes(2)
+        response = bytes([service | 0x40]) + request[1:3] + rng.randbytes(size)
         if service == 0x2E and not single_only:
             request, response = request + rng.randbytes(size), response[:3]
         talk.exchange(request, response)
@@ -395,7 +140,7 @@ def records_of(frames: Iterable[Frame], layout: str = "fd", channel: int = 0) ->
     return records
 
 
-Lines = frozenset[tuple[int, bytes]]
+Lines = frozenset[Line]
 
 
 def lines_of(found: FoundSession) -> Lines:
@@ -434,23 +179,6 @@ def judge(records: Records, pairs: Iterable[Pair], min_score: float = 0.5) -> Re
     claimed = [lines_of(found) for found in isotp.discover(records, min_score=min_score)]
     truth = {lines_of_pair(pair) for pair in pairs}
     return Result(len(truth), len(truth.intersection(claimed)), sum(each not in truth for each in claimed))
-
-
-def signal_bus(seed: int, kinds: Iterable[str], count: int, duration: int = 10 * SECOND) -> list[Frame]:
-    """`count` signal messages with IDs of 11 and 29 bits, the kinds in turn."""
-    rng = random.Random(seed)
-    names = list(kinds)
-    ids = rng.sample(range(0x600), min(count, 0x600))
-    return [
-        frame
-        for k, can_id in enumerate(ids)
-        for frame in signal_frames(
-            names[k % len(names)],
-            EXTENDED | 0x0CF00000 | can_id << 4 if k % 3 == 0 else can_id,
-            rng,
-            duration,
-        )
-    ]
 
 
 def session_bus(
@@ -525,6 +253,125 @@ def hard_results(seeds: Iterable[int], count: int) -> Iterator[tuple[str, Result
         yield f"{exchanges} exchanges{losses}, {variant}", Result(*total)
 
 
+# -- Other people's sessions -------------------------------------------------------------------------------------------
+
+
+class Count:
+    """Sessions there, found and false; half ones are found with one direction of two."""
+
+    def __init__(self) -> None:
+        self.there = self.found = self.false = 0
+
+    def result(self) -> Result:
+        return Result(self.there, self.found, self.false)
+
+
+def claimed_by(records: Records, min_score: float) -> list[Lines]:
+    return [lines_of(found) for found in isotp.discover(records, min_score=min_score)]
+
+
+def count_found(count: Count, claimed: list[Lines], truths: list[Truth]) -> None:
+    """A session with one wrong direction, or half of one, is a false one."""
+    right = {truth.lines for truth in truths}
+    allowed = right.union(*(truth.also for truth in truths))
+    count.there += len(right)
+    count.found += len(right.intersection(claimed))
+    count.false += sum(each not in allowed for each in claimed)
+
+
+# What there is of it: name, plan; all else is as it comes.
+KINDS: dict[str, Plan] = {
+    **{f"{n} exchange{'s' * (n > 1)}": Plan(n) for n in (1, 2, 3, 5, 10, 100, 1000)},
+    "20 exchanges, 2% lost": Plan(20, loss=0.02),
+    "20 exchanges, 10% lost": Plan(20, loss=0.1),
+    "5 exchanges, FF unanswered": Plan(5, answers_first_frames=False),
+    "10 exchanges, CAN FD": Plan(10, fd=True),
+    "2 exchanges, responses only": Plan(2, "responses"),
+    "10 exchanges, responses only": Plan(10, "responses"),
+    "100 exchanges, responses only": Plan(100, "responses"),
+    "10 exchanges, requests only": Plan(10, "requests"),
+    "100 exchanges, requests only": Plan(100, "requests"),
+    **{
+        f"10 exchanges, {name} padding": Plan(10, padding=(tester, ecu))
+        for name, tester, ecu in (
+            ("AA and 00", diagnostics.Padding(0xAA, 0x00, 0xAA), diagnostics.Padding(0xAA, 0x00, 0xAA)),
+            ("CC and 00", diagnostics.Padding(0x00, 0xCC, 0x00), diagnostics.Padding(0xCC, 0x00, 0x00)),
+            ("stale", diagnostics.Padding(0x00, 0x00, 0x00), diagnostics.Padding(-1, -1, -1)),
+            ("no", diagnostics.Padding(None, None, None), diagnostics.Padding(None, None, None)),
+        )
+    },
+}
+
+
+def other_log(seed: int, plan: Plan, sessions: int, noise: int) -> tuple[Records, list[Truth]]:
+    """A vehicle, and diagnostics in it."""
+    rng = random.Random(f"log {seed} {plan}")
+    frames = vehicle(seed, noise)
+    taken = {frame.can_id for frame in frames}
+    truths: list[Truth] = []
+    for _ in range(sessions):
+        more, told = diagnostics.session(rng, plan, taken)
+        frames += more
+        truths += told
+    return records_of(frames), truths
+
+
+def other_results(
+    seeds: Iterable[int], sessions: int, noise: int, min_score: float
+) -> Iterator[tuple[str, Result]]:
+    for name, plan in KINDS.items():
+        count = Count()
+        for seed in seeds:
+            records, truths = other_log(seed, plan, sessions, noise)
+            count_found(count, claimed_by(records, min_score), truths)
+        yield name, count.result()
+    for exchanges in (2, 5, 50):
+        count = Count()
+        for seed in seeds:
+            rng = random.Random(f"all {seed}")
+            more, truths = diagnostics.requests_to_all(rng, exchanges, 1 + seed % 3)
+            frames = [frame for frame in vehicle(seed, noise) if not 0x7DF <= frame.can_id < 0x7F0]
+            count_found(count, claimed_by(records_of(frames + more), min_score), truths)
+        yield f"{exchanges} exchanges, requests to all", count.result()
+
+
+def vehicle_results(seeds: Iterable[int], count: int, min_score: float) -> Iterator[tuple[str, Result]]:
+    for duration in (2, 20, 120):
+        false = sum(
+            len(claimed_by(records_of(vehicle(seed, count, duration * SECOND)), min_score)) for seed in seeds
+        )
+        yield f"vehicles without diagnostics, {duration} s", Result(0, 0, false)
+
+
+def folder_results(folder: Path, min_score: float) -> Iterator[tuple[str, Result]]:
+    """Logs with a truth.json: file names, each with "sessions" as the command writes addresses, @ a channel or not."""
+    from isotp.cli.addresses import parse_address
+
+    truths: dict[str, dict[str, Any]] = json.loads((folder / "truth.json").read_text())
+    for name, truth in truths.items():
+        records = Records("fd")
+        try:
+            with capture.open(folder / name) as log:
+                for piece in log:
+                    for each in piece:
+                        records.append(each.timestamp, each.can_id, each.data, each.flags, each.channel)
+        except (ValueError, OSError, ImportError, OverflowError) as error:
+            print(f"{name} can not be read: {error}")
+            continue
+        wanted = []
+        for text in truth.get("sessions", ()):
+            address = parse_address(text).address
+            lines = {talk_id(address, sends) for sends in (True, False) if side_of(address, sends)}
+            wanted.append(Truth(frozenset(lines), 0, len(lines) == 1))
+        count = Count()
+        count_found(count, claimed_by(records, min_score), wanted)
+        yield name, count.result()
+
+
+def side_of(address: AbstractAddress, sends: bool) -> Any:
+    return address.tx_side() if sends else address.rx_side()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="buses of each kind")
@@ -532,13 +379,25 @@ def main() -> None:
     parser.add_argument("--signals", type=int, default=100, help="signal messages on each bus of one kind")
     parser.add_argument("--sessions", type=int, default=10, help="sessions at the same time")
     parser.add_argument("--exchanges", type=int, default=8, help="requests with a response in each session")
+    parser.add_argument("--min-score", type=float, default=0.5, help="what is taken for found")
+    parser.add_argument(
+        "--logs", type=Path, metavar="FOLDER", help="real logs, with a truth.json, in place of all else"
+    )
+    parser.add_argument("--only", choices=("signals", "own", "other"), help="one of the tables")
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    print(table("signals only", signal_results(seeds, options.signals)))
-    print()
-    print(table("sessions among signals", session_results(seeds, options.sessions, options.exchanges)))
-    print()
-    print(table("little traffic, and losses", hard_results(seeds, options.sessions)))
+    if options.logs:
+        print(table("logs of a folder", folder_results(options.logs, options.min_score)))
+        return
+    if options.only in (None, "signals"):
+        print(table("signals only", signal_results(seeds, options.signals)))
+        print(table("", vehicle_results(seeds, options.signals, options.min_score)))
+    if options.only in (None, "own"):
+        print(table("\nsessions among signals", session_results(seeds, options.sessions, options.exchanges)))
+        print(table("\nlittle traffic, and losses", hard_results(seeds, options.sessions)))
+    if options.only in (None, "other"):
+        results = other_results(seeds, options.sessions, options.signals // 2, options.min_score)
+        print(table("\nsessions as others have them", results))
 
 
 if __name__ == "__main__":

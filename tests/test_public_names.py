@@ -25,7 +25,7 @@ NAMES = {
     "isotp.aio": "Hub Layer",
     "isotp.can_message": "CanMessage",
     "isotp.capture": "Capture Channels Decoded Decoding FORMATS Problem UnknownFormatError decode decode_all open",
-    "isotp.discovery": "Discovery FoundSession LineEvidence discover",
+    "isotp.discovery": "Discovery FoundSession LineEvidence Reason discover",
     "isotp.errors": (
         "BadGeneratorError BlockingSendFailure BlockingSendTimeout CallbackError ChangingInvalidRXDLError "
         "ChangingInvalidRXDLLError ConsecutiveFrameTimeoutError FlowControlTimeoutError FrameTooLongError "

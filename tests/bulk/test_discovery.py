@@ -6,6 +6,8 @@ The buses are those of benchmarks/discovery.py, which prints the same as a table
 from __future__ import annotations
 
 import itertools
+import random
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,8 +15,10 @@ from hypothesis import strategies as st
 
 import isotp
 from benchmarks import discovery as buses
-from benchmarks.discovery import SECOND, SIGNALS, VARIANTS, Result
-from isotp import Address, AddressingMode, Discovery, Reassembler, Records, TargetAddressType
+from benchmarks.diagnostics import requests_to_all
+from benchmarks.discovery import KINDS, VARIANTS, Result
+from benchmarks.signals import EXTENDED, SECOND, SIGNALS, vehicle
+from isotp import Address, AddressingMode, Discovery, FoundSession, Reassembler, Records, TargetAddressType
 from isotp.bulk._discovery import LineCounts, PairCounts
 from tests.bulk import logs
 from tests.frames import MS, octets
@@ -45,6 +49,12 @@ def test_no_session_in_hundreds_of_signals(seed: int) -> None:
     assert isotp.discover(records) == []
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_no_session_in_a_vehicle_without_diagnostics(seed: int) -> None:
+    """Checksums, events, network management, and talks that are not ISO-TP."""
+    assert isotp.discover(buses.records_of(vehicle(seed, 80, 20 * SECOND, talks=8))) == []
+
+
 # -- Sessions ------------------------------------------------------------------------------------------------------
 
 
@@ -70,7 +80,7 @@ def test_pairs_of_the_kernel_are_found_and_decoded(name: str) -> None:
     records = Records("fd")
     with can.io.CanutilsLogReader(CAPTURES / f"{name}.log") as reader:
         for message in reader:
-            can_id = message.arbitration_id | (buses.EXTENDED if message.is_extended_id else 0)
+            can_id = message.arbitration_id | (EXTENDED if message.is_extended_id else 0)
             records.append(round(message.timestamp * SECOND), can_id, bytes(message.data))
     found = isotp.discover(records)
     claimed = [buses.lines_of(session) for session in found]
@@ -85,6 +95,234 @@ def test_pairs_of_the_kernel_are_found_and_decoded(name: str) -> None:
         pair, forward = numbers[buses.talk_id(message.address, sends)]
         decoded.append(Message(pair, forward, message.payload))
     assert by_session(decoded) == by_session(expected_messages(name))
+
+
+# Where at least so many of ten sessions are found, and nothing else; "python -m benchmarks.discovery" has more of them.
+SURE = [kind for kind, plan in KINDS.items() if plan.direction == "both" and 3 <= plan.exchanges < 1000]
+
+
+@pytest.mark.parametrize("kind", SURE)
+def test_sessions_as_others_have_them(kind: str) -> None:
+    records, truths = buses.other_log(3, KINDS[kind], 10, 40)
+    claimed = buses.claimed_by(records, 0.5)
+    assert set(claimed) == {truth.lines for truth in truths}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_requests_to_all_as_others_have_them(seed: int) -> None:
+    frames, truths = requests_to_all(random.Random(seed), 20, 1 + seed)
+    claimed = set(buses.claimed_by(buses.records_of(frames), 0.5))
+    assert {truth.lines for truth in truths} <= claimed
+    assert claimed - {truth.lines for truth in truths} <= truths[0].also
+
+
+def test_each_kind_of_frame_has_a_padding_of_its_own() -> None:
+    """Requests end in AA, flow control in 00: more of it made a session less likely."""
+    frames = []
+    for _ in range(30):
+        for name in ("01 01", "01 05"):
+            frames += [f"7E4#03 22 {name} AA*4", f"7EC#10 0B 62 {name} EF FB E7", "7E4#30 00 00 00*5"]
+            frames += ["7EC#21 EF A7 00 00 AA*3", "@0.5"]
+    for count in (10, len(frames)):
+        (found,) = isotp.discover(log(*frames[:count]))
+        assert found.address == Address(txid=0x7E4, rxid=0x7EC)
+
+
+def test_bytes_of_other_messages_behind_the_responses() -> None:
+    """A scan of all services: requests without padding, and whatever was in the buffer behind the responses."""
+    rests = ("00*4", "94 00*3", "44 03 11 94", "03 94 0A 00")
+    frames = []
+    for service in range(0x100):
+        frames += [f"241#01 {service:02X}", f"641#03 7F {service:02X} 11 {rests[service % 4]}"]
+    (found,) = isotp.discover(log(*frames))
+    assert found.address == Address(txid=0x241, rxid=0x641)
+    assert found.answered_requests == 256
+
+
+def test_first_frames_that_nobody_answered() -> None:
+    """Flow control is not in the log, or the tester knows nothing of it: the responses break off."""
+    frames = []
+    for k in range(12):
+        frames += [f"7B3#03 22 01 {k % 3:02X} AA*4", f"7BB#10 24 62 01 {k % 3:02X} FF FF FF", "@0.3"]
+    (found,) = isotp.discover(log(*frames))
+    assert found.address == Address(txid=0x7B3, rxid=0x7BB)
+    assert found.rx is not None
+    assert (found.rx.complete, found.answered_requests) == (0, 12)
+
+
+def test_responses_alone() -> None:
+    frames = [f"7EC#10 {20 + 7 * (k % 3):02X} 62 01 0{k % 3} FF FF FF" for k in range(3)]
+    frames += [
+        "7EC#04 62 01 07 05 AA*3",
+        "7EC#03 7F 22 31 AA*4",
+        "7EC#02 7E 00 AA*5",
+        "7EC#06 50 03 00 32 01 F4 AA",
+    ]
+    (found,) = isotp.discover(log(*(frames * 2)))
+    assert (found.address, found.tx) == (Address(rxid=0x7EC, rx_only=True), None)
+
+
+def test_what_the_score_is_made_of() -> None:
+    frames = ["713#03 22 2B 1B 00*4", "77D#05 62 2B 1B 00 00 AA*2", "@0.2"]
+    frames += ["713#03 22 2B 29 00*4", "77D#05 62 2B 29 07 01 AA*2"]
+    (found,) = isotp.discover(log(*frames))
+    weight = sum(reason.weight for reason in found.reasons)
+    assert found.score == pytest.approx(1 / (1 + 10**-weight), abs=1e-4)
+    assert [reason.text for reason in found.reasons[:2]] == [
+        "responses repeat what was asked",
+        "sessions are rare",
+    ]
+    assert [reason.text for reason in found.reasons if reason.weight < 0] == ["sessions are rare"]
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"),
+    [
+        (["321#02 10 03", "322#06 50 03 00 32 01 F4"], "too few different requests and responses"),
+        (
+            ["321#02 10 03", "321#03 22 F1 90"],
+            "only one direction, and little that other traffic does not do, too",
+        ),
+        (
+            [*["77D#02 7E 00"] * 9, "713#02 10 03", "77D#06 50 03 00 32 01 F4"],
+            "requests or responses have no counterpart",
+        ),
+    ],
+)
+def test_why_a_candidate_was_not_found(frames: list[str], reason: str) -> None:
+    discovery = Discovery()
+    discovery.feed(log("700#07 FF*7", *frames))
+    assert discovery.sessions() == []
+    best = discovery.candidates(1)
+    assert [candidate.held_back for candidate in best] == [reason]
+    assert 0 < best[0].score < 0.5
+
+
+def test_candidates_are_what_sessions_leaves_out() -> None:
+    records, _ = buses.other_log(8, KINDS["1 exchange"], 20, 40)
+    discovery = Discovery()
+    discovery.feed(records)
+    for least in (0.0, 0.2, 0.5, 0.9):
+        found, rest = discovery.sessions(least), discovery.candidates(100, least)
+        assert {each.address for each in found}.isdisjoint(each.address for each in rest)
+        assert all(each.score < least for each in rest if least)
+        assert rest == sorted(rest, key=lambda each: -each.score)
+    assert len(discovery.candidates(2)) == 2
+
+
+# -- More traffic --------------------------------------------------------------------------------------------------
+
+
+def ids_of(found: Iterable[FoundSession]) -> set[int]:
+    return {can_id for session in found for can_id, _ in buses.lines_of(session)}
+
+
+def assert_still_found(before: list[FoundSession], after: list[FoundSession]) -> None:
+    """Each is found again, or another session has one of its IDs, which is surer or has a direction more."""
+    claimed = {buses.lines_of(session): session for session in after}
+    for session in before:
+        lines = buses.lines_of(session)
+        if lines in claimed:
+            assert claimed[lines].score >= session.score
+            continue
+        shared = [each for each in after if ids_of([each]) & ids_of([session])]
+        assert shared, f"{session.address} is lost"
+        assert any(len(buses.lines_of(each)) > len(lines) or each.score >= session.score for each in shared)
+
+
+TALKERS = ("7E0", "7E8", "321", "322")
+SAYINGS = st.sampled_from(
+    (
+        *("02 10 03", "06 50 03 00 32 01 F4", "03 22 F1 90", "03 22 F1 87", "07 62 F1 90 31 32 33 34"),
+        *(
+            "10 0A 62 F1 90 31 32 33",
+            "10 0A 62 F1 87 31 32 33",
+            "21 34 35 36 37 AA AA AA",
+            "30 00 00 00*5",
+            "30 00 00",
+        ),
+        *(
+            "03 7F 22 31 00*4",
+            "02 3E 00 AA*5",
+            "02 7E 00",
+            "10 14 00*6",
+            "22 00*7",
+            "40 00",
+            "00*8",
+            "31 01 00",
+        ),
+    )
+)
+
+
+@st.composite
+def logs_and_longer_ones(draw: st.DrawFn) -> tuple[Records, Records]:
+    """A log, and the same with any frames of other IDs before, among and behind it, and any of all IDs behind."""
+    said = draw(st.lists(st.tuples(st.sampled_from(TALKERS[:2]), SAYINGS), max_size=30))
+    others = st.tuples(st.sampled_from(TALKERS[2:]), st.one_of(SAYINGS, octet_texts))
+    own = [f"{who}#{what}" for who, what in said]
+    places = [[f"{who}#{what}" for who, what in draw(st.lists(others, max_size=4))] for _ in own]
+    behind = draw(st.lists(st.tuples(st.sampled_from(TALKERS), st.one_of(SAYINGS, octet_texts)), max_size=40))
+    longer = Records("fd")
+    for k, (frame, among) in enumerate(zip(own, places, strict=True)):
+        for each in among:
+            longer.extend(logs.log(each, layout="fd", start=k * 10 * MS))
+        longer.extend(logs.log(frame, layout="fd", start=k * 10 * MS))
+    for k, (who, what) in enumerate(behind):
+        longer.extend(logs.log(f"{who}#{what}", layout="fd", start=(len(own) + k) * 10 * MS))
+    shorter = Records("fd")
+    for k, frame in enumerate(own):
+        shorter.extend(logs.log(frame, layout="fd", start=k * 10 * MS))
+    return shorter, longer
+
+
+octet_texts = st.binary(min_size=1, max_size=8).map(lambda data: data.hex(" "))
+
+
+@relaxed
+@given(logs_and_longer_ones(), st.sampled_from((0.1, 0.5)))
+def test_a_session_that_was_found_is_found_in_every_longer_log(
+    both: tuple[Records, Records], least: float
+) -> None:
+    """Longer: with any frames of other IDs, anywhere, and any frames at all behind."""
+    shorter, longer = both
+    assert_still_found(isotp.discover(shorter, min_score=least), isotp.discover(longer, min_score=least))
+
+
+@pytest.mark.parametrize("kind", ["100 exchanges", "20 exchanges, 10% lost", "10 exchanges, responses only"])
+def test_each_part_of_a_log_finds_what_the_parts_before_did(kind: str) -> None:
+    records, truths = buses.other_log(5, KINDS[kind], 8, 40)
+    discovery = Discovery()
+    true = {truth.lines for truth in truths}
+    before: list[FoundSession] = []
+    for start in range(0, len(records), 200):
+        discovery.feed(records[start : start + 200])
+        now = discovery.sessions()
+        assert_still_found(before, now)
+        claimed = {buses.lines_of(session) for session in now}
+        assert {buses.lines_of(session) for session in before} & true <= claimed
+        before = now
+
+
+def test_a_scan_that_nobody_answers_any_more() -> None:
+    frames = [
+        "7E0#03 22 F1 90",
+        "7E8#07 62 F1 90 31 32 33 34",
+        "@0.1",
+        "7E0#03 22 F1 87",
+        "7E8#04 62 F1 87 31",
+        "@0.1",
+    ]
+    short = isotp.discover(log(*frames))
+    noise = [f"7E0#{k % 256:02X} {k * 7 % 256:02X} 55*6" for k in range(4000)]
+    noise += [f"7E8#{k * 3 % 256:02X} {k * 11 % 256:02X} 55*6" for k in range(4000)]
+    assert [each.address for each in short] == [Address(txid=0x7E0, rxid=0x7E8)]
+    assert [each.address for each in isotp.discover(log(*frames, *noise))] == [
+        Address(txid=0x7E0, rxid=0x7E8)
+    ]
+
+
+# -- Counting ------------------------------------------------------------------------------------------------------
 
 
 def test_counts_are_the_evidence() -> None:
@@ -261,7 +499,7 @@ def test_two_threads_may_not_feed_one_discovery() -> None:
     """Who comes second is told so; nothing is counted twice."""
     records = Records("classic", 100_000)
     for k in range(100_000):
-        records.append(k, 0x100, b"\x01\x02")
+        records.append(k, 0x100, b"\x02\x3e\x00")
     discovery = Discovery()
     fed, refused = logs.fed_at_once(lambda: discovery.feed(records))
     assert refused <= {"another thread feeds this Discovery at this moment"}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import importlib.metadata
 import io
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -484,9 +486,20 @@ def test_missing_and_wrong_files(talk: Path, tmp_path: Path) -> None:
     assert "is one of the logs" in run.complaint
     run = isotp_command("decode - -", *PAIR)
     assert (run.status, "standard input can be read only once" in run.complaint) == (2, True)
-    for options in ((*PAIR, "--status", "ok", "--format", "candump"), (), (*PAIR, "--discover")):
-        run = isotp_command("decode", *options, "-", stdin=before)
-        assert (run.status, "reads the logs twice" in run.complaint) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(*PAIR, "--status", "ok", "--format", "candump"), ("--json",), (*PAIR, "--discover", "--json"), ()],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_standard_input_is_kept_where_it_is_read_twice(
+    talk: Path, options: tuple[str, ...], packed: bool
+) -> None:
+    data = gzip.compress(talk.read_bytes()) if packed else talk.read_bytes()
+    run, of_file = isotp_command("decode", *options, "-", stdin=data), isotp_command("decode", *options, talk)
+    assert (run.status, run.text, run.complaint) == (of_file.status, of_file.text, of_file.complaint)
+    assert run.lines
 
 
 def test_progress_on_a_terminal_only(talk: Path) -> None:
@@ -516,6 +529,26 @@ def test_program_in_a_pipe(program: str, whole_talk: Path) -> None:
         assert process.stdout.read() == b""
     assert [line["direction"] for line in told] == ["tx", "rx"]
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("piped", [True, False])
+def test_program_finds_sessions_in_standard_input(program: str, whole_talk: Path, piped: bool) -> None:
+    """A pipe can be read once, and a file from where it is now, which need not be its beginning."""
+    log = whole_talk.with_name("behind.log")
+    log.write_bytes(b"not of it\n" + whole_talk.read_bytes())
+    command = [program, "decode", "--json", "-q", "-"]
+    with log.open("rb") as file:
+        file.seek(len(b"not of it\n"))
+        if piped:
+            run = subprocess.run(command, input=file.read(), capture_output=True, timeout=60, check=False)
+        else:
+            # A program goes on where the descriptor is, not Python's buffer.
+            os.lseek(file.fileno(), file.tell(), os.SEEK_SET)
+            run = subprocess.run(command, stdin=file, capture_output=True, timeout=60, check=False)
+    assert run.stderr == b""
+    named = isotp_command("decode --json", *PAIR, whole_talk)
+    assert [json.loads(line) for line in run.stdout.splitlines()] == named.json
+    assert len(named.json) >= 2
 
 
 def test_program_tells_of_errors_by_its_exit_status(program: str, tmp_path: Path) -> None:

@@ -7,9 +7,14 @@ import signal
 
 import pytest
 
+from isotp.cli import follow
+from isotp.cli.addresses import address_text
 from isotp.cli.commands import sniff
-from tests.cli.command import PAIR
+from isotp.cli.follow import Follower
+from tests.bulk import logs
+from tests.cli.command import PAIR, isotp_command
 from tests.cli.live_command import EXCHANGE, LiveBus
+from tests.frames import SECOND
 
 SAID = (*EXCHANGE, "7E8#2257333836373532", "7E0#037F2231")
 
@@ -90,3 +95,65 @@ def test_what_is_told_instead(arguments: tuple[str, ...], complaint: str, bus: L
     run = bus.run("sniff", *arguments)
     assert run.status in (1, 2)
     assert complaint in run.complaint
+
+
+# ---------------------------------------------------------------- sessions that nobody named
+
+
+def test_sessions_are_found_as_they_speak(bus: LiveBus) -> None:
+    """Also the messages that came before are shown, each once."""
+    second = ("7E0#0322F187", "7E8#0662F187313233", "7E0#0322F188", "7E8#0662F188343536")
+    run = bus.hearing((*SAID, *second), "sniff --discover -n 7 --no-uds -f 1")
+    assert [line.removeprefix(bus.channel).strip() for line in run.lines] == [
+        "7E0  [3]  22 F1 90",
+        "7E8  [20]  62 F1 90 57 56 57 5A 5A 5A 31 4A 5A 33 57 33 38 36 37 35 32",
+        "7E0  [3]  7F 22 31",
+        "7E0  [3]  22 F1 87",
+        "7E8  [6]  62 F1 87 31 32 33",
+        "7E0  [3]  22 F1 88",
+        "7E8  [6]  62 F1 88 34 35 36",
+    ]
+    assert "found: 7E0:7E8, score " in run.complaint
+
+
+def test_a_direction_that_was_found_first_is_not_shown_again() -> None:
+    """Requests alone are a session until somebody answers them."""
+    names = ("F1 87", "F1 88", "F1 89", "F1 8A", "F1 8B", "F1 8C")
+    alone = [f"7E0#03 22 {name}" for name in names] + ["7E0#02 10 03", "7E0#02 3E 00", "7E0#02 19 01"]
+    both = ["7E0#03 22 F1 90", "7E8#06 62 F1 90 31 32 33", "7E0#03 22 F1 91", "7E8#06 62 F1 91 31 32 33"]
+    told: list[str] = []
+    follower = Follower([], 1000, 0.5, lambda found: told.append(address_text(found.address)))
+    pieces = [logs.log(*alone, layout="fd"), logs.log(*both, layout="fd", start=SECOND)]
+    shown = [heard.message.payload.hex() for heard in follower.messages(pieces)]
+    assert told == [":7E0", "7E0:7E8"]
+    assert sorted(shown) == sorted(frame.split("#")[1].replace(" ", "")[2:].lower() for frame in alone + both)
+
+
+def test_only_the_latest_frames_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory does not grow while nothing is found."""
+    monkeypatch.setattr(follow, "MOST_KEPT", 3)
+    follower = Follower([], 1000, 0.5, lambda found: None)
+    first = [logs.log(f"123#{k:02X}", layout="fd") for k in range(9)]
+    talk = logs.log("7E0#03 22 F1 90", "7E8#06 62 F1 90 31 32 33", layout="fd", start=SECOND)
+    shown = [heard.message.payload[0] for heard in follower.messages([*first, talk])]
+    assert shown == [0x22, 0x62]
+    assert sum(map(len, follower._kept)) <= 3
+
+
+def test_named_sessions_beside_those_found(bus: LiveBus) -> None:
+    run = bus.hearing((*SAID, "321#0122"), "sniff --discover -n 4 --json -a 321: ", *PAIR)
+    assert {line["session"] for line in run.json} == {"7E0:7E8", "321:"}
+    assert "found" not in run.complaint
+
+
+def test_what_was_nearly_found(bus: LiveBus) -> None:
+    run = bus.hearing(("321#021003", "322#065003003201F4"), "sniff --discover --timeout 0.5")
+    assert run.status == 1
+    assert "nearly found: 321:322, score 0." in run.complaint
+    assert run.complaint.endswith("isotp: no message within 0.5 s")
+
+
+def test_the_kernel_discovers_nothing() -> None:
+    run = isotp_command("sniff --kernel --discover can0")
+    assert run.status == 2
+    assert "the kernel's sockets hear sessions that are named" in run.complaint

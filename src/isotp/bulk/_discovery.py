@@ -1,8 +1,11 @@
 """Discovery: which sessions are in a log, found by what its frames do, each with a score that says how sure it is.
 
-The compiled pass (_observer.pyx) counts; what is here weighs the counts, finds out who talks to whom, and gives
-the result as addresses. Weights are decimal logarithms of odds: how much more often ISO-TP traffic does such a
-thing than other traffic. They add up, and the score is the probability that the sum stands for.
+The compiled pass (_observer.pyx) counts and weighs; what is here finds out who talks to whom, and gives the result as
+addresses. Weights are decimal logarithms of odds: how much more often ISO-TP traffic does such a thing than other
+traffic. They add up, and the score is the probability that the sum stands for.
+
+What the pass has weighed never shrinks (observing/weights.pxi), and what CAN IDs tell is always the same. So a session
+that was found is found in every longer log, unless one of its lines has more in common with another by then.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from isotp.bulk._observer import Observer
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["Discovery", "FoundSession", "LineEvidence", "discover"]
+__all__ = ["Discovery", "FoundSession", "LineEvidence", "Reason", "discover"]
 
 _BASE = 0x1FFF0000
 # 10.3.3 and 10.3.5: PDU formats of J1939 that are reserved for ISO 15765, whatever the priority.
@@ -26,44 +29,51 @@ _MIXED_FORMATS = {0xCE: False, 0xCD: True}
 # ISO 15765-4, 11 bits: requests to all ECUs, and behind it those of eight ECUs, requests and responses.
 _OBD_REQUESTS = 0x7DF
 _OBD_IDS = range(0x7DF, 0x7F0)
+_OBD_RESPONSES = range(0x7E8, 0x7F0)
+# Where nearly all 11-bit IDs of diagnostics are: behind the signals.
+_LATE_IDS = range(0x600, 0x800)
 
 # -- Weights ---------------------------------------------------------------------------------------------------
+# Those of what frames do are in observing/weights.pxi.
 
-# So rare is it that an ID, or two of them, are a session.
-_PRIOR = -2.5
-# A segmented message that is complete, never seen before and of a new length; half for a length that is known.
-_MESSAGE = 1.0
-# Each of its first six CFs.
-_CF_IN_MESSAGE = 0.5
-# What is left over of its last CF.
-_NEAT_END = 0.5
-_UNTIDY_END = -1.2
-# Single frames say little: any signal with small values in its first byte makes them.
-_SINGLE = 0.2
-_MOST_SINGLE = 0.5
-_RESERVED_ID = 2.0
-_OBD_ID = 1.0
-# Against.
-_BAD = -1.5
-_OVERRUN = -2.0
-_DEAD = -0.7
-_BROKEN = -0.6
-_STRAY = -0.7
-_UNTIDY = -0.3
-# What makes good for these in a long log with some lost frames: messages seen before, and single frames.
-_REPEATED = 0.3
-_GOOD_SINGLE = 0.02
-# Between two lines. All but the addresses are multiplied with the share that the one explains of the other.
-_FLOW_CONTROL = 1.5
-_BLOCK = 0.5
-_SERVICE = 1.0
-_REPLY = 0.2
-_SWAPPED_ADDRESSES = 2.0
+# So rare is it that two IDs are a session, or that one is which has no other. An extension byte makes many of one ID.
+_PRIOR_OF_TWO = -4.5
+_PRIOR_OF_ONE = -3.5
+_PREFIXED = -0.5
+# One ID.
+_RESERVED_ID = 2.5
+_OBD_ID = 2.5
+_LATE_ID = 0.5
+# Two of them.
+_SWAPPED_ADDRESSES = 2.5
 _OTHER_ADDRESSES = -3.0
-_OTHER_FORMAT = -1.5
-_ONE_ROLE = -1.5
-_LEAST_BOND = 0.5
-_MOST_IN_RANK = 2.0
+_OTHER_WIDTH = -1.5
+_OTHER_PREFIX = -2.5
+_SAME_TESTER = 1.0
+_OBD_PAIR = 2.5
+_OTHER_OBD = -2.0
+_LATE_PAIR = 0.5
+_EIGHT_APART = 0.5
+_ALIKE = 0.5
+
+# The score of a pair from which on one of the two is shown as what it is to the other, though that has another already.
+_LEAST_OF_TWO = 0.1
+
+# In the order of the parts of a weight, as observing/state.pxi has them.
+_PARTS = (
+    "responses repeat what was asked",
+    "requests or responses have no counterpart",
+    "flow control comes where it is due",
+    "segmented messages are complete",
+    "messages are like those of diagnostic services",
+    "padding begins where the used bytes end",
+    "frames or sequences are none that a sender makes",
+    "little shows that one answers the other",
+)
+_ECHO, _UNASKED, _FLOW, _MESSAGES, _SENSE, _TIDY, _TROUBLE, _LOOSE = range(len(_PARTS))
+_BY_IDS = "CAN IDs are like those of sessions"
+_AGAINST_IDS = "CAN IDs do not belong together"
+_BY_RARITY = "sessions are rare"
 
 
 class LineEvidence(NamedTuple):
@@ -82,15 +92,26 @@ class LineEvidence(NamedTuple):
     invalid: int
 
 
+class Reason(NamedTuple):
+    """Something that speaks for a session, or, with a weight below 0, against it.
+
+    Weights are decimal logarithms of odds; their sum is that of the score.
+    """
+
+    text: str
+    weight: float
+
+
 class FoundSession(NamedTuple):
     """A session that a log has.
 
     ``address`` sees it from the side that asks. Where only one direction is in the log, it is a partial address
-    unless the mode has both in each CAN ID: ``tx_only`` for requests to all (``target_type`` Functional), ``rx_only``
-    otherwise. An extension byte of 11-bit IDs then passes for the target of Extended, though it may be Mixed.
-    ``score`` is the probability, 0 to 1, that it is ISO-TP. ``tx`` and ``rx`` are what was counted, None for a
-    direction that was not heard; ``paired_flow_controls`` are those that were due when they came,
-    ``answered_requests`` diagnostic requests with a response of the same service.
+    unless the mode has both in each CAN ID: ``tx_only`` for requests that others answer (``target_type`` Functional if
+    they are to all), ``rx_only`` otherwise. An extension byte of 11-bit IDs then passes for the target of Extended,
+    though it may be Mixed. ``score`` is the probability, 0 to 1, that it is ISO-TP, and ``reasons`` are what makes it,
+    the heaviest first. ``tx`` and ``rx`` are what was counted, None for a direction that was not heard;
+    ``paired_flow_controls`` are those that were due when they came, ``answered_requests`` diagnostic requests with a
+    response of the same service.
 
     ``Reassembler((found.address, found.channel) for found in sessions)`` decodes them.
     """
@@ -103,6 +124,20 @@ class FoundSession(NamedTuple):
     rx: LineEvidence | None
     paired_flow_controls: int
     answered_requests: int
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def held_back(self) -> str:
+        """What would have to be otherwise for a better score, in words."""
+        against = [reason for reason in self.reasons if reason.weight < -0.25 and reason.text != _BY_RARITY]
+        if against:
+            return min(against, key=lambda reason: reason.weight).text
+        texts = {reason.text for reason in self.reasons}
+        if self.tx is None or self.rx is None:
+            return "only one direction, and little that other traffic does not do, too"
+        if not texts & {_PARTS[_ECHO], _PARTS[_FLOW]}:
+            return "nothing shows that one answers the other"
+        return "too few different requests and responses"
 
 
 class LineCounts(NamedTuple):
@@ -118,23 +153,10 @@ class LineCounts(NamedTuple):
     first: int
     consecutive: int
     flow_control: int
-    single_fresh: int
-    untidy: int
     complete: int
-    fresh: int
-    fresh_lengths: int
-    sizes: int
-    fresh_frames: int
-    neat_ends: int
-    untidy_ends: int
     broken: int
-    dead: int
-    followed: int
-    even: int
-    overruns: int
-    strays: int
-    requests: int
-    answers: int
+    best: float
+    parts: tuple[float, ...]
 
 
 class PairCounts(NamedTuple):
@@ -144,17 +166,16 @@ class PairCounts(NamedTuple):
     asking: int
     hits: int
     blocks: int
-    misses: int
-    late: int
     replies: int
-    services: int
+    best: float
+    parts: tuple[float, ...]
 
 
 class _Candidate(NamedTuple):
-    """Lines that may be a session; ``there`` is None for a single one. The highest rank has its lines first."""
+    """Lines that may be a session; ``there`` is None for a single one. The heaviest has its lines first."""
 
     weight: float
-    rank: float
+    reasons: tuple[Reason, ...]
     here: int
     there: int | None
     flow_controls: int = 0
@@ -162,59 +183,26 @@ class _Candidate(NamedTuple):
     functional: bool = False
 
 
-def _standing(line: LineCounts) -> float:
-    """How much a line alone is like ISO-TP."""
-    support = 0.0
-    if line.fresh:
-        known = line.fresh - line.fresh_lengths
-        each = (
-            _MESSAGE * line.fresh
-            + _CF_IN_MESSAGE * line.fresh_frames
-            + _NEAT_END * line.neat_ends
-            + _UNTIDY_END * line.untidy_ends
-        ) / line.fresh
-        # Multiplexed signals come round evenly, with the same number of frames each time.
-        uneven = 1 - line.even / line.followed if line.followed and line.sizes == 1 else 1.0
-        support += max(each, 0.0) * (line.fresh_lengths + known / 2) * uneven
-    support += min(_SINGLE * max(line.single_fresh - line.untidy, 0), _MOST_SINGLE)
-    if _is_reserved(line):
-        support += _RESERVED_ID
-    elif line.can_id in _OBD_IDS:
-        support += _OBD_ID
-    against = (
-        _BAD * line.bad
-        + _OVERRUN * line.overruns
-        + _DEAD * line.dead
-        + _BROKEN * (line.broken - line.dead)
-        + _STRAY * line.strays
-        + _UNTIDY * line.untidy
-    )
-    relief = _REPEATED * (line.complete - line.fresh) + _GOOD_SINGLE * (line.single - line.untidy)
-    return support + min(against + relief, 0.0)
-
-
-def _bond(answered: PairCounts, answering: LineCounts, asking: LineCounts) -> float:
-    """How much one line is the other's answer."""
-    weight = 0.0
-    due = answered.hits + answered.blocks
-    if due:
-        share = min(due / max(answering.flow_control - answered.late, 1), 1.0) * answered.hits / asking.first
-        share *= due / (due + answered.misses)
-        # What was answered goes on, to its end unless a frame is lost.
-        share *= (asking.complete + (asking.broken - asking.dead) / 2) / asking.first
-        weight += share * (_FLOW_CONTROL * min(answered.hits, 4) + _BLOCK * min(answered.blocks, 4))
-    if answered.replies:
-        share = min(answered.replies / asking.requests, 1.0) * min(answered.replies / answering.answers, 1.0)
-        weight += share * _replies_weight(answered)
-    return weight
-
-
-def _replies_weight(answered: PairCounts) -> float:
-    services = answered.services.bit_count()
-    return _SERVICE * min(services, 4) + _REPLY * min(answered.replies, 5)
+def _reasons(parts: Iterable[float], by_ids: float, rarity: float) -> tuple[Reason, ...]:
+    named = [
+        *zip(_PARTS, parts, strict=True),
+        (_BY_IDS if by_ids > 0 else _AGAINST_IDS, by_ids),
+        (_BY_RARITY, rarity),
+    ]
+    some = [Reason(text, round(weight, 3)) for text, weight in named if abs(weight) >= 0.001]
+    return tuple(sorted(some, key=lambda reason: -abs(reason.weight)))
 
 
 # -- What CAN IDs tell -----------------------------------------------------------------------------------------
+
+
+def _by_id(line: LineCounts) -> float:
+    """What the ID of a line alone says."""
+    if _is_reserved(line):
+        return _RESERVED_ID
+    if line.can_id in _OBD_IDS:
+        return _OBD_ID
+    return _LATE_ID if line.can_id in _LATE_IDS else 0.0
 
 
 def _format_of(line: LineCounts) -> int:
@@ -249,23 +237,28 @@ def _swapped(can_id: int) -> int:
     return can_id & ~0xFFFF | (can_id & 0xFF) << 8 | can_id >> 8 & 0xFF
 
 
-def _have_one_role(here: LineCounts, there: LineCounts) -> bool:
-    """True if both only ask, or both only answer."""
-    asks = [line.requests > 2 * line.answers for line in (here, there)]
-    answers = [line.answers > 2 * line.requests for line in (here, there)]
-    return all(asks) or all(answers)
-
-
 def _relation(here: LineCounts, there: LineCounts) -> float:
     """What the IDs alone say of a pair."""
-    weight = 0.0
-    if (here.prefix is None) != (there.prefix is None) or (here.can_id ^ there.can_id) & EFF_FLAG:
-        weight += _OTHER_FORMAT
-    if _have_one_role(here, there):
-        weight += _ONE_ROLE
+    lower, higher = sorted((here.can_id, there.can_id))
+    if (here.prefix is None) != (there.prefix is None):
+        return _OTHER_PREFIX
+    if (lower ^ higher) & EFF_FLAG:
+        return _OTHER_WIDTH
     if _has_addresses(here) and _has_addresses(there):
-        weight += _SWAPPED_ADDRESSES if _are_swapped(here, there) else _OTHER_ADDRESSES
-    return weight
+        if _are_swapped(here, there):
+            return _SWAPPED_ADDRESSES
+        asks, answers = (here, there) if _is_functional(here) else (there, here)
+        is_to_all = _is_functional(asks) and not _is_functional(answers)
+        same = is_to_all and asks.can_id & 0xFF == answers.can_id >> 8 & 0xFF
+        return _SAME_TESTER if same else _OTHER_ADDRESSES
+    if lower & EFF_FLAG:
+        return _ALIKE if lower & 0xFFFF == higher & 0xFFFF else 0.0
+    if higher in _OBD_RESPONSES and lower in (_OBD_REQUESTS, higher - 8):
+        return _OBD_PAIR
+    if lower in _OBD_IDS and higher in _OBD_IDS:
+        return _OTHER_OBD
+    weight = _LATE_PAIR if lower in _LATE_IDS else 0.0
+    return weight + (_EIGHT_APART if higher - lower == 8 else 0.0)
 
 
 def _address(tx: LineCounts | None, rx: LineCounts | None) -> AbstractAddress:
@@ -334,13 +327,13 @@ class _Judgement:
 
     def __init__(self, lines: dict[int, LineCounts], pairs: list[PairCounts]) -> None:
         self.lines = lines
-        self.pairs = pairs
-        self.standing = {number: _standing(line) for number, line in lines.items()}
         self.bonds: dict[tuple[int, int], list[PairCounts]] = {}
-        for pair in self.pairs:
+        for pair in pairs:
             lower, higher = sorted((pair.answering, pair.asking))
             self.bonds.setdefault((lower, higher), []).append(pair)
         self._add_swapped()
+        self.pairs = [self._of_two(*both, answers) for both, answers in self.bonds.items()]
+        self.least_of_two = 0.0
         self.taken: set[int] = set()
         self.functional: set[int] = set()
         self.prefixed: dict[tuple[int, int], bool] = {}
@@ -357,28 +350,22 @@ class _Judgement:
             if peer is not None and number < peer:
                 self.bonds.setdefault((number, peer), [])
 
-    def candidates(self) -> Iterator[_Candidate]:
-        for (here, there), answers in self.bonds.items():
-            relation = _relation(self.lines[here], self.lines[there])
-            bond = relation + sum(
-                _bond(pair, self.lines[pair.answering], self.lines[pair.asking]) for pair in answers
-            )
-            if bond < _LEAST_BOND:
-                continue
-            both = self.standing[here], self.standing[there]
-            yield _Candidate(
-                _PRIOR + sum(both) + bond,
-                # However good lines are in themselves, it is the bond that makes them a pair.
-                bond + sum(min(each, _MOST_IN_RANK) for each in both),
-                *self._in_order(here, there, answers),
-                sum(pair.hits + pair.blocks for pair in answers),
-                sum(pair.replies for pair in answers),
-            )
-        for number, standing in self.standing.items():
-            functional = _is_functional(self.lines[number])
-            yield _Candidate(
-                _PRIOR + standing, min(standing, _MOST_IN_RANK), number, None, functional=functional
-            )
+    def _of_two(self, here: int, there: int, answers: list[PairCounts]) -> _Candidate:
+        lines = self.lines[here], self.lines[there]
+        together = [sum(both) for both in zip(*(line.parts for line in lines), strict=True)]
+        ways = [pair.parts for pair in answers]
+        if _has_addresses(lines[0]) and _are_swapped(*lines) and all(line.best > 0 for line in lines):
+            ways.append(tuple(together))
+        parts = max(ways, key=sum, default=(0.0,) * len(_PARTS))
+        relation = _relation(*lines)
+        rarity = _PRIOR_OF_TWO + _PREFIXED * (lines[0].prefix is not None)
+        return _Candidate(
+            sum(parts) + relation + rarity,
+            _reasons(parts, relation, rarity),
+            *self._in_order(here, there, answers),
+            sum(pair.hits + pair.blocks for pair in answers),
+            sum(pair.replies for pair in answers),
+        )
 
     def _in_order(self, here: int, there: int, answers: Iterable[PairCounts]) -> tuple[int, int]:
         """Who asks comes first: by requests that were answered, or by who spoke first."""
@@ -393,31 +380,50 @@ class _Judgement:
         first, second = sorted((here, there), key=rank)
         return first, second
 
-    def functional_candidates(self) -> Iterator[_Candidate]:
+    def pairs_of_two(self) -> Iterator[_Candidate]:
+        return (each for each in self.pairs if not _is_functional(self.lines[each.here]))
+
+    def pairs_with_requests_to_all(self) -> Iterator[_Candidate]:
+        return (each for each in self.pairs if _is_functional(self.lines[each.here]))
+
+    def single_lines(self) -> Iterator[_Candidate]:
+        return (self._of_one(number) for number, line in self.lines.items() if line.best > 0)
+
+    def _of_one(self, number: int) -> _Candidate:
+        line = self.lines[number]
+        by_id, rarity = _by_id(line), _PRIOR_OF_ONE + _PREFIXED * (line.prefix is not None)
+        return _Candidate(
+            line.best + by_id + rarity,
+            _reasons(line.parts, by_id, rarity),
+            number,
+            None,
+            functional=_is_functional(line),
+        )
+
+    def _as_sure_as_alone(self, candidate: _Candidate, number: int) -> _Candidate:
+        """What a line says by itself is true of it beside others, too."""
+        alone = self._of_one(number)
+        if alone.weight <= candidate.weight:
+            return candidate
+        return candidate._replace(weight=alone.weight, reasons=alone.reasons)
+
+    def askers_of_others(self) -> Iterator[_Candidate]:
         """Lines with requests that lines of sessions answer, beside those of their own."""
-        answers: dict[int, list[PairCounts]] = {}
-        for pair in self.pairs:
-            if pair.replies and pair.answering in self.taken and pair.asking not in self.taken:
-                answers.setdefault(pair.asking, []).append(pair)
-        for number, heard in answers.items():
-            line = self.lines[number]
-            if line.first or line.flow_control:
-                continue
-            best = max(_replies_weight(pair) * min(pair.replies / line.requests, 1.0) for pair in heard)
-            weight = _PRIOR + self.standing[number] + best
-            replies = sum(pair.replies for pair in heard)
-            yield _Candidate(weight, weight, number, None, replies=replies, functional=True)
+        for each in self._sure_enough():
+            if each.there in self.taken and each.here not in self.taken:
+                line = self.lines[each.here]
+                asker = each._replace(there=None, functional=not (line.first or line.flow_control))
+                yield self._as_sure_as_alone(asker, each.here)
 
     def further_responders(self) -> Iterator[_Candidate]:
         """Lines that answer the same requests as a line of a session does: those requests go to all."""
-        for pair in self.pairs:
-            if pair.replies and pair.asking in self.taken and pair.answering not in self.taken:
-                asking, answering = self.lines[pair.asking], self.lines[pair.answering]
-                weight = _PRIOR + self.standing[pair.answering] + _bond(pair, answering, asking)
-                weight += _relation(asking, answering)
-                yield _Candidate(
-                    weight, weight, pair.asking, pair.answering, replies=pair.replies, functional=True
-                )
+        for each in self._sure_enough():
+            if each.here in self.taken and each.there is not None and each.there not in self.taken:
+                yield self._as_sure_as_alone(each._replace(functional=True), each.there)
+
+    def _sure_enough(self) -> Iterator[_Candidate]:
+        """Pairs of which one asks and one answers, as far as that is sure."""
+        return (each for each in self.pairs if each.replies and _score(each.weight) >= self.least_of_two)
 
     def _fits(self, number: int) -> bool:
         """An ID is used either with an extension byte or without, and a line belongs to one session."""
@@ -426,7 +432,7 @@ class _Judgement:
         return number not in self.taken and (used is None or used == (line.prefix is not None))
 
     def take(self, candidates: Iterable[_Candidate], least: float) -> Iterator[_Candidate]:
-        for candidate in sorted(candidates, key=lambda each: (-each.rank, each.here)):
+        for candidate in sorted(candidates, key=lambda each: (-each.weight, each.here)):
             members = [n for n in (candidate.here, candidate.there) if n is not None]
             if candidate.functional and candidate.there is not None:
                 members.remove(candidate.here)
@@ -440,11 +446,24 @@ class _Judgement:
                 self.functional.add(candidate.here)
             yield candidate
 
+    def all(self, least: float) -> Iterator[_Candidate]:
+        """What is sure enough. Pairs come first: however good a line is by itself, it is the bond that counts."""
+        self.least_of_two = max(least, _LEAST_OF_TWO)
+        for kind in (
+            self.pairs_of_two,
+            self.pairs_with_requests_to_all,
+            self.askers_of_others,
+            self.further_responders,
+            self.single_lines,
+        ):
+            yield from self.take(list(kind()), least)
+
     def session(self, candidate: _Candidate) -> FoundSession:
         here = self.lines[candidate.here]
         there = None if candidate.there is None else self.lines[candidate.there]
         functional = candidate.here in self.functional or _is_functional(here)
-        alone_and_heard = there is None and not functional
+        # Who is answered by others asks, and who is not may be anything: then it passes for what one hears.
+        alone_and_heard = there is None and not functional and not candidate.replies
         tx, rx = (None, here) if alone_and_heard else (here, there)
         return FoundSession(
             _address(tx, rx),
@@ -455,6 +474,7 @@ class _Judgement:
             None if rx is None else _evidence(rx),
             candidate.flow_controls,
             candidate.replies,
+            candidate.reasons,
         )
 
 
@@ -506,19 +526,40 @@ class Discovery:
     def sessions(self, min_score: float = 0.5) -> list[FoundSession]:
         """The sessions found so far, by channel and address; no two have both of these alike.
 
+        One that was found once is found for good, whatever else is fed: by itself, or, where its CAN IDs have more in
+        common with others by then, in the place of that.
+
         :param min_score: leave out what is less sure, 0 to 1.
         :raises ValueError: if `min_score` is no probability.
         """
-        if not 0 <= min_score <= 1:
-            raise ValueError(f"min_score must be from 0 to 1, not {min_score!r}")
-        judgement = _Judgement(*self._observer.counts(LineCounts, PairCounts))
-        taken = list(judgement.take(judgement.candidates(), min_score))
-        taken += judgement.take(judgement.functional_candidates(), min_score)
-        taken += judgement.take(judgement.further_responders(), min_score)
-        found = list(map(judgement.session, taken))
+        judgement = self._judgement(min_score)
+        found = list(map(judgement.session, list(judgement.all(min_score))))
         # In the modes with fixed IDs, one address may be of a session and of requests to all.
         distinct = {(session.channel, session.address): session for session in reversed(found)}
         return sorted(distinct.values(), key=_place)
+
+    def candidates(self, most: int = 5, min_score: float = 0.5) -> list[FoundSession]:
+        """The best of what :meth:`sessions` leaves out, the surest first; `held_back` says why.
+
+        :param most: how many at the most.
+        :param min_score: as for :meth:`sessions`.
+        :raises ValueError: if `min_score` is no probability.
+        """
+        judgement = self._judgement(min_score)
+        found = {session.address for session in map(judgement.session, list(judgement.all(min_score)))}
+        rest = sorted(judgement.all(0.0), key=lambda each: -each.weight)
+        others = map(judgement.session, rest)
+        return [session for session in others if session.address not in found][:most]
+
+    @property
+    def news(self) -> int:
+        """While this is the same, so is what is found with a `min_score` of 0.5 or more."""
+        return self._observer.news
+
+    def _judgement(self, min_score: float) -> _Judgement:
+        if not 0 <= min_score <= 1:
+            raise ValueError(f"min_score must be from 0 to 1, not {min_score!r}")
+        return _Judgement(*self._observer.counts(LineCounts, PairCounts))
 
 
 def discover(

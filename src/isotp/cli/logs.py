@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias, cast
 
 import typer
 from rich.console import Console
 
 from isotp import capture
+from isotp._kept_stream import KeptStream
 from isotp.address import AbstractAddress
 from isotp.bulk._messages import Messages
 from isotp.bulk._reassembler import Reassembler
@@ -37,23 +38,36 @@ __all__ = [
 Sessions: TypeAlias = "list[tuple[AbstractAddress, int | None]]"
 
 MOST_SHOWN = 20  # problems of one log, and discovered sessions
+MOST_CANDIDATES = 3  # for sessions, that are shown where fewer than so many were found
+LEAST_SCORE = 0.01  # of such a candidate
 
 
 class LogFiles:
     """Frames of several logs, and what could not be read of them.
 
     :param progress: called with the file that is read, and the bytes of it that are done so far.
+    :param again: also where no sessions are discovered, the logs may be read a second time: standard input is kept.
     """
 
-    def __init__(self, question: Question, progress: Callable[[Path, int], None] | None = None) -> None:
+    def __init__(
+        self,
+        question: Question,
+        progress: Callable[[Path, int], None] | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
         self._question = question
         self._progress = progress
+        self._keeps_input = again or question.discover
         self.channels = capture.Channels()
         self.frames = 0
         self.problem_count = 0
         self.problems: list[str] = []
         self._passed_over: list[str] = []
         self.found: list[FoundSession] = []
+        #: What was nearly found, where little was.
+        self.candidates: list[FoundSession] = []
+        self._input: KeptStream | None = None
 
     def records(self) -> Iterator[Records]:
         """The frames of all logs; problems are counted anew each time."""
@@ -95,11 +109,20 @@ class LogFiles:
 
     def _open(self, path: Path) -> capture.Capture:
         return capture.open(
-            standard_input() if path == STDIN else path,
+            self._standard_input() if path == STDIN else path,
             channels=self._question.channels,
             table=self.channels,
             absolute=self._question.absolute,
         )
+
+    def _standard_input(self) -> BinaryIO:
+        """Kept where it is read more than once."""
+        if not self._keeps_input:
+            return standard_input()
+        if self._input is None:
+            self._input = KeptStream(standard_input())
+        self._input.rewind()
+        return cast(BinaryIO, self._input)
 
 
 def standard_input() -> BinaryIO:
@@ -115,13 +138,17 @@ def sessions_of(question: Question, files: LogFiles) -> Sessions:
         for address, channel in question.addresses
     ]
     if question.discover:
-        question.need_files("the search for sessions")
         discovery = Discovery()
         for records in files.records():
             discovery.feed(records)
         files.found = [
-            each for each in discovery.sessions() if not any(overlap(each, given) for given in sessions)
+            each
+            for each in discovery.sessions(question.min_score)
+            if not any(overlap(each, given) for given in sessions)
         ]
+        if len(files.found) < MOST_CANDIDATES:
+            nearly = discovery.candidates(MOST_CANDIDATES, question.min_score)
+            files.candidates = [each for each in nearly if each.score >= LEAST_SCORE]
         sessions += [(each.address, each.channel) for each in files.found]
     return sessions
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from types import FrameType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from isotp.address import AbstractAddress
 from isotp.bulk._messages import Messages
@@ -16,8 +16,9 @@ from isotp.bulk._records import Records
 from isotp.cli.addresses import lanes_of
 from isotp.cli.options.bus import Place
 from isotp.cli.wires import Frame, frames_of, open_wire
+from isotp.message import Message
 
-__all__ = ["messages_between"]
+__all__ = ["Heard", "messages_between", "pieces_of"]
 
 _Item = TypeVar("_Item")
 
@@ -59,25 +60,44 @@ class CtrlC:
             yield item
 
 
+class Heard(NamedTuple):
+    """A message, and the number of its session on the bus."""
+
+    session: int
+    message: Message
+
+
 def messages_between(
     place: Place, addresses: Sequence[AbstractAddress], n_cr: float, quiet: float | None, stack: ExitStack
-) -> Iterator[Messages]:
-    """Tables of messages as they end, until no frame came for `quiet` seconds, or Ctrl-C; those open then, at last.
+) -> Iterator[Heard]:
+    """Messages as they end, until no frame came for `quiet` seconds, or Ctrl-C; those open then, at last.
 
-    Frames are heard from now on; `stack` closes the bus. Empty tables come now and then, while nothing else comes.
+    Frames are heard from now on; `stack` closes the bus.
     """
-    wire = open_wire(place, {lane.can_id for address in addresses for lane in lanes_of(address)})
+    identifiers = {lane.can_id for address in addresses for lane in lanes_of(address)}
+    reassembler = Reassembler(addresses, rx_consecutive_frame_timeout=n_cr)
+    pieces = pieces_of(place, identifiers, quiet, stack)
+    return (Heard(each.session, each) for messages in reassembled(pieces, reassembler) for each in messages)
+
+
+def pieces_of(
+    place: Place, identifiers: set[int] | None, quiet: float | None, stack: ExitStack
+) -> Iterator[Records]:
+    """Frame records of these CAN IDs, or of all; empty ones come now and then, while nothing else comes."""
+    wire = open_wire(place, identifiers)
     stack.callback(wire.close)
     ctrl_c = stack.enter_context(CtrlC())
-    return reassembled(
-        ctrl_c.until(frames_of(wire, quiet)), Reassembler(addresses, rx_consecutive_frame_timeout=n_cr)
-    )
+    return map(records_of, ctrl_c.until(frames_of(wire, quiet)))
 
 
-def reassembled(pieces: Iterator[list[Frame]], reassembler: Reassembler) -> Iterator[Messages]:
-    for frames in pieces:
-        records = Records("fd", len(frames))
-        for frame in frames:
-            records.append(*frame)
+def records_of(frames: list[Frame]) -> Records:
+    records = Records("fd", len(frames))
+    for frame in frames:
+        records.append(*frame)
+    return records
+
+
+def reassembled(pieces: Iterable[Records], reassembler: Reassembler) -> Iterator[Messages]:
+    for records in pieces:
         yield reassembler.feed(records)
     yield reassembler.flush()

@@ -56,6 +56,9 @@ isotp decode -a 7E0:7E8 drive.blf -o session.pcapng
 [dim]# a live bus[/dim]
 candump -L can0 | isotp decode -a 7E0:7E8 -
 
+[dim]# what can be found in a pipe, also what is less sure[/dim]
+zcat drive.log.gz | isotp decode --min-score 0.1 -
+
 [bold]Exit status[/bold]
 
 0: all well
@@ -128,15 +131,13 @@ def command(
     """Decode the ISO-TP messages in logs of CAN buses."""
     asked = logs.question(statuses)
     chosen = chosen_format(output_format, as_json, output)
-    if chosen.has_frames and asked.picks_messages:
-        asked.need_files(f"the choice of messages for {chosen.value}")
     check_output(asked, chosen, output)
     errors = Console(stderr=True)
     with ExitStack() as stack:
         progress = stack.enter_context(
             progress_of(asked, errors, hidden=logs.quiet or (output is None and not piped()))
         )
-        files = LogFiles(asked, progress)
+        files = LogFiles(asked, progress, again=chosen.has_frames and asked.picks_messages)
         sessions = sessions_of(asked, files)
         summary, reassembler = Summary(), reassembler_for(asked, sessions)
         stream = stream_of(chosen, output, stack)

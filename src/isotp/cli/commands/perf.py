@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import chain
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -144,7 +143,7 @@ def watched(
     place: Place, address: SessionOptions, quiet: float | None, stack: ExitStack
 ) -> Iterator[Measured]:
     """Segmented messages of others."""
-    tables = messages_between(place, address.some(), 1000, quiet, stack)
+    heard = messages_between(place, address.some(), 1000, quiet, stack)
     return (
         Measured(
             can_id_text(it.address, it.direction, it.target_type),
@@ -155,7 +154,7 @@ def watched(
             it.stmin_us,
             STATUSES[it.status],
         )
-        for it in chain.from_iterable(tables)
+        for _, it in heard
         if it.frames > 1 or it.status is not MessageStatus.OK
     )
 

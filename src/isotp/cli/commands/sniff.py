@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from itertools import chain
 from selectors import EVENT_READ, BaseSelector, DefaultSelector
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from isotp.address import AbstractAddress
-from isotp.bulk._messages import Messages
 from isotp.cli.addresses import address_text, can_id_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, explained
 from isotp.cli.ends import KernelEnd
+from isotp.cli.follow import Follower
 from isotp.cli.options.bus import BusOrKernelOptions, Place
 from isotp.cli.options.frames import FrameOptions, Link, how
 from isotp.cli.options.listening import TallyOptions, ViewOptions
-from isotp.cli.options.sessions import NCr, SessionOptions
+from isotp.cli.options.sessions import MinScore, NCr, SessionOptions, where
 from isotp.cli.shown.colours import Colours
-from isotp.cli.shown.lines import TimeText, ascii_text, hex_text, write_json, write_line
+from isotp.cli.shown.found import found_text, nearly_text
+from isotp.cli.shown.lines import TimeText, ascii_text, hex_text, printable, write_json, write_line
 from isotp.cli.shown.tally import Tally
 from isotp.cli.shown.uds import service_text
 from isotp.cli.shown.words import DIRECTIONS, STATUSES, TARGET_TYPES
-from isotp.cli.watch import messages_between
+from isotp.cli.watch import Heard, messages_between, pieces_of
 from isotp.errors import IsoTpError
 from isotp.message import Direction
 
@@ -44,12 +45,16 @@ isotp sniff -t d --head 16 -a 7E0:7E8 -a ta=10,sa=F1 can0
 [dim]# on a bus of python-can, what broke off[/dim]
 isotp sniff --json -s 7E0 -d 7E8 -i pcan -c PCAN_USBBUS1 -b 500000 | jq 'select(.status!="ok")'
 
+[dim]# of all sessions that can be found[/dim]
+isotp sniff --discover can0
+
 [dim]# by the kernel's sockets[/dim]
 isotp sniff --kernel -s 7E0 -d 7E8 can0
 
 {EXIT_STATUS}"""
 
 
+MOST_NEARLY = 3  # candidates for sessions, that are told where fewer than so many were found
 MORE = ("start", "target_type", "frames", "blocksize", "stmin_us", "waits", "flow_controls")
 
 
@@ -86,6 +91,15 @@ def command(
             help="Kind of the frames, for the kernel: 72:64:0 is CAN FD. Otherwise frames of both kinds are heard.",
         ),
     ] = None,
+    discover: Annotated[
+        bool,
+        where(
+            "--discover",
+            help="Find sessions by what their frames do, beside those named, and tell of them on standard error; also"
+            " the messages before that are shown.",
+        ),
+    ] = False,
+    min_score: MinScore = 0.5,
     address: SessionOptions,
     view: ViewOptions,
     listening: TallyOptions,
@@ -94,16 +108,25 @@ def command(
 
     Sends nothing, not even flow control. A message that broke off is shown with the bytes that came, and why.
     """
-    addresses = address.some()
+    addresses = address.all() if discover else address.some()
     place = bus.place()
+    follower = (
+        Follower(addresses, n_cr, min_score, lambda found: note(found_text(found))) if discover else None
+    )
     colours, time_text, tally = Colours(view.colour), TimeText(view.times), Tally()
     with explained(), ExitStack() as stack:
         if place.kernel:
+            if discover:
+                raise typer.BadParameter(
+                    "the kernel's sockets hear sessions that are named", param_hint="--discover"
+                )
             if any(each.is_partial_address() for each in addresses):
                 raise typer.BadParameter("the kernel needs both CAN IDs", param_hint="--address")
             options = FrameOptions(link_layer=link_layer)
             links = [options.link(each, place) for each in addresses]
             messages = heard_by_kernel(place, links, listening.timeout, stack)
+        elif follower is not None:
+            messages = heard(follower.messages(pieces_of(place, None, listening.timeout, stack)))
         else:
             messages = heard(messages_between(place, addresses, n_cr, listening.timeout, stack))
         listening.tell(place)
@@ -119,6 +142,8 @@ def command(
                     write_line(time_text(seen.time) + line)
                 if tally.messages == listening.count:
                     break
+    for nearly in follower.candidates(MOST_NEARLY) if follower is not None else ():
+        note(nearly_text(nearly))
     if listening.stats:
         tally.show()
     too_few = listening.timeout is not None and tally.messages < (listening.count or 1)
@@ -128,13 +153,19 @@ def command(
         raise typer.Exit(FAILED)
 
 
-def heard(tables: Iterator[Messages]) -> Iterator[Seen]:
-    for it in chain.from_iterable(tables):
+def note(text: str) -> None:
+    """On standard error, after what was shown before."""
+    sys.stdout.flush()
+    typer.echo(printable(text), err=True)
+
+
+def heard(messages: Iterable[Heard]) -> Iterator[Seen]:
+    for session, it in messages:
         more = {name: getattr(it, name) for name in MORE}
         more["target_type"] = TARGET_TYPES[it.target_type]
         can_id = can_id_text(it.address, it.direction, it.target_type)
         status = STATUSES[it.status]
-        yield Seen(it.end, it.session, it.address, it.direction, can_id, status, it.length, it.payload, more)
+        yield Seen(it.end, session, it.address, it.direction, can_id, status, it.length, it.payload, more)
 
 
 def heard_by_kernel(

@@ -14,7 +14,7 @@ import typer
 
 from isotp.capture._local_time import ns_of
 from isotp.cli.addresses import ChannelAddress
-from isotp.cli.options.sessions import LogSessionOptions, NCr, where
+from isotp.cli.options.sessions import LogSessionOptions, MinScore, NCr, where
 from isotp.cli.shown.lines import printable
 from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES
 from isotp.message import MessageStatus
@@ -49,18 +49,12 @@ class Question:
     statuses: frozenset[MessageStatus] | None
     n_cr: float
     absolute: bool
+    min_score: float
 
     @property
     def picks_messages(self) -> bool:
         """True if only some messages of the sessions are wanted."""
         return self.since is not None or self.until is not None or self.statuses is not None
-
-    def need_files(self, purpose: str) -> None:
-        """Refuse standard input where the logs have to be read twice."""
-        if STDIN in self.logs:
-            raise typer.BadParameter(
-                f"{purpose} reads the logs twice, so they must be files, not -", param_hint="LOG"
-            )
 
 
 @dataclass(frozen=True)
@@ -89,6 +83,7 @@ class LogOptions(LogSessionOptions, LogFileOptions):
             help="Find sessions by what their frames do, beside those given; if none is given, this is the default.",
         ),
     ] = False
+    min_score: MinScore = 0.5
     channels: Annotated[
         list[str] | None,
         where("--channel", "-c", metavar="CHANNEL", help="Only this channel, by name or number."),
@@ -127,6 +122,7 @@ class LogOptions(LogSessionOptions, LogFileOptions):
             statuses=_statuses(statuses) if statuses else None,
             n_cr=self.n_cr,
             absolute=self.absolute,
+            min_score=self.min_score,
         )
 
 

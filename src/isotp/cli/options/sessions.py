@@ -12,11 +12,21 @@ from isotp.address import AbstractAddress
 from isotp.cli.addresses import CHANNEL_SYNTAX, SYNTAX, ChannelAddress, pair_text, parse_address
 from isotp.cli.options import checking
 
-__all__ = ["LogSessionOptions", "NCr", "SessionOptions", "where"]
+__all__ = ["LogSessionOptions", "MinScore", "NCr", "SessionOptions", "where"]
 
 where = partial(typer.Option, rich_help_panel="Which sessions")
 NCr = Annotated[
     float, typer.Option("--n-cr", metavar="MS", help="N_Cr: the longest wait for a consecutive frame.", min=0)
+]
+MinScore = Annotated[
+    float,
+    where(
+        "--min-score",
+        metavar="P",
+        help="How sure a session that is found has to be: the probability that it is one, from 0 to 1.",
+        min=0,
+        max=1,
+    ),
 ]
 address_option = partial(where, "--address", "-a", metavar="ADDRESS")
 

@@ -13,6 +13,7 @@ from isotp.address import AbstractAddress
 from isotp.bulk._messages import Messages
 from isotp.cli.addresses import address_text
 from isotp.cli.logs import MOST_SHOWN, LogFiles
+from isotp.cli.shown.found import found_text, nearly_text
 from isotp.cli.shown.lines import printable
 from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES, count_text, size_text
 from isotp.message import MessageStatus
@@ -104,16 +105,13 @@ class Summary:
 
 
 def found_lines(files: LogFiles) -> list[Text]:
-    """The sessions that were discovered, the surest first, with how sure they are."""
-    found = sorted(files.found, key=lambda each: -each.score)
-    lines = [
-        Text(
-            f"found: {address_text(each.address)} on channel {files.channel_name(each.channel)},"
-            f" score {each.score:.3f}"
-        )
-        for each in found[:MOST_SHOWN]
-    ]
-    return lines + [Text(f"found: {len(found) - MOST_SHOWN} more")] * (len(found) > MOST_SHOWN)
+    """The sessions that were discovered, the surest first, with how sure they are; and what nearly was."""
+    # As sure as the digits that are shown.
+    found = sorted(files.found, key=lambda each: -round(each.score, 3))
+    lines = [Text(found_text(each, files.channel_name(each.channel))) for each in found[:MOST_SHOWN]]
+    lines += [Text(f"found: {len(found) - MOST_SHOWN} more")] * (len(found) > MOST_SHOWN)
+    nearly = [nearly_text(each, files.channel_name(each.channel)) for each in files.candidates]
+    return lines + [Text(text, "yellow") for text in nearly]
 
 
 def say(console: Console, *lines: Text) -> None:
