@@ -25,6 +25,22 @@ cdef Reason BAD_HEADER = reason_for("a header line that can not be read")
 cdef Reason CUT_OFF = reason_for("the log ends here in the middle")
 cdef Reason MANY_CHANNELS = reason_for("more than 256 names of channels")
 
+
+# What a log has beside the frames that are read.
+ctypedef int Other
+
+cdef list OTHERS = []
+
+
+cdef Other other_kind(str name) except -1:
+    """Something else that logs hold, to be counted: what it is called."""
+    if name not in OTHERS:
+        if len(OTHERS) == MOST_KINDS:
+            raise ValueError(f"no room for {name}")
+        OTHERS.append(name)
+    return OTHERS.index(name)
+
+
 # So many defects of a log are kept, and of each block: the first ones of a log are the same however it is cut.
 DEFECTS_KEPT = MOST_DEFECTS
 
@@ -54,6 +70,7 @@ cdef class LogParser(FrameCollector):
     cdef bint busy
     cdef Defect[MOST_DEFECTS] defects
     cdef int64_t defect_count
+    cdef int64_t[MOST_KINDS] others
 
     def __cinit__(self, *args, **kwargs):
         self.names = set()
@@ -97,6 +114,11 @@ cdef class LogParser(FrameCollector):
             self.defects[self.defect_count].line = line
             self.defects[self.defect_count].reason = reason
         self.defect_count = self.defect_count + 1
+
+    cdef inline Reason pass_by(self, Other kind) noexcept nogil:
+        """Something that is no frame, and no problem either: it is counted."""
+        self.others[kind] += 1
+        return READABLE
 
     def feed(self, block, bint final=False):
         """The records of the next block of the log.
@@ -142,6 +164,12 @@ cdef class LogParser(FrameCollector):
         count = self.defect_count
         self.defect_count = 0
         return found, count
+
+    def others_found(self):
+        """What there was beside frames, by kind, since the last call: a dict of names and counts."""
+        found = {OTHERS[k]: self.others[k] for k in range(len(OTHERS)) if self.others[k] > 0}
+        memset(self.others, 0, sizeof(self.others))
+        return found
 
 
 cdef inline uint16_t little16(const uint8_t *p) noexcept nogil:

@@ -57,6 +57,11 @@ class Capture:
         return self._reading.problem_count
 
     @property
+    def others(self) -> dict[str, int]:
+        """What the log has beside CAN frames, and is no problem: how many of each kind so far."""
+        return dict(self._reading.others)
+
+    @property
     def bytes_read(self) -> int:
         """Bytes of the file that are read so far, packed as they are: for a progress bar, beside `size`."""
         return self._source.bytes_read

@@ -53,7 +53,7 @@ cdef inline void put(
 
 cdef class FrameCollector:
     """FrameCollector(start=None, end=None, channels=None)\n--\n\n
-    Takes single frames, drops those that are not wanted and gives the rest as records.
+    What parsers give frames to: it drops those that are not wanted, and has the rest as records.
 
     The records are of the classic layout until a frame with more than 8 bytes comes, and FD records from then on.
 
@@ -100,27 +100,6 @@ cdef class FrameCollector:
             self.sink.no_memory = False
             raise MemoryError(f"no memory for more than {len(taken)} records")
         return taken
-
-    def put(self, int64_t timestamp, uint32_t can_id, data, int length=-1, uint8_t flags=0, uint16_t channel=0):
-        """Add one frame.
-
-        :param timestamp: ns.
-        :param can_id: with the flags of SocketCAN.
-        :param length: if it is not that of the data: that of a remote frame, at most 8.
-        :raises ValueError: for more than 64 bytes of data, or another length.
-        """
-        cdef bytes octets = bytes(data)
-        cdef Py_ssize_t stored = PyBytes_GET_SIZE(octets)
-        if length < 0:
-            length = <int>stored
-        if stored > 64 or length < stored or length > max(8, stored):
-            raise ValueError(f"a frame of length {length} with {stored} bytes of data")
-        put(&self.sink, timestamp, can_id, length, flags, channel,
-            <const uint8_t *>PyBytes_AS_STRING(octets), <int>stored)
-
-    def take(self):
-        """The records so far; the collector starts anew."""
-        return self.finish()
 
 
 cdef int channel_number(object channel) except -1:
