@@ -9,7 +9,19 @@ cdef Reason BAD_OBJECT = reason_for("the size of an object can not be right")
 cdef Reason BAD_VERSION = reason_for("the header of an object has an unknown version")
 cdef Reason NESTED = reason_for("a log container among the objects of another one")
 
+
+cdef Other kinds_by_number() except -1:
+    """A kind for each type of objects; the first one."""
+    cdef Other first = other_kind("object of type 0")
+    for number in range(1, BLF_TYPES):
+        other_kind(f"object of type {number}")
+    return first
+
+
+cdef Other BLF_OTHER = kinds_by_number()
+
 cdef enum:
+    BLF_TYPES = 256                # of objects; more of them have no meaning
     OBJECT_HEADER = 16             # up to the type
     HEADER_V1 = 32                 # with flags and time
     HEADER_V2 = 40
@@ -78,6 +90,8 @@ cdef class BlfParser(LogParser):
             if not is_frame(object_type):
                 if object_type == LOG_CONTAINER:
                     self.defect(offset + pos, 0, NESTED)
+                else:
+                    self.pass_by(BLF_OTHER + <Other>min(object_type, <uint32_t>BLF_TYPES - 1))
                 self.skip = object_size
                 self.skip_from = offset + pos
                 continue

@@ -92,6 +92,8 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
         else:
             if kind in FRAMES:
                 reading.report(offset, "a frame outside of the log containers")
+            else:
+                reading.pass_by(f"object of type {kind}")
             pass_over(window, reading, offset, size - OBJECT.size, BAD_SIZE)
     yield from reading.parse(parser, b"", final=True, container=window.offset)
 

@@ -27,7 +27,9 @@ cdef class CsvParser(TextParser):
         cdef Token[CSV_FIELDS] fields
         cdef Token last
         cdef int k
-        if at_end(start, end) or begins(start, end, b"timestamp,arbitration_id,", 25):
+        if at_end(start, end):
+            return READABLE
+        if begins(start, end, b"timestamp,arbitration_id,extended,remote,error,dlc,data", 55) and at_end(start + 55, end):
             return READABLE
         for k in range(CSV_FIELDS):
             if not next_field(&p, end, &fields[k]):

@@ -8,12 +8,17 @@ cdef Reason BAD_SECTION = reason_for("a section without a byte order")
 cdef Reason NO_INTERFACE = reason_for("a packet of an interface that was not described")
 cdef Reason NOT_CAN = reason_for("packets of a link type that is not CAN")
 
+cdef Other PCAP_XL = other_kind("CAN XL")
+cdef Other PCAP_PACKET = other_kind("packet of another protocol")
+cdef Other PCAP_BLOCK = other_kind("block of another kind")
+
 cdef enum:
     LINK_SLL = 113
     LINK_CAN = 227
     LINK_SLL2 = 276
     ETH_P_CAN = 0x000C             # linux/if_ether.h
     ETH_P_CANFD = 0x000D
+    ETH_P_CANXL = 0x000E
     SENT_BY_US = 4                 # PACKET_OUTGOING, linux/if_packet.h
     CAN_HEAD = 8                   # bytes before the data
     CANFD_MTU = 72
@@ -244,6 +249,8 @@ cdef class PcapParser(LogParser):
             reason = self.read_ng_packet(p, length, kind)
             if reason != READABLE:
                 self.defect(offset, 0, reason)
+        else:
+            self.pass_by(PCAP_BLOCK)
         return length
 
     cdef Py_ssize_t refuse_block(self, uint32_t kind, int64_t offset, Reason reason) noexcept nogil:
@@ -286,6 +293,8 @@ cdef class PcapParser(LogParser):
                 index = self.u32(p + 8) if kind == ENHANCED_PACKET else self.u16(p + 8)
             if index < <uint32_t>self.interface_count and self.interfaces[index].link == LINK_CAN:
                 self.defect(offset, 0, BAD_PACKET)
+        if not is_packet(kind):
+            self.pass_by(PCAP_BLOCK)
         self.skip = length - BLOCK_HEAD
         self.skip_from = offset
         self.skip_length = length
@@ -408,7 +417,7 @@ cdef class PcapParser(LogParser):
             self.told_link = True
             return NOT_CAN
         if protocol != ETH_P_CAN and protocol != ETH_P_CANFD:
-            return READABLE
+            return self.pass_by(PCAP_XL if protocol == ETH_P_CANXL else PCAP_PACKET)
         # Here the identifier has the byte order of the machine that captured.
         return self.read_frame(time, flags, channel, p, size, self.swapped)
 

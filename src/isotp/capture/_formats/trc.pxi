@@ -1,11 +1,12 @@
 # TRC of PEAK's tools: comment lines from ";" on, then a frame a line. PEAK describes the versions in a document of its
-# own, PEAK_CAN_TRC_File_Format.pdf: "1) 1841 0001 8 00 .." in 1.0, with a type ("Rx") before the identifier from 1.1 on,
-# with a bus before that from 1.2 on, and with a reserved column before the length in 1.3. From 2.0 on "$COLUMNS" tells
-# what stands where. Times are ms since the start, which is a number of days since 1899-12-30, in UTC as python-can has it.
+# own, PEAK_CAN_TRC_File_Format.pdf: "1) 1841 0001 8 00 .." in 1.0, with a type ("Rx") before the identifier from 1.1
+# on, with a bus before that from 1.2 on, and with a reserved column before the length in 1.3. From 2.0 on "$COLUMNS"
+# tells what stands where. Times are ms since the start, which is days since 1899-12-30, in UTC as python-can has it.
 
 
 cdef Reason NO_COLUMNS = reason_for("columns of TRC without the ones that a frame needs")
 
+cdef Other TRC_COMMENT = other_kind("comment")
 cdef Other TRC_ERROR = other_kind("error")
 cdef Other TRC_STATUS = other_kind("status")
 cdef Other TRC_EVENT = other_kind("event")
@@ -30,6 +31,7 @@ cdef class TrcParser(TextParser):
     cdef int64_t began             # ns
     cdef int version               # ten times
     cdef int[MOST_COLUMNS] columns
+    cdef bint has_frames           # or lines that should be some
     cdef int column_count          # 0: those of version 1
 
     cdef Reason read_line(self, const uint8_t *start, const uint8_t *end) noexcept nogil:
@@ -40,7 +42,12 @@ cdef class TrcParser(TextParser):
         if not next_token(&p, end, &number):
             return READABLE
         if number.start[0] == c';':
-            return self.read_header(number.start, end)
+            # Comments stand at the beginning, and do not hold frames: others are told.
+            reason = self.read_header(number.start, end)
+            if reason == READABLE and (self.has_frames or not is_comment(number.start, end)):
+                return self.pass_by(TRC_COMMENT)
+            return reason
+        self.has_frames = True
         if self.column_count > 0:
             return self.read_columns(start, end)
         if self.version >= 20:
@@ -80,9 +87,9 @@ cdef class TrcParser(TextParser):
             self.columns[self.column_count] = k
             self.column_count = self.column_count + 1
             seen |= <uint32_t>1 << k
-        if seen & needed(OFFSET, TYPE, IDENTIFIER) != needed(OFFSET, TYPE, IDENTIFIER):
+        if seen & needed(TYPE, IDENTIFIER, DATA) != needed(TYPE, IDENTIFIER, DATA):
             return NO_COLUMNS
-        return READABLE if seen & needed(LENGTH_CODE, LENGTH, LENGTH) else NO_COLUMNS
+        return READABLE if seen & needed(LENGTH_CODE, LENGTH, LENGTH) and seen & 1 << OFFSET else NO_COLUMNS
 
     # --- version 1 ---
 
@@ -219,6 +226,19 @@ cdef class TrcParser(TextParser):
 
 cdef inline bint begins(const uint8_t *p, const uint8_t *end, const char *text, Py_ssize_t size) noexcept nogil:
     return end - p >= size and memcmp(p, text, <size_t>size) == 0
+
+
+cdef bint is_comment(const uint8_t *p, const uint8_t *end) noexcept nogil:
+    """Nothing but that: no frame in it, whose line end was damaged; a ruler has the columns, and nothing else."""
+    cdef bint ruler = end - p > 1 and p[1] == c'-'
+    if has_control(p, end) or has_direction(p + 1, end):
+        return False
+    p += 1
+    while ruler and p < end:
+        if p[0] != c'-' and p[0] != c'+' and not is_space(p[0]):
+            return p[0] == c'.'
+        p += 1
+    return True
 
 
 cdef inline uint32_t needed(int one, int two, int three) noexcept nogil:
