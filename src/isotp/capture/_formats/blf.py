@@ -16,6 +16,7 @@ from isotp.capture._reading import Format, Reading
 from isotp.capture._source import STEP, ZLIB_PIECE, Source, ZlibUnpacker
 
 HEADER_SIZE: Final = 144  # of the file, by default
+WRITTEN: Final = 16  # where the header has the bytes of the file; 0 or so: it was not closed
 START: Final = 40  # where the header has the time of the start
 OBJECT: Final = struct.Struct("<4sHHLL")
 CONTAINER: Final = struct.Struct("<H6xL4x")
@@ -84,11 +85,11 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
     while find_object(window, reading):
         offset = window.offset
         _, _, _, size, kind = OBJECT.unpack(window.take(OBJECT.size))
-        if size < OBJECT.size + (CONTAINER.size if kind == LOG_CONTAINER else 0):
+        if kind == LOG_CONTAINER:
+            yield from read_container(window, reading, parser, offset, size - OBJECT.size)
+        elif size < OBJECT.size:
             reading.report(offset, BAD_SIZE)
             parser.gap()
-        elif kind == LOG_CONTAINER:
-            yield from read_container(window, reading, parser, offset, size - OBJECT.size)
         else:
             if kind in FRAMES:
                 reading.report(offset, "a frame outside of the log containers")
@@ -96,6 +97,9 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
                 reading.pass_by(f"object of type {kind}")
             pass_over(window, reading, offset, size - OBJECT.size, BAD_SIZE)
     yield from reading.parse(parser, b"", final=True, container=window.offset)
+    written = struct.unpack_from("<Q", header, WRITTEN)[0]
+    if window.offset < written:
+        reading.report(window.offset, f"the log ends here, its header says that it has {written} bytes")
 
 
 def pass_over(window: Window, reading: Reading, offset: int, size: int, reason: str) -> None:
@@ -110,14 +114,12 @@ def pieces_of(window: Window, left: int, *, searching: bool) -> Iterator[bytes]:
     """The next bytes, so many of them, or up to a log container in them if that is searched."""
     while left > 0:
         seen = min(left, SEEN)
-        place = window.find(b"LOBJ", seen) if searching else -1
-        if place == 0 and left >= OBJECT.size + CONTAINER.size and begins_container(window):
+        # One that begins at the end of these bytes counts, too.
+        place = window.find(b"LOBJ", seen + 3) if searching else -1
+        if place == 0 and begins_container(window):
             return
-        size = place or min(left, 4)  # up to the signature, or over it if it is that of something else
-        if place < 0:
-            # The last bytes may be the beginning of one.
-            size = seen if seen == left or not searching else seen - 3
-        piece = window.take(size)
+        # Up to the signature, or over it if it is that of something else.
+        piece = window.take(seen if place < 0 else min(place or 4, left))
         if not piece:
             return
         left -= len(piece)
@@ -186,7 +188,12 @@ def read_container(
         reading.report(offset, CUT_OFF)
         return
     method, unpacked = CONTAINER.unpack(head)
-    left = size - CONTAINER.size
+    # What is deflated has an end of its own, so the size need not be right.
+    left = max(size - CONTAINER.size, 0) if method == DEFLATED else size - CONTAINER.size
+    if left < 0:
+        reading.report(offset, BAD_SIZE)
+        parser.gap()
+        return
     if method not in (PLAIN, DEFLATED):
         reading.report(offset, f"a log container packed by the unknown method {method}")
         parser.gap()
@@ -212,17 +219,22 @@ def plain(window: Window, left: int, unpacked: int) -> Iterator[bytes]:
 
 
 def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterator[bytes]:
-    """Pieces of at least the block size but for the last; they come before the damage that ends them."""
+    """Pieces of at least the block size but for the last; they come before the damage that ends them.
+
+    :param left: the bytes in which the container says that it has all of it: the deflated data know better.
+    """
     unpacker = ZlibUnpacker()
     objects = bytearray()
     packed = b""
     damage = None
+    beyond = False
     while not unpacker.eof and damage is None:
         more = b""
         if unpacker.needs_input:
-            packed = more = window.take(min(left, STEP))
+            beyond = beyond or (left == 0 and not container_is_near(window))
+            packed = more = window.take(STEP if beyond else min(left, STEP))
             if not packed:
-                damage = CUT_OFF if left > 0 else "what is packed ends in the middle"
+                damage = CUT_OFF if beyond or left > 0 else "what is packed ends in the middle"
             left -= len(packed)
         try:
             objects += unpacker.decompress(more, ZLIB_PIECE)
@@ -230,7 +242,7 @@ def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterat
             damage = str(error)
             # It may be the size that is wrong, and the next container begin here.
             window.back(len(packed))
-            deque(pieces_of(window, left + len(packed), searching=True), 0)
+            deque(pieces_of(window, max(left + len(packed), 0), searching=True), 0)
         if len(objects) >= reading.block_size:
             yield bytes(objects)
             objects.clear()
@@ -238,8 +250,15 @@ def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterat
     if damage is not None:
         raise Damaged(damage)
     window.back(len(unpacker.unused_data))
-    if window.see(min(left + len(unpacker.unused_data), 8)).strip(b"\0"):
+    if beyond or window.see(min(left + len(unpacker.unused_data), 8)).strip(b"\0"):
         reading.report(offset, BAD_SIZE)
+
+
+def container_is_near(window: Window) -> bool:
+    """The next container begins here, behind padding, or the log ends."""
+    seen = window.see(8)
+    place = seen.find(b"LOBJ")
+    return not seen.strip(b"\0") or 0 <= place <= 4
 
 
 FORMAT: Final = Format(read, magic=(b"LOGG",))

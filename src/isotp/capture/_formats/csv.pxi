@@ -14,6 +14,8 @@ cdef void fill_sextets() noexcept:
 
 fill_sextets()
 
+cdef const char *CSV_HEAD = b"timestamp,arbitration_id,extended,remote,error,dlc,data"
+
 # Of the fields before the data.
 cdef enum:
     CSV_TIME, CSV_ID, CSV_EXTENDED, CSV_REMOTE, CSV_ERROR, CSV_LENGTH, CSV_FIELDS
@@ -29,7 +31,7 @@ cdef class CsvParser(TextParser):
         cdef int k
         if at_end(start, end):
             return READABLE
-        if begins(start, end, b"timestamp,arbitration_id,extended,remote,error,dlc,data", 55) and at_end(start + 55, end):
+        if begins(start, end, CSV_HEAD, 55) and at_end(start + 55, end):
             return READABLE
         for k in range(CSV_FIELDS):
             if not next_field(&p, end, &fields[k]):
