@@ -17,7 +17,7 @@ from checks.fuzz.targets import pickled
 
 ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 # What reads the inputs of a target, beside the package itself
-LIBRARIES = {"candump": [ZSTD], "asc": [ZSTD], "capture": ["asammdf", ZSTD]}
+LIBRARIES = {"candump": [ZSTD], "asc": [ZSTD], "capture": ["numpy", ZSTD]}
 
 
 @pytest.mark.parametrize("name", run.TARGETS)
