@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from isotp.bulk._records import Records
 from isotp.capture._formats.mf4_blocks import Blocks
-from isotp.capture._formats.mf4_records import frames_of, kind_of
+from isotp.capture._formats.mf4_records import by_time, frames_of, kind_of
 from isotp.capture._local_time import ns_since_1970
 from isotp.capture._reading import Format, Reading
 from isotp.capture._source import Source
@@ -96,8 +96,7 @@ def merged(groups: list[Iterator[numpy.ndarray[Any, Any]]], reading: Reading) ->
                 del heads[number]
             else:
                 heads[number] = rest
-        frames = np.concatenate(parts)
-        frames = wanted(frames[np.argsort(frames["timestamp"], kind="stable")], reading)
+        frames = wanted(by_time(parts), reading)
         if len(frames) > 0:
             yield Records.from_buffer(frames.data, "fd")
 
@@ -110,6 +109,8 @@ def next_of(group: Iterator[numpy.ndarray[Any, Any]]) -> numpy.ndarray[Any, Any]
 def wanted(frames: numpy.ndarray[Any, Any], reading: Reading) -> numpy.ndarray[Any, Any]:
     import numpy as np
 
+    if reading.start is None and reading.end is None and reading.wanted is None:
+        return frames
     keep = np.ones(len(frames), bool)
     if reading.start is not None:
         keep &= frames["timestamp"] >= reading.start

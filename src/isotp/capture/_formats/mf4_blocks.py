@@ -1,7 +1,7 @@
 """The blocks of an MF4 file: which groups of channels it has, and the bytes of their records.
 
 A block is "##" and two letters that say its kind, four bytes, its length and the number of its links, the links, and
-then what is its own. The letters are those of ASAM's standard: HD the head of the file, DG data group, CG channel group,
+then what is its own. The letters are those of ASAM: HD the head of the file, DG data group, CG channel group,
 CN channel, CC conversion, TX text, DT data, DZ data that are packed, DL a list of those, HL the head of lists, SD data
 of signals whose size varies. Nothing of the file is believed: a link that leads nowhere, or in a circle, is a problem.
 """
@@ -252,8 +252,8 @@ class Blocks:
 
 def in_rows(data: bytes, columns: int) -> bytes:
     """Bytes that were put down column by column, as packing likes them; what is left over comes at the end."""
+    import numpy as np
+
     rows = len(data) // columns
-    whole = bytearray(rows * columns)
-    for column in range(columns):
-        whole[column::columns] = data[column * rows : (column + 1) * rows]
-    return bytes(whole) + data[rows * columns :]
+    turned = np.frombuffer(data, "u1", rows * columns).reshape(columns, rows).T
+    return turned.tobytes() + data[rows * columns :]

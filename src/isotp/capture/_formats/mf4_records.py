@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Frames = numpy.ndarray[Any, Any]
 
-__all__ = ["KINDS", "frames_of"]
+__all__ = ["by_time", "frames_of", "kind_of"]
 
 # What the standard for bus logging calls the groups, with the bit that their frames have in the identifier.
 KINDS: Final = {"CAN_DataFrame": 0, "CAN_ErrorFrame": ERR_FLAG, "CAN_RemoteFrame": RTR_FLAG}
@@ -287,6 +287,18 @@ def pieces_of(
         report(data_group.offset, f"{left} bytes of the data are no whole record")
 
 
+def by_time(parts: list[Frames]) -> Frames:
+    """All of them in one array, in the order of time, and in the order in which they came."""
+    import numpy as np
+
+    parts = [frames for frames in parts if len(frames) > 0]
+    frames = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    times = frames["timestamp"]
+    if (times[1:] < times[:-1]).any():
+        frames = frames[np.argsort(times, kind="stable")]
+    return frames
+
+
 def in_order(pieces: Iterator[list[Frames]]) -> Iterator[Frames]:
     """Each piece in the order of time; what is later than the last frame of another group waits for the next piece."""
     import numpy as np
@@ -296,8 +308,7 @@ def in_order(pieces: Iterator[list[Frames]]) -> Iterator[Frames]:
         ends = [frames["timestamp"].max() for frames in groups if len(frames) > 0]
         if not ends:
             continue
-        frames = np.concatenate([*held, *groups])
-        frames = frames[np.argsort(frames["timestamp"], kind="stable")]
+        frames = by_time([*held, *groups])
         count = int(np.searchsorted(frames["timestamp"], min(ends), side="right"))
         held = [frames[count:]]
         yield frames[:count]
