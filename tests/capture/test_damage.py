@@ -133,6 +133,8 @@ def test_no_log() -> None:
     with pytest.raises(ValueError, match="no log in a known format"):
         capture.open(io.BytesIO(b"Dear diary"))
     with pytest.raises(ValueError, match="no log in a known format"):
+        capture.open(io.BytesIO(b"\n"))
+    with pytest.raises(ValueError, match="is empty"):
         capture.open(io.BytesIO(b""))
 
 
@@ -168,6 +170,7 @@ def test_part_of_a_log() -> None:
     found, log = read(file, start=3_000_000_000, end=5_000_000_000, channels=["can1", "lin"])
     assert [(each.timestamp // 10**9, each.channel) for each in found] == [(3, 1), (3, 256), (4, 1), (4, 256)]
     assert [log.channels[each.channel] for each in found] == ["can1", "lin", "can1", "lin"]
+    assert log.left_out == ["can0", "vcan0"]
 
 
 def test_one_table_for_several_logs() -> None:

@@ -62,6 +62,11 @@ class Capture:
         return dict(self._reading.others)
 
     @property
+    def left_out(self) -> list[str | int]:
+        """The channels that have frames and are not among the `channels` asked for; known at the end of the log."""
+        return [self.channels[number] for number in sorted(self._reading.left_out)]
+
+    @property
     def bytes_read(self) -> int:
         """Bytes of the file that are read so far, packed as they are: for a progress bar, beside `size`."""
         return self._source.bytes_read
@@ -128,6 +133,8 @@ def open(
         found = format or format_of(source)
         if found is None:
             why = f": {reading.problems[0].reason}" if reading.problems else ""
+            if not source.peek(1) and not why:
+                raise UnknownFormatError(f"{source.name} is empty")
             raise UnknownFormatError(f"{source.name} is no log in a known format ({', '.join(FORMATS)}){why}")
         return Capture(source, found, reading)
     except BaseException:

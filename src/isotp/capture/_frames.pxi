@@ -6,6 +6,7 @@ cdef struct Sink:
     int64_t start                  # frames of start <= time < end
     int64_t end
     uint8_t *wanted                # by channel; NULL: all
+    uint8_t *left_out              # by channel: its frames were not wanted; where there is `wanted`
     bint no_memory
 
 
@@ -34,6 +35,7 @@ cdef inline void put(
     if not sink.start <= time < sink.end:
         return
     if sink.wanted != NULL and not sink.wanted[channel]:
+        sink.left_out[channel] = 1
         return
     if sink.array.itemsize == sizeof(ClassicRecord):
         if length > 8 and not widen(sink.array):
@@ -78,14 +80,22 @@ cdef class FrameCollector:
             self.sink.end = max(INT64_MIN, min(operator.index(end), INT64_MAX))
         if channels is not None:
             if self.sink.wanted == NULL:
-                self.sink.wanted = <uint8_t *>calloc(CHANNELS, 1)
+                # Two tables in one piece.
+                self.sink.wanted = <uint8_t *>calloc(2 * CHANNELS, 1)
             if self.sink.wanted == NULL:
                 raise MemoryError("no memory for a collector of frames")
+            self.sink.left_out = self.sink.wanted + CHANNELS
             for channel in channels:
                 self.sink.wanted[channel_number(channel)] = 1
 
     def __dealloc__(self):
         free(self.sink.wanted)
+
+    def left_out(self):
+        """The channels whose frames were dropped because others were wanted, so far."""
+        if self.sink.wanted == NULL:
+            return []
+        return [channel for channel in range(CHANNELS) if self.sink.left_out[channel]]
 
     cdef int begin(self, Py_ssize_t capacity) except -1:
         self.records = new_records(self.wide, capacity)

@@ -19,6 +19,7 @@ class FrameCollector:
     def __init__(
         self, start: int | None = None, end: int | None = None, channels: Iterable[int] | None = None
     ) -> None: ...
+    def left_out(self) -> list[int]: ...
 
 @disjoint_base
 class LogParser(FrameCollector):

@@ -52,6 +52,8 @@ class Reading:
     problem_count: int = 0
     #: What the log has beside frames: how many of each kind.
     others: dict[str, int] = field(default_factory=dict)
+    #: Channels that have frames, and are not wanted.
+    left_out: set[int] = field(default_factory=set)
 
     def report(self, offset: int, reason: str, line: int | None = None) -> None:
         self.problem_count += 1
@@ -98,6 +100,7 @@ def parse_all(parser: LogParser, source: Source, reading: Reading) -> Iterator[R
     # The rest of a line that was cut with the packed data may look like a whole one.
     if not source.cut:
         yield from reading.parse(parser, b"", final=True)
+    reading.left_out.update(parser.left_out())
 
 
 class Format(NamedTuple):

@@ -97,6 +97,7 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
                 reading.pass_by(f"object of type {kind}")
             pass_over(window, reading, offset, size - OBJECT.size, BAD_SIZE)
     yield from reading.parse(parser, b"", final=True, container=window.offset)
+    reading.left_out.update(parser.left_out())
     written = struct.unpack_from("<Q", header, WRITTEN)[0]
     if window.offset < written:
         reading.report(window.offset, f"the log ends here, its header says that it has {written} bytes")

@@ -117,7 +117,9 @@ def wanted(frames: numpy.ndarray[Any, Any], reading: Reading) -> numpy.ndarray[A
     if reading.end is not None:
         keep &= frames["timestamp"] < reading.end
     if reading.wanted is not None:
-        keep &= np.isin(frames["channel"], reading.wanted)
+        on_them = np.isin(frames["channel"], reading.wanted)
+        reading.left_out.update(np.unique(frames["channel"][~on_them]).tolist())
+        keep &= on_them
     return frames[keep]
 
 
