@@ -19,7 +19,7 @@ from tests.capture.logs import LOG, asc, packers, problems, read
 # --- any bytes ---
 
 makers: dict[str, Callable[[], Any]] = {
-    "candump": lambda: CandumpParser(lambda name: len(name)),
+    "candump": lambda: CandumpParser(lambda name: len(name), lambda hour: len(hour)),
     "asc": lambda: AscParser(lambda name: 0, lambda line: len(line)),
     "blf": lambda: BlfParser(lambda name: 0, 0),
     "pcap": lambda: PcapParser(lambda name: 0),
@@ -27,7 +27,10 @@ makers: dict[str, Callable[[], Any]] = {
     "csv": lambda: CsvParser(lambda name: 0),
 }
 seeds = {
-    "candump": b"(1.0) can0 123#00\n(1.0) can0 12345678##1" + b"00" * 64 + b"\n(1.0) can0 123#R3 T\n",
+    "candump": b"(1.0) can0 123#00\n(1.0) can0 12345678##1"
+    + b"00" * 64
+    + b"\n(1.0) can0 123#R3 T\n"
+    + b" (2016-01-01 12:34:56.5)  can0  TX B E  123  [02]  01 02  '..'\n  can1  00000123  [8] remote request\n",
     "asc": asc(
         "0.1 1 123 Rx d 2 00 11", "0.1 CANFD 1 Rx 7ff name 1 0 9 12 " + "11 " * 12, "0.2 1 ErrorFrame"
     ),

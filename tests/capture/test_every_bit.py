@@ -30,6 +30,9 @@ def text_logs() -> dict[str, bytes]:
     trc = ";$FILEVERSION={}\n;$STARTTIME=40178.5\n"
     return {
         "candump": lines("(1.{k}) can{k} {can_id:X}#0{k}A5"),
+        "candump on a screen": lines("  can0  {can_id:X}   [2]  0{k} A5   '..'"),
+        "candump with times": lines(" (00{k}.000000)  can0  RX - -  {can_id:X}  [02]  0{k} A5"),
+        "candump with dates": lines(" (2016-01-01 12:34:0{k}.000000)  can0  {can_id:X}   [2]  0{k} A5"),
         "asc": asc(*(f"   1.{k} 1  {0x100 + k:X}             Rx   d 2 0{k} A5" for k in range(FRAMES))),
         "asc with more": asc(
             *(f"1.{k} 1 {0x100 + k:X} Tx d 1 0{k} Length = 0 BitCount = 64 ID = 256" for k in range(FRAMES))

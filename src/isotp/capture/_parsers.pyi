@@ -38,7 +38,15 @@ class LogParser(FrameCollector):
 class TextParser(LogParser): ...
 
 @disjoint_base
-class CandumpParser(TextParser): ...
+class CandumpParser(TextParser):
+    def __init__(
+        self,
+        number_of: Callable[[str], int],
+        hour_of: Callable[[bytes], int],
+        start: int | None = None,
+        end: int | None = None,
+        channels: Iterable[int] | None = None,
+    ) -> None: ...
 
 @disjoint_base
 class AscParser(TextParser):

@@ -49,6 +49,7 @@ include "_text.pxi"
 
 include "_formats/asc.pxi"
 include "_formats/blf.pxi"
+include "_formats/candump_screen.pxi"
 include "_formats/candump.pxi"
 include "_formats/trc.pxi"
 include "_formats/csv.pxi"
