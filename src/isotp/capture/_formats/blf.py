@@ -10,10 +10,11 @@ from datetime import datetime, timezone
 from typing import Final
 
 from isotp.bulk._records import Records
+from isotp.capture._inflate import ZLIB, ZLIB_PIECE, FastError, Unpacker, ZlibUnpacker, fast_unpacker
 from isotp.capture._local_time import ns_of
 from isotp.capture._parsers import BlfParser
 from isotp.capture._reading import Format, Reading
-from isotp.capture._source import STEP, ZLIB_PIECE, Source, ZlibUnpacker
+from isotp.capture._source import STEP, Source
 
 HEADER_SIZE: Final = 144  # of the file, by default
 WRITTEN: Final = 16  # where the header has the bytes of the file; 0 or so: it was not closed
@@ -23,6 +24,7 @@ CONTAINER: Final = struct.Struct("<H6xL4x")
 LOG_CONTAINER: Final = 10
 PLAIN, DEFLATED = 0, 2
 FRAMES: Final = frozenset((1, 73, 86, 100, 101))
+MOST_KEPT: Final = 1 << 24  # bytes of a container; larger ones are not unpacked fast
 SEEN: Final = 65_536  # bytes in which one looks for an object at once
 CUT_OFF: Final = "the log ends here in the middle"
 BAD_SIZE: Final = "the size of an object can not be right"
@@ -219,26 +221,75 @@ def plain(window: Window, left: int, unpacked: int) -> Iterator[bytes]:
         raise Damaged("its size can not be right" if begins_container(window) else CUT_OFF)
 
 
+class Container:
+    """Unpacks a log container: fast, and by zlib once more, from the beginning, where that finds damaged data."""
+
+    def __init__(self) -> None:
+        fast = fast_unpacker(ZLIB)
+        self._unpacker: Unpacker = fast or ZlibUnpacker()
+        self._packed = bytearray() if fast else None  # what zlib would have to see
+        self._given = self._skipped = 0
+
+    @property
+    def eof(self) -> bool:
+        return self._unpacker.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return self._unpacker.needs_input
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._unpacker.unused_data
+
+    def unpack(self, packed: bytes) -> bytes:
+        """Some of it, or nothing where it may be more the next time.
+
+        :raises zlib.error: if the data are damaged.
+        """
+        if self._packed is not None:
+            self._packed += packed
+            if len(self._packed) > MOST_KEPT:
+                packed = self._begin_anew()
+        try:
+            piece = self._unpacker.decompress(packed, ZLIB_PIECE)
+        except FastError:
+            if self._packed is None:
+                raise
+            packed = self._begin_anew()
+            piece = self._unpacker.decompress(packed, ZLIB_PIECE)
+        new = piece[self._skipped :]
+        self._skipped = max(self._skipped - len(piece), 0)
+        self._given += len(new)
+        return new
+
+    def _begin_anew(self) -> bytes:
+        """With zlib; what it has to see."""
+        packed = bytes(self._packed or b"")
+        self._unpacker, self._packed, self._skipped = ZlibUnpacker(), None, self._given
+        return packed
+
+
 def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterator[bytes]:
     """Pieces of at least the block size but for the last; they come before the damage that ends them.
 
     :param left: the bytes in which the container says that it has all of it: the deflated data know better.
     """
-    unpacker = ZlibUnpacker()
+    container = Container()
     objects = bytearray()
     packed = b""
     damage = None
     beyond = False
-    while not unpacker.eof and damage is None:
+    while not container.eof and damage is None:
         more = b""
-        if unpacker.needs_input:
+        if container.needs_input:
             beyond = beyond or (left == 0 and not container_is_near(window))
             packed = more = window.take(STEP if beyond else min(left, STEP))
             if not packed:
                 damage = CUT_OFF if beyond or left > 0 else "what is packed ends in the middle"
             left -= len(packed)
         try:
-            objects += unpacker.decompress(more, ZLIB_PIECE)
+            objects += container.unpack(more)
         except zlib.error as error:
             damage = str(error)
             # It may be the size that is wrong, and the next container begin here.
@@ -250,8 +301,8 @@ def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterat
     yield bytes(objects)
     if damage is not None:
         raise Damaged(damage)
-    window.back(len(unpacker.unused_data))
-    if beyond or window.see(min(left + len(unpacker.unused_data), 8)).strip(b"\0"):
+    window.back(len(container.unused_data))
+    if beyond or window.see(min(left + len(container.unused_data), 8)).strip(b"\0"):
         reading.report(offset, BAD_SIZE)
 
 

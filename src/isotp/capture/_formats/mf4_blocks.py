@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final, NamedTuple
 
+from isotp.capture._inflate import inflated
+
 __all__ = ["Blocks", "Channel", "ChannelGroup", "DataGroup"]
 
 HEAD: Final = struct.Struct("<4s4xQQ")
@@ -237,9 +239,8 @@ class Blocks:
         if size > MOST_UNPACKED:
             self._report(block.offset, f"a block of MF4 is not unpacked to more than {MOST_UNPACKED} bytes")
             return b""
-        unpacker = zlib.decompressobj()
         try:
-            data = unpacker.decompress(packed, size)
+            data = inflated(packed, size)
         except zlib.error as error:
             self._report(block.offset, f"a block of MF4 can not be unpacked: {error}")
             return b""
