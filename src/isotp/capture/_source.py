@@ -151,7 +151,9 @@ class Source:
             if piece:
                 pieces.append(piece)
             self._unpacked += len(piece)
-            if self._unpacked - before >= size or (not piece and self._unpacked > before):
+            # No more than that, if it can be, or it would be copied once more.
+            enough = self._unpacked - before + len(piece) > size
+            if enough or (not piece and self._unpacked > before):
                 break
         return b"".join(pieces)
 

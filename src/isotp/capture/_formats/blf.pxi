@@ -68,7 +68,10 @@ cdef class BlfParser(LogParser):
                 pos += self.pass_over(data + pos, size - pos, final)
                 if self.skip > 0:
                     return pos
-            found = find_object(data, pos, size if self.lost else min(size, pos + 8))
+            if size - pos >= OBJECT_HEADER and memcmp(data + pos, b"LOBJ", 4) == 0:
+                found = pos
+            else:
+                found = find_object(data, pos, size if self.lost else min(size, pos + 8))
             if found < 0 and not self.lost and size - pos >= 8:
                 self.lose(offset + pos, NO_OBJECT)
                 continue

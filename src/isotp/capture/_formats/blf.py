@@ -24,6 +24,7 @@ CONTAINER: Final = struct.Struct("<H6xL4x")
 LOG_CONTAINER: Final = 10
 PLAIN, DEFLATED = 0, 2
 FRAMES: Final = frozenset((1, 73, 86, 100, 101))
+FAST_PIECE: Final = 1 << 20  # bytes that are unpacked at once: more than usual containers have
 MOST_KEPT: Final = 1 << 24  # bytes of a container; larger ones are not unpacked fast
 SEEN: Final = 65_536  # bytes in which one looks for an object at once
 CUT_OFF: Final = "the log ends here in the middle"
@@ -55,7 +56,8 @@ class Window:
     def see(self, size: int) -> bytes:
         """The next bytes, fewer than `size` only at the end."""
         self._load(size)
-        return bytes(self._data[self._place : self._place + size])
+        with memoryview(self._data) as seen:
+            return bytes(seen[self._place : self._place + size])
 
     def find(self, signature: bytes, size: int) -> int:
         """Where it begins within the next `size` bytes, -1: nowhere."""
@@ -252,7 +254,7 @@ class Container:
             if len(self._packed) > MOST_KEPT:
                 packed = self._begin_anew()
         try:
-            piece = self._unpacker.decompress(packed, ZLIB_PIECE)
+            piece = self._unpacker.decompress(packed, ZLIB_PIECE if self._packed is None else FAST_PIECE)
         except FastError:
             if self._packed is None:
                 raise
@@ -289,7 +291,12 @@ def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterat
                 damage = CUT_OFF if beyond or left > 0 else "what is packed ends in the middle"
             left -= len(packed)
         try:
-            objects += container.unpack(more)
+            piece = container.unpack(more)
+            if container.eof and not objects:
+                # All of it at once: it is not copied.
+                yield piece
+            else:
+                objects += piece
         except zlib.error as error:
             damage = str(error)
             # It may be the size that is wrong, and the next container begin here.
@@ -298,7 +305,8 @@ def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterat
         if len(objects) >= reading.block_size:
             yield bytes(objects)
             objects.clear()
-    yield bytes(objects)
+    if objects:
+        yield bytes(objects)
     if damage is not None:
         raise Damaged(damage)
     window.back(len(container.unused_data))

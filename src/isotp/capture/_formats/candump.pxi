@@ -11,6 +11,7 @@ cdef Other CANDUMP_TEXT = other_kind("description of an error")
 
 cdef enum:
     LONGEST_NAME = 64
+    USUAL_TIME = 20                # "(1436509052.249713) "
     HOUR_SIZE = 14                 # "(2016-01-01 12"
     # A time below it is not since 1970; nobody looks at a screen for three years.
     LONGEST_SCREEN = 100_000_000   # s
@@ -91,6 +92,8 @@ cdef class CandumpParser(TextParser):
         cdef uint8_t flags = 0
         cdef const uint8_t *p = start
         cdef const uint8_t *rest
+        if self.read_usual(start, end):
+            return READABLE
         if not next_token(&p, end, &word):
             return READABLE
         if word.size < 3 or word.start[0] != c'(' or word.start[word.size - 1] != c')':
@@ -116,6 +119,57 @@ cdef class CandumpParser(TextParser):
         if self.known[self.last_name].refused:
             return MANY_CHANNELS
         return self.read_frame(time, &word, flags)
+
+    cdef inline bint read_usual(self, const uint8_t *start, const uint8_t *end) noexcept nogil:
+        """A data frame as nearly all lines have it, of the channel of the one before. False: look more closely."""
+        cdef const ChannelName *name = &self.known[self.last_name]
+        cdef const uint8_t *p = start + USUAL_TIME
+        cdef Py_ssize_t digits, k
+        cdef uint32_t can_id = 0
+        cdef int64_t seconds, micros
+        cdef int bad = 0, high, low
+        cdef uint8_t[8] data
+        cdef uint8_t flags = 0
+        if end - start < USUAL_TIME + name.size + 6 or name.size == 0 or name.refused:
+            return False
+        end -= (end - 1)[0] == c'\r'
+        if (end - 2)[0] == c' ' and ((end - 1)[0] == c'R' or (end - 1)[0] == c'T'):
+            flags = RECORD_SENT if (end - 1)[0] == c'T' else 0
+            end -= 2
+        if start[0] != c'(' or start[11] != c'.' or start[18] != c')' or start[19] != c' ' or p[name.size] != c' ':
+            return False
+        seconds = (two_digits(start + 1, &bad) * 10_000 + two_digits(start + 3, &bad) * 100
+                   + two_digits(start + 5, &bad)) * <int64_t>10_000
+        seconds += two_digits(start + 7, &bad) * 100 + two_digits(start + 9, &bad)
+        micros = two_digits(start + 12, &bad) * 10_000 + two_digits(start + 14, &bad) * 100
+        micros += two_digits(start + 16, &bad)
+        if bad or memcmp(p, name.text, <size_t>name.size) != 0:
+            return False
+        p += name.size + 1
+        digits = 3 if p[3] == c'#' else 8
+        if end - p < digits + 1 or p[digits] != c'#':
+            return False
+        for k in range(digits):
+            bad |= DIGIT[p[k]]
+            can_id = can_id << 4 | <uint8_t>DIGIT[p[k]]
+        if bad < 0 or can_id > (<uint32_t>CAN_SFF_MASK if digits == 3 else <uint32_t>CAN_EFF_MASK):
+            return False
+        if digits > 3:
+            can_id |= <uint32_t>CAN_EFF_FLAG
+        p += digits + 1
+        digits = end - p
+        if digits > 16 or digits & 1:
+            return False
+        for k in range(digits >> 1):
+            high = DIGIT[p[2 * k]]
+            low = DIGIT[p[2 * k + 1]]
+            bad |= high | low
+            data[k] = <uint8_t>(high << 4 | low)
+        if bad < 0:
+            return False
+        put(&self.sink, seconds * NS + micros * 1000, can_id, <int>(digits >> 1), flags, name.number, data,
+            <int>(digits >> 1))
+        return True
 
     cdef Reason new_name(self, const uint8_t *start, const Token *name) noexcept nogil:
         if self.known_count == MOST_NAMES or name.size > LONGEST_NAME:
@@ -212,6 +266,13 @@ cdef class CandumpParser(TextParser):
             return BAD_DATA
         put(&self.sink, time, <uint32_t>can_id, length, flags, channel, data, length)
         return READABLE
+
+
+cdef inline int64_t two_digits(const uint8_t *p, int *bad) noexcept nogil:
+    """Their value; `bad` is set if they are none."""
+    cdef uint8_t high = p[0] - c'0', low = p[1] - c'0'
+    bad[0] |= high > 9 or low > 9
+    return 10 * high + low
 
 
 cdef inline bint minutes_in(const Token *word, int64_t *ns) noexcept nogil:
