@@ -12,7 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isotp import capture
-from isotp.capture._parsers import AscParser, BlfParser, CandumpParser, CsvParser, PcapParser, TrcParser
+from isotp.capture._parsers import (
+    AscParser,
+    BlfParser,
+    BusmasterParser,
+    CandumpParser,
+    CrtdParser,
+    CsvParser,
+    GvretParser,
+    PcapParser,
+    TrcParser,
+)
 from tests.capture.blf import blf, blf_object, can_message, container
 from tests.capture.logs import LOG, asc, packers, problems, read
 
@@ -25,6 +35,9 @@ makers: dict[str, Callable[[], Any]] = {
     "pcap": lambda: PcapParser(lambda name: 0),
     "trc": lambda: TrcParser(lambda name: 0),
     "csv": lambda: CsvParser(lambda name: 0),
+    "gvret": lambda: GvretParser(lambda name: 0),
+    "crtd": lambda: CrtdParser(lambda name: 0),
+    "busmaster": lambda: BusmasterParser(lambda name: 0, lambda line: len(line)),
 }
 seeds = {
     "candump": b"(1.0) can0 123#00\n(1.0) can0 12345678##1"
@@ -43,6 +56,10 @@ seeds = {
     "trc": b";$FILEVERSION=2.1\n;$STARTTIME=40178.5\n;$COLUMNS=N,O,T,B,I,d,R,L,D\n1 1.0 FB 1 0300 Rx - 9 "
     + b"11 " * 12
     + b"\n;$COLUMNS=\n1) 2.0 1 Tx 00000300 - 1 00\n2) 1 0001 1 RTR\n",
+    "gvret": b"Time Stamp,ID,Extended,Dir,Bus,LEN,D1\n-1,00000123,false,Rx,0,2,01,02,\n1.5,18DAF110,true,Tx,1,1,00\n",
+    "crtd": b"1.0 CXX text\n1.0 1R11 123 01 02\n2.0 T29 18DAF110 00\n",
+    "busmaster": b"***START DATE AND TIME 8:8:2014 11:49:7:965***\n***DEC***\n23:59:59:9999 Rx 1 0x12 s 2 00 11\n"
+    b"***RELATIVE MODE***\n***HEX***\n00:00:01:0000 Tx 1 0x18DAF110 xr 1\n",
     "csv": b"timestamp,arbitration_id,\n1.5e-3,0x123,0,0,0,2,AQI=\n-1.0,0x1,1,1,0,4,\n",
 }
 

@@ -45,6 +45,13 @@ def text_logs() -> dict[str, bytes]:
         "trc 2.1": lines(
             "{k} 1.{k} DT 1 0{can_id:X} Rx - 2 0{k} A5", trc.format("2.1") + ";$COLUMNS=N,O,T,B,I,d,R,L,D\n"
         ),
+        "gvret": lines(
+            "100{k},00000{can_id:X},false,Rx,0,2,0{k},A5,", "Time Stamp,ID,Extended,Dir,Bus,LEN,D1,D2\n"
+        ),
+        "crtd": lines("1.00{k} 1R11 {can_id:X} 0{k} A5", "0.001 CXX text\n"),
+        "busmaster": lines(
+            "11:49:12:942{k} Rx 1 0x{can_id:X} s 2 0{k} A5", "***BUSMASTER Ver 3.2.2***\n***HEX***\n"
+        ),
         "csv": lines(
             "1.{k},0x{can_id:x},0,0,0,1,A{k}==", "timestamp,arbitration_id,extended,remote,error,dlc,data\n"
         ),

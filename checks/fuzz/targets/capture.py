@@ -15,7 +15,7 @@ from checks.fuzz.choices import Choices
 from checks.fuzz.targets.logs import read_log
 from isotp import capture
 
-FORMATS = (None, "asc", "blf", "candump", "csv", "pcap", "pcapng", "trc", "mf4")
+FORMATS = (None, "asc", "blf", "candump", "csv", "pcap", "pcapng", "trc", "mf4", "gvret", "crtd", "busmaster")
 PACKERS: tuple[Callable[[bytes], bytes], ...] = (
     bytes,
     bytes,

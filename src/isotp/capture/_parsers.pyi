@@ -78,6 +78,23 @@ class TrcParser(TextParser): ...
 class CsvParser(TextParser): ...
 
 @disjoint_base
+class GvretParser(TextParser): ...
+
+@disjoint_base
+class CrtdParser(TextParser): ...
+
+@disjoint_base
+class BusmasterParser(TextParser):
+    def __init__(
+        self,
+        number_of: Callable[[str], int],
+        start_of: Callable[[bytes], int | None],
+        start: int | None = None,
+        end: int | None = None,
+        channels: Iterable[int] | None = None,
+    ) -> None: ...
+
+@disjoint_base
 class PcapParser(LogParser): ...
 
 @disjoint_base
