@@ -110,6 +110,8 @@ SCREEN = [
         Record(0, ERR | 4, 0, 1, b"\0\x08" + bytes(6)),
     ),
     (" (1436509052.249713)  can0  123   [1]  01", Record(1_436_509_052_249_713_000, 0x123, 0, 0, b"\1")),
+    ("(360.26) RX0 39 [1] 7F", Record(360_260_000_000, 0x39, 0, 0, b"\x7f")),
+    ("(360.26) TX1 1BFFDA00 [1] 7F", Record(360_260_000_000, EFF | 0x1BFFDA00, SENT, 1, b"\x7f")),
     (" (000.000000)  can0  123   [1]  01", Record(0, 0x123, 0, 0, b"\1")),
     (" (1.123456789)  can0  123   [1]  01", Record(1_123_456_789, 0x123, 0, 0, b"\1")),
 ]
@@ -190,7 +192,7 @@ def test_what_candump_says_of_errors() -> None:
         ("  can0  713   [65]  02", "the length"),
         ("  can0  713   {8}  02", "the length"),
         ("  can0  813   [1]  02", "the identifier"),
-        ("  can0  2000000F3   [1]  02", "no CAN frame"),
+        ("  can0  2000000F3   [1]  02", "the identifier"),
         ("  can0  RX - 713   [1]  02", "no CAN frame"),
         ("  can0  RX X -  713   [1]  02", "no CAN frame"),
         (" (1.2.3)  can0  713   [1]  02", "the time"),

@@ -17,6 +17,7 @@ from isotp.capture._parsers import (
     BlfParser,
     BusmasterParser,
     CandumpParser,
+    CarbusParser,
     CrtdParser,
     CsvParser,
     GvretParser,
@@ -36,6 +37,7 @@ makers: dict[str, Callable[[], Any]] = {
     "trc": lambda: TrcParser(lambda name: 0),
     "csv": lambda: CsvParser(lambda name: 0),
     "gvret": lambda: GvretParser(lambda name: 0),
+    "carbus": lambda: CarbusParser(lambda name: 0),
     "crtd": lambda: CrtdParser(lambda name: 0),
     "busmaster": lambda: BusmasterParser(lambda name: 0, lambda line: len(line)),
 }
@@ -57,6 +59,7 @@ seeds = {
     + b"11 " * 12
     + b"\n;$COLUMNS=\n1) 2.0 1 Tx 00000300 - 1 00\n2) 1 0001 1 RTR\n",
     "gvret": b"Time Stamp,ID,Extended,Dir,Bus,LEN,D1\n-1,00000123,false,Rx,0,2,01,02,\n1.5,18DAF110,true,Tx,1,1,00\n",
+    "carbus": b"@ TEXT @ 3 @\r# text\r34,09\t1\t0004\t2BD\t2\t36 0B\t00000000\t6 \t\r1,5\t1\t0008\t1\t1\t00\r",
     "crtd": b"1.0 CXX text\n1.0 1R11 123 01 02\n2.0 T29 18DAF110 00\n",
     "busmaster": b"***START DATE AND TIME 8:8:2014 11:49:7:965***\n***DEC***\n23:59:59:9999 Rx 1 0x12 s 2 00 11\n"
     b"***RELATIVE MODE***\n***HEX***\n00:00:01:0000 Tx 1 0x18DAF110 xr 1\n",

@@ -45,6 +45,8 @@ def text_logs() -> dict[str, bytes]:
         "trc 2.1": lines(
             "{k} 1.{k} DT 1 0{can_id:X} Rx - 2 0{k} A5", trc.format("2.1") + ";$COLUMNS=N,O,T,B,I,d,R,L,D\n"
         ),
+        "carbus": (b"@ TEXT @ 3 @ 64 @ 0 @ 6 @ 7 @ 00:00:07 @\r# $LocalTime=11:19:54.503\r")
+        + lines("34,09169{k}\t1\t00000004\t{can_id:X}\t2\t0{k} A5\t00000000\t  \t").replace(b"\n", b"\r"),
         "gvret": lines(
             "100{k},00000{can_id:X},false,Rx,0,2,0{k},A5,", "Time Stamp,ID,Extended,Dir,Bus,LEN,D1,D2\n"
         ),
@@ -140,7 +142,7 @@ def boundaries(file: bytes, log_format: str) -> set[int]:
         return {144, *range(end, file.index(b"LOBJ", end) + 1)}
     if log_format == "mf4":
         return set()
-    return {0, *(place + 1 for place, byte in enumerate(file) if byte == 10)}
+    return {0, *(place + 1 for place, byte in enumerate(file) if byte in b"\r\n")}
 
 
 @pytest.mark.parametrize("name", LOGS)

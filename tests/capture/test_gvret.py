@@ -35,6 +35,11 @@ US = 1_000
         (HEAD, "1.5,0x100,0,Rx,0,0,", Record(1_500, 0x100, 0, 0, b"")),
         (HEAD, "1,00000010,false,Rx,0,12," + "11," * 12, Record(US, 0x10, FDF, 0, b"\x11" * 12)),
         (OLD, "166064000,0000021A,false,2,1,FE,", Record(166_064_000 * US, 0x21A, 0, 2, b"\xfe")),
+        (
+            "\ufeffTime Stamp,ID,Extended,Bus,DLC,D1,D2\n",
+            "2124377,3a0,0,1,1,ff,ff",
+            Record(2_124_377 * US, 0x3A0, 0, 1, b"\xff"),
+        ),
         (OLDEST, "5,0x21A,false,1,FE", Record(5 * US, 0x21A, 0, 0, b"\xfe")),
         ("", "39747828,000005EB,false,Rx,0,1,E8,", Record(39_747_828 * US, 0x5EB, 0, 0, b"\xe8")),
     ],

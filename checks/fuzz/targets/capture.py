@@ -15,7 +15,21 @@ from checks.fuzz.choices import Choices
 from checks.fuzz.targets.logs import read_log
 from isotp import capture
 
-FORMATS = (None, "asc", "blf", "candump", "csv", "pcap", "pcapng", "trc", "mf4", "gvret", "crtd", "busmaster")
+FORMATS = (
+    None,
+    "asc",
+    "blf",
+    "candump",
+    "csv",
+    "pcap",
+    "pcapng",
+    "trc",
+    "mf4",
+    "gvret",
+    "crtd",
+    "busmaster",
+    "carbus",
+)
 PACKERS: tuple[Callable[[bytes], bytes], ...] = (
     bytes,
     bytes,

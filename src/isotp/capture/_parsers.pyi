@@ -95,6 +95,9 @@ class BusmasterParser(TextParser):
     ) -> None: ...
 
 @disjoint_base
+class CarbusParser(TextParser): ...
+
+@disjoint_base
 class PcapParser(LogParser): ...
 
 @disjoint_base

@@ -14,7 +14,7 @@ __all__ = ["UnknownFormatError", "format_of"]
 LOOKED_AT: Final = 65_536
 MAGIC: Final = {magic: name for name, format in _FORMATS.items() for magic in format.magic}
 LINES: Final = {
-    name: re.compile(rb"(?m)^[ \t]*(?:" + format.line + rb")")
+    name: re.compile(rb"(?m)^(?:\xef\xbb\xbf)?[ \t]*(?:" + format.line + rb")")
     for name, format in _FORMATS.items()
     if format.line is not None
 }

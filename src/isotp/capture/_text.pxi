@@ -19,6 +19,14 @@ cdef void fill_digits() noexcept:
 fill_digits()
 
 
+# What some tools begin a text with: it says that this is UTF-8.
+cdef const char *BOM = b"\xef\xbb\xbf"
+
+
+cdef inline bint begins(const uint8_t *p, const uint8_t *end, const char *text, Py_ssize_t size) noexcept nogil:
+    return end - p >= size and memcmp(p, text, <size_t>size) == 0
+
+
 cdef inline bint is_space(uint8_t c) noexcept nogil:
     return c == c' ' or 9 <= c <= 13
 
@@ -164,9 +172,11 @@ cdef class TextParser(LogParser):
     """Lines to frames; the line is what a subclass reads."""
 
     cdef bint in_long_line
+    cdef uint8_t line_end
 
     def __cinit__(self, *args, **kwargs):
         self.line = 1
+        self.line_end = c'\n'
 
     cdef Reason read_line(self, const uint8_t *start, const uint8_t *end) noexcept nogil:
         return READABLE
@@ -177,8 +187,13 @@ cdef class TextParser(LogParser):
         cdef const uint8_t *newline
         cdef const uint8_t *end
         cdef Reason reason
+        if offset == 0 and size > 0 and data[0] == <uint8_t>BOM[0]:
+            if size < 3 and not final:
+                return 0
+            if begins(data, limit, BOM, 3):
+                start += 3
         while start < limit:
-            newline = <const uint8_t *>memchr(start, c'\n', <size_t>(limit - start))
+            newline = <const uint8_t *>memchr(start, self.line_end, <size_t>(limit - start))
             if newline == NULL and not final:
                 return self.keep_line(start, limit, data, offset)
             end = limit if newline == NULL else newline
@@ -191,7 +206,8 @@ cdef class TextParser(LogParser):
                 reason = self.read_line(start, end)
                 if self.question > 0:
                     return start - data
-                if reason == READABLE and newline == NULL:
+                # A line feed behind the last carriage return is no line.
+                if reason == READABLE and newline == NULL and not (end - start == 1 and start[0] == c'\n'):
                     # Nobody can tell whether there was more of it.
                     reason = CUT_OFF
                 if reason != READABLE:

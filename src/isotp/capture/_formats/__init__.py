@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from isotp.capture._formats import asc, blf, busmaster, candump, crtd, csv, gvret, mf4, pcap, trc
+from isotp.capture._formats import asc, blf, busmaster, candump, carbus, crtd, csv, gvret, mf4, pcap, trc
 from isotp.capture._reading import Format
 
 __all__ = ["FORMATS"]
@@ -12,6 +12,7 @@ _FORMATS: Final[dict[str, Format]] = {
     "blf": blf.FORMAT,
     "busmaster": busmaster.FORMAT,
     "candump": candump.FORMAT,
+    "carbus": carbus.FORMAT,
     "crtd": crtd.FORMAT,
     "csv": csv.FORMAT,
     "gvret": gvret.FORMAT,

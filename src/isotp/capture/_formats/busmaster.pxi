@@ -1,6 +1,6 @@
-# BUSMASTER's log: "11:49:12:9420 Rx 1 0x023 s 1 40", and lines "***...***" before, between and behind the frames, as its
-# source (LogObjectCAN.cpp) writes it. The time is that of the day, to 100 us, or counts from the start or from the frame
-# before ("RELATIVE MODE"); s is an identifier of 11 bits, x of 29, with r remote; numbers are decimal after "DEC".
+# BUSMASTER's log: "11:49:12:9420 Rx 1 0x023 s 1 40", and lines "***...***" before, between and behind the frames, as
+# its source (LogObjectCAN.cpp) writes it. The time is that of the day, to 100 us, or counts from the start or from the
+# frame before ("RELATIVE MODE"); s is an identifier of 11 bits, x of 29, with r remote; "DEC": numbers are decimal.
 
 
 cdef Other BUSMASTER_ERROR = other_kind("error")
@@ -12,8 +12,8 @@ cdef enum:
 cdef class BusmasterParser(TextParser):
     """Parser of BUSMASTER's log.
 
-    :param start_of: called with a header line (bytes) that says when the log began; gives the midnight before that in ns
-        since 1970, which is added to times of the day, or None.
+    :param start_of: called with a header line (bytes) that says when the log began; gives the midnight before that in
+        ns since 1970, which is added to times of the day, or None.
     """
 
     cdef object start_of

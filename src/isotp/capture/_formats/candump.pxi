@@ -207,17 +207,25 @@ cdef class CandumpParser(TextParser):
     ) noexcept nogil:
         cdef ScreenFrame frame
         cdef Reason reason = screen_frame(p, end, &frame)
+        cdef uint64_t channel
         if reason != READABLE:
             return reason
-        if not self.find_name(name):
+        # "RX0", "TX0": both directions of one channel, as battery-emulator has them.
+        if name.size > 2 and (is_channel(name, b"rx") or is_channel(name, b"tx")) and number_in(
+            name.start + 2, name.size - 2, 10, CHANNELS - 1, &channel,
+        ):
+            frame.flags |= 0 if is_channel(name, b"rx") else RECORD_SENT
+        elif not self.find_name(name):
             return self.new_name(start, name)
-        if self.known[self.last_name].refused:
+        elif self.known[self.last_name].refused:
             return MANY_CHANNELS
+        else:
+            channel = self.known[self.last_name].number
         if has_time and not self.screen_time(&time):
             return BAD_TIME
         if frame.remote:
             frame.can_id |= CAN_RTR_FLAG
-        put(&self.sink, time, frame.can_id, frame.length, frame.flags, self.known[self.last_name].number, frame.data,
+        put(&self.sink, time, frame.can_id, frame.length, frame.flags, <uint16_t>channel, frame.data,
             0 if frame.remote else frame.length)
         return READABLE
 
@@ -286,6 +294,11 @@ cdef inline bint minutes_in(const Token *word, int64_t *ns) noexcept nogil:
         return False
     ns[0] = <int64_t>minutes * 60 * NS + seconds
     return seconds < <int64_t>61 * NS
+
+
+cdef inline bint is_channel(const Token *name, const char *direction) noexcept nogil:
+    """It begins with it, whatever the case."""
+    return (name.start[0] | 0x20) == <uint8_t>direction[0] and (name.start[1] | 0x20) == <uint8_t>direction[1]
 
 
 cdef inline bint is_name(const ChannelName *known, const Token *name) noexcept nogil:

@@ -1,8 +1,8 @@
 # What candump shows on a screen: " (000.000000)  can0  TX - -  713   [8]  02 10 03 00 00 00 00 00   '........'".
 #
-# As can-utils' lib.c and candump.c print it: the time only if asked for, TX or RX with the flags of CAN FD after -x, the
-# length in two digits for CAN FD, bytes in binary after -i, in the other order after -S, as characters behind them after
-# -a; a raw DLC of 9 to F in braces after -8, "remote request" or "ERRORFRAME" in the place of data or behind them.
+# As can-utils' lib.c and candump.c print it: the time only if asked for, TX or RX with the flags of CAN FD after -x,
+# the length in two digits for CAN FD, bytes in binary after -i, in the other order after -S, as characters behind them
+# after -a; a raw DLC of 9 to F in braces after -8, "remote request" or "ERRORFRAME" in the place of data or behind.
 
 
 cdef enum:
@@ -32,11 +32,10 @@ cdef Reason screen_frame(const uint8_t *p, const uint8_t *end, ScreenFrame *fram
             return NO_FRAME
         if not next_token(&p, end, &word):
             return NO_FRAME
-    if word.size != 3 and word.size != 8:
-        return NO_FRAME
     if not number_in(word.start, word.size, 16, 0xFFFFFFFF, &number):
         return BAD_IDENTIFIER
-    if word.size == 3:
+    # Others that show frames in this way do not fill up with zeros.
+    if word.size <= 3:
         if number > CAN_SFF_MASK:
             return BAD_IDENTIFIER
         frame.can_id = <uint32_t>number

@@ -1,6 +1,6 @@
-# GVRET CSV, SavvyCAN's own: "39747828,000005EB,false,Rx,0,8,E8,45,85,4B,4A,28,36,69,", as SavvyCAN writes and reads it
-# and real files have it. A line begins with the time in us, which may be negative. The header says whether there are a
-# direction (since 2018) and a bus: "Time Stamp,ID,Extended,Dir,Bus,LEN,D1,...". Cells behind the data are empty or zero.
+# GVRET CSV, SavvyCAN's own: "39747828,000005EB,false,Rx,0,8,E8,45,85,4B,4A,28,36,69,", as SavvyCAN writes and reads
+# it and real files have it. A line begins with the time in us, which may be negative. The header says whether there are
+# a direction and a bus: "Time Stamp,ID,Extended,Dir,Bus,LEN,D1,...". Cells behind the data are empty or zero.
 
 
 cdef enum:
@@ -51,7 +51,7 @@ cdef class GvretParser(TextParser):
                 self.no_direction = False
             elif is_word(&field, b"bus", 3):
                 self.no_bus = False
-            elif is_word(&field, b"len", 3):
+            elif is_word(&field, b"len", 3) or is_word(&field, b"dlc", 3):
                 return READABLE if self.are_columns(p, end) else BAD_HEADER
         return BAD_HEADER
 

@@ -224,10 +224,6 @@ cdef class TrcParser(TextParser):
         return READABLE
 
 
-cdef inline bint begins(const uint8_t *p, const uint8_t *end, const char *text, Py_ssize_t size) noexcept nogil:
-    return end - p >= size and memcmp(p, text, <size_t>size) == 0
-
-
 cdef bint is_comment(const uint8_t *p, const uint8_t *end) noexcept nogil:
     """Nothing but that: no frame in it, whose line end was damaged; a ruler has the columns, and nothing else."""
     cdef bint ruler = end - p > 1 and p[1] == c'-'
