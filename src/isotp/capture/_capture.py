@@ -38,7 +38,7 @@ class Capture:
 
     @property
     def compression(self) -> str | None:
-        """ "gz", "bz2", "xz", "zstd", or None."""
+        """ "gz", "zip", "bz2", "xz", "zstd", or None."""
         return self._source.compression
 
     @property
@@ -105,7 +105,7 @@ def open(
     block_size: int = 1 << 20,
 ) -> Capture:
     """Open a log of CAN frames: candump, ASC, BLF, TRC, CSV of python-can, MF4, pcap or pcapng, plain or packed by
-    gzip, bzip2, xz or zstd. What it is is told by its content.
+    gzip, zip, bzip2, xz or zstd. What it is is told by its content.
 
     :param file: a path, or a file that is open for reading bytes; the latter is not closed.
     :param format: the format, where the content does not tell it.

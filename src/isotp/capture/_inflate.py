@@ -16,11 +16,22 @@ try:
 except ImportError:
     isal = None
 
-__all__ = ["GZIP", "ZLIB", "ZLIB_PIECE", "FastError", "Unpacker", "ZlibUnpacker", "fast_unpacker", "inflated"]
+__all__ = [
+    "GZIP",
+    "RAW",
+    "ZLIB",
+    "ZLIB_PIECE",
+    "FastError",
+    "Unpacker",
+    "ZlibUnpacker",
+    "fast_unpacker",
+    "inflated",
+]
 
 # Formats, as zlib.decompressobj() has them.
 GZIP: Final = zlib.MAX_WBITS | 16
 ZLIB: Final = zlib.MAX_WBITS
+RAW: Final = -zlib.MAX_WBITS
 # Bytes that are unpacked at once: see ZlibUnpacker.
 ZLIB_PIECE: Final = 65_536
 
@@ -102,6 +113,7 @@ def fast_unpacker(wbits: int) -> Unpacker | None:
     kinds: dict[int, Callable[[], Unpacker]] = {
         GZIP: lambda: isal.IgzipDecompressor(isal.DECOMP_GZIP),
         ZLIB: lambda: isal.IgzipDecompressor(isal.DECOMP_ZLIB),
+        RAW: lambda: isal.IgzipDecompressor(isal.DECOMP_DEFLATE),
     }
     return kinds[wbits]()
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, BinaryIO, Final, TypeAlias
 
+from isotp.capture import _zip
 from isotp.capture._inflate import GZIP, ZLIB_PIECE, FastError, Unpacker, ZlibUnpacker, fast_unpacker
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
@@ -38,10 +39,16 @@ def zstd_unpacker() -> Any:
 
 # By the bytes that a file begins with: a name, what unpacks it, and the bytes of one piece.
 UNPACKERS: Final[dict[bytes, tuple[str, Callable[[], Any], int]]] = {
+    _zip.MAGIC: ("zip", _zip.ZipUnpacker, ZLIB_PIECE),
     b"\x1f\x8b": ("gz", partial(ZlibUnpacker, GZIP), ZLIB_PIECE),
     b"BZh": ("bz2", bz2.BZ2Decompressor, PIECE),
     b"\xfd7zXZ\x00": ("xz", partial(lzma.LZMADecompressor, memlimit=MOST_FOR_XZ), PIECE),
     b"\x28\xb5\x2f\xfd": ("zstd", zstd_unpacker, PIECE),
+}
+# What unpacks the same faster, but for damaged data; None: it is not installed.
+FAST: Final[dict[str, Callable[[], Unpacker | None]]] = {
+    "gz": partial(fast_unpacker, GZIP),
+    "zip": _zip.fast_zip_unpacker,
 }
 
 
@@ -189,7 +196,7 @@ class Source:
             given += len(new)
             yield new
             if unpacker.eof:
-                packed = yield from self._next_member(magic, unpacker.unused_data)
+                packed = yield from self._next_member(magic, unpacker.unused_data, given)
                 if not packed:
                     return
                 unpacker, is_fast = self._unpacker(start)
@@ -203,7 +210,8 @@ class Source:
 
     def _unpacker(self, start: Callable[[], Any]) -> tuple[Unpacker, bool]:
         """One, and whether it is a faster one: for that, the file must be one that can be read again."""
-        fast = fast_unpacker(GZIP) if self.compression == "gz" and self._began is not None else None
+        faster = FAST.get(self.compression or "") if self._began is not None else None
+        fast = faster() if faster is not None else None
         return fast or start(), fast is not None
 
     def _again(self, place: int) -> bytes:
@@ -212,8 +220,11 @@ class Source:
         self.bytes_read = place
         return self._filled()
 
-    def _next_member(self, magic: bytes, rest: bytes) -> Generator[bytes, None, bytes]:
-        """Another member may follow, as with `cat a.gz b.gz`, or zeros that fill a block of a tape."""
+    def _next_member(self, magic: bytes, rest: bytes, given: int) -> Generator[bytes, None, bytes]:
+        """Another member may follow, as with `cat a.gz b.gz`, or zeros that fill a block of a tape.
+
+        In a zip these are files of their own: one of them is the log, folders may come before it.
+        """
         rest = rest.lstrip(b"\0")
         while len(rest) < len(magic):
             yield b""
@@ -221,8 +232,18 @@ class Source:
             if not more:
                 break
             rest = (rest + more).lstrip(b"\0")
-        if rest.startswith(magic):
+        is_zip = magic == _zip.MAGIC
+        if rest.startswith(magic) and not (is_zip and given > 0):
             return rest
+        if is_zip and rest.startswith(_zip.DIRECTORY):
+            return b""
+        if is_zip and rest.startswith(magic):
+            yield b""
+            self._end("the zip has another file: only the first one is read")
+            return b""
+        if is_zip and not rest:
+            yield b""
+            self._end("the zip data ends in the middle")
         if rest:
             yield b""
             self._end(f"other bytes follow the {self.compression} data")
