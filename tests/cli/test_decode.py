@@ -148,6 +148,19 @@ def test_what_was_asked_for_and_is_not_there(
     assert run.status == 0
 
 
+def test_the_format_may_be_said(tmp_path: Path) -> None:
+    """Where the beginning of a log does not tell it."""
+    log = tmp_path / "log"
+    log.write_text("nothing that is known\n" * 4_000 + "(1.0) can0 7E0#0322F190\n")
+    run = isotp_command("decode -q --json", *PAIR, log)
+    assert (run.status, run.json) == (1, [])
+    run = isotp_command("decode -q --json --log-format candump", *PAIR, log)
+    assert [line["payload"] for line in run.json] == ["22f190"]
+    run = isotp_command("decode --log-format word", *PAIR, log)
+    assert run.status == 2
+    assert "none of asc, blf" in run.complaint
+
+
 def test_logs_without_frames(tmp_path: Path) -> None:
     empty, other = tmp_path / "empty.log", tmp_path / "other.asc"
     empty.touch()

@@ -33,7 +33,7 @@ class Capture:
 
     @property
     def format(self) -> str:
-        """ "asc", "blf", "candump", "csv", "mf4", "pcap", "pcapng" or "trc"."""
+        """ "candump", "asc" or another one of FORMATS."""
         return self._format
 
     @property
@@ -104,7 +104,7 @@ def open(
     absolute: bool = False,
     block_size: int = 1 << 20,
 ) -> Capture:
-    """Open a log of CAN frames: candump, ASC, BLF, TRC, CSV of python-can, MF4, pcap or pcapng, plain or packed by
+    """Open a log of CAN frames in one of FORMATS, plain or packed by
     gzip, zip, bzip2, xz or zstd. What it is is told by its content.
 
     :param file: a path, or a file that is open for reading bytes; the latter is not closed.

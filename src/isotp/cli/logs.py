@@ -118,6 +118,7 @@ class LogFiles:
             channels=self._question.channels,
             table=self.channels,
             absolute=self._question.absolute,
+            format=self._question.log_format,
         )
 
 
