@@ -80,6 +80,17 @@ def test_data_of_varying_size() -> None:
     assert found == expected(6)
 
 
+def test_data_of_a_size_that_can_not_be() -> None:
+    """It is not waited for."""
+    file = File()
+    fields = [*FIELDS[:-1], Field("CAN_DataFrame.DataBytes", 13, 64, kind=1, data_type=10, data="payloads")]
+    file.add("payloads", b"SD", [], struct.pack("<L", 1 << 31) + bytes(100))
+    group = file.group("frames", 0, 1, SIZE, file.channels("frames", fields))
+    found, log = read(file.finish(file.data_group(group, file.add("data", b"DT", [], record(0)))))
+    assert found == []
+    assert "data of 2147483648 bytes in one frame" in [reason for *_, reason in problems(log)]
+
+
 def test_groups_are_merged_by_time() -> None:
     """A group for each bus, and one for each kind: as CANedge has them."""
     file = File()
@@ -227,7 +238,22 @@ def test_a_record_of_no_known_group() -> None:
     records.insert(4, struct.pack("<H", 9) + bytes(10))
     found, log = read(unsorted(File(), iter(records), 4))
     assert found == expected(2)
-    assert "a record of no known group, at byte 62 of the data" in [reason for *_, reason in problems(log)]
+    assert "a record of no known group or size, at byte 62 of the data" in [
+        reason for *_, reason in problems(log)
+    ]
+
+
+def test_records_of_sizes_that_can_not_be() -> None:
+    """They are not waited for: a length costs nothing."""
+    records = [*mixed(4)]
+    records.insert(4, struct.pack("<HL", 300, 1 << 30))
+    found, log = read(unsorted(File(), iter(records), 4))
+    assert found == expected(2)
+    assert "a record of no known group or size, at byte 62 of the data" in [
+        reason for *_, reason in problems(log)
+    ]
+    _, log = read(change(mf4(6), b"##CG", 0, 72 + 24, 1 << 30))
+    assert any("has records of 1073741824 bytes" in reason for *_, reason in problems(log))
 
 
 def test_a_packed_block_that_is_damaged_or_too_large() -> None:

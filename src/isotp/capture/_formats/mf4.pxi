@@ -3,7 +3,7 @@
 
 
 cdef enum:
-    MOST_GROUPS = 65_536
+    LONGEST_RECORD = 1 << 24       # what a longer one says of its size is damage: it is not waited for
 
 
 cdef class RecordSorter:
@@ -19,7 +19,7 @@ cdef class RecordSorter:
     cdef dict sizes
     cdef bytes tail
     cdef readonly int64_t offset   # of the tail in the data
-    cdef readonly bint lost        # a number that no group has: nobody knows how long its record is
+    cdef readonly bint lost        # nobody knows how long a record is
 
     def __init__(self, id_size, dict sizes):
         self.id_size = operator.index(id_size)
@@ -63,6 +63,9 @@ cdef class RecordSorter:
                     break
                 length = little32(p + begin)
                 begin += 4
+            if length > LONGEST_RECORD:
+                self.lost = True
+                break
             if size - begin < length:
                 break
             if varies:

@@ -23,8 +23,8 @@ FILE_HEADER: Final = 64  # where the first block begins, of kind HD
 MOST_LINKS: Final = 1 << 20
 FEWEST_LINKS: Final = {b"##HD": 6, b"##DG": 4, b"##CG": 6, b"##CN": 8, b"##CC": 4}
 MOST_OWN: Final = 1 << 16  # bytes that a block but for data is read of
-PIECE: Final = 1 << 20  # bytes of data at once
-MOST_UNPACKED: Final = 1 << 27  # bytes of one block
+PIECE: Final = 1 << 18  # bytes of data at once
+MOST_UNPACKED: Final = 1 << 25  # bytes of one block
 UNFINISHED: Final = b"UnFinMF "
 PLAIN_DATA: Final = frozenset((b"##DT", b"##DV", b"##RD", b"##RV", b"##SD"))
 LISTS: Final = frozenset((b"##DL", b"##HL", b"##LD"))
@@ -214,7 +214,8 @@ class Blocks:
                 # The first link leads to the next list.
                 waiting += [link for link in (block.link(0), *reversed(block.links[1:])) if link]
             elif block.kind == b"##DZ":
-                yield self._unpacked(block)
+                data = self._unpacked(block)
+                yield from (data[place : place + PIECE] for place in range(0, len(data), PIECE))
             else:
                 yield from self._plain(block)
 

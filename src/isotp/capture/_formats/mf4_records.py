@@ -30,6 +30,7 @@ VARIABLE_SIZE, MASTER, VIRTUAL_MASTER, VIRTUAL = 1, 2, 3, 6
 BIG_ENDIAN: Final = (1, 3, 5)
 FLOATS: Final = {(4, 32): "<f4", (5, 32): ">f4", (4, 64): "<f8", (5, 64): ">f8"}
 TEXT: Final = (6, 7)
+MOST_BYTES: Final = 1 << 16  # of a record
 MOST_SECONDS: Final = 1 << 32
 
 Report = Callable[[int, str], None]
@@ -52,7 +53,10 @@ class Payloads:
             data = self._rest + piece
             place = 0
             while len(data) - place >= 4:
-                end = place + 4 + int.from_bytes(data[place : place + 4], "little")
+                size = int.from_bytes(data[place : place + 4], "little")
+                if size > MOST_BYTES:
+                    raise ValueError(f"data of {size} bytes in one frame")
+                end = place + 4 + size
                 if end > len(data):
                     break
                 self._waiting.append(data[place + 4 : end])
@@ -77,6 +81,8 @@ class Group:
                 raise ValueError(f"a group of {kind} has no {name}")
         if group.master is None or not group.size:
             raise ValueError(f"a group of {kind} has no times")
+        if group.size > MOST_BYTES:
+            raise ValueError(f"a group of {kind} has records of {group.size} bytes")
         self._master = group.master
         self._size = group.size
 
@@ -280,7 +286,10 @@ def pieces_of(
                 payloads.add(found[number])
             yield [reader.frames(found[number], most(reader)) for number, reader in readers.items()]
             if sorter.lost:
-                report(data_group.offset, f"a record of no known group, at byte {sorter.offset} of the data")
+                report(
+                    data_group.offset,
+                    f"a record of no known group or size, at byte {sorter.offset} of the data",
+                )
                 return
         left = sorter.left
     if left:
