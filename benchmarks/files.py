@@ -179,6 +179,7 @@ FORMATS: dict[str, tuple[str, Callable[..., None], bool, bool]] = {
     "pcap-fd": ("log.pcap", write_pcap, True, False),
     "trc": ("log.trc", write_log, False, True),
     "csv": ("log.csv", write_log, False, True),
+    "mf4": ("log.mf4", write_log, False, True),
 }
 
 
@@ -188,7 +189,15 @@ def frames_case(format_name: str) -> Case:
     roles = {"ours": Repeated(partial(reading, read_frames, name, write, fd), needs=("can",))}
     if known:
         roles["beside"] = Repeated(partial(reading, read_by_python_can, name, write, fd), needs=("can",))
-    modes = {"candump": QUICK, "blf": QUICK, "asc": FULL, "pcap": FULL, "candump-fd": FULL}
+    modes = {
+        "candump": QUICK,
+        "blf": QUICK,
+        "asc": FULL,
+        "pcap": FULL,
+        "candump-fd": FULL,
+        "trc": FULL,
+        "csv": FULL,
+    }
     return Case(
         f"frames-{format_name}",
         "files",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import sys
 
 import atheris
@@ -11,8 +10,6 @@ import atheris
 
 def main() -> None:
     name = sys.argv.pop(1)
-    # python-can's reader of TRC logs each line that it can not read.
-    logging.disable()
     with atheris.instrument_imports(include=["isotp"]):
         target = importlib.import_module(f"checks.fuzz.targets.{name}")
     atheris.Setup(sys.argv, target.one_input)

@@ -125,7 +125,7 @@ def capture_inputs() -> list[bytes]:
     logs = [
         *candump_logs()[:2],
         *pcap_logs()[:1],
-        *(log for suffix in ("asc", "blf", "trc", "csv") for log in written_logs(suffix)),
+        *(log for suffix in ("asc", "blf", "trc", "csv", "mf4") for log in written_logs(suffix)),
     ]
     plain = bytes(12)
     packed = [bytes([0, 0, pack]) + bytes(9) + logs[0] for pack in (3, 4, 5)]

@@ -38,23 +38,37 @@ def test_asc_line(line: str, expected: Record) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "kind"),
     [
-        "// version 8.1.0",
-        "Begin Triggerblock Sam Sep 30 15:06:13.191 2017",
-        "   0.000000 Start of measurement",
-        "   0.015991 CAN 1 Status:chip status error active",
-        "   1.015991 1  Statistic: D 0 R 0 XD 0 XR 0 E 0 O 0 B 0.00%",
-        "   3.098426 1  J1939TP FEE3p 6 0 0 - Rx d 23 A0 0F A6 60",
-        "   0.100000 1  123  TxRq d 1 00",
-        "End TriggerBlock",
-        "",
+        ("// version 8.1.0", None),
+        ("Begin Triggerblock Sam Sep 30 15:06:13.191 2017", None),
+        ("   0.000000 Start of measurement", "status"),
+        ("   0.015991 CAN 1 Status:chip status error active", "status"),
+        ("   1.015991 1  Statistic: D 0 R 0 XD 0 XR 0 E 0 O 0 B 0.00%", "statistics"),
+        ("   3.098426 1  J1939TP FEE3p 6 0 0 - Rx d 23 A0 0F A6 60", "J1939 transport"),
+        ("   0.100000 1  123  TxRq d 1 00", "request to send"),
+        ("   0.100000 CANFD 1  TxRq 123 1 0 1 1 00", "request to send"),
+        ("   0.100000 1  OverloadFrame", "overload frame"),
+        ("   0.100000 CANXL 1 Rx 123 0 1 2 3", "CAN XL"),
+        ("   0.100000 Li 33 Rx 2 01 02", "LIN"),
+        ("   0.100000 L1 33 Rx 2 01 02", "LIN"),
+        ("   0.100000 Fr RMSG 0 0 1", "FlexRay"),
+        ("   0.100000 ETH 1 Rx 64:0011", "Ethernet"),
+        ("   0.100000 SV: 3 0 1 ::Speed = 3", "variable"),
+        ("   0.100000 some text", "other line"),
+        ("   0.100000", "other line"),
+        ("1 2 3", "other line"),
+        ("some text", "other line"),
+        ("End TriggerBlock", None),
+        ("", None),
     ],
 )
-def test_line_of_asc_that_is_no_frame(line: str) -> None:
+def test_line_of_asc_that_is_no_frame(line: str, kind: str | None) -> None:
+    """It is counted by its kind, but for what says nothing of the bus."""
     found, log = read(asc(line))
     assert found == []
     assert problems(log) == []
+    assert log.others == ({kind: 1} if kind else {})
 
 
 @pytest.mark.parametrize(
@@ -70,6 +84,12 @@ def test_line_of_asc_that_is_no_frame(line: str) -> None:
         ("0.1 CANFD 1 Rx 7ff 0", "no CAN frame"),
         ("99999999999.1 1 123 Rx d 0", "the time"),
         ("\0\1\2", "bytes that are not text"),
+        ("0.1 1 123 Rx d 1 00 Length = 0\v0.2 1 124 Rx d 0", "a frame within"),
+        ("0.1 CANFD 1 Rx 7ff 0 0 1 1 00\v0.2 1 124 Rx d 0", "a frame within"),
+        ("0.1 CANFD 0 Rx 7ff 0 0 1 1 00", "no CAN frame"),
+        ("0.1 1 123 Rx r 1\v0.2 1 124 Rx d 0", "a frame within"),
+        ("0.1 1 ErrorFrame\v0.2 1 124 Rx d 0", "a frame within"),
+        ("// version 8.1.0\v0.2 1 124 Rx d 0", "a frame within"),
     ],
 )
 def test_bad_line_of_asc(line: str, reason: str) -> None:
@@ -81,6 +101,20 @@ def test_bad_line_of_asc(line: str, reason: str) -> None:
 def test_asc_in_decimal() -> None:
     found, _ = read(asc("0.1 1 291x Rx d 2 10 255", head=ASC.replace("hex", "dec")))
     assert found == [Record(100_000_000, EFF | 291, 0, 0, b"\x0a\xff")]
+
+
+def test_lines_of_can_fd_are_hexadecimal() -> None:
+    """Whatever the header says of the others."""
+    line = "0.1 CANFD 1 Rx 7ff 1 0 a 16 " + "1A " * 16
+    found, log = read(asc(line, "0.2 1 2047 Rx d 1 26", head=ASC.replace("hex", "dec")))
+    assert problems(log) == []
+    assert [(each.can_id, each.data) for each in found] == [(0x7FF, b"\x1a" * 16), (0x7FF, b"\x1a")]
+
+
+def test_asc_with_decimal_commas() -> None:
+    found, log = read(asc("  0,015991 1  39A  Rx d 1 01", head=""))
+    assert (log.format, problems(log)) == ("asc", [])
+    assert [(each.timestamp, each.can_id) for each in found] == [(15_991_000, 0x39A)]
 
 
 def test_asc_with_relative_times() -> None:

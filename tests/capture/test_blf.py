@@ -187,3 +187,20 @@ def test_blf_cut_off_anywhere() -> None:
         # Padding may be missing: nobody sees that.
         at_padding = second - 3 <= end <= second or end >= len(whole) - 3
         assert len(log.problems) >= 1 or at_padding, end
+
+
+def test_less_than_the_header_says() -> None:
+    """A file that was cut between two containers; one that was not closed says nothing, or the size of its header."""
+    whole = blf(*(container(can_message(k)) for k in range(3)))
+    for says, told in ((len(whole), True), (0, False), (144, False)):
+        file = bytearray(whole)
+        struct.pack_into("<Q", file, 16, says)
+        found, log = read(bytes(file))
+        assert (numbers(found), problems(log)) == ([0, 1, 2], [])
+        cut = whole.rindex(b"LOBJ")
+        found, log = read(bytes(file[:cut]))
+        assert numbers(found) == [0, 1]
+        reason = f"the log ends here, its header says that it has {len(whole)} bytes"
+        assert problems(log) == ([(cut, None, reason)] if told else [])
+        found, log = read(bytes(file) + bytes(100))
+        assert problems(log) == []

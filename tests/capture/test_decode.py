@@ -75,7 +75,7 @@ def test_real_traffic(copies: dict[str, dict[str, Path]], name: str, kind: str) 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_real_traffic_as_mf4(tmp_path: Path, name: str) -> None:
-    pytest.importorskip("asammdf", reason="MF4 is read with asammdf")
+    pytest.importorskip("asammdf", reason="asammdf writes the log")
     path = tmp_path / "log.mf4"
     write_as(path, name)
     assert_true(path, name)

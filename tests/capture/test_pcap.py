@@ -65,6 +65,7 @@ def test_captured_on_all_interfaces(order: str) -> None:
     ]
     found, log = read(pcap(order, SLL, packets))
     assert log.problems == []
+    assert log.others == {"packet of another protocol": 1}
     assert [(each.can_id, each.flags, len(each.data)) for each in found] == [
         (0x123, 0, 1),
         (0x124, SENT | FDF, 12),
@@ -73,6 +74,48 @@ def test_captured_on_all_interfaces(order: str) -> None:
     found, log = read(pcap(order, SLL2, packets))
     assert log.problems == []
     assert [(each.can_id, each.flags, each.channel) for each in found] == [(0x125, SENT, 7)]
+
+
+@orders
+def test_the_protocol_says_can_fd(order: str) -> None:
+    """Whatever the frame itself says: loggers leave its flags out, and short frames have no other sign."""
+    sll = struct.Struct(">HHH8sH")
+    packets = [
+        sll.pack(1, 0, 0, b"", protocol) + frame(0x123, bytes([1, 2]), flags, order=order)
+        for protocol, flags in ((0x000C, 0), (0x000C, BRS), (0x000D, 0), (0x000D, BRS | ESI))
+    ]
+    found, log = read(pcap(order, SLL, packets))
+    assert log.problems == []
+    assert [each.flags for each in found] == [0, 0, FDF, FDF | BRS | ESI]
+
+
+@orders
+@pytest.mark.parametrize("link", [CAN, SLL])
+def test_identifiers_in_the_other_byte_order(order: str, link: int) -> None:
+    """Some tools write them so. What makes sense in both is taken as most others before it."""
+    head = b"" if link == CAN else struct.pack(">HHH8sH", 1, 0, 0, b"", 0x000C)
+    usual = ">" if link == CAN else order
+    other = "<" if usual == ">" else ">"
+    # 0x180 could be an identifier of 29 bits in either of them.
+    ids = [0x123, 0x180, EFF | 0x18DAF110, 0x7E8 | RTR, ERR | 0x88]
+    packets = [head + frame(can_id, bytes(2), order=other) for can_id in ids]
+    found, log = read(pcap(order, link, packets))
+    assert log.problems == []
+    assert [each.can_id for each in found] == ids
+    packets = [head + frame(can_id, bytes(2), order=usual) for can_id in (*ids, 0x180)]
+    damaged = bytearray(head + frame(0x1E8, b""))
+    damaged[len(head) : len(head) + 4] = struct.pack(f"{usual}I", 0x0001_01E8)
+    found, _ = read(pcap(order, link, [*packets[:3], bytes(damaged), *packets[3:]]))
+    assert [each.can_id for each in found[:3] + found[4:]] == [*ids, 0x180]
+
+
+def test_can_xl_is_counted() -> None:
+    """It is no frame of ours, and no problem."""
+    xl = struct.pack("<IBBHI", 0x123, 0x80, 1, 3, 0) + b"abc"
+    cooked = struct.pack(">HHH8sH", 1, 280, 0, b"", 0x000E) + xl
+    for link, packet in ((CAN, xl), (SLL, cooked)):
+        found, log = read(pcap("<", link, [packet] * 2))
+        assert (found, log.problems, log.others) == ([], [], {"CAN XL": 2})
 
 
 @orders

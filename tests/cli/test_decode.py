@@ -118,6 +118,63 @@ def test_functional_target_type_in_29_bits(tmp_path: Path) -> None:
     assert [line["target_type"] for line in run.json] == ["functional", "physical"]
 
 
+# ---------------------------------------------------------------- what is not there
+
+LOG_OF_THREE = ("7E0#0322F190", "7E8#0362F190", "can1 123#00", "can1 123#00")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("-a 7E0:7E8", []),
+        ("-a 7E0:7E8@can0", []),
+        ("-a 7E0:", []),
+        ("-a 700:708", ["no frames of 700:708", "busiest identifiers: 123 (2), 7E0 (1), 7E8 (1)"]),
+        ("-a 7E0:7E8@can1", ["no frames of 7E0:7E8@can1", "busiest identifiers: 123 (2), 7E0 (1), 7E8 (1)"]),
+        ("-a 7E0:7E8 -a 700:708", ["no frames of 700:708", "busiest identifiers: 123 (2), 7E0 (1), 7E8 (1)"]),
+        ("-a 7E0:7E8 -c can7", ["there are no frames on these channels", "other channels: can0, can1"]),
+        (
+            "-a 7E0:7E8 -c can1",
+            ["no frames of 7E0:7E8", "other channels: can0", "busiest identifiers: 123 (2)"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["decode", "stats"])
+def test_what_was_asked_for_and_is_not_there(
+    tmp_path: Path, command: str, words: str, told: list[str]
+) -> None:
+    """It is said, with what there is; also without the summary."""
+    log = log_of(tmp_path / "log.log", *LOG_OF_THREE)
+    run = isotp_command(f"{command} -q {words}", log)
+    assert run.errors.splitlines() == told
+    assert run.status == 0
+
+
+def test_the_format_may_be_said(tmp_path: Path) -> None:
+    """Where the beginning of a log does not tell it."""
+    log = tmp_path / "log"
+    log.write_text("nothing that is known\n" * 4_000 + "(1.0) can0 7E0#0322F190\n")
+    run = isotp_command("decode -q --json", *PAIR, log)
+    assert (run.status, run.json) == (1, [])
+    run = isotp_command("decode -q --json --log-format candump", *PAIR, log)
+    assert [line["payload"] for line in run.json] == ["22f190"]
+    run = isotp_command("decode --log-format word", *PAIR, log)
+    assert run.status == 2
+    assert "none of asc, blf" in run.complaint
+
+
+def test_logs_without_frames(tmp_path: Path) -> None:
+    empty, other = tmp_path / "empty.log", tmp_path / "other.asc"
+    empty.touch()
+    other.write_text("base hex  timestamps absolute\n0.1 Start of measurement\n0.2 Li 33 Rx 1 00\n")
+    run = isotp_command("decode -q", *PAIR, empty)
+    assert (run.status, run.errors.splitlines()[0]) == (1, "there are no frames")
+    assert f"{empty} is empty" in run.complaint
+    run = isotp_command("decode", *PAIR, other)
+    assert run.status == 0
+    assert run.errors.splitlines()[1:] == ["beside frames: LIN 1, status 1", "there are no frames"]
+
+
 # ---------------------------------------------------------------- discovery
 
 

@@ -157,7 +157,8 @@ class FullQueue:
         run("tc", "qdisc", "replace", "dev", "vcan1", "root", "pfifo", "limit", "0")
 
     def make_room(self) -> None:
-        run("tc", "qdisc", "del", "dev", "vcan1", "root")
+        # In place: while one queue takes the place of another, the kernel drops frames and calls them sent.
+        run("tc", "qdisc", "change", "dev", "vcan1", "root", "pfifo", "limit", "1000")
 
 
 @pytest.fixture
@@ -167,8 +168,7 @@ def full_queue() -> Iterator[FullQueue]:
     queue = FullQueue()
     queue.fill()
     yield queue
-    run("tc", "qdisc", "replace", "dev", "vcan1", "root", "pfifo", "limit", "1000")
-    queue.make_room()
+    run("tc", "qdisc", "del", "dev", "vcan1", "root")
 
 
 class SystemCalls:

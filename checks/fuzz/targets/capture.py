@@ -1,7 +1,5 @@
 """Any bytes as a log in a format that is recognised or claimed, packed or not, longer than a block or not, and decoded
 into messages.
-
-MF4 is left out: asammdf reads it, not this package.
 """
 
 from __future__ import annotations
@@ -17,7 +15,21 @@ from checks.fuzz.choices import Choices
 from checks.fuzz.targets.logs import read_log
 from isotp import capture
 
-FORMATS = (None, "asc", "blf", "candump", "csv", "pcap", "pcapng", "trc")
+FORMATS = (
+    None,
+    "asc",
+    "blf",
+    "candump",
+    "csv",
+    "pcap",
+    "pcapng",
+    "trc",
+    "mf4",
+    "gvret",
+    "crtd",
+    "busmaster",
+    "carbus",
+)
 PACKERS: tuple[Callable[[bytes], bytes], ...] = (
     bytes,
     bytes,
@@ -51,8 +63,6 @@ def one_input(data: bytes) -> None:
     log = choices.rest()
     log = (log[:stretched] + log[stretched : stretched + 1] * stretch + log[stretched:]) * repeats
     log = log[:LONGEST]
-    if log.startswith((b"MDF", b"UnFinMF")):
-        return
     file = bytearray(pack(log))
     if pack is not bytes and damage and file:
         file[place * len(file) >> 8] ^= damage

@@ -25,6 +25,25 @@ cdef Reason BAD_HEADER = reason_for("a header line that can not be read")
 cdef Reason CUT_OFF = reason_for("the log ends here in the middle")
 cdef Reason MANY_CHANNELS = reason_for("more than 256 names of channels")
 
+
+cdef enum:
+    STRETCH = 4096                 # of a block, with what was kept of the one before
+
+# What a log has beside the frames that are read.
+ctypedef int Other
+
+cdef list OTHERS = []
+
+
+cdef Other other_kind(str name) except -1:
+    """Something else that logs hold, to be counted: what it is called."""
+    if name not in OTHERS:
+        if len(OTHERS) == MOST_KINDS:
+            raise ValueError(f"no room for {name}")
+        OTHERS.append(name)
+    return OTHERS.index(name)
+
+
 # So many defects of a log are kept, and of each block: the first ones of a log are the same however it is cut.
 DEFECTS_KEPT = MOST_DEFECTS
 
@@ -54,6 +73,7 @@ cdef class LogParser(FrameCollector):
     cdef bint busy
     cdef Defect[MOST_DEFECTS] defects
     cdef int64_t defect_count
+    cdef int64_t[MOST_KINDS] others
 
     def __cinit__(self, *args, **kwargs):
         self.names = set()
@@ -98,6 +118,11 @@ cdef class LogParser(FrameCollector):
             self.defects[self.defect_count].reason = reason
         self.defect_count = self.defect_count + 1
 
+    cdef inline Reason pass_by(self, Other kind) noexcept nogil:
+        """Something that is no frame, and no problem either: it is counted."""
+        self.others[kind] += 1
+        return READABLE
+
     def feed(self, block, bint final=False):
         """The records of the next block of the log.
 
@@ -118,20 +143,35 @@ cdef class LogParser(FrameCollector):
                 self.busy = False
 
     cdef Records feed_block(self, object block, bint final):
-        cdef bytes data = self.tail + block if self.tail else bytes(block)
+        cdef bytes data = bytes(block)
+        cdef Py_ssize_t kept = PyBytes_GET_SIZE(self.tail), done = 0
+        if kept > 0 and PyBytes_GET_SIZE(data) > 2 * STRETCH:
+            # What began in the block before ends soon, as a rule: the whole block is not copied for that.
+            joined = self.tail + data[:STRETCH]
+            done = self.parse(joined, 0, False)
+            if done < kept:
+                data = joined[done:kept] + data
+            done = max(done - kept, 0)
+        elif kept > 0:
+            data = self.tail + data
+        done = self.parse(data, done, final)
+        self.tail = data[done:]
+        return self.finish()
+
+    cdef Py_ssize_t parse(self, bytes data, Py_ssize_t begin, bint final) except -1:
+        """Parse what is whole from `begin` on, which is at `base` in the log; up to where."""
         cdef const uint8_t *start = <const uint8_t *>PyBytes_AS_STRING(data)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), done = 0
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), done = begin, skip
         while True:
             self.question = 0
             with nogil:
-                done += self.consume(start + done, size - done, self.base + done, final)
+                done += self.consume(start + done, size - done, self.base + (done - begin), final)
             if self.question == 0:
                 break
             skip = done + self.question_skip
             self.answer(data[skip:skip + self.question])
-        self.tail = data[done:]
-        self.base += done
-        return self.finish()
+        self.base += done - begin
+        return done
 
     def defects_found(self):
         """New defects as (offset, line, reason), at most 1000, and how many there were; line is 0 in binary logs."""
@@ -142,6 +182,12 @@ cdef class LogParser(FrameCollector):
         count = self.defect_count
         self.defect_count = 0
         return found, count
+
+    def others_found(self):
+        """What there was beside frames, by kind, since the last call: a dict of names and counts."""
+        found = {OTHERS[k]: self.others[k] for k in range(len(OTHERS)) if self.others[k] > 0}
+        memset(self.others, 0, sizeof(self.others))
+        return found
 
 
 cdef inline uint16_t little16(const uint8_t *p) noexcept nogil:

@@ -33,12 +33,12 @@ class Capture:
 
     @property
     def format(self) -> str:
-        """ "asc", "blf", "candump", "csv", "mf4", "pcap", "pcapng" or "trc"."""
+        """ "candump", "asc" or another one of FORMATS."""
         return self._format
 
     @property
     def compression(self) -> str | None:
-        """ "gz", "bz2", "xz", "zstd", or None."""
+        """ "gz", "zip", "bz2", "xz", "zstd", or None."""
         return self._source.compression
 
     @property
@@ -55,6 +55,16 @@ class Capture:
     def problem_count(self) -> int:
         """How many problems there were so far."""
         return self._reading.problem_count
+
+    @property
+    def others(self) -> dict[str, int]:
+        """What the log has beside CAN frames, and is no problem: how many of each kind so far."""
+        return dict(self._reading.others)
+
+    @property
+    def left_out(self) -> list[str | int]:
+        """The channels that have frames and are not among the `channels` asked for; known at the end of the log."""
+        return [self.channels[number] for number in sorted(self._reading.left_out)]
 
     @property
     def bytes_read(self) -> int:
@@ -94,8 +104,8 @@ def open(
     absolute: bool = False,
     block_size: int = 1 << 20,
 ) -> Capture:
-    """Open a log of CAN frames: candump, ASC, BLF, TRC, CSV of python-can, MF4, pcap or pcapng, plain or packed by
-    gzip, bzip2, xz or zstd. What it is is told by its content.
+    """Open a log of CAN frames in one of FORMATS, plain or packed by
+    gzip, zip, bzip2, xz or zstd. What it is is told by its content.
 
     :param file: a path, or a file that is open for reading bytes; the latter is not closed.
     :param format: the format, where the content does not tell it.
@@ -123,6 +133,8 @@ def open(
         found = format or format_of(source)
         if found is None:
             why = f": {reading.problems[0].reason}" if reading.problems else ""
+            if not source.peek(1) and not why:
+                raise UnknownFormatError(f"{source.name} is empty")
             raise UnknownFormatError(f"{source.name} is no log in a known format ({', '.join(FORMATS)}){why}")
         return Capture(source, found, reading)
     except BaseException:

@@ -181,6 +181,7 @@ def decode(
     parts: Log | Sequence[Log],
     addresses: Addresses | None = None,
     *,
+    format: str | None = None,
     channels: Iterable[str | int] | None = None,
     start: int | None = None,
     end: int | None = None,
@@ -198,6 +199,7 @@ def decode(
         the logger began a new file now and then. A message that runs from one into the next is put together.
     :param addresses: of the sessions, as for :class:`isotp.Reassembler`; channels may be given by their names. None:
         those that :class:`isotp.Discovery` finds in the log, which is read once before for that.
+    :param format: that of the logs, where their content does not tell it.
     :param channels: names or numbers of the channels to decode; None: all.
     :param start: ns; frames before this time are left out.
     :param end: ns; frames at this time and after it are left out.
@@ -219,6 +221,7 @@ def decode(
     table = Channels() if table is None else table
     opener = partial(
         open,
+        format=format,
         channels=None if channels is None else list(channels),
         start=start,
         end=end,

@@ -6,6 +6,7 @@ cdef struct Sink:
     int64_t start                  # frames of start <= time < end
     int64_t end
     uint8_t *wanted                # by channel; NULL: all
+    uint8_t *left_out              # by channel: its frames were not wanted; where there is `wanted`
     bint no_memory
 
 
@@ -34,6 +35,7 @@ cdef inline void put(
     if not sink.start <= time < sink.end:
         return
     if sink.wanted != NULL and not sink.wanted[channel]:
+        sink.left_out[channel] = 1
         return
     if sink.array.itemsize == sizeof(ClassicRecord):
         if length > 8 and not widen(sink.array):
@@ -48,12 +50,16 @@ cdef inline void put(
     record.len = <uint8_t>length
     record.flags = flags
     record.channel = channel
-    memcpy(record.data, data, <size_t>stored)
+    if stored == 8:
+        # As nearly all have; the compiler knows how to.
+        memcpy(record.data, data, 8)
+    else:
+        memcpy(record.data, data, <size_t>stored)
 
 
 cdef class FrameCollector:
     """FrameCollector(start=None, end=None, channels=None)\n--\n\n
-    Takes single frames, drops those that are not wanted and gives the rest as records.
+    What parsers give frames to: it drops those that are not wanted, and has the rest as records.
 
     The records are of the classic layout until a frame with more than 8 bytes comes, and FD records from then on.
 
@@ -78,14 +84,22 @@ cdef class FrameCollector:
             self.sink.end = max(INT64_MIN, min(operator.index(end), INT64_MAX))
         if channels is not None:
             if self.sink.wanted == NULL:
-                self.sink.wanted = <uint8_t *>calloc(CHANNELS, 1)
+                # Two tables in one piece.
+                self.sink.wanted = <uint8_t *>calloc(2 * CHANNELS, 1)
             if self.sink.wanted == NULL:
                 raise MemoryError("no memory for a collector of frames")
+            self.sink.left_out = self.sink.wanted + CHANNELS
             for channel in channels:
                 self.sink.wanted[channel_number(channel)] = 1
 
     def __dealloc__(self):
         free(self.sink.wanted)
+
+    def left_out(self):
+        """The channels whose frames were dropped because others were wanted, so far."""
+        if self.sink.wanted == NULL:
+            return []
+        return [channel for channel in range(CHANNELS) if self.sink.left_out[channel]]
 
     cdef int begin(self, Py_ssize_t capacity) except -1:
         self.records = new_records(self.wide, capacity)
@@ -95,32 +109,12 @@ cdef class FrameCollector:
     cdef Records finish(self):
         cdef Records taken = self.records
         self.wide = taken.array.itemsize == sizeof(FdRecord)
-        self.begin(0)
+        # The next block has about as many, as a rule.
+        self.begin(len(taken))
         if self.sink.no_memory:
             self.sink.no_memory = False
             raise MemoryError(f"no memory for more than {len(taken)} records")
         return taken
-
-    def put(self, int64_t timestamp, uint32_t can_id, data, int length=-1, uint8_t flags=0, uint16_t channel=0):
-        """Add one frame.
-
-        :param timestamp: ns.
-        :param can_id: with the flags of SocketCAN.
-        :param length: if it is not that of the data: that of a remote frame, at most 8.
-        :raises ValueError: for more than 64 bytes of data, or another length.
-        """
-        cdef bytes octets = bytes(data)
-        cdef Py_ssize_t stored = PyBytes_GET_SIZE(octets)
-        if length < 0:
-            length = <int>stored
-        if stored > 64 or length < stored or length > max(8, stored):
-            raise ValueError(f"a frame of length {length} with {stored} bytes of data")
-        put(&self.sink, timestamp, can_id, length, flags, channel,
-            <const uint8_t *>PyBytes_AS_STRING(octets), <int>stored)
-
-    def take(self):
-        """The records so far; the collector starts anew."""
-        return self.finish()
 
 
 cdef int channel_number(object channel) except -1:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from typing_extensions import Buffer, Self, disjoint_base
+from typing_extensions import Self, disjoint_base
 
 from isotp.bulk._records import Records
 
@@ -19,10 +19,7 @@ class FrameCollector:
     def __init__(
         self, start: int | None = None, end: int | None = None, channels: Iterable[int] | None = None
     ) -> None: ...
-    def put(
-        self, timestamp: int, can_id: int, data: Buffer, length: int = -1, flags: int = 0, channel: int = 0
-    ) -> None: ...
-    def take(self) -> Records: ...
+    def left_out(self) -> list[int]: ...
 
 @disjoint_base
 class LogParser(FrameCollector):
@@ -35,12 +32,21 @@ class LogParser(FrameCollector):
     ) -> None: ...
     def feed(self, block: bytes, final: bool = False) -> Records: ...
     def defects_found(self) -> tuple[list[tuple[int, int, str]], int]: ...
+    def others_found(self) -> dict[str, int]: ...
 
 @disjoint_base
 class TextParser(LogParser): ...
 
 @disjoint_base
-class CandumpParser(TextParser): ...
+class CandumpParser(TextParser):
+    def __init__(
+        self,
+        number_of: Callable[[str], int],
+        hour_of: Callable[[bytes], int],
+        start: int | None = None,
+        end: int | None = None,
+        channels: Iterable[int] | None = None,
+    ) -> None: ...
 
 @disjoint_base
 class AscParser(TextParser):
@@ -66,4 +72,38 @@ class BlfParser(LogParser):
     def gap(self) -> None: ...
 
 @disjoint_base
+class TrcParser(TextParser): ...
+
+class CsvParser(TextParser): ...
+
+@disjoint_base
+class GvretParser(TextParser): ...
+
+class CrtdParser(TextParser): ...
+
+@disjoint_base
+class BusmasterParser(TextParser):
+    def __init__(
+        self,
+        number_of: Callable[[str], int],
+        start_of: Callable[[bytes], int | None],
+        start: int | None = None,
+        end: int | None = None,
+        channels: Iterable[int] | None = None,
+    ) -> None: ...
+
+class CarbusParser(TextParser): ...
+
+@disjoint_base
 class PcapParser(LogParser): ...
+
+@disjoint_base
+class RecordSorter:
+    offset: Final[int]
+    lost: Final[bool]
+    @property
+    def left(self) -> int: ...
+    def __init__(self, id_size: int, sizes: dict[int, int | None]) -> None: ...
+    def feed(self, block: bytes) -> dict[int, Any]: ...
+    def __reduce_cython__(self) -> tuple[Any, ...]: ...
+    def __setstate_cython__(self, __pyx_state: Any) -> None: ...

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Log files to frame records without the GIL: parsers of candump, ASC, BLF objects and pcap/pcapng.
+"""Log files to frame records without the GIL: a parser for each format.
 
 A parser is fed with the bytes of a file in blocks of any size and gives the records of each block. It keeps what is
 cut at the end of a block until the next one, never more than LONGEST bytes, and is total: whatever can not be read is
@@ -35,6 +35,7 @@ import struct
 cdef enum:
     LONGEST = 65_536               # bytes of a line, of an object with a frame, of a packet
     MOST_DEFECTS = 1000            # kept of one block; all are counted
+    MOST_KINDS = 512               # of things beside frames, in all formats
     MOST_NAMES = 256               # of channels in one log
     CHANNELS = 65_536
     CAN_EFF_MASK = 0x1FFFFFFF
@@ -48,5 +49,13 @@ include "_text.pxi"
 
 include "_formats/asc.pxi"
 include "_formats/blf.pxi"
+include "_formats/candump_screen.pxi"
 include "_formats/candump.pxi"
+include "_formats/trc.pxi"
+include "_formats/csv.pxi"
+include "_formats/gvret.pxi"
+include "_formats/crtd.pxi"
+include "_formats/busmaster.pxi"
+include "_formats/carbus.pxi"
 include "_formats/pcap.pxi"
+include "_formats/mf4.pxi"

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from isotp.bulk._records import Records
 from isotp.capture._channels import Channels
-from isotp.capture._parsers import DEFECTS_KEPT, FrameCollector, LogParser
+from isotp.capture._parsers import DEFECTS_KEPT, LogParser
 from isotp.capture._source import Source
 
 __all__ = ["MOST_PROBLEMS", "Format", "Problem", "Reader", "Reading", "parse_all", "parsed_by"]
@@ -50,14 +50,19 @@ class Reading:
     block_size: int = 1 << 20
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
+    #: What the log has beside frames: how many of each kind.
+    others: dict[str, int] = field(default_factory=dict)
+    #: Channels that have frames, and are not wanted.
+    left_out: set[int] = field(default_factory=set)
 
     def report(self, offset: int, reason: str, line: int | None = None) -> None:
         self.problem_count += 1
         if len(self.problems) < MOST_PROBLEMS:
             self.problems.append(Problem(self.name, offset, line, reason))
 
-    def collector(self) -> FrameCollector:
-        return FrameCollector(self.start, self.end, self.wanted)
+    def pass_by(self, kind: str, number: int = 1) -> None:
+        """Count something that is no frame."""
+        self.others[kind] = self.others.get(kind, 0) + number
 
     def parser(self, kind: Callable[..., _Parser], *options: Any) -> _Parser:
         """A parser that numbers the channels and gives the frames that are wanted."""
@@ -75,6 +80,8 @@ class Reading:
             else:
                 self.report(container, f"{reason} (byte {offset} of the unpacked objects)")
         self.problem_count += count - len(found)
+        for kind, number in parser.others_found().items():
+            self.pass_by(kind, number)
         if len(records) > 0:
             yield records
 
@@ -93,6 +100,7 @@ def parse_all(parser: LogParser, source: Source, reading: Reading) -> Iterator[R
     # The rest of a line that was cut with the packed data may look like a whole one.
     if not source.cut:
         yield from reading.parse(parser, b"", final=True)
+    reading.left_out.update(parser.left_out())
 
 
 class Format(NamedTuple):

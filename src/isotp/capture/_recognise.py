@@ -13,11 +13,16 @@ __all__ = ["UnknownFormatError", "format_of"]
 # Bytes from the beginning that are looked at.
 LOOKED_AT: Final = 65_536
 MAGIC: Final = {magic: name for name, format in _FORMATS.items() for magic in format.magic}
-LINES: Final = {
-    name: re.compile(rb"(?m)^[ \t]*(?:" + format.line + rb")")
-    for name, format in _FORMATS.items()
-    if format.line is not None
-}
+# All of them at once: the first line that is one of them is looked for.
+LINES: Final = re.compile(
+    rb"(?m)^(?:\xef\xbb\xbf)?[ \t]*(?:"
+    + b"|".join(
+        b"(?P<%s>%s)" % (name.encode(), format.line)
+        for name, format in _FORMATS.items()
+        if format.line is not None
+    )
+    + b")"
+)
 
 
 class UnknownFormatError(ValueError):
@@ -48,9 +53,5 @@ def recognised(beginning: bytes, start: int, end: int) -> str | None:
     for magic, name in MAGIC.items():
         if beginning.startswith(magic):
             return name
-    found = [
-        (match.start(), name)
-        for name, line in LINES.items()
-        if (match := line.search(beginning, start, end)) is not None
-    ]
-    return min(found)[1] if found else None
+    match = LINES.search(beginning, start, end)
+    return match.lastgroup if match else None

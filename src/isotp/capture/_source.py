@@ -9,7 +9,10 @@ import sys
 import zlib
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, BinaryIO, Final, Protocol, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias
+
+from isotp.capture import _zip
+from isotp.capture._inflate import GZIP, ZLIB_PIECE, FastError, Unpacker, ZlibUnpacker, fast_unpacker
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 
@@ -17,71 +20,8 @@ StrPath: TypeAlias = "str | os.PathLike[str]"
 # damaged, what they were unpacked to since the last piece is lost: so neither may be another size for other blocks.
 STEP: Final = 16_384
 PIECE: Final = 4096
-# For zlib, of which no more than a byte is lost: see ZlibUnpacker.
-ZLIB_PIECE: Final = 65_536
 # What xz may need for one file; `xz -9` asks for a quarter of it, and a header for 4 GiB if somebody likes.
 MOST_FOR_XZ: Final = 1 << 28
-
-
-class Unpacker(Protocol):
-    """What the decompressors of the standard library for bz2, xz and zstd have in common."""
-
-    eof: bool
-    needs_input: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
-
-
-class ZlibUnpacker:
-    """zlib's decompressor with the face of the others. What comes before damaged bytes is unpacked.
-
-    :param wbits: the format, as zlib.decompressobj() has it.
-    """
-
-    def __init__(self, wbits: int = zlib.MAX_WBITS) -> None:
-        self._unpacker = zlib.decompressobj(wbits)
-        self._error: zlib.error | None = None
-
-    @property
-    def eof(self) -> bool:
-        return self._unpacker.eof
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._unpacker.unconsumed_tail and not self.eof and self._error is None
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._unpacker.unused_data
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        if self._error is not None:
-            raise self._error
-        before = self._unpacker.copy()
-        try:
-            return self._unpacker.decompress(before.unconsumed_tail + data, max_length)
-        except zlib.error as error:
-            # Told with the next call.
-            self._error = error
-            return unpacked_before_damage(before, before.unconsumed_tail + data, max_length)
-
-
-def unpacked_before_damage(unpacker: Any, packed: bytes, most: int) -> bytes:
-    """What zlib throws away: the bytes that it unpacked before it saw that the next can not be.
-
-    Of a checksum that is wrong it learns with the last byte: that one is lost.
-    """
-    pieces = []
-    while most > 1:
-        most = (most + 1) // 2
-        trial = unpacker.copy()
-        try:
-            pieces.append(trial.decompress(packed, most))
-        except zlib.error:
-            continue
-        unpacker, packed = trial, trial.unconsumed_tail
-    return b"".join(pieces)
 
 
 def zstd_unpacker() -> Any:
@@ -99,10 +39,16 @@ def zstd_unpacker() -> Any:
 
 # By the bytes that a file begins with: a name, what unpacks it, and the bytes of one piece.
 UNPACKERS: Final[dict[bytes, tuple[str, Callable[[], Any], int]]] = {
-    b"\x1f\x8b": ("gz", partial(ZlibUnpacker, zlib.MAX_WBITS | 16), ZLIB_PIECE),
+    _zip.MAGIC: ("zip", _zip.ZipUnpacker, ZLIB_PIECE),
+    b"\x1f\x8b": ("gz", partial(ZlibUnpacker, GZIP), ZLIB_PIECE),
     b"BZh": ("bz2", bz2.BZ2Decompressor, PIECE),
     b"\xfd7zXZ\x00": ("xz", partial(lzma.LZMADecompressor, memlimit=MOST_FOR_XZ), PIECE),
     b"\x28\xb5\x2f\xfd": ("zstd", zstd_unpacker, PIECE),
+}
+# What unpacks the same faster, but for damaged data; None: it is not installed.
+FAST: Final[dict[str, Callable[[], Unpacker | None]]] = {
+    "gz": partial(fast_unpacker, GZIP),
+    "zip": _zip.fast_zip_unpacker,
 }
 
 
@@ -132,6 +78,7 @@ class Source:
         self._kept = b""
         self._pieces: Generator[bytes, None, None] | None = None
         self._unpacked = 0
+        self._began = self._tell()
         try:
             self.size = self._size()
             self._ahead = self._read_file(STEP)
@@ -144,6 +91,13 @@ class Source:
         try:
             return os.fstat(self.file.fileno()).st_size
         except (AttributeError, OSError):
+            return None
+
+    def _tell(self) -> int | None:
+        """Where the file is; None: it can not be read again."""
+        try:
+            return self.file.tell() if self.file.seekable() else None
+        except (AttributeError, OSError, ValueError):
             return None
 
     def _recognise(self) -> None:
@@ -204,7 +158,9 @@ class Source:
             if piece:
                 pieces.append(piece)
             self._unpacked += len(piece)
-            if self._unpacked - before >= size or (not piece and self._unpacked > before):
+            # No more than that, if it can be, or it would be copied once more.
+            enough = self._unpacked - before + len(piece) > size
+            if enough or (not piece and self._unpacked > before):
                 break
         return b"".join(pieces)
 
@@ -212,21 +168,39 @@ class Source:
         self, magic: bytes, start: Callable[[], Any], size: int, packed: bytes
     ) -> Generator[bytes, None, None]:
         """What the file holds, in pieces; an empty one before the file is read on, and before an end is told."""
-        unpacker: Unpacker = start()
+        unpacker, is_fast = self._unpacker(start)
+        member = self.bytes_read - len(packed)
+        given = skipped = 0  # bytes of this member
         while True:
             try:
                 piece = unpacker.decompress(packed, size)
-            except (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError, zstd_errors()) as error:
+            except (
+                zlib.error,
+                FastError,
+                OSError,
+                EOFError,
+                lzma.LZMAError,
+                ValueError,
+                zstd_errors(),
+            ) as error:
                 yield b""
-                self._end(f"the {self.compression} data is damaged: {error}")
-                return
+                if not is_fast:
+                    self._end(f"the {self.compression} data is damaged: {error}")
+                    return
+                packed = self._again(member)
+                unpacker, is_fast, skipped = start(), False, given
+                continue
             packed = b""
-            yield piece
+            new = piece[skipped:]
+            skipped = max(skipped - len(piece), 0)
+            given += len(new)
+            yield new
             if unpacker.eof:
-                packed = yield from self._next_member(magic, unpacker.unused_data)
+                packed = yield from self._next_member(magic, unpacker.unused_data, given)
                 if not packed:
                     return
-                unpacker = start()
+                unpacker, is_fast = self._unpacker(start)
+                member, given, skipped = self.bytes_read - len(packed), 0, 0
             elif unpacker.needs_input:
                 yield b""
                 packed = self._filled()
@@ -234,8 +208,23 @@ class Source:
                     self._end(f"the {self.compression} data ends in the middle")
                     return
 
-    def _next_member(self, magic: bytes, rest: bytes) -> Generator[bytes, None, bytes]:
-        """Another member may follow, as with `cat a.gz b.gz`, or zeros that fill a block of a tape."""
+    def _unpacker(self, start: Callable[[], Any]) -> tuple[Unpacker, bool]:
+        """One, and whether it is a faster one: for that, the file must be one that can be read again."""
+        faster = FAST.get(self.compression or "") if self._began is not None else None
+        fast = faster() if faster is not None else None
+        return fast or start(), fast is not None
+
+    def _again(self, place: int) -> bytes:
+        """Go back in the file, so many bytes behind where it was at first, and read on from there."""
+        self.file.seek((self._began or 0) + place)
+        self.bytes_read = place
+        return self._filled()
+
+    def _next_member(self, magic: bytes, rest: bytes, given: int) -> Generator[bytes, None, bytes]:
+        """Another member may follow, as with `cat a.gz b.gz`, or zeros that fill a block of a tape.
+
+        In a zip these are files of their own: one of them is the log, folders may come before it.
+        """
         rest = rest.lstrip(b"\0")
         while len(rest) < len(magic):
             yield b""
@@ -243,8 +232,18 @@ class Source:
             if not more:
                 break
             rest = (rest + more).lstrip(b"\0")
-        if rest.startswith(magic):
+        is_zip = magic == _zip.MAGIC
+        if rest.startswith(magic) and not (is_zip and given > 0):
             return rest
+        if is_zip and rest.startswith(_zip.DIRECTORY):
+            return b""
+        if is_zip and rest.startswith(magic):
+            yield b""
+            self._end("the zip has another file: only the first one is read")
+            return b""
+        if is_zip and not rest:
+            yield b""
+            self._end("the zip data ends in the middle")
         if rest:
             yield b""
             self._end(f"other bytes follow the {self.compression} data")

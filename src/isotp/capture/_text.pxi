@@ -19,6 +19,14 @@ cdef void fill_digits() noexcept:
 fill_digits()
 
 
+# What some tools begin a text with: it says that this is UTF-8.
+cdef const char *BOM = b"\xef\xbb\xbf"
+
+
+cdef inline bint begins(const uint8_t *p, const uint8_t *end, const char *text, Py_ssize_t size) noexcept nogil:
+    return end - p >= size and memcmp(p, text, <size_t>size) == 0
+
+
 cdef inline bint is_space(uint8_t c) noexcept nogil:
     return c == c' ' or 9 <= c <= 13
 
@@ -75,35 +83,100 @@ cdef inline bint number_in(
     return True
 
 
-cdef inline bint time_in(const uint8_t *start, Py_ssize_t size, int64_t *ns) noexcept nogil:
-    """Seconds as digits with or without a fraction, exactly; digits beyond ns are checked and dropped."""
-    cdef int64_t seconds = 0, fraction = 0, unit = NS
+cdef inline bint scaled_in(const uint8_t *start, Py_ssize_t size, int64_t unit, int64_t *ns) noexcept nogil:
+    """A decimal number of units of so many ns (a power of 10), with or without a fraction, exactly.
+
+    Some tools write a comma as the country has it. Digits beyond ns are checked and dropped.
+    """
+    cdef int64_t whole = 0, fraction = 0, part = unit, most = INT64_MAX // unit
     cdef Py_ssize_t k = 0
     while k < size and is_decimal(start[k]):
-        seconds = seconds * 10 + (start[k] - c'0')
-        if seconds >= 9_223_372_036LL:
+        whole = whole * 10 + (start[k] - c'0')
+        if whole >= most:
             return False
         k += 1
     if k == 0:
         return False
-    if k < size and start[k] == c'.':
+    if k < size and (start[k] == c'.' or start[k] == c','):
         k += 1
         while k < size and is_decimal(start[k]):
-            if unit > 1:
+            if part > 1:
                 fraction = fraction * 10 + (start[k] - c'0')
-                unit //= 10
+                part //= 10
             k += 1
-    ns[0] = seconds * NS + fraction * unit
+    ns[0] = whole * unit + fraction * part
     return k == size
+
+
+cdef inline bint time_in(const uint8_t *start, Py_ssize_t size, int64_t *ns) noexcept nogil:
+    """The same in seconds."""
+    return scaled_in(start, size, NS, ns)
+
+
+cdef inline bint next_field(const uint8_t **place, const uint8_t *end, Token *field) noexcept nogil:
+    """The next field up to a comma, without the white space around it; it may be empty. False: there is none."""
+    cdef const uint8_t *p = place[0]
+    cdef const uint8_t *comma
+    if p > end:
+        return False
+    comma = <const uint8_t *>memchr(p, c',', <size_t>(end - p))
+    if comma == NULL:
+        comma = end
+    place[0] = comma + 1
+    while p < comma and is_space(p[0]):
+        p += 1
+    while p < comma and is_space((comma - 1)[0]):
+        comma -= 1
+    field.start = p
+    field.size = comma - p
+    return True
+
+
+cdef inline int data_bytes(const uint8_t **place, const uint8_t *end, uint8_t *data, int most) noexcept nogil:
+    """Words of two hexadecimal digits, up to `most`; stops before another word. How many there were."""
+    cdef const uint8_t *p = place[0]
+    cdef int count = 0, high, low
+    while count < most:
+        while p < end and is_space(p[0]):
+            p += 1
+        if end - p < 2 or (end - p > 2 and not is_space(p[2])):
+            break
+        high = DIGIT[p[0]]
+        low = DIGIT[p[1]]
+        if (high | low) < 0:
+            break
+        data[count] = <uint8_t>(high << 4 | low)
+        count += 1
+        p += 2
+        place[0] = p
+    return count
+
+
+cdef inline bint at_end(const uint8_t *p, const uint8_t *end) noexcept nogil:
+    """Nothing but white space follows."""
+    while p < end and is_space(p[0]):
+        p += 1
+    return p == end
+
+
+cdef inline int length_of_code(uint64_t code) noexcept nogil:
+    """Bytes that a data length code of CAN FD stands for."""
+    if code <= 8:
+        return <int>code
+    if code <= 12:
+        return <int>(4 * code - 24)
+    return <int>(16 * code - 176)
 
 
 cdef class TextParser(LogParser):
     """Lines to frames; the line is what a subclass reads."""
 
     cdef bint in_long_line
+    cdef uint8_t line_end
 
     def __cinit__(self, *args, **kwargs):
         self.line = 1
+        self.line_end = c'\n'
 
     cdef Reason read_line(self, const uint8_t *start, const uint8_t *end) noexcept nogil:
         return READABLE
@@ -114,8 +187,13 @@ cdef class TextParser(LogParser):
         cdef const uint8_t *newline
         cdef const uint8_t *end
         cdef Reason reason
+        if offset == 0 and size > 0 and data[0] == <uint8_t>BOM[0]:
+            if size < 3 and not final:
+                return 0
+            if begins(data, limit, BOM, 3):
+                start += 3
         while start < limit:
-            newline = <const uint8_t *>memchr(start, c'\n', <size_t>(limit - start))
+            newline = <const uint8_t *>memchr(start, self.line_end, <size_t>(limit - start))
             if newline == NULL and not final:
                 return self.keep_line(start, limit, data, offset)
             end = limit if newline == NULL else newline
@@ -128,7 +206,8 @@ cdef class TextParser(LogParser):
                 reason = self.read_line(start, end)
                 if self.question > 0:
                     return start - data
-                if reason == READABLE and newline == NULL:
+                # A line feed behind the last carriage return is no line.
+                if reason == READABLE and newline == NULL and not (end - start == 1 and start[0] == c'\n'):
                     # Nobody can tell whether there was more of it.
                     reason = CUT_OFF
                 if reason != READABLE:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
@@ -19,6 +21,7 @@ from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
 from isotp.capture._decode import reassembled, too_many_channels
 from isotp.cli.addresses import lanes_of
+from isotp.cli.heard import Heard
 from isotp.cli.options import checking
 from isotp.cli.options.logs import STDIN, Question
 from isotp.cli.shown.lines import printable
@@ -68,12 +71,21 @@ class LogFiles:
         #: What was nearly found, where little was.
         self.candidates: list[FoundSession] = []
         self._input: KeptStream | None = None
+        self.others: Counter[str] = Counter()
+        self._left_out: set[str] = set()
+        self._heard = self._anew()
+
+    def _anew(self) -> Heard:
+        self.others.clear()
+        self._left_out.clear()
+        return Heard(self._question.addresses, partial(channel_number, self))
 
     def records(self) -> Iterator[Records]:
         """The frames of all logs; problems are counted anew each time."""
         self.frames = 0
         self.problem_count = len(self._passed_over)
         self.problems = list(self._passed_over)
+        self._heard = self._anew()
         for path in self._question.logs:
             yield from self._records_of(path)
 
@@ -82,6 +94,10 @@ class LogFiles:
         self._passed_over.append(reason)
         self.problem_count += 1
         self.problems.append(reason)
+
+    def unheard(self) -> list[str]:
+        """What was asked for and is not there, and what is there instead."""
+        return self._heard.lines(sorted(self._left_out))
 
     def channel_name(self, number: int) -> str:
         """As every output has it: the name is what somebody wrote into a log."""
@@ -99,9 +115,12 @@ class LogFiles:
         with log:
             for records in log:
                 self.frames += len(records)
+                self._heard.look(records)
                 yield records
                 if self._progress is not None:
                     self._progress(path, log.bytes_read)
+        self.others.update(log.others)
+        self._left_out.update(printable(name) for name in log.left_out)
         self.problem_count += log.problem_count
         self.problems += [str(problem) for problem in log.problems[:MOST_SHOWN]]
         if log.problem_count > MOST_SHOWN:
@@ -113,6 +132,7 @@ class LogFiles:
             channels=self._question.channels,
             table=self.channels,
             absolute=self._question.absolute,
+            format=self._question.log_format,
         )
 
     def _standard_input(self) -> BinaryIO:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from isotp.capture._formats import asc, blf, candump, csv, mf4, pcap, trc
+from isotp.capture._formats import asc, blf, busmaster, candump, carbus, crtd, csv, gvret, mf4, pcap, trc
 from isotp.capture._reading import Format
 
 __all__ = ["FORMATS"]
@@ -10,8 +10,12 @@ __all__ = ["FORMATS"]
 _FORMATS: Final[dict[str, Format]] = {
     "asc": asc.FORMAT,
     "blf": blf.FORMAT,
+    "busmaster": busmaster.FORMAT,
     "candump": candump.FORMAT,
+    "carbus": carbus.FORMAT,
+    "crtd": crtd.FORMAT,
     "csv": csv.FORMAT,
+    "gvret": gvret.FORMAT,
     "mf4": mf4.FORMAT,
     "pcap": pcap.PCAP,
     "pcapng": pcap.PCAPNG,

@@ -24,7 +24,7 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
 FORMAT: Final = Format(
     read,
     line=rb"(?i:date[ \t]+\w+[ \t]+\S+[ \t]+\d|base[ \t]+(hex|dec)\b|begin[ \t]+triggerblock\b"
-    rb"|\d+\.\d+[ \t]+(\d+[ \t]+(\w+[ \t]+(tx|rx)[ \t]|errorframe)|canfd[ \t]))",
+    rb"|\d+[.,]\d+[ \t]+(\d+[ \t]+(\w+[ \t]+(tx|rx)[ \t]|errorframe)|canfd[ \t]))",
 )
 
 

@@ -9,7 +9,19 @@ cdef Reason BAD_OBJECT = reason_for("the size of an object can not be right")
 cdef Reason BAD_VERSION = reason_for("the header of an object has an unknown version")
 cdef Reason NESTED = reason_for("a log container among the objects of another one")
 
+
+cdef Other kinds_by_number() except -1:
+    """A kind for each type of objects; the first one."""
+    cdef Other first = other_kind("object of type 0")
+    for number in range(1, BLF_TYPES):
+        other_kind(f"object of type {number}")
+    return first
+
+
+cdef Other BLF_OTHER = kinds_by_number()
+
 cdef enum:
+    BLF_TYPES = 256                # of objects; more of them have no meaning
     OBJECT_HEADER = 16             # up to the type
     HEADER_V1 = 32                 # with flags and time
     HEADER_V2 = 40
@@ -56,7 +68,10 @@ cdef class BlfParser(LogParser):
                 pos += self.pass_over(data + pos, size - pos, final)
                 if self.skip > 0:
                     return pos
-            found = find_object(data, pos, size if self.lost else min(size, pos + 8))
+            if size - pos >= OBJECT_HEADER and memcmp(data + pos, b"LOBJ", 4) == 0:
+                found = pos
+            else:
+                found = find_object(data, pos, size if self.lost else min(size, pos + 8))
             if found < 0 and not self.lost and size - pos >= 8:
                 self.lose(offset + pos, NO_OBJECT)
                 continue
@@ -78,6 +93,8 @@ cdef class BlfParser(LogParser):
             if not is_frame(object_type):
                 if object_type == LOG_CONTAINER:
                     self.defect(offset + pos, 0, NESTED)
+                else:
+                    self.pass_by(BLF_OTHER + <Other>min(object_type, <uint32_t>BLF_TYPES - 1))
                 self.skip = object_size
                 self.skip_from = offset + pos
                 continue

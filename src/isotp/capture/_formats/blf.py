@@ -10,18 +10,22 @@ from datetime import datetime, timezone
 from typing import Final
 
 from isotp.bulk._records import Records
+from isotp.capture._inflate import ZLIB, ZLIB_PIECE, FastError, Unpacker, ZlibUnpacker, fast_unpacker
 from isotp.capture._local_time import ns_of
 from isotp.capture._parsers import BlfParser
 from isotp.capture._reading import Format, Reading
-from isotp.capture._source import STEP, ZLIB_PIECE, Source, ZlibUnpacker
+from isotp.capture._source import STEP, Source
 
 HEADER_SIZE: Final = 144  # of the file, by default
+WRITTEN: Final = 16  # where the header has the bytes of the file; 0 or so: it was not closed
 START: Final = 40  # where the header has the time of the start
 OBJECT: Final = struct.Struct("<4sHHLL")
 CONTAINER: Final = struct.Struct("<H6xL4x")
 LOG_CONTAINER: Final = 10
 PLAIN, DEFLATED = 0, 2
 FRAMES: Final = frozenset((1, 73, 86, 100, 101))
+FAST_PIECE: Final = 1 << 20  # bytes that are unpacked at once: more than usual containers have
+MOST_KEPT: Final = 1 << 24  # bytes of a container; larger ones are not unpacked fast
 SEEN: Final = 65_536  # bytes in which one looks for an object at once
 CUT_OFF: Final = "the log ends here in the middle"
 BAD_SIZE: Final = "the size of an object can not be right"
@@ -52,7 +56,8 @@ class Window:
     def see(self, size: int) -> bytes:
         """The next bytes, fewer than `size` only at the end."""
         self._load(size)
-        return bytes(self._data[self._place : self._place + size])
+        with memoryview(self._data) as seen:
+            return bytes(seen[self._place : self._place + size])
 
     def find(self, signature: bytes, size: int) -> int:
         """Where it begins within the next `size` bytes, -1: nowhere."""
@@ -84,16 +89,22 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
     while find_object(window, reading):
         offset = window.offset
         _, _, _, size, kind = OBJECT.unpack(window.take(OBJECT.size))
-        if size < OBJECT.size + (CONTAINER.size if kind == LOG_CONTAINER else 0):
+        if kind == LOG_CONTAINER:
+            yield from read_container(window, reading, parser, offset, size - OBJECT.size)
+        elif size < OBJECT.size:
             reading.report(offset, BAD_SIZE)
             parser.gap()
-        elif kind == LOG_CONTAINER:
-            yield from read_container(window, reading, parser, offset, size - OBJECT.size)
         else:
             if kind in FRAMES:
                 reading.report(offset, "a frame outside of the log containers")
+            else:
+                reading.pass_by(f"object of type {kind}")
             pass_over(window, reading, offset, size - OBJECT.size, BAD_SIZE)
     yield from reading.parse(parser, b"", final=True, container=window.offset)
+    reading.left_out.update(parser.left_out())
+    written = struct.unpack_from("<Q", header, WRITTEN)[0]
+    if window.offset < written:
+        reading.report(window.offset, f"the log ends here, its header says that it has {written} bytes")
 
 
 def pass_over(window: Window, reading: Reading, offset: int, size: int, reason: str) -> None:
@@ -108,14 +119,12 @@ def pieces_of(window: Window, left: int, *, searching: bool) -> Iterator[bytes]:
     """The next bytes, so many of them, or up to a log container in them if that is searched."""
     while left > 0:
         seen = min(left, SEEN)
-        place = window.find(b"LOBJ", seen) if searching else -1
-        if place == 0 and left >= OBJECT.size + CONTAINER.size and begins_container(window):
+        # One that begins at the end of these bytes counts, too.
+        place = window.find(b"LOBJ", seen + 3) if searching else -1
+        if place == 0 and begins_container(window):
             return
-        size = place or min(left, 4)  # up to the signature, or over it if it is that of something else
-        if place < 0:
-            # The last bytes may be the beginning of one.
-            size = seen if seen == left or not searching else seen - 3
-        piece = window.take(size)
+        # Up to the signature, or over it if it is that of something else.
+        piece = window.take(seen if place < 0 else min(place or 4, left))
         if not piece:
             return
         left -= len(piece)
@@ -184,7 +193,12 @@ def read_container(
         reading.report(offset, CUT_OFF)
         return
     method, unpacked = CONTAINER.unpack(head)
-    left = size - CONTAINER.size
+    # What is deflated has an end of its own, so the size need not be right.
+    left = max(size - CONTAINER.size, 0) if method == DEFLATED else size - CONTAINER.size
+    if left < 0:
+        reading.report(offset, BAD_SIZE)
+        parser.gap()
+        return
     if method not in (PLAIN, DEFLATED):
         reading.report(offset, f"a log container packed by the unknown method {method}")
         parser.gap()
@@ -209,35 +223,102 @@ def plain(window: Window, left: int, unpacked: int) -> Iterator[bytes]:
         raise Damaged("its size can not be right" if begins_container(window) else CUT_OFF)
 
 
+class Container:
+    """Unpacks a log container: fast, and by zlib once more, from the beginning, where that finds damaged data."""
+
+    def __init__(self) -> None:
+        fast = fast_unpacker(ZLIB)
+        self._unpacker: Unpacker = fast or ZlibUnpacker()
+        self._packed = bytearray() if fast else None  # what zlib would have to see
+        self._given = self._skipped = 0
+
+    @property
+    def eof(self) -> bool:
+        return self._unpacker.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return self._unpacker.needs_input
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._unpacker.unused_data
+
+    def unpack(self, packed: bytes) -> bytes:
+        """Some of it, or nothing where it may be more the next time.
+
+        :raises zlib.error: if the data are damaged.
+        """
+        if self._packed is not None:
+            self._packed += packed
+            if len(self._packed) > MOST_KEPT:
+                packed = self._begin_anew()
+        try:
+            piece = self._unpacker.decompress(packed, ZLIB_PIECE if self._packed is None else FAST_PIECE)
+        except FastError:
+            if self._packed is None:
+                raise
+            packed = self._begin_anew()
+            piece = self._unpacker.decompress(packed, ZLIB_PIECE)
+        new = piece[self._skipped :]
+        self._skipped = max(self._skipped - len(piece), 0)
+        self._given += len(new)
+        return new
+
+    def _begin_anew(self) -> bytes:
+        """With zlib; what it has to see."""
+        packed = bytes(self._packed or b"")
+        self._unpacker, self._packed, self._skipped = ZlibUnpacker(), None, self._given
+        return packed
+
+
 def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterator[bytes]:
-    """Pieces of at least the block size but for the last; they come before the damage that ends them."""
-    unpacker = ZlibUnpacker()
+    """Pieces of at least the block size but for the last; they come before the damage that ends them.
+
+    :param left: the bytes in which the container says that it has all of it: the deflated data know better.
+    """
+    container = Container()
     objects = bytearray()
     packed = b""
     damage = None
-    while not unpacker.eof and damage is None:
+    beyond = False
+    while not container.eof and damage is None:
         more = b""
-        if unpacker.needs_input:
-            packed = more = window.take(min(left, STEP))
+        if container.needs_input:
+            beyond = beyond or (left == 0 and not container_is_near(window))
+            packed = more = window.take(STEP if beyond else min(left, STEP))
             if not packed:
-                damage = CUT_OFF if left > 0 else "what is packed ends in the middle"
+                damage = CUT_OFF if beyond or left > 0 else "what is packed ends in the middle"
             left -= len(packed)
         try:
-            objects += unpacker.decompress(more, ZLIB_PIECE)
+            piece = container.unpack(more)
+            if container.eof and not objects:
+                # All of it at once: it is not copied.
+                yield piece
+            else:
+                objects += piece
         except zlib.error as error:
             damage = str(error)
             # It may be the size that is wrong, and the next container begin here.
             window.back(len(packed))
-            deque(pieces_of(window, left + len(packed), searching=True), 0)
+            deque(pieces_of(window, max(left + len(packed), 0), searching=True), 0)
         if len(objects) >= reading.block_size:
             yield bytes(objects)
             objects.clear()
-    yield bytes(objects)
+    if objects:
+        yield bytes(objects)
     if damage is not None:
         raise Damaged(damage)
-    window.back(len(unpacker.unused_data))
-    if window.see(min(left + len(unpacker.unused_data), 8)).strip(b"\0"):
+    window.back(len(container.unused_data))
+    if beyond or window.see(min(left + len(container.unused_data), 8)).strip(b"\0"):
         reading.report(offset, BAD_SIZE)
+
+
+def container_is_near(window: Window) -> bool:
+    """The next container begins here, behind padding, or the log ends."""
+    seen = window.see(8)
+    place = seen.find(b"LOBJ")
+    return not seen.strip(b"\0") or 0 <= place <= 4
 
 
 FORMAT: Final = Format(read, magic=(b"LOGG",))

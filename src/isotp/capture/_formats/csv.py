@@ -1,10 +1,11 @@
-"""CSV as python-can writes it: its reader reads it."""
+"""CSV as python-can writes it: the compiled parser reads it."""
 
 from typing import Final
 
-from isotp.capture._python_can import read_by
-from isotp.capture._reading import Format
+from isotp.capture._parsers import CsvParser
+from isotp.capture._reading import Format, parsed_by
 
-HEADER: Final = "timestamp,arbitration_id,extended,remote,error,dlc,data"
-# The reader passes over the first line, and does so again when it goes on behind a bad one.
-FORMAT: Final = Format(read_by("CSVReader", HEADER + "\n"), line=HEADER.encode() + rb"\b")
+FORMAT: Final = Format(
+    parsed_by(CsvParser),
+    line=rb"timestamp,arbitration_id,|-?\d+[.e][^,]*,0x[0-9A-Fa-f]+,[01],[01],[01],\d+,",
+)

@@ -1,33 +1,30 @@
-"""MF4 with CAN bus logging: columns of asammdf to frame records, all groups merged by time."""
+"""MF4 with CAN bus logging: its blocks, their records as columns, and all groups merged by time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from isotp._can_ids import BRS, EFF_FLAG, EFF_MASK, ERR_FLAG, ESI, FDF, RTR_FLAG, SENT
-from isotp.bulk._records import Records, record_dtype
-from isotp.capture._local_time import ns_of
+from isotp.bulk._records import Records
+from isotp.capture._formats.mf4_blocks import Blocks
+from isotp.capture._formats.mf4_records import by_time, frames_of, kind_of
+from isotp.capture._local_time import ns_since_1970
 from isotp.capture._reading import Format, Reading
 from isotp.capture._source import Source
 
 if TYPE_CHECKING:
     import numpy
 
-CHUNK: Final = 65_536  # frames of one group at once
-# What the standard for bus logging calls the groups, with the bit that their frames have in the identifier.
-KINDS: Final = {"CAN_DataFrame": 0, "CAN_ErrorFrame": ERR_FLAG, "CAN_RemoteFrame": RTR_FLAG}
-
-
 # What a packed log may become on the disk: so many times the bytes of the file, but so many bytes in any case.
 MOST_TIMES: Final = 256
 ANYWAY: Final = 32 << 20
+MOST_NS: Final = 1 << 62
 
 
 def unpacked(source: Source, reading: Reading, file: BinaryIO) -> bool:
-    """Write all of it into a file, for asammdf reads here and there. False: it is too much, and that is reported."""
+    """Write all of it into a file, for it is read here and there. False: it is too much, and that is reported."""
     size = 0
     while block := source.read(reading.block_size):
         size += len(block)
@@ -35,17 +32,16 @@ def unpacked(source: Source, reading: Reading, file: BinaryIO) -> bool:
             reading.report(0, f"MF4 is not unpacked to more than {MOST_TIMES} times its size")
             return False
         file.write(block)
-    file.seek(0)
     return True
 
 
 def read(source: Source, reading: Reading) -> Iterator[Records]:
     try:
-        import asammdf
+        import numpy  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"{source.name} is read with asammdf: pip install can-isotp-cython[mf4]") from error
+        raise ImportError(f"{source.name} is read with numpy: pip install can-isotp-cython[mf4]") from error
     with ExitStack() as stack:
-        file: Any = source.path
+        file: BinaryIO
         if source.path is None or source.compression:
             # It brings many modules, for this alone.
             from tempfile import TemporaryFile
@@ -53,70 +49,41 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
             file = stack.enter_context(TemporaryFile())
             if not unpacked(source, reading, file):
                 return
-        try:
-            mdf = stack.enter_context(asammdf.MDF(file))
-            began = ns_of(mdf.header.start_time.astimezone(timezone.utc))
-            yield from merged(
-                [read_group(mdf, index, kind, began) for index, kind in groups_of(mdf)], reading
-            )
-        # asammdf raises what a damaged file happens to lead to; there is no class for it.
-        except Exception as error:
-            reading.report(0, f"asammdf can not read on: {type(error).__name__}: {error}")
+        else:
+            file = stack.enter_context(open(source.path, "rb"))
+        blocks = Blocks(file, reading.report)
+        ns, is_local, first = blocks.start()
+        began = start_time(ns, is_local, reading)
+        groups = []
+        for data_group in blocks.data_groups(first):
+            for group in data_group.groups:
+                if kind_of(group) is None and group.size is not None:
+                    pass_by(group.channels, group.records, reading)
+            groups.append(frames_of(blocks, data_group, began, reading.report))
+        yield from merged(groups, reading)
 
 
-def groups_of(mdf: Any) -> Iterator[tuple[int, str]]:
-    for index, group in enumerate(mdf.groups):
-        names = {channel.name for channel in group.channels}
-        if group.channel_group.cycles_nr > 0:
-            yield from ((index, kind) for kind in KINDS if kind in names)
+def pass_by(channels: Any, records: int, reading: Reading) -> None:
+    """Count the records of a group without frames."""
+    if records > 0:
+        reading.pass_by("LIN" if "LIN_Frame" in channels else "record of another kind", records)
 
 
-def read_group(mdf: Any, index: int, kind: str, began: int) -> Iterator[numpy.ndarray[Any, Any]]:
-    """The frames of a group in pieces, each an array of FD records."""
-    for offset in range(0, mdf.groups[index].channel_group.cycles_nr, CHUNK):
-        signal = mdf.get(kind, index, record_offset=offset, record_count=CHUNK, raw=False)
-        yield records_of(signal, kind, began)
-
-
-def records_of(signal: Any, kind: str, began: int) -> numpy.ndarray[Any, Any]:
-    import numpy as np
-
-    samples = signal.samples
-    names = samples.dtype.names or ()
-
-    def column(name: str, default: int = 0) -> Any:
-        found = samples[f"{kind}.{name}"] if f"{kind}.{name}" in names else None
-        return np.full(len(samples), default) if found is None else found
-
-    def flag(name: str, bit: int) -> Any:
-        values = column(name)
-        # A direction may come as text.
-        on = values == b"Tx" if values.dtype.kind == "S" else values.astype(bool)
-        return np.where(on, bit, 0)
-
-    records = np.zeros(len(samples), record_dtype("fd"))
-    records["timestamp"] = np.rint(signal.timestamps * 1e9).astype("i8") + began
-    records["can_id"] = column("ID").astype("u4") & EFF_MASK | flag("IDE", EFF_FLAG) | KINDS[kind]
-    records["flags"] = flag("EDL", FDF) | flag("BRS", BRS) | flag("ESI", ESI) | flag("Dir", SENT)
-    records["channel"] = column("BusChannel")
-    if kind == "CAN_RemoteFrame":
-        records["len"] = np.minimum(column("DLC"), 8)
-        return records
-    if f"{kind}.DataBytes" in names:
-        data = samples[f"{kind}.DataBytes"]
-        width = min(data.shape[1], 64)
-        records["len"] = np.minimum(column("DataLength"), width)
-        records["data"][:, :width] = data[:, :width]
-        # What is behind the data of a frame is not its own.
-        records["data"][np.arange(64) >= records["len"][:, None]] = 0
-    return records
+def start_time(ns: int, is_local: bool, reading: Reading) -> int:
+    """When the measurement began, in ns since 1970; the file may say it in the time of its zone."""
+    if ns >= MOST_NS:
+        reading.report(0, "the time of the start can not be right: times count from it")
+        return 0
+    if is_local:
+        return ns_since_1970(datetime(1970, 1, 1) + timedelta(microseconds=ns // 1000)) + ns % 1000
+    return ns
 
 
 def merged(groups: list[Iterator[numpy.ndarray[Any, Any]]], reading: Reading) -> Iterator[Records]:
     """All groups as one log in the order of time; a group itself is in order."""
     import numpy as np
 
-    heads = {number: next(group) for number, group in enumerate(groups)}
+    heads = {number: head for number, group in enumerate(groups) if (head := next_of(group)) is not None}
     while heads:
         # Up to here no group can have anything more to come.
         until = min(head["timestamp"][-1] for head in heads.values())
@@ -124,27 +91,35 @@ def merged(groups: list[Iterator[numpy.ndarray[Any, Any]]], reading: Reading) ->
         for number, head in list(heads.items()):
             count = np.searchsorted(head["timestamp"], until, side="right")
             parts.append(head[:count])
-            rest = head[count:] if count < len(head) else next(groups[number], None)
+            rest = head[count:] if count < len(head) else next_of(groups[number])
             if rest is None:
                 del heads[number]
             else:
                 heads[number] = rest
-        frames = np.concatenate(parts)
-        frames = wanted(frames[np.argsort(frames["timestamp"], kind="stable")], reading)
+        frames = wanted(by_time(parts), reading)
         if len(frames) > 0:
             yield Records.from_buffer(frames.data, "fd")
+
+
+def next_of(group: Iterator[numpy.ndarray[Any, Any]]) -> numpy.ndarray[Any, Any] | None:
+    """The next piece that has frames."""
+    return next((frames for frames in group if len(frames) > 0), None)
 
 
 def wanted(frames: numpy.ndarray[Any, Any], reading: Reading) -> numpy.ndarray[Any, Any]:
     import numpy as np
 
+    if reading.start is None and reading.end is None and reading.wanted is None:
+        return frames
     keep = np.ones(len(frames), bool)
     if reading.start is not None:
         keep &= frames["timestamp"] >= reading.start
     if reading.end is not None:
         keep &= frames["timestamp"] < reading.end
     if reading.wanted is not None:
-        keep &= np.isin(frames["channel"], reading.wanted)
+        on_them = np.isin(frames["channel"], reading.wanted)
+        reading.left_out.update(np.unique(frames["channel"][~on_them]).tolist())
+        keep &= on_them
     return frames[keep]
 
 

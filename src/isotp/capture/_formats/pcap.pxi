@@ -8,13 +8,20 @@ cdef Reason BAD_SECTION = reason_for("a section without a byte order")
 cdef Reason NO_INTERFACE = reason_for("a packet of an interface that was not described")
 cdef Reason NOT_CAN = reason_for("packets of a link type that is not CAN")
 
+cdef Other PCAP_XL = other_kind("CAN XL")
+cdef Other PCAP_PACKET = other_kind("packet of another protocol")
+cdef Other PCAP_BLOCK = other_kind("block of another kind")
+
 cdef enum:
     LINK_SLL = 113
     LINK_CAN = 227
     LINK_SLL2 = 276
     ETH_P_CAN = 0x000C             # linux/if_ether.h
     ETH_P_CANFD = 0x000D
+    ETH_P_CANXL = 0x000E
     SENT_BY_US = 4                 # PACKET_OUTGOING, linux/if_packet.h
+    ERROR_CLASSES = 0x3FF          # linux/can/error.h
+    CANXL_XLF = 0x80               # linux/can.h: in the byte where the others have their length
     CAN_HEAD = 8                   # bytes before the data
     CANFD_MTU = 72
     CANXL_MTU = 2060               # no frame is longer; those of CAN XL are not read
@@ -51,6 +58,7 @@ cdef class PcapParser(LogParser):
     cdef bint is_ng
     cdef bint swapped              # big-endian
     cdef bint told_link
+    cdef int64_t other_order       # frames whose identifier is in the other byte order, less those in the usual one
     cdef bint knows_time           # of a packet, in seconds
     cdef int64_t last_seconds
     cdef uint32_t skip_length      # of what is passed over, which must come again at its end; 0: it ends so
@@ -244,6 +252,8 @@ cdef class PcapParser(LogParser):
             reason = self.read_ng_packet(p, length, kind)
             if reason != READABLE:
                 self.defect(offset, 0, reason)
+        else:
+            self.pass_by(PCAP_BLOCK)
         return length
 
     cdef Py_ssize_t refuse_block(self, uint32_t kind, int64_t offset, Reason reason) noexcept nogil:
@@ -286,6 +296,8 @@ cdef class PcapParser(LogParser):
                 index = self.u32(p + 8) if kind == ENHANCED_PACKET else self.u16(p + 8)
             if index < <uint32_t>self.interface_count and self.interfaces[index].link == LINK_CAN:
                 self.defect(offset, 0, BAD_PACKET)
+        if not is_packet(kind):
+            self.pass_by(PCAP_BLOCK)
         self.skip = length - BLOCK_HEAD
         self.skip_from = offset
         self.skip_length = length
@@ -408,8 +420,10 @@ cdef class PcapParser(LogParser):
             self.told_link = True
             return NOT_CAN
         if protocol != ETH_P_CAN and protocol != ETH_P_CANFD:
-            return READABLE
-        # Here the identifier has the byte order of the machine that captured.
+            return self.pass_by(PCAP_XL if protocol == ETH_P_CANXL else PCAP_PACKET)
+        if protocol == ETH_P_CANFD:
+            flags |= CANFD_FDF
+        # Here the identifier has the byte order of the machine that captured, as a rule.
         return self.read_frame(time, flags, channel, p, size, self.swapped)
 
     cdef Reason read_frame(
@@ -419,13 +433,14 @@ cdef class PcapParser(LogParser):
         cdef int length
         if size < CAN_HEAD:
             return CUT_OFF
-        can_id = big32(p) if big_endian else little32(p)
+        can_id = self.read_id(p, big_endian)
         length = p[4]
-        can_id &= (
-            <uint32_t>CAN_EFF_FLAG | CAN_RTR_FLAG | CAN_ERR_FLAG
-            | (CAN_EFF_MASK if can_id & (<uint32_t>CAN_EFF_FLAG | CAN_ERR_FLAG) else CAN_SFF_MASK))
         if p[5] & CANFD_FDF or length > 8 or size == CANFD_MTU:
-            flags |= CANFD_FDF | (p[5] & (CANFD_BRS | CANFD_ESI))
+            flags |= CANFD_FDF
+        if flags & CANFD_FDF:
+            flags |= p[5] & (CANFD_BRS | CANFD_ESI)
+        if length & CANXL_XLF:
+            return self.pass_by(PCAP_XL)
         if length > 64:
             return BAD_LENGTH
         if can_id & CAN_RTR_FLAG:
@@ -437,6 +452,27 @@ cdef class PcapParser(LogParser):
             return CUT_OFF
         put(&self.sink, time, can_id, length, flags, channel, p + CAN_HEAD, length)
         return READABLE
+
+    cdef inline uint32_t read_id(self, const uint8_t *p, bint big_endian) noexcept nogil:
+        """Identifier and flags. Some tools have the other byte order: where only that makes sense, it is meant."""
+        cdef uint32_t usual = big32(p) if big_endian else little32(p)
+        cdef uint32_t other = little32(p) if big_endian else big32(p)
+        if is_plausible(usual) != is_plausible(other):
+            self.other_order += 1 if is_plausible(other) else -1
+            if is_plausible(other):
+                usual = other
+        elif self.other_order > 0:
+            usual = other
+        return usual & (
+            <uint32_t>CAN_EFF_FLAG | CAN_RTR_FLAG | CAN_ERR_FLAG
+            | (CAN_EFF_MASK if usual & (<uint32_t>CAN_EFF_FLAG | CAN_ERR_FLAG) else CAN_SFF_MASK))
+
+
+cdef inline bint is_plausible(uint32_t can_id) noexcept nogil:
+    """No identifier of 11 bits has more of them, and that of an error frame has one bit for each class of errors."""
+    if can_id & CAN_ERR_FLAG:
+        return can_id & ~<uint32_t>CAN_ERR_FLAG <= ERROR_CLASSES
+    return can_id & CAN_EFF_FLAG != 0 or can_id & CAN_EFF_MASK <= CAN_SFF_MASK
 
 
 cdef inline bint is_near(int64_t one, int64_t other) noexcept nogil:

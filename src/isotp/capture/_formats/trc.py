@@ -1,8 +1,8 @@
-"""TRC of PEAK's tools: python-can's reader reads it."""
+"""TRC of PEAK's tools: the compiled parser reads it."""
 
 from typing import Final
 
-from isotp.capture._python_can import read_by
-from isotp.capture._reading import Format
+from isotp.capture._parsers import TrcParser
+from isotp.capture._reading import Format, parsed_by
 
-FORMAT: Final = Format(read_by("TRCReader"), line=rb";\$FILEVERSION=|;-+\+-|\d+\)[ \t]+\d+(\.\d+)?[ \t]")
+FORMAT: Final = Format(parsed_by(TrcParser), line=rb";\$FILEVERSION=|;-+\+-|\d+\)[ \t]+\d+([.,]\d+)?[ \t]")

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from isotp.capture import FORMATS
 from isotp.capture._local_time import ns_of
 from isotp.cli.addresses import ChannelAddress
 from isotp.cli.options.sessions import LogSessionOptions, MinScore, NCr, where
@@ -50,6 +51,7 @@ class Question:
     n_cr: float
     absolute: bool
     min_score: float
+    log_format: str | None = None
 
     @property
     def picks_messages(self) -> bool:
@@ -65,7 +67,7 @@ class LogFileOptions:
         list[Path],
         typer.Argument(
             metavar="LOG",
-            help="candump, ASC, BLF, TRC, CSV, MF4, pcap or pcapng, plain or packed, told by content; - is standard"
+            help="candump, ASC, BLF, TRC, MF4, pcapng and others, plain or packed, told by content; - is standard"
             " input. Several are read one after the other: a message may begin in one and end in the next.",
             show_default=False,
         ),
@@ -101,8 +103,19 @@ class LogOptions(LogSessionOptions, LogFileOptions):
     )
     n_cr: NCr = 1000
     absolute: Annotated[
-        bool, typer.Option("--absolute", help="Add the date in the header of an ASC file to its times.")
+        bool,
+        typer.Option(
+            "--absolute", help="Add the date in the header of an ASC or BUSMASTER file to its times."
+        ),
     ] = False
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            "--log-format",
+            metavar="FORMAT",
+            help=f"What the logs are, if it is not told: {', '.join(FORMATS)}.",
+        ),
+    ] = None
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False
 
     def question(self, statuses: Sequence[str] | None = None) -> Question:
@@ -111,6 +124,10 @@ class LogOptions(LogSessionOptions, LogFileOptions):
         :raises typer.BadParameter: if one of them makes no sense.
         """
         check_logs(self.logs)
+        if self.log_format not in (None, *FORMATS):
+            raise typer.BadParameter(
+                f"{self.log_format!r} is none of {', '.join(FORMATS)}", param_hint="--log-format"
+            )
         given = self.named()
         return Question(
             logs=self.logs,
@@ -123,6 +140,7 @@ class LogOptions(LogSessionOptions, LogFileOptions):
             n_cr=self.n_cr,
             absolute=self.absolute,
             min_score=self.min_score,
+            log_format=self.log_format,
         )
 
 

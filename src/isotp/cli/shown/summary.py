@@ -88,6 +88,9 @@ class Summary:
             lines.append(Text(f"lost: {size_text(self.lost_bytes)} that broken messages announced", "red"))
         if self.statuses[MessageStatus.OPEN]:
             lines.append(Text(f"open at the end: {self.statuses[MessageStatus.OPEN]}", "yellow"))
+        if files.others:
+            kinds = ", ".join(f"{kind} {count:,}" for kind, count in files.others.most_common(MOST_SHOWN))
+            lines.append(Text(f"beside frames: {printable(kinds)}"))
         say(console, *lines)
 
     def conclude(self, console: Console, files: LogFiles, *, quiet: bool) -> None:
@@ -97,6 +100,7 @@ class Summary:
         """
         if not quiet:
             self.show(console, files)
+        say(console, *(Text(printable(line), "yellow") for line in files.unheard()))
         if files.problem_count:
             say(console, Text(f"unreadable: {count_text(files.problem_count, 'part')}", "red"))
         say(console, *(Text(f"  {printable(problem)}") for problem in files.problems))

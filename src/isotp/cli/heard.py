@@ -1,0 +1,74 @@
+"""What there was in the logs, for who asked for something else: channels and addresses without traffic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import numpy
+
+from isotp._can_ids import id_text
+from isotp.bulk._records import Records
+from isotp.cli.addresses import ChannelAddress, address_text, lanes_of
+from isotp.cli.shown.words import count_text
+
+__all__ = ["Heard"]
+
+COUNTED: Final = 1 << 18  # frames from the beginning of which the busiest identifiers are told
+MOST_TOLD: Final = 8
+FLAGS_OF_NO_ID: Final = 0x60000000  # remote and error frames
+
+
+class Heard:
+    """Looks at the frames of logs while they are read.
+
+    :param asked: the addresses whose traffic is asked for.
+    :param number_of: the number of a channel that an address names.
+    """
+
+    def __init__(self, asked: Sequence[ChannelAddress], number_of: Callable[[str], int]) -> None:
+        self._silent = [(each, sorted({lane.can_id for lane in lanes_of(each.address)})) for each in asked]
+        self._number_of = number_of
+        self._identifiers: Counter[int] = Counter()
+        self._frames = 0
+
+    def look(self, records: Records) -> None:
+        frames = numpy.asarray(records)
+        if self._frames < COUNTED:
+            keys, counts = numpy.unique(frames["can_id"], return_counts=True)
+            for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
+                self._identifiers[key] += count
+        self._frames += len(frames)
+        self._silent = [each for each in self._silent if not self._is_heard(frames, *each)]
+
+    def _is_heard(self, frames: numpy.ndarray, asked: ChannelAddress, can_ids: Iterable[int]) -> bool:
+        if asked.channel is not None:
+            frames = frames[frames["channel"] == self._number_of(asked.channel)]
+        return any(bool((frames["can_id"] == can_id).any()) for can_id in can_ids)
+
+    def lines(self, left_out: Sequence[str]) -> list[str]:
+        """What to say of it; nothing if all that was asked for was there.
+
+        :param left_out: channels that have frames, and were not asked for.
+        """
+        found = []
+        if self._frames == 0:
+            found.append("there are no frames" + (" on these channels" if left_out else ""))
+        if self._frames > 0:
+            found += [f"no frames of {asked_text(asked)}" for asked, _ in self._silent]
+        if found and left_out:
+            found.append(f"other channels: {', '.join(left_out[:MOST_TOLD])}")
+        if found and self._frames > 0:
+            busiest = [
+                f"{id_text(can_id)} ({count:,})"
+                for can_id, count in self._identifiers.most_common(MOST_TOLD)
+                if not can_id & FLAGS_OF_NO_ID
+            ]
+            where = "" if self._frames <= COUNTED else f" among the first {count_text(COUNTED, 'frame')}"
+            found.append(f"busiest identifiers{where}: {', '.join(busiest)}")
+        return found
+
+
+def asked_text(asked: ChannelAddress) -> str:
+    return address_text(asked.address) + ("" if asked.channel is None else f"@{asked.channel}")

@@ -1,0 +1,153 @@
+"""Small logs of each format, cut at every byte and with each bit flipped: no exception, and nothing lost in silence.
+
+A frame that is missing is covered: by a problem of the log, or by what was counted beside frames (a flipped bit can
+make another kind of line or object of it).
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from isotp import capture
+from tests.capture.blf import blf, blf_object, can_message, container
+from tests.capture.logs import asc, read
+from tests.capture.mf4 import mf4
+from tests.capture.pcap import CAN, enhanced, frame, interface, option, pcap, section
+
+FRAMES = 6
+
+
+def lines(form: str, head: str = "") -> bytes:
+    """A line for each frame; their identifiers count from 0x100."""
+    return (head + "".join(form.format(k=k, can_id=0x100 + k) + "\n" for k in range(FRAMES))).encode()
+
+
+def text_logs() -> dict[str, bytes]:
+    trc = ";$FILEVERSION={}\n;$STARTTIME=40178.5\n"
+    return {
+        "candump": lines("(1.{k}) can{k} {can_id:X}#0{k}A5"),
+        "candump on a screen": lines("  can0  {can_id:X}   [2]  0{k} A5   '..'"),
+        "candump with times": lines(" (00{k}.000000)  can0  RX - -  {can_id:X}  [02]  0{k} A5"),
+        "candump with dates": lines(" (2016-01-01 12:34:0{k}.000000)  can0  {can_id:X}   [2]  0{k} A5"),
+        "asc": asc(*(f"   1.{k} 1  {0x100 + k:X}             Rx   d 2 0{k} A5" for k in range(FRAMES))),
+        "asc with more": asc(
+            *(f"1.{k} 1 {0x100 + k:X} Tx d 1 0{k} Length = 0 BitCount = 64 ID = 256" for k in range(FRAMES))
+        ),
+        "asc of FD": asc(
+            *(f"1.{k} CANFD 1 Rx {0x100 + k:X} 1 0 2 2 0{k} 11 130000 130 303000" for k in range(FRAMES))
+        ),
+        "trc 1.0": lines(" {k}) 1{k} 0{can_id:X} 2 0{k} A5", ";---+-\n"),
+        "trc 1.1": lines(" {k}) 1{k}.5 Rx 0{can_id:X} 2 0{k} A5", trc.format("1.1")),
+        "trc 2.1": lines(
+            "{k} 1.{k} DT 1 0{can_id:X} Rx - 2 0{k} A5", trc.format("2.1") + ";$COLUMNS=N,O,T,B,I,d,R,L,D\n"
+        ),
+        "carbus": (b"@ TEXT @ 3 @ 64 @ 0 @ 6 @ 7 @ 00:00:07 @\r# $LocalTime=11:19:54.503\r")
+        + lines("34,09169{k}\t1\t00000004\t{can_id:X}\t2\t0{k} A5\t00000000\t  \t").replace(b"\n", b"\r"),
+        "gvret": lines(
+            "100{k},00000{can_id:X},false,Rx,0,2,0{k},A5,", "Time Stamp,ID,Extended,Dir,Bus,LEN,D1,D2\n"
+        ),
+        "crtd": lines("1.00{k} 1R11 {can_id:X} 0{k} A5", "0.001 CXX text\n"),
+        "busmaster": lines(
+            "11:49:12:942{k} Rx 1 0x{can_id:X} s 2 0{k} A5", "***BUSMASTER Ver 3.2.2***\n***HEX***\n"
+        ),
+        "csv": lines(
+            "1.{k},0x{can_id:x},0,0,0,1,A{k}==", "timestamp,arbitration_id,extended,remote,error,dlc,data\n"
+        ),
+    }
+
+
+def binary_logs() -> dict[str, bytes]:
+    packets = [frame(0x100 + k, bytes([k, 0xA5])) for k in range(FRAMES)]
+    blocks = [enhanced("<", 0, k, each) for k, each in enumerate(packets)]
+    start = section("<") + interface("<", CAN, "can0", option("<", 9, b"\x09"))
+    objects = [can_message(k) for k in range(FRAMES)]
+    objects.insert(3, blf_object(65, b"some text"))
+    return {
+        "pcap": pcap("<", CAN, packets),
+        "pcapng": start + b"".join(blocks),
+        "blf": blf(container(b"".join(objects[:4])), container(b"".join(objects[4:]))),
+        "plain blf": blf(container(b"".join(objects[:4]), 0), container(b"".join(objects[4:]), 0)),
+        "mf4": mf4(FRAMES),
+        "candump.gz": gzip.compress(text_logs()["candump"], mtime=0),
+    }
+
+
+LOGS = text_logs() | binary_logs()
+
+
+def outcome(file: bytes, log_format: str) -> tuple[int, int, Counter[str]]:
+    """How many frames and problems, and what there is beside frames."""
+    found, log = read(file, format=log_format)
+    assert log.problem_count == len(log.problems)
+    return len(found), log.problem_count, Counter(log.others)
+
+
+def format_of(name: str) -> str:
+    kinds = [word for word in name.replace(".", " ").split() if word in capture.FORMATS]
+    return kinds[0]
+
+
+def needed(name: str) -> None:
+    if name == "mf4":
+        pytest.importorskip("numpy", reason="MF4 is read with numpy")
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_whole(name: str) -> None:
+    needed(name)
+    found, problems, _ = outcome(LOGS[name], format_of(name))
+    assert (found, problems) == (FRAMES, 0)
+
+
+def silent(file: bytes, log_format: str, changed: Callable[[bytes, int], bytes], places: int) -> list[int]:
+    """Places at which a change loses frames without a word."""
+    _, _, usual = outcome(file, log_format)
+    bad = []
+    for place in range(places):
+        found, problems, others = outcome(changed(file, place), log_format)
+        if found < FRAMES and problems == 0 and not others - usual:
+            bad.append(place)
+    return bad
+
+
+def flipped(file: bytes, place: int) -> bytes:
+    changed = bytearray(file)
+    changed[place // 8] ^= 1 << place % 8
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_each_bit_flipped(name: str) -> None:
+    needed(name)
+    file = LOGS[name]
+    assert silent(file, format_of(name), flipped, 8 * len(file)) == []
+
+
+def boundaries(file: bytes, log_format: str) -> set[int]:
+    """Where a log may as well have ended, which nobody sees: behind a line, a packet, a block, before padding."""
+    if log_format == "pcap":
+        return {0, *range(24, len(file), 32)}
+    if log_format == "pcapng":
+        places, place = set(), 0
+        while place < len(file):
+            places.add(place)
+            place += int.from_bytes(file[place + 4 : place + 8], "little")
+        return places
+    if log_format == "blf":
+        end = 144 + int.from_bytes(file[152:156], "little")
+        return {144, *range(end, file.index(b"LOBJ", end) + 1)}
+    if log_format == "mf4":
+        return set()
+    return {0, *(place + 1 for place, byte in enumerate(file) if byte in b"\r\n")}
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_cut_at_each_byte(name: str) -> None:
+    needed(name)
+    file, log_format = LOGS[name], format_of(name)
+    bad = silent(file, log_format, lambda whole, place: whole[:place], len(file))
+    assert set(bad) <= ({0} if name.endswith(".gz") else boundaries(file, log_format))
