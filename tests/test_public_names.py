@@ -8,7 +8,8 @@ import pytest
 
 NAMES = {
     "isotp": (
-        "Address AddressingMode AsymmetricAddress BadGeneratorError BlockingSendFailure BlockingSendTimeout "
+        "Address AddressingMode AsymmetricAddress BadGeneratorError BlockingReceiveFailure "
+        "BlockingSendFailure BlockingSendTimeout "
         "CallbackError CanMessage CanStack ChangingInvalidRXDLError ChangingInvalidRXDLLError "
         "ConsecutiveFrameTimeoutError Direction Discovery FlowControlTimeoutError FoundSession "
         "FrameTooLongError FramesLostError Hub HubSession InvalidCanDataError InvalidCanFdFirstFrameRXDL "
@@ -27,7 +28,8 @@ NAMES = {
     "isotp.capture": "Capture Channels Decoded Decoding FORMATS Problem UnknownFormatError decode decode_all open",
     "isotp.discovery": "Discovery FoundSession LineEvidence Reason discover",
     "isotp.errors": (
-        "BadGeneratorError BlockingSendFailure BlockingSendTimeout CallbackError ChangingInvalidRXDLError "
+        "BadGeneratorError BlockingReceiveFailure BlockingSendFailure BlockingSendTimeout CallbackError "
+        "ChangingInvalidRXDLError "
         "ChangingInvalidRXDLLError ConsecutiveFrameTimeoutError FlowControlTimeoutError FrameTooLongError "
         "FramesLostError InvalidCanDataError InvalidCanFdFirstFrameRXDL IsoTpError IsotpError "
         "LayerClosedError MaximumWaitFrameReachedError MissingEscapeSequenceError OverflowError "

@@ -55,6 +55,7 @@ cdef class MessageQueue:
     cdef bint is_full(self, uint64_t limit) noexcept
     cdef bint remove(self, object item) except -1
     cdef int _wake_one(self) except -1
+    cdef int rouse(self) except -1
     cdef int _wait_no_more(self, object gate) except -1
 
 
@@ -157,8 +158,9 @@ cdef class Wiring:
     cdef public object error_handler
     cdef public object post_send_callback
     cdef public object on_message
+    cdef public object on_begin
     cdef public object receive_into
-    cdef public object courier              # what calls on_message and error_handler, see threads/courier.py, or None
+    cdef public object courier              # what calls on_begin, on_message and error_handler, see threads/courier.py, or None
 
     cdef Wiring but(self, dict changes)
 
@@ -304,6 +306,8 @@ cdef class Endpoint:
     cdef Reporter reporter
     cdef Target target
 
+    cdef int note_break(self, object error) except -1
+
     @cython.final
     cdef int flatten(self) except -1
 
@@ -403,6 +407,11 @@ cdef class Receiving(Sending):
     cdef TurnedCode turned         # since this pass began
     cdef uint64_t receptions_refused
     cdef uint64_t messages_dropped
+    cdef bint has_begun            # a message of several frames; it has neither come nor broken off
+    cdef uint64_t breaks           # how many broke off
+    cdef object broken_by          # the error that the last one broke off by
+
+    cdef int note_break(self, object error) except -1
 
     @cython.final
     cdef int take(self, object message) except -1
@@ -421,6 +430,8 @@ cdef class Receiving(Sending):
 
     @cython.final
     cdef int hand_over(self, object payload, object address) except -1
+
+    cdef int tell_of_beginning(self) except -1
 
     @cython.final
     cdef bint has_no_room(self) except -1

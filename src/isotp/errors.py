@@ -1,14 +1,16 @@
 """The exception classes: one for each thing that can go wrong on the bus or in a call.
 
-A layer raises only :class:`BlockingSendFailure` and :class:`BlockingSendTimeout` to a caller. It hands all
-others, as instances, to its ``error_handler``, because what they report happened on the bus while nobody was
-asking. The kernel's sockets have no handler: there ``send`` and ``recv`` raise them, see ``isotp.tpsock``.
+A layer raises only :class:`BlockingSendFailure`, :class:`BlockingSendTimeout` and :class:`BlockingReceiveFailure` to
+a caller. It hands all others, as instances, to its ``error_handler``, because what they report happened on the bus
+while nobody was asking. The kernel's sockets have no handler: there ``send`` and ``recv`` raise them, see
+``isotp.tpsock``.
 
 Clause numbers are those of ISO 15765-2:2016.
 """
 
 __all__ = [
     "BadGeneratorError",
+    "BlockingReceiveFailure",
     "BlockingSendFailure",
     "BlockingSendTimeout",
     "CallbackError",
@@ -73,6 +75,15 @@ class BlockingSendFailure(IsoTpError):
     idle again: send anew once the cause is removed.
 
     See docs/errors.md#blockingsendfailure.
+    """
+
+
+class BlockingReceiveFailure(IsoTpError):
+    """A blocking ``recv(until_begin=True)`` waited for a message that had begun in time, and it broke off.
+
+    The reason is attached as ``__cause__``: mostly that no frame came within N_Cr, or that one is missing.
+
+    See docs/errors.md#blockingreceivefailure.
     """
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PDU",
     "ErrorHandler",
+    "OnBegin",
     "OnMessage",
     "PostSendCallback",
     "ReceiveInto",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 _INTERNAL_TIMEOUT_IDS = range(0x7F5, 0x7FC)
+# Seconds; ISO 15765-2, table 20: STmin 0x7F
+_LONGEST_STMIN = 0.127
 
 
 class PDU(_PDU):
@@ -128,6 +131,8 @@ class TransportLayerLogic(Layer):
     :param on_message: called as `on_message(payload, address, timestamp)` with each message received, which then
         does not go to :meth:`recv`: the address that it came in on, and the time of its last frame in ns as
         `time.monotonic_ns()` has it.
+    :param on_begin: called as `on_begin(length, address, timestamp)` when a message of several frames begins
+        (N_USData_FF.indication), with its length, and the rest as `on_message` has it.
     :param receive_into: called with the length of each segmented message that begins; gives what to put it into
         as it comes: a writable buffer, or a callable that is given `bytes` piece by piece. The message is then
         that object, for :meth:`recv` and `on_message`. None: a bytearray, as ever. A message that breaks off
@@ -152,6 +157,7 @@ class TransportLayerLogic(Layer):
     SendGenerator: TypeAlias = tuple[Generator[int, None, None], int]
     PostSendCallback: TypeAlias = Callable[[_SendRequest], Any]
     OnMessage: TypeAlias = Callable[[Any, Address | AsymmetricAddress, int], Any]
+    OnBegin: TypeAlias = Callable[[int, Address | AsymmetricAddress, int], Any]
     ReceiveInto: TypeAlias = Callable[[int], Any]
 
     class RxState(enum.Enum):
@@ -193,10 +199,12 @@ class TransportLayerLogic(Layer):
         on_message: OnMessage | None = None,
         receive_into: ReceiveInto | None = None,
         *,
+        on_begin: OnBegin | None = None,
         tx_confirmation: bool = False,
     ) -> None:
         if tx_confirmation:
             self._confirm_frames()
+        self.on_begin = on_begin
         self.params = self.Params()
         if params is not None:
             self.params.update(params)
@@ -213,6 +221,21 @@ class TransportLayerLogic(Layer):
         }
         self.set_address(address)  # type: ignore[arg-type]  # None is refused there
         self.load_params()
+
+    def load_params(self) -> None:
+        """Validate the parameters and bring the rate limiter up to date.
+
+        :raises ValueError: if a parameter has a value that it can not have.
+        """
+        super().load_params()
+        stmin = self.params.effective_override_stmin
+        if stmin is not None and stmin > _LONGEST_STMIN:
+            self.logger.warning(
+                "override_receiver_stmin is in seconds: %g s between two frames, where %g s is the longest STmin"
+                " that a receiver can ask for",
+                stmin,
+                _LONGEST_STMIN,
+            )
 
     @property
     def rxfn(self) -> RxFn:
@@ -333,4 +356,5 @@ TxFn = TransportLayerLogic.TxFn
 ErrorHandler = TransportLayerLogic.ErrorHandler
 PostSendCallback = TransportLayerLogic.PostSendCallback
 OnMessage = TransportLayerLogic.OnMessage
+OnBegin = TransportLayerLogic.OnBegin
 ReceiveInto = TransportLayerLogic.ReceiveInto

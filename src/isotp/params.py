@@ -135,7 +135,7 @@ _RULES: dict[str, _Rule] = {
         None,
         _or_none(_SECONDS),
         "Seconds between our Consecutive Frames, whatever STmin the receiver wants. None: as the receiver"
-        " wants.",
+        " wants. More than 0.127 is logged: perhaps milliseconds were meant.",
     ),
     "squash_stmin_requirement": _Rule(
         False,

@@ -14,6 +14,7 @@ from isotp._core import CanMessage, MessageQueue, Sleeper, monotonic_ns, sharpen
 from isotp.address import Address, AsymmetricAddress
 from isotp.layers import (
     ErrorHandler,
+    OnBegin,
     OnMessage,
     PostSendCallback,
     ReceiveInto,
@@ -76,6 +77,7 @@ class TransportLayer(TransportLayerLogic):
         on_message: OnMessage | None = None,
         receive_into: ReceiveInto | None = None,
         *,
+        on_begin: OnBegin | None = None,
         tx_confirmation: bool = False,
     ) -> None:
         require_seconds("read_timeout", read_timeout)
@@ -99,6 +101,7 @@ class TransportLayer(TransportLayerLogic):
             post_send_callback,
             on_message,
             receive_into,
+            on_begin=on_begin,
             tx_confirmation=tx_confirmation,
         )
 

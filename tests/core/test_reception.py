@@ -1390,6 +1390,17 @@ def test_reserved_identifiers_are_warned_of(caplog: pytest.LogCaptureFixture) ->
     assert "0x7F5" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "is_odd"), [(None, False), (0, False), (0.127, False), (0.128, True), (1, True)]
+)
+def test_milliseconds_taken_for_seconds_are_noticed(
+    caplog: pytest.LogCaptureFixture, seconds: float | None, is_odd: bool
+) -> None:
+    """No receiver asks for such a gap: most likely the user meant milliseconds."""
+    Bench(override_receiver_stmin=seconds)
+    assert ("override_receiver_stmin is in seconds" in caplog.text) is is_odd
+
+
 def test_max_frame_size_and_blocksize_changed_at_run_time() -> None:
     bench = Bench()
     bench.layer.params.max_frame_size = 9

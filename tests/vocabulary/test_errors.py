@@ -9,6 +9,7 @@ from isotp import errors
 
 CHILDREN_OF_ISOTP_ERROR = [
     "BadGeneratorError",
+    "BlockingReceiveFailure",
     "BlockingSendFailure",
     "ChangingInvalidRXDLError",
     "ConsecutiveFrameTimeoutError",

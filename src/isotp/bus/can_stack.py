@@ -161,14 +161,17 @@ class CanStack(Listener):
         self.main_thread = None
         return self._shared.remove_user(self._mailbox)
 
-    def recv(self, block: bool = False, timeout: float | None = None) -> bytearray | None:
-        """The next message received, or None.
-
-        :param block: wait for one.
-        :param timeout: seconds to wait at the most; None: no limit.
-        :raises ValueError: if `timeout` is negative or NaN.
-        """
-        if block and self.started and self._is_read_for and not self.available():
+    def recv(
+        self, block: bool = False, timeout: float | None = None, until_begin: bool = False
+    ) -> bytearray | None:
+        """The next message received, or None; see :meth:`TransportLayerLogic.recv`."""
+        leads = block and self.started and self._is_read_for and not self.available()
+        if block and until_begin:
+            breaks = self._breaks
+            if leads:
+                timeout = self._lead(lambda: self._has_news() or self._breaks != breaks, timeout)
+            return self._recv_begun(timeout, breaks)
+        if leads:
             timeout = self._lead(self._has_news, timeout)
         return super().recv(block, timeout)
 

@@ -272,6 +272,15 @@ cdef class Endpoint:
         self.rewire({"on_message": on_message})
 
     @property
+    def on_begin(self):
+        """Called when a segmented message begins, or None."""
+        return self.wiring_now().on_begin
+
+    @on_begin.setter
+    def on_begin(self, on_begin):
+        self.rewire({"on_begin": on_begin})
+
+    @property
     def receive_into(self):
         """Called with the length of each segmented message that begins; gives what to put it into, or None."""
         return self.wiring_now().receive_into
@@ -305,11 +314,17 @@ cdef class Endpoint:
     @cython.final
     cdef int tell(self, object error) except -1:
         """Report an error of the session."""
-        if self.target.is_there() and self.session.rx.state == RX_IDLE:
-            # The message that went there broke off.
-            error.target = self.target.part()
+        if self.session.rx.state == RX_IDLE:
+            self.note_break(error)
+            if self.target.is_there():
+                # The message that went there broke off.
+                error.target = self.target.part()
         self.reporter.tell(error, self.using)
         return 0
+
+    cdef int note_break(self, object error) except -1:
+        """No message is being received now: if one was, it broke off by this."""
+        raise NotImplementedError(f"{type(self).__name__}.note_break")
 
     # ------------------------------------------------ frames, as this end would send them
 

@@ -127,19 +127,42 @@ cdef class Layer(DrivenEngine):
 
     # ------------------------------------------------ messages in
 
-    def recv(self, block=False, timeout=None):
+    def recv(self, block=False, timeout=None, until_begin=False):
         """The next message received, or None.
 
         :param block: wait for one.
         :param timeout: seconds to wait at the most; None: no limit.
+        :param until_begin: `timeout` is for the beginning of a message. One whose First Frame has come by then is
+            waited for, as long as its frames come in time (N_Cr).
         :raises ValueError: if `timeout` is negative or NaN.
+        :raises isotp.BlockingReceiveFailure: with `until_begin`, if a message breaks off; its `__cause__` says why.
         """
         if not block:
             return self.rx_queue.pop()
+        if until_begin:
+            return self._recv_begun(timeout, self.breaks)
         try:
             return self.rx_queue.get(True, timeout)
         except queue.Empty:
             return None
+
+    @property
+    def _breaks(self):
+        """How many messages broke off that had begun."""
+        return self.breaks
+
+    def _recv_begun(self, timeout, breaks):
+        """recv(until_begin=True), where so many messages had broken off when it began."""
+        seconds = seconds_to_wait("timeout", timeout)
+        if seconds is not None and seconds < 0:
+            raise ValueError(f"timeout must not be negative: {timeout!r}")
+        message = self.rx_queue._wait_to_begin(
+            lambda: self.breaks != breaks, lambda: self.has_begun,
+            None if seconds is None else time.monotonic() + seconds)
+        if message is None and self.breaks != breaks:
+            raise errors.BlockingReceiveFailure(
+                f"a message that had begun broke off: {self.broken_by}") from self.broken_by
+        return message
 
     def available(self):
         """True if a message can be taken with recv()."""

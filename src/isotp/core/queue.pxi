@@ -183,6 +183,39 @@ cdef class MessageQueue:
             if self.count > 0:
                 self._wake_one()
 
+    cdef int rouse(self) except -1:
+        """Let all who wait look around: what they wait for will perhaps not come."""
+        if self.on_arrival is not None:
+            self.on_arrival()
+        while len(self.waiting) > 0:
+            self._wake_one()
+        return 0
+
+    def _wait_to_begin(self, is_over, has_begun, deadline):
+        """Take the oldest item; waits for one until `deadline`, and on while it `has_begun()`; until it `is_over()`.
+
+        Both are asked again after rouse().
+
+        :returns: the item, or None.
+        """
+        gate = threading.Lock()
+        gate.acquire()
+        try:
+            while True:
+                self.waiting.append(gate)
+                # Before the look for an item: what begins ends with one, unless it is over.
+                over, begun = is_over(), has_begun()
+                item = self.pop()
+                remaining = -1 if deadline is None else deadline - time.monotonic()
+                if item is not None or over or (deadline is not None and remaining <= 0 and not begun):
+                    return item
+                gate.acquire(True, remaining if remaining > 0 else -1)
+                self._wait_no_more(gate)
+        finally:
+            self._wait_no_more(gate)
+            if self.count > 0:
+                self._wake_one()
+
     cdef int _wait_no_more(self, object gate) except -1:
         try:
             self.waiting.remove(gate)

@@ -71,12 +71,19 @@ cdef class Receiving(Sending):
                 elif self.session.rx.state == RX_WAIT_CF:
                     self.fill_target()
             if event == RX_MESSAGE and payload is not None:
-                self.hand_over(payload, came_in_on)
+                try:
+                    self.hand_over(payload, came_in_on)
+                finally:
+                    # After the message is there, for those who look at both
+                    self.has_begun = self.session.rx.state == RX_WAIT_CF
             elif event == RX_STARTED:
+                self.has_begun = True
                 if not self.session.config.listen and self.has_no_room():
                     self.refuse_reception()
                 elif self.using.receive_into is not None:
                     self.open_target()
+                if self.using.on_begin is not None and self.session.rx.state == RX_WAIT_CF:
+                    self.tell_of_beginning()
         finally:
             # Last, so that an error handler that raises costs no message
             if self.session.outcome.code != OK or self.session.outcome.interruption != OK:
@@ -181,6 +188,23 @@ cdef class Receiving(Sending):
             raise
         return 0
 
+    cdef int tell_of_beginning(self) except -1:
+        """N_USData_FF.indication."""
+        size, address = self.session.rx.size, self.address_of_frame()
+        if self.using.courier is None:
+            self.using.on_begin(size, address, self.now)
+        else:
+            self.using.courier.carry(MESSAGE_WEIGHT, self.using.on_begin, size, address, self.now)
+        return 0
+
+    cdef int note_break(self, object error) except -1:
+        if self.has_begun:
+            self.has_begun = False
+            self.broken_by = error
+            self.breaks += 1
+            self.rx_queue.rouse()
+        return 0
+
     def stop_receiving(self):
         """Give up the message that is being received. Acts at once, from any thread."""
         self.end_reception()
@@ -190,6 +214,8 @@ cdef class Receiving(Sending):
         with cython.critical_section(self):
             session_stop_receiving(&self.session)
         self.target.part()
+        self.has_begun = False
+        self.rx_queue.rouse()
         return 0
 
 
