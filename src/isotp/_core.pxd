@@ -160,7 +160,7 @@ cdef class Wiring:
     cdef public object on_message
     cdef public object on_begin
     cdef public object receive_into
-    cdef public object courier              # what calls on_begin, on_message and error_handler, see threads/courier.py, or None
+    cdef public object courier              # what calls them, see threads/courier.py, or None
 
     cdef Wiring but(self, dict changes)
 
@@ -431,6 +431,7 @@ cdef class Receiving(Sending):
     @cython.final
     cdef int hand_over(self, object payload, object address) except -1
 
+    cdef int end_what_has_begun(self, object payload, object address) except -1
     cdef int tell_of_beginning(self) except -1
 
     @cython.final

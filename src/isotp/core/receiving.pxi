@@ -71,11 +71,10 @@ cdef class Receiving(Sending):
                 elif self.session.rx.state == RX_WAIT_CF:
                     self.fill_target()
             if event == RX_MESSAGE and payload is not None:
-                try:
+                if self.has_begun:
+                    self.end_what_has_begun(payload, came_in_on)
+                else:
                     self.hand_over(payload, came_in_on)
-                finally:
-                    # After the message is there, for those who look at both
-                    self.has_begun = self.session.rx.state == RX_WAIT_CF
             elif event == RX_STARTED:
                 self.has_begun = True
                 if not self.session.config.listen and self.has_no_room():
@@ -186,6 +185,15 @@ cdef class Receiving(Sending):
         except BaseException:
             self.stop_receiving()
             raise
+        return 0
+
+    cdef int end_what_has_begun(self, object payload, object address) except -1:
+        """A message is complete; perhaps not the one that has begun, but an SF apart from it."""
+        try:
+            self.hand_over(payload, address)
+        finally:
+            # After the message is there, for those who look at both
+            self.has_begun = self.session.rx.state == RX_WAIT_CF
         return 0
 
     cdef int tell_of_beginning(self) except -1:
