@@ -172,7 +172,7 @@ cdef inline bint contradicts(const Said *asked, const Said *said) noexcept nogil
 
 
 cdef inline bint has_timing(const Said *said) noexcept nogil:
-    """A positive response to DiagnosticSessionControl of ISO 14229-1 has P2, below 256 ms, and P2* behind the session."""
+    """A response to DiagnosticSessionControl of ISO 14229-1 has P2, below 256 ms, and P2* behind the session."""
     return said.data[0] == 0x50 and said.length == 6 and said.data[2] == 0 and said.data[3] >= 10
 
 
