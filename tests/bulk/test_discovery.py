@@ -184,7 +184,7 @@ def test_what_the_score_is_made_of() -> None:
             "only one direction, and little that other traffic does not do, too",
         ),
         (
-            [*["77D#02 7E 00"] * 9, "713#02 10 03", "77D#06 50 03 00 32 01 F4"],
+            [*["77D#04 33 44 55 66"] * 9, "713#02 10 03", "77D#06 50 03 00 32 01 F4"],
             "requests or responses have no counterpart",
         ),
     ],

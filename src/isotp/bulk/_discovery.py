@@ -200,7 +200,7 @@ def _by_id(line: LineCounts) -> float:
     """What the ID of a line alone says."""
     if _is_reserved(line):
         return _RESERVED_ID
-    if line.can_id in _OBD_IDS:
+    if line.can_id in _OBD_IDS and line.prefix is None:
         return _OBD_ID
     return _LATE_ID if line.can_id in _LATE_IDS else 0.0
 
@@ -253,10 +253,8 @@ def _relation(here: LineCounts, there: LineCounts) -> float:
         return _SAME_TESTER if same else _OTHER_ADDRESSES
     if lower & EFF_FLAG:
         return _ALIKE if lower & 0xFFFF == higher & 0xFFFF else 0.0
-    if higher in _OBD_RESPONSES and lower in (_OBD_REQUESTS, higher - 8):
-        return _OBD_PAIR
-    if lower in _OBD_IDS and higher in _OBD_IDS:
-        return _OTHER_OBD
+    if lower in _OBD_IDS and higher in _OBD_IDS and here.prefix is None:
+        return _OBD_PAIR if higher in _OBD_RESPONSES and lower in (_OBD_REQUESTS, higher - 8) else _OTHER_OBD
     weight = _LATE_PAIR if lower in _LATE_IDS else 0.0
     return weight + (_EIGHT_APART if higher - lower == 8 else 0.0)
 

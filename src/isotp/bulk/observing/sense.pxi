@@ -171,15 +171,21 @@ cdef inline bint contradicts(const Said *asked, const Said *said) noexcept nogil
             and (asked.data[1] ^ said.data[1]) & mask != 0)
 
 
+cdef inline bint has_timing(const Said *said) noexcept nogil:
+    """A response to DiagnosticSessionControl of ISO 14229-1 has P2, below 256 ms, and P2* behind the session."""
+    return said.data[0] == 0x50 and said.length == 6 and said.data[2] == 0 and said.data[3] >= 10
+
+
 cdef void weigh_words(Machine *machine, Line *line) noexcept nogil:
     """Count what the message that begins on a line says."""
     cdef const Said *said = &line.said
     cdef bint legislated = is_legislated(machine.stations[line.station].can_id)
-    cdef bint fresh
-    line.sensible = NO_SENSE
     cdef Sense sense
-    cdef uint64_t bit = <uint64_t>1 << (said.data[0] & 63)
+    cdef bint fresh
+    # Each service that is refused is one more.
+    cdef uint64_t bit = <uint64_t>1 << (said.data[1 if said.data[0] == SID_NEGATIVE else 0] & 63)
     cdef uint64_t digest = digest_of(FIRST_DIGEST, said.data, min(said.size, 3))
+    line.sensible = NO_SENSE
     if said.data[0] & SID_RESPONSE_BIT:
         sense = sense_of_response(said.data, said.size, said.length, legislated)
         line.tally.responses += sense != NO_SENSE
@@ -189,6 +195,8 @@ cdef void weigh_words(Machine *machine, Line *line) noexcept nogil:
     if sense == NO_SENSE:
         return
     line.sensible = sense
+    if has_timing(said):
+        bit |= <uint64_t>1 << (SID_NEGATIVE & 63)      # which has no bit of its own
     if sense == GOOD_SENSE:
         line.services |= bit
     else:

@@ -128,7 +128,7 @@ cdef struct Line:
     uint64_t things                # Bloom filter of services and what is behind them
     int thing_count
     int sensible                   # Sense of the last message
-    int own_flow                   # flow control that came after a request of the same line
+    uint64_t own_flow              # flow control that came after a request of the same line
     uint64_t unanswered            # requests since the last response of any line
     int[FILL_COUNT] filler         # padding bytes, or NO_FILLER
     uint64_t explained             # flow control that was due within a message ...
