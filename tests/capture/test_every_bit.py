@@ -7,6 +7,7 @@ make another kind of line or object of it).
 from __future__ import annotations
 
 import gzip
+import io
 from collections import Counter
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ import pytest
 
 from isotp import capture
 from tests.capture.blf import blf, blf_object, can_message, container
-from tests.capture.logs import asc, read
+from tests.capture.logs import asc, problems, read
 from tests.capture.mf4 import mf4
 from tests.capture.pcap import CAN, enhanced, frame, interface, option, pcap, section
 
@@ -99,8 +100,28 @@ def needed(name: str) -> None:
 @pytest.mark.parametrize("name", LOGS)
 def test_whole(name: str) -> None:
     needed(name)
-    found, problems, _ = outcome(LOGS[name], format_of(name))
-    assert (found, problems) == (FRAMES, 0)
+    found, told, _ = outcome(LOGS[name], format_of(name))
+    assert (found, told) == (FRAMES, 0)
+
+
+class OneByOne(io.BytesIO):
+    """A file that gives a byte at a time."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(1)
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_the_same_byte_by_byte(name: str) -> None:
+    """Whole, and with bits flipped here and there."""
+    needed(name)
+    file, log_format = LOGS[name], format_of(name)
+    for changed in (file, *(flipped(file, place) for place in range(0, 8 * len(file), 97))):
+        expected, at_once = read(changed, format=log_format)
+        found, log = read(OneByOne(changed), format=log_format, block_size=4096)
+        assert found == expected
+        assert problems(log) == problems(at_once)
+        assert log.others == at_once.others
 
 
 def silent(file: bytes, log_format: str, changed: Callable[[bytes, int], bytes], places: int) -> list[int]:
@@ -108,8 +129,8 @@ def silent(file: bytes, log_format: str, changed: Callable[[bytes, int], bytes],
     _, _, usual = outcome(file, log_format)
     bad = []
     for place in range(places):
-        found, problems, others = outcome(changed(file, place), log_format)
-        if found < FRAMES and problems == 0 and not others - usual:
+        found, told, others = outcome(changed(file, place), log_format)
+        if found < FRAMES and told == 0 and not others - usual:
             bad.append(place)
     return bad
 

@@ -228,13 +228,28 @@ def test_pcapng_goes_on_behind_damage(order: str) -> None:
 @orders
 def test_interfaces_behind_a_damaged_one_keep_their_numbers(order: str) -> None:
     bad = bytearray(interface(order, CAN, "can5"))
-    bad[4:8] = b"\xff" * 4
+    bad[4:8] = bad[-4:] = b"\xff" * 4
     start = section(order) + bytes(bad) + interface(order, CAN, "can7")
     found, log = read(start + b"".join(enhanced(order, k, 0, frame(0x100 + k, b"")) for k in (0, 1)))
     assert [(each.can_id, each.channel) for each in found] == [(0x101, 7)]
     assert [each.reason for each in log.problems] == [
         "the length of a block can not be right",
         "a packet of an interface that was not described",
+    ]
+
+
+@orders
+@pytest.mark.parametrize("place", [4, -4])
+@pytest.mark.parametrize("bit", range(32))
+def test_an_interface_whose_length_is_damaged(order: str, place: int, bit: int) -> None:
+    """It says it twice: the other one is taken, and no frame is lost."""
+    bad = bytearray(interface(order, CAN, "can5"))
+    bad[len(bad) + place + bit // 8 if place < 0 else place + bit // 8] ^= 1 << bit % 8
+    start = section(order) + bytes(bad) + interface(order, CAN, "can7")
+    found, log = read(start + b"".join(enhanced(order, k, 0, frame(0x100 + k, b"")) for k in (0, 1)))
+    assert [(each.can_id, each.channel) for each in found] == [(0x100, 5), (0x101, 7)]
+    assert [(each.offset, each.reason) for each in log.problems] == [
+        (len(section(order)), "the length of a block can not be right")
     ]
 
 

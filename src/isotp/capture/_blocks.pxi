@@ -74,6 +74,7 @@ cdef class LogParser(FrameCollector):
     cdef Defect[MOST_DEFECTS] defects
     cdef int64_t defect_count
     cdef int64_t[MOST_KINDS] others
+    cdef bint has_others
 
     def __cinit__(self, *args, **kwargs):
         self.names = set()
@@ -121,6 +122,7 @@ cdef class LogParser(FrameCollector):
     cdef inline Reason pass_by(self, Other kind) noexcept nogil:
         """Something that is no frame, and no problem either: it is counted."""
         self.others[kind] += 1
+        self.has_others = True
         return READABLE
 
     def feed(self, block, bint final=False):
@@ -185,7 +187,10 @@ cdef class LogParser(FrameCollector):
 
     def others_found(self):
         """What there was beside frames, by kind, since the last call: a dict of names and counts."""
+        if not self.has_others:
+            return {}
         found = {OTHERS[k]: self.others[k] for k in range(len(OTHERS)) if self.others[k] > 0}
+        self.has_others = False
         memset(self.others, 0, sizeof(self.others))
         return found
 

@@ -102,7 +102,7 @@ def open(
     channels: Iterable[str | int] | None = None,
     table: Channels | None = None,
     absolute: bool = False,
-    block_size: int = 1 << 20,
+    block_size: int = 1 << 19,
 ) -> Capture:
     """Open a log of CAN frames in one of FORMATS, plain or packed by
     gzip, zip, bzip2, xz or zstd. What it is is told by its content.

@@ -191,7 +191,7 @@ def decode(
     max_frame_size: int | None = None,
     strict: bool = False,
     threads: int = 1,
-    block_size: int = 1 << 20,
+    block_size: int = 1 << 19,
 ) -> Decoding:
     """Decode a recording as a stream: memory does not grow with the size of the log.
 

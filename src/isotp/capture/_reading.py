@@ -47,7 +47,7 @@ class Reading:
     end: int | None = None
     wanted: list[int] | None = None
     absolute: bool = False
-    block_size: int = 1 << 20
+    block_size: int = 1 << 19
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
     #: What the log has beside frames: how many of each kind.

@@ -24,7 +24,6 @@ CONTAINER: Final = struct.Struct("<H6xL4x")
 LOG_CONTAINER: Final = 10
 PLAIN, DEFLATED = 0, 2
 FRAMES: Final = frozenset((1, 73, 86, 100, 101))
-FAST_PIECE: Final = 1 << 20  # bytes that are unpacked at once: more than usual containers have
 MOST_KEPT: Final = 1 << 24  # bytes of a container; larger ones are not unpacked fast
 SEEN: Final = 65_536  # bytes in which one looks for an object at once
 CUT_OFF: Final = "the log ends here in the middle"
@@ -254,7 +253,7 @@ class Container:
             if len(self._packed) > MOST_KEPT:
                 packed = self._begin_anew()
         try:
-            piece = self._unpacker.decompress(packed, ZLIB_PIECE if self._packed is None else FAST_PIECE)
+            piece = self._unpacker.decompress(packed, ZLIB_PIECE)
         except FastError:
             if self._packed is None:
                 raise

@@ -30,6 +30,8 @@ cdef enum:
     PCAP_HEAD = 24
     PACKET_HEAD = 16
     BLOCK_HEAD = 8                 # type and length, which comes again at the end of a block
+    LEAST_DESCRIBED = 20           # bytes of the description of an interface,
+    MOST_DESCRIBED = 1024          # and of one whose length is searched for
     PACKET_BLOCK = 32              # bytes of an ENHANCED_PACKET around the packet, and of a PACKET
     PLAIN_BLOCK = 256              # bytes of one with a frame and few options
     SECTION_HEADER = 0x0A0D0D0A    # types of blocks
@@ -92,7 +94,7 @@ cdef class PcapParser(LogParser):
                     break
                 continue
             if self.is_ng:
-                done = self.read_block(data + pos, size - pos, offset + pos)
+                done = self.read_block(data + pos, size - pos, offset + pos, final)
             else:
                 done = self.read_packet(data + pos, size - pos, offset + pos)
             if self.question > 0:
@@ -212,9 +214,12 @@ cdef class PcapParser(LogParser):
 
     # --- pcapng ---
 
-    cdef Py_ssize_t read_block(self, const uint8_t *p, Py_ssize_t size, int64_t offset) noexcept nogil:
+    cdef Py_ssize_t read_block(
+        self, const uint8_t *p, Py_ssize_t size, int64_t offset, bint final,
+    ) noexcept nogil:
         """Bytes that are done with, 0: there are not enough of them."""
         cdef uint32_t length, kind
+        cdef Py_ssize_t found
         cdef Reason reason = READABLE
         if size < 12:
             return 0
@@ -227,6 +232,16 @@ cdef class PcapParser(LogParser):
                 reason = BAD_SECTION
         kind = self.u32(p)
         length = self.u32(p + 4)
+        if kind == INTERFACE_DESCRIPTION and not self.lost and not self.is_whole(p, size):
+            if size < MOST_DESCRIBED and not final:
+                return 0
+            found = self.true_length(p, size)
+            if found > 0:
+                self.defect(offset, 0, BAD_BLOCK)
+                self.ask(p, p, found)
+                self.skip = found
+                self.skip_length = 0
+                return found
         if reason == READABLE and (length < 12 or length % 4 != 0 or length > 0x4000_0000):
             reason = BAD_BLOCK
         if self.lost and (reason != READABLE or length > LONGEST or kind > ENHANCED_PACKET and kind != SECTION_HEADER):
@@ -255,6 +270,26 @@ cdef class PcapParser(LogParser):
         else:
             self.pass_by(PCAP_BLOCK)
         return length
+
+    cdef inline bint is_whole(self, const uint8_t *p, Py_ssize_t size) noexcept nogil:
+        """It is here up to its end, where its length comes again."""
+        cdef uint32_t length = self.u32(p + 4)
+        return 12 <= length <= size and self.u32(p + length - 4) == length
+
+    cdef Py_ssize_t true_length(self, const uint8_t *p, Py_ssize_t size) noexcept nogil:
+        """Of the description of an interface, without which all its packets are lost. It says twice how long it is;
+        one of them may be damaged. 0: neither fits."""
+        cdef Py_ssize_t length
+        for length in range(LEAST_DESCRIBED, min(size, MOST_DESCRIBED) + 1, 4):
+            if self.u32(p + length - 4) == <uint32_t>length:
+                return length
+        length = self.u32(p + 4)
+        if length < LEAST_DESCRIBED or length % 4 != 0 or length > size - BLOCK_HEAD:
+            return 0
+        p += length
+        if self.u32(p) > ENHANCED_PACKET and self.u32(p) != SECTION_HEADER:
+            return 0
+        return length if 12 <= self.u32(p + 4) <= LONGEST and self.u32(p + 4) % 4 == 0 else 0
 
     cdef Py_ssize_t refuse_block(self, uint32_t kind, int64_t offset, Reason reason) noexcept nogil:
         """Bytes after which to look for the next block."""
