@@ -371,6 +371,88 @@ class Turns:
             assert await layer.recv() == counted(20)
         assert story.complaints() == []
 
+    async def test_a_message_that_begins_in_time_is_waited_for(self, story: Story) -> None:
+        async with story.layer() as layer:
+            receiving = start(layer.recv(begin_within=0.3))
+            await turns()
+            story.says(FIRST)
+            assert (await story.hears())[:2] == "30"
+            await asyncio.sleep(0.4)  # longer than it had to begin
+            assert not receiving.done()
+            story.says(*REST)
+            assert await receiving == counted(20)
+
+    async def test_none_begins_in_time(self, story: Story) -> None:
+        async with story.layer() as layer:
+            with pytest.raises(TimeoutError, match="begun within"):
+                await layer.recv(begin_within=0.01)
+            await story.still_works(layer)
+
+    async def test_one_that_has_begun_breaks_off(self, story: Story) -> None:
+        async with story.layer() as layer:
+            receiving = start(layer.recv(begin_within=NEVER))
+            await turns()
+            story.says(FIRST)
+            await story.hears()
+            story.says("25 00")
+            with pytest.raises(isotp.BlockingReceiveFailure) as failure:
+                await receiving
+            assert isinstance(failure.value.__cause__, isotp.WrongSequenceNumberError)
+            story.complaints()
+            await story.still_works(layer)
+
+    async def test_one_that_has_begun_is_another_receivers(self, story: Story) -> None:
+        async with story.layer() as layer:
+            first, second = start(layer.recv()), start(layer.recv(begin_within=0.05))
+            await turns()
+            story.says(FIRST)
+            await story.hears()
+            await asyncio.sleep(0.1)
+            story.says(*REST)
+            assert await first == counted(20)
+            with pytest.raises(TimeoutError):
+                await second
+
+    @pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf")])
+    async def test_seconds_that_can_not_be(self, story: Story, wrong: float) -> None:
+        async with story.layer() as layer:
+            with pytest.raises(ValueError, match="begin_within"):
+                await layer.recv(begin_within=wrong)
+            with pytest.raises(TypeError, match="begin_within"):
+                await layer.recv(begin_within="1")  # type: ignore[arg-type]
+
+    async def test_a_message_with_its_times_and_address(self, story: Story) -> None:
+        async with story.layer() as layer:
+            before = time.monotonic_ns(), time.time()
+            story.says("02 CA FE")
+            reception = await layer.recvmsg()
+        assert (reception.payload, reception.address, reception.arbitration_id) == (b"\xca\xfe", HERE, 0x456)
+        assert before[0] - 1_000_000_000 < reception.began_ns == reception.ended_ns <= time.monotonic_ns()
+        assert reception.timestamp is not None
+        assert abs(reception.timestamp - before[1]) < 3600
+
+    async def test_a_sender_that_waits_goes_on_when_a_message_was_taken(self, story: Story) -> None:
+        async with story.layer(rx_queue_limit=1, wftmax=10, wait_frame_interval=3_600_000) as layer:
+            story.says("01 61", FIRST)
+            assert (await story.hears())[:2] == "31"
+            assert await layer.recv() == b"a"
+            assert (await story.hears())[:2] == "30"
+            story.says(*REST)
+            assert await layer.recv() == counted(20)
+
+    async def test_one_message_of_its_own_kind(self, story: Story) -> None:
+        async with story.layer() as layer:
+            sending = start(layer.send(counted(20)))
+            assert await story.hears() == FIRST
+            others = [
+                start(layer.send(b"a", params={"tx_padding": 0x55})),
+                start(layer.send(b"b", priority=True)),
+            ]
+            await turns()
+            story.says(CTS)
+            assert [await story.hears() for _ in range(4)] == [*REST, "01 62", "01 61 55 55 55 55 55 55"]
+            await asyncio.gather(sending, *others)
+
     async def test_a_long_message_lets_others_work(self, story: Story) -> None:
         size = 2 + 7 * 64 * 20
         async with story.layer() as layer:

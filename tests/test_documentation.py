@@ -185,7 +185,17 @@ def test_reference_has_the_whole_public_api() -> None:
 
 # Attributes of layers that the drivers of the package set, and types that are named in signatures.
 OF_THE_PACKAGE = {"asks_address", "courier", "port", "shares_thread"}
-IN_SIGNATURES = {"ErrorHandler", "OnBegin", "OnMessage", "PostSendCallback", "ReceiveInto", "RxFn", "TxFn"}
+IN_SIGNATURES = {
+    "ErrorHandler",
+    "IsReady",
+    "OnBegin",
+    "OnMessage",
+    "OnReception",
+    "PostSendCallback",
+    "ReceiveInto",
+    "RxFn",
+    "TxFn",
+}
 
 
 @pytest.mark.parametrize(

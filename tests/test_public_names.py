@@ -14,7 +14,7 @@ NAMES = {
         "ConsecutiveFrameTimeoutError Direction Discovery FlowControlTimeoutError FoundSession "
         "FrameTooLongError FramesLostError Hub HubSession InvalidCanDataError InvalidCanFdFirstFrameRXDL "
         "IsoTpError IsotpError LayerClosedError LineEvidence MaximumWaitFrameReachedError Message "
-        "MessageStatus Messages MissingEscapeSequenceError NotifierBasedCanStack OverflowError Reassembler "
+        "MessageStatus Messages MissingEscapeSequenceError NotifierBasedCanStack OverflowError Reassembler Reception "
         "ReceptionInterruptedWithFirstFrameError ReceptionInterruptedWithSingleFrameError "
         "ReceptionQueueFullError Record Records SocketCanStack Stats TargetAddressType TransmitTimeoutError "
         "TransportLayer TransportLayerLogic UnexpectedConsecutiveFrameError UnexpectedFlowControlError "

@@ -24,6 +24,7 @@ GROUPS = {
     "Time": (
         "rx_flowcontrol_timeout",
         "rx_consecutive_frame_timeout",
+        "wait_frame_interval",
         "tx_frame_timeout",
         "busy_wait",
         "wait_func",

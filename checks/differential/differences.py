@@ -390,7 +390,39 @@ def order_of_errors(case: Case) -> Proposal | None:
     return None
 
 
+def reserved_stmin(case: Case) -> Proposal | None:
+    """With 127 ms in its place."""
+    changed, last = case.replaced(case.step)
+    found = False
+    address = case.script["address"]
+    for at, (name, *arguments) in enumerate(changed["steps"][: case.at]):
+        if name == "readdress":
+            address = arguments[0]
+        if name != "hear":
+            continue
+        prefix = len(heard_by(address, False)[2])
+        frames = [list(frame) for frame in arguments[0]]
+        for frame in frames:
+            n_pci = frame[3][prefix:] if len(frame) > 3 else ""
+            if n_pci[:1] == "3" and len(n_pci) >= 6 and is_reserved_stmin(int(n_pci[4:6], 16)):
+                frame[3] = f"{frame[3][: prefix + 4]}7f{frame[3][prefix + 6 :]}"
+                found = True
+        changed["steps"][at] = [name, frames]
+    return (changed, last) if found else None
+
+
+def is_reserved_stmin(stmin: int) -> bool:
+    return 0x80 <= stmin <= 0xF0 or stmin >= 0xFA
+
+
 DIFFERENCES = (
+    Difference(
+        "Flow Control with a reserved STmin",
+        "127 ms, until the end of the message",
+        "`InvalidCanDataError`; the message waits for another one, until N_Bs",
+        "ISO 15765-2, 9.6.5.5",
+        reserved_stmin,
+    ),
     Difference(
         "a message dropped by clear_tx_queue() or reset()",
         "ends, as not sent",

@@ -42,7 +42,7 @@ LIMIT = 90.0
 # The engine's decisions about frames and messages, by room; what it does about threads has other tests. None: all.
 ENGINE: dict[str, tuple[str, ...] | None] = {
     "core/limiter.pxi": ("_allowed", "_not_before"),
-    "core/queue.pxi": ("put_back",),
+    "core/queue.pxi": ("put_back", "push_first", "_place_ahead", "pop_whole"),
     "core/request.pxi": ("next_bytes",),
     "core/outlet.pxi": (
         "give",

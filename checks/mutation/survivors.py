@@ -74,7 +74,7 @@ SURVIVORS: dict[str, str] = {
     "session_init: session.matched = - 1 -> (left out)": "it is asked for a frame at hand, and set for each",
     "session_init: session.tx_address = & session.address -> (left out)": "session_use_address() sets it before anything is sent",
     "session_init: session.rx_address = & session.address -> (left out)": "session_use_address() sets it before anything is received",
-    "session_set: if session.tx.state != TX_IDLE and tx_dl != new.tx_dl: -> if session.tx.state != TX_IDLE or tx_dl != new.tx_dl:": BOUND_AS_IT_BEGINS,
+    "session_set: elif session.tx.state != TX_IDLE and tx_dl != new.tx_dl: -> elif session.tx.state != TX_IDLE or tx_dl != new.tx_dl:": BOUND_AS_IT_BEGINS,
     "still_bound: if not is_active or same_address(bound, new): -> if not is_active and same_address(bound, new):": BOUND_AS_IT_BEGINS,
     "session_judge: session.matched = - 1 -> session.matched = - (1 + 1)": BELOW_0,
     "take: return 0 -> return 1": ONLY_RAISES,

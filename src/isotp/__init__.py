@@ -18,6 +18,7 @@ from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, Tran
 
 if TYPE_CHECKING:
     from isotp import tpsock
+    from isotp._core import Reception
     from isotp.bulk._encode import encode
     from isotp.bulk._messages import Messages
     from isotp.bulk._reassembler import Reassembler
@@ -39,6 +40,7 @@ _major_version_ = 2
 _WHEN_ASKED_FOR = {
     name: f"isotp.{module}"
     for module, names in {
+        "_core": ("Reception",),
         "bulk._encode": ("encode",),
         "bulk._messages": ("Messages",),
         "bulk._reassembler": ("Reassembler",),
@@ -90,6 +92,7 @@ __all__ = [
     "Messages",
     "NotifierBasedCanStack",
     "Reassembler",
+    "Reception",
     "Record",
     "Records",
     "SocketCanStack",

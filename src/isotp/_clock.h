@@ -72,6 +72,24 @@ static inline void isotp_sharpen_timers(void) {}
 #endif
 #endif
 
+/* What to add to the monotonic clock to have ns since 1970, as the wall clock is now. */
+#if defined(_WIN32)
+static inline int64_t isotp_wall_offset_ns(void) {
+    FILETIME since_1601;
+    ULARGE_INTEGER hundreds;
+    GetSystemTimePreciseAsFileTime(&since_1601);
+    hundreds.LowPart = since_1601.dwLowDateTime;
+    hundreds.HighPart = since_1601.dwHighDateTime;
+    return ((int64_t)hundreds.QuadPart - 116444736000000000LL) * 100 - isotp_monotonic_ns();
+}
+#else
+static inline int64_t isotp_wall_offset_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000LL + now.tv_nsec - isotp_monotonic_ns();
+}
+#endif
+
 #if defined(__x86_64__) || defined(_M_X64) || defined(__i386__) || defined(_M_IX86)
 #include <emmintrin.h>
 #define isotp_relax() _mm_pause()

@@ -10,6 +10,7 @@ from isotp._protocol.types cimport AddressFilter, Config, Frame, OutcomeCode, Rx
 
 cdef class CanMessage:
     cdef Frame frame               # res0: INLINE or 0; res1: the DLC code
+    cdef double stamp              # of the driver that brought it, s; 0: none
     cdef object held               # data as it was given, if not INLINE
     cdef dict loose                # attributes with values that no CAN frame can have
 
@@ -35,22 +36,42 @@ cdef class RateLimiter:
     cdef int64_t _not_before(self, uint64_t size) noexcept
 
 
+# What is known of a message that came.
+cdef struct Note:
+    int64_t began_ns
+    int64_t ended_ns
+    double stamp                   # of the driver; 0: none
+    uint32_t can_id                # with CAN_EFF_FLAG
+    int matched                    # which of the further addresses; -1: the own
+    bint is_native                 # ended_ns is the kernel's stamp
+
+
 @cython.final
 cdef class MessageQueue:
     cdef list ring                 # of so many places, a power of two; None where there is no item
+    cdef list origins              # beside it, if notes are kept: the Addresses of the layer when it came, or None
+    cdef Note *notes               # and these; else NULL
     cdef Py_ssize_t places
     cdef Py_ssize_t first          # place of the oldest item
     cdef Py_ssize_t count
+    cdef Py_ssize_t ahead          # of them, that go before others
     cdef Py_ssize_t most           # items that ever were in it at once
     cdef uint64_t weight           # of the items, in bytes, roughly
     cdef public object on_arrival  # called without arguments after an item came in, or None
     cdef object waiting            # collections.deque of locks: who waits is behind one, until it is released
 
-    cdef int push(self, object item) except -1
+    cdef int push(self, object item, const Note *note, object origin) except -1
+    cdef int keep_notes(self) except -1
+    cdef int push_ahead(self, object item) except -1
+    cdef int push_first(self, object item) except -1
     cdef int put_back(self, object item) except -1
-    cdef bint _place(self, object item) noexcept
+    cdef bint _place_ahead(self, object item) noexcept
+    cdef Py_ssize_t _place_of(self, Py_ssize_t k) noexcept
+    cdef object oldest(self)
+    cdef bint _place(self, object item, const Note *note, object origin) noexcept
     cdef int _grow(self) except -1
     cdef object pop(self)
+    cdef object pop_whole(self)
     cdef void _lighten(self, object item) noexcept
     cdef bint is_full(self, uint64_t limit) noexcept
     cdef bint remove(self, object item) except -1
@@ -59,7 +80,21 @@ cdef class MessageQueue:
     cdef int _wait_no_more(self, object gate) except -1
 
 
+@cython.final
+cdef class Reception:
+    cdef readonly object payload
+    cdef readonly object address
+    cdef Note note
+
+
+@cython.final
+cdef class OwnConfig:
+    cdef Config config
+
+
 cdef class SendRequest:
+    cdef OwnConfig own             # parameters of this message alone, or None
+    cdef bint goes_first           # before messages that wait
     cdef object source             # bytes, or an iterator
     cdef bint being_made
     cdef bint streams              # source is no bytes: an iterator, or read() of a file
@@ -159,7 +194,9 @@ cdef class Wiring:
     cdef public object post_send_callback
     cdef public object on_message
     cdef public object on_begin
+    cdef public object on_reception
     cdef public object receive_into
+    cdef public object is_ready
     cdef public object courier              # what calls them, see threads/courier.py, or None
 
     cdef Wiring but(self, dict changes)
@@ -183,6 +220,7 @@ cdef struct Given:
     uint64_t mark                 # what tells it from others
     int64_t when
     bint is_flow_control
+    uint32_t apart                 # number of a functional SF between the frames of the message, or 0
     uint32_t epoch                 # of the message that it is part of
     uint64_t place                 # in the message, from 1; of a flow control frame, what had been received by then
 
@@ -192,7 +230,8 @@ cdef struct Confirmed:
     bint is_message                # a frame of a message went, the last one being:
     uint32_t epoch
     uint64_t place
-    bint is_flow_control           # a flow control frame went, too
+    uint32_t apart                 # so many functional SFs went, too
+    bint is_flow_control           # a flow control frame as well
     uint64_t got
 
 
@@ -335,6 +374,8 @@ cdef class Sending(Endpoint):
     cdef Outlet outlet
     cdef readonly MessageQueue tx_queue
     cdef readonly SendRequest active_send_request
+    cdef object apart              # collections.deque of the functional SFs that wait for their echo
+    cdef uint32_t last_apart       # number of the last one
     cdef bytes block               # of a generator or file: what is being sent
     cdef bint driven               # frames come by feed(), process() is not for the user
     cdef bint logs_frames
@@ -362,6 +403,12 @@ cdef class Sending(Endpoint):
     @cython.final
     cdef int send_flow_control(self) except -1
 
+    cdef int hold_if_not_ready(self) except -1
+    cdef bint send_between(self) except -1
+    cdef bint is_between(self) noexcept
+    cdef int64_t between_not_before(self) noexcept
+    cdef int fail_apart(self, object error) except -1
+
     @cython.final
     cdef bint begin_next(self) except -1
 
@@ -369,7 +416,7 @@ cdef class Sending(Endpoint):
     cdef bint bind_first(self) except -1
 
     @cython.final
-    cdef object functional_limit(self, uint64_t size)
+    cdef object functional_limit(self, uint64_t size, const Config *config)
 
     @cython.final
     cdef bint supply_next(self, SendRequest request) except -1
@@ -407,6 +454,10 @@ cdef class Receiving(Sending):
     cdef TurnedCode turned         # since this pass began
     cdef uint64_t receptions_refused
     cdef uint64_t messages_dropped
+    cdef uint32_t heard_id         # of the frame at hand, with CAN_EFF_FLAG ...
+    cdef double stamp              # ... and the time stamp of its driver; 0: none
+    cdef bint is_native            # a native driver brought it
+    cdef int64_t began_ns          # when the segmented message at hand began
     cdef bint has_begun            # a message of several frames; it has neither come nor broken off
     cdef uint64_t breaks           # how many broke off
     cdef object broken_by          # the error that the last one broke off by
@@ -431,6 +482,17 @@ cdef class Receiving(Sending):
     @cython.final
     cdef int hand_over(self, object payload, object address) except -1
 
+    @cython.final
+    cdef int deliver(self, object callback, tuple arguments, object payload) except -1
+
+    @cython.final
+    cdef bint queues(self) noexcept
+
+    @cython.final
+    cdef void take_note(self, Note *note) noexcept
+
+    cdef int hold_if_not_ready(self) except -1
+    cdef int hold(self, bint is_full) except -1
     cdef int end_what_has_begun(self, object payload, object address) except -1
     cdef int tell_of_beginning(self) except -1
 
@@ -553,10 +615,12 @@ cdef class Layer(DrivenEngine):
     cdef Totals zero               # what was counted at the last reset
 
     @cython.final
-    cdef SendRequest request(self, object data, object target_address_type)
+    cdef SendRequest request(self, object data, object target_address_type, object params, bint priority)
 
     @cython.final
     cdef int enqueue(self, SendRequest request) except -1
+
+    cdef bint forget_apart(self, SendRequest request) except -1
 
     @cython.final
     cdef Totals totals(self) noexcept

@@ -93,7 +93,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from libc.limits cimport INT_MAX
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 import collections
@@ -146,6 +146,7 @@ include "core/outcomes.pxi"
 include "core/clock.pxi"
 include "core/frames.pxi"
 include "core/limiter.pxi"
+include "core/reception.pxi"
 include "core/queue.pxi"
 include "core/request.pxi"
 include "core/addresses.pxi"

@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
 from isotp import hub as _hub
-from isotp._core import monotonic_ns
+from isotp._core import Reception, monotonic_ns
 from isotp.address import Address, AsymmetricAddress
 from isotp.bus.feed import Feed
 from isotp.bus.loop_feeds import LoopBusFeed, LoopFeed, LoopNotifierFeed, LoopSocketFeed
 from isotp.errors import IsoTpError, LayerClosedError
-from isotp.layers import TransportLayerLogic
+from isotp.layers import TransportLayerLogic, require_seconds
 from isotp.params import Params
 from isotp.stats import Stats
 
@@ -85,6 +85,36 @@ class _Session(_hub.HubSession):
         return super()._stop_reading()
 
 
+class _Patience:
+    """How long one receiver waits: until a message has begun, then until that is there or has broken off."""
+
+    def __init__(self, session: _Session, receiver: asyncio.Future[None], seconds: float) -> None:
+        self._session = session
+        self._receiver = receiver
+        self._seconds = seconds
+        self._breaks = session._breaks
+        self._is_over = False
+        self._loop = receiver.get_loop()
+        self.timer = self._loop.call_later(seconds, self._end)
+
+    def _end(self) -> None:
+        self._is_over = True
+        # Frames that came while the loop was busy came in time.
+        self._session.hub.feed.deliver()
+        self._look()
+
+    def look_soon(self) -> None:
+        self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        if self._receiver.done():
+            return
+        if self._session._breaks != self._breaks:
+            self._receiver.set_exception(self._session._broken_off())
+        elif self._is_over and not self._session._has_begun:
+            self._receiver.set_exception(TimeoutError(f"no message has begun within {self._seconds} s"))
+
+
 class _LoopHub(_hub.Hub):
     """The hub behind a :class:`Hub`: finds each frame its sessions, on the loop."""
 
@@ -114,8 +144,9 @@ class Layer:
     :param address: :class:`isotp.Address` or :class:`isotp.AsymmetricAddress`.
     :param notifier: `can.Notifier` that reads the bus. Without one, the layer reads the bus itself, alone.
     :param also: further addresses to receive on; answers go by the layer's own.
-    :param kwargs: `params`, `error_handler`, `post_send_callback`, as of :class:`isotp.TransportLayer`. They are called
-        on the loop's thread, and must not wait. The parameter `blocking_send` has no meaning here.
+    :param kwargs: `params`, `error_handler`, `on_message`, `on_begin`, `is_ready` and others, as of
+        :class:`isotp.TransportLayer`. They are called on the loop's thread, and must not wait. The parameter
+        `blocking_send` has no meaning here.
 
     A layer belongs to the loop that runs when it is started, and is used from that loop's thread only, by any number
     of tasks. It works from :meth:`start`, or the beginning of ``async with``, until it is closed, for good.
@@ -149,6 +180,7 @@ class Layer:
             raise
         self._session.rx_queue.on_arrival = self._wake_receivers
         self._receivers: deque[asyncio.Future[None]] = deque()
+        self._patience: set[_Patience] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -229,7 +261,12 @@ class Layer:
     # ------------------------------------------------ messages
 
     async def send(
-        self, data: TransportLayerLogic.SendGenerator | Iterable[int], target_address_type: int | None = None
+        self,
+        data: TransportLayerLogic.SendGenerator | Iterable[int],
+        target_address_type: int | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        priority: bool = False,
     ) -> None:
         """Send a message; returns when its last frame is on the bus.
 
@@ -238,7 +275,10 @@ class Layer:
 
         :param data: bytes, or `(generator, size)`, see :meth:`isotp.TransportLayerLogic.send`.
         :param target_address_type: Physical, Functional, or None for the parameter `default_target_address_type`.
-        :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing.
+        :param params: parameters of this message alone; `priority`: it goes before those that wait; both as
+            :meth:`isotp.TransportLayerLogic.send` has them.
+        :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing, or a
+            parameter is none of a message.
         :raises RuntimeError: in listen mode; if too many messages wait (parameter `tx_queue_limit`); or if the layer
             was not started, or belongs to another loop.
         :raises isotp.BlockingSendFailure: if it failed; what happened on the bus is its `__cause__`.
@@ -246,7 +286,9 @@ class Layer:
         """
         ended: asyncio.Future[None] = self._running_loop().create_future()
 
-        request = self._session._submit(data, target_address_type, lambda _: _finish(ended))
+        request = self._session._submit(
+            data, target_address_type, lambda _: _finish(ended), params=params, priority=priority
+        )
         if ended.done():
             await self._hub._give_others_a_turn()
         else:
@@ -259,37 +301,67 @@ class Layer:
             raise self._closed_error()
         self._session._require_sent(request)
 
-    async def recv(self) -> bytearray:
+    async def recv(self, *, begin_within: float | None = None) -> bytearray:
         """Wait for a message and take it; those who wait are served in turn.
 
         A task that is cancelled, say by a time-out, takes no message away.
 
+        :param begin_within: seconds until a message is there, or has begun: one whose First Frame has come by then is
+            waited for, as long as its frames come in time (N_Cr). None: no limit.
+        :raises TimeoutError: if none has begun by then.
+        :raises isotp.BlockingReceiveFailure: with `begin_within`, if a message breaks off; its `__cause__` says why.
+        :raises ValueError: if `begin_within` is negative, infinite or NaN; TypeError: if it is no number.
         :raises RuntimeError: if the layer was not started, or belongs to another loop.
         :raises isotp.LayerClosedError: if the layer is closed.
         """
+        payload: bytearray = await self._take(begin_within, False)
+        return payload
+
+    async def recvmsg(self, *, begin_within: float | None = None) -> Reception:
+        """What :meth:`recv` does, with the times of the message and the address that it came in on."""
+        reception: Reception = await self._take(begin_within, True)
+        return reception
+
+    async def _take(self, begin_within: float | None, whole: bool) -> Any:
         loop = self._running_loop()
+        if begin_within is not None:
+            require_seconds("begin_within", begin_within)
         messages = self._session.rx_queue
-        if self._receivers or not messages:
-            receiver: asyncio.Future[None] = loop.create_future()
-            self._receivers.append(receiver)
-            # Not at once: those before this one, who were woken and did not run yet, take their messages first.
-            if len(messages) >= len(self._receivers):
-                loop.call_soon(self._wake_receivers)
-            try:
-                await receiver
-                if self._closed:
-                    raise self._closed_error()
-                return messages.get_nowait()
-            finally:
-                self._receivers.remove(receiver)
-                self._wake_receivers()
-        return messages.get_nowait()
+        if not self._receivers and messages:
+            return self._take_now(whole)
+        receiver: asyncio.Future[None] = loop.create_future()
+        self._receivers.append(receiver)
+        # Not at once: those before this one, who were woken and did not run yet, take their messages first.
+        if len(messages) >= len(self._receivers):
+            loop.call_soon(self._wake_receivers)
+        patience = None if begin_within is None else _Patience(self._session, receiver, begin_within)
+        if patience is not None:
+            self._patience.add(patience)
+        try:
+            await receiver
+            if self._closed:
+                raise self._closed_error()
+            return self._take_now(whole)
+        finally:
+            if patience is not None:
+                patience.timer.cancel()
+                self._patience.discard(patience)
+            self._receivers.remove(receiver)
+            self._wake_receivers()
+
+    def _take_now(self, whole: bool) -> Any:
+        message = self._session.rx_queue._get(False, None, whole)
+        self._session.resume_reception()  # a sender that was told to wait has room
+        return message
 
     def _wake_receivers(self) -> None:
         """As many as there are messages, the first of them first: each takes its own when its task runs."""
         if self._receivers:
             for receiver in itertools.islice(self._receivers, len(self._session.rx_queue)):
                 _finish(receiver)
+        # Later: what has ended is known when all is done that a frame has led to.
+        for patience in self._patience:
+            patience.look_soon()
 
     def __aiter__(self) -> Self:
         return self

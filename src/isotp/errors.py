@@ -163,6 +163,8 @@ class MaximumWaitFrameReachedError(IsoTpError):
     The transmission is given up (9.7; compare N_WFT_OVRN, 8.3.7). The receiver is busy for too long: raise
     ``wftmax``, or send again later.
 
+    Or this layer is the receiver: it has sent so many, and ``is_ready`` still said no. The reception is given up.
+
     See docs/errors.md#maximumwaitframereachederror.
     """
 

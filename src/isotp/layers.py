@@ -11,7 +11,7 @@ from logging import getLogger
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
 from isotp._core import PDU as _PDU
-from isotp._core import CanMessage, Layer, dlc_of, monotonic_ns, nearest_can_fd_size
+from isotp._core import CanMessage, Layer, Reception, dlc_of, monotonic_ns, nearest_can_fd_size
 from isotp._core import ProcessStats as _ProcessStats
 from isotp._core import SendRequest as _SendRequest
 from isotp.address import Address, AsymmetricAddress
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 __all__ = [
     "PDU",
     "ErrorHandler",
+    "IsReady",
     "OnBegin",
     "OnMessage",
+    "OnReception",
     "PostSendCallback",
     "ReceiveInto",
     "RxFn",
@@ -131,12 +133,17 @@ class TransportLayerLogic(Layer):
     :param on_message: called as `on_message(payload, address, timestamp)` with each message received, which then
         does not go to :meth:`recv`: the address that it came in on, and the time of its last frame in ns as
         `time.monotonic_ns()` has it.
+    :param on_reception: called with each message received as a :class:`isotp.Reception`, in place of `on_message`.
     :param on_begin: called as `on_begin(length, address, timestamp)` when a message of several frames begins
         (N_USData_FF.indication), with its length, and the rest as `on_message` has it.
     :param receive_into: called with the length of each segmented message that begins; gives what to put it into
         as it comes: a writable buffer, or a callable that is given `bytes` piece by piece. The message is then
         that object, for :meth:`recv` and `on_message`. None: a bytearray, as ever. A message that breaks off
         is told by the attribute `target` of the error. Mind the parameter `max_frame_size`.
+    :param is_ready: called as `is_ready(length, received)` before each Flow Control that would let a message go on,
+        with its length and what of it is there. If it is False, the sender is told to wait (FC.WAIT), again and again
+        after `wait_frame_interval`; after `wftmax` times the message is refused. :meth:`resume_reception` has it asked
+        at once.
     :param tx_confirmation: take a frame for sent only when its echo comes (L_Data.con), not when txfn took it: a frame
         from rxfn whose `is_echo` is True, or `is_rx` False as python-can has it. STmin, N_Bs and N_Cr run from the
         echo, a message is sent when that of its last frame has come, and N_As from txfn to the echo.
@@ -157,8 +164,10 @@ class TransportLayerLogic(Layer):
     SendGenerator: TypeAlias = tuple[Generator[int, None, None], int]
     PostSendCallback: TypeAlias = Callable[[_SendRequest], Any]
     OnMessage: TypeAlias = Callable[[Any, Address | AsymmetricAddress, int], Any]
+    OnReception: TypeAlias = Callable[[Reception], Any]
     OnBegin: TypeAlias = Callable[[int, Address | AsymmetricAddress, int], Any]
     ReceiveInto: TypeAlias = Callable[[int], Any]
+    IsReady: TypeAlias = Callable[[int, int], Any]
 
     class RxState(enum.Enum):
         """What reception waits for."""
@@ -199,12 +208,15 @@ class TransportLayerLogic(Layer):
         on_message: OnMessage | None = None,
         receive_into: ReceiveInto | None = None,
         *,
+        on_reception: OnReception | None = None,
         on_begin: OnBegin | None = None,
+        is_ready: IsReady | None = None,
         tx_confirmation: bool = False,
     ) -> None:
         if tx_confirmation:
             self._confirm_frames()
         self.on_begin = on_begin
+        self.is_ready = is_ready
         self.params = self.Params()
         if params is not None:
             self.params.update(params)
@@ -213,7 +225,10 @@ class TransportLayerLogic(Layer):
         self.txfn = txfn
         self.error_handler = error_handler
         self.post_send_callback = post_send_callback
+        if on_message is not None and on_reception is not None:
+            raise ValueError("messages go to on_message or to on_reception, not to both")
         self.on_message = on_message
+        self.on_reception = on_reception
         self.receive_into = receive_into
         self.timings = {
             (self.RxState.IDLE, self.TxState.IDLE): 0.02,
@@ -356,5 +371,7 @@ TxFn = TransportLayerLogic.TxFn
 ErrorHandler = TransportLayerLogic.ErrorHandler
 PostSendCallback = TransportLayerLogic.PostSendCallback
 OnMessage = TransportLayerLogic.OnMessage
+OnReception = TransportLayerLogic.OnReception
 OnBegin = TransportLayerLogic.OnBegin
 ReceiveInto = TransportLayerLogic.ReceiveInto
+IsReady = TransportLayerLogic.IsReady

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 import time
@@ -169,7 +170,13 @@ _RULES: dict[str, _Rule] = {
     "wftmax": _Rule(
         0,
         _integer(0),
-        "N_WFTmax: Flow Controls with FlowStatus Wait to accept in a row (9.7). 0: none; any, if strict is set.",
+        "N_WFTmax: Flow Controls with FlowStatus Wait in a row (9.7): how many to accept, 0: none; any, if strict is"
+        " set. And how many to send while rx_queue_limit is reached, or is_ready says so, before a message is refused.",
+    ),
+    "wait_frame_interval": _Rule(
+        500,
+        _integer(1),
+        "N_Br in ms: a sender that was told to wait is told again after so long (9.8.1). Less than the sender's N_Bs.",
     ),
     "tx_data_length": _Rule(
         8, _one_of(_CAN_FD_LENGTHS), "TX_DL: the longest CAN frame to send, in bytes of data (9.5.1)."
@@ -216,7 +223,7 @@ _RULES: dict[str, _Rule] = {
         False,
         _BOOLEAN,
         "Keep to ISO 15765-2:2016 also where can-isotp does otherwise: what the standard has a receiver ignore"
-        " does not end a reception, a reserved STmin means 127 ms, and more (standard.md has the list).",
+        " does not end a reception, and more (standard.md has the list).",
     ),
     "blocking_send": _Rule(False, _BOOLEAN, "Let send() wait until the message has left."),
     "logger_name": _Rule("isotp", _TEXT, "Name of the logger to write to."),
@@ -235,6 +242,15 @@ _RULES: dict[str, _Rule] = {
 }
 
 _ALIASES = {"ll_data_length": "tx_data_length"}
+# What one message may have of its own.
+_OF_ONE_MESSAGE = (
+    "can_fd",
+    "bitrate_switch",
+    "tx_data_length",
+    "tx_data_min_length",
+    "tx_padding",
+    "override_receiver_stmin",
+)
 
 
 def _known(name: object) -> str:
@@ -280,6 +296,7 @@ class Params:
     tx_flow_control: bool
     tx_frame_timeout: int
     wftmax: int
+    wait_frame_interval: int
     tx_data_length: int
     tx_data_min_length: int | None
     max_frame_size: int
@@ -364,6 +381,21 @@ class Params:
                 if getattr(self, name) is not value:
                     setattr(self, name, value)
             raise
+
+    def _for_message(self, values: Mapping[str, Any]) -> Params:
+        """These parameters, but for some that one message has of its own.
+
+        :raises UnknownParameterError: There is no parameter of such a name.
+        :raises ValueError: A value or a combination is refused, or one is the whole layer's.
+        :raises TypeError: ``values`` is no mapping.
+        """
+        params = copy.copy(self)
+        object.__setattr__(params, "_tried_wait_func", self.wait_func)
+        params.update(values)
+        for name in values:
+            if _known(name) not in _OF_ONE_MESSAGE:
+                raise ValueError(f"{name} is the layer's, a message has none of its own")
+        return params
 
     def validate(self) -> None:
         """Check each parameter and their combinations.

@@ -14,8 +14,10 @@ from isotp._core import CanMessage, MessageQueue, Sleeper, monotonic_ns, sharpen
 from isotp.address import Address, AsymmetricAddress
 from isotp.layers import (
     ErrorHandler,
+    IsReady,
     OnBegin,
     OnMessage,
+    OnReception,
     PostSendCallback,
     ReceiveInto,
     RxFn,
@@ -77,7 +79,9 @@ class TransportLayer(TransportLayerLogic):
         on_message: OnMessage | None = None,
         receive_into: ReceiveInto | None = None,
         *,
+        on_reception: OnReception | None = None,
         on_begin: OnBegin | None = None,
+        is_ready: IsReady | None = None,
         tx_confirmation: bool = False,
     ) -> None:
         require_seconds("read_timeout", read_timeout)
@@ -101,7 +105,9 @@ class TransportLayer(TransportLayerLogic):
             post_send_callback,
             on_message,
             receive_into,
+            on_reception=on_reception,
             on_begin=on_begin,
+            is_ready=is_ready,
             tx_confirmation=tx_confirmation,
         )
 

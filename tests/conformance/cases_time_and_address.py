@@ -324,7 +324,9 @@ def functional_cases() -> Iterator[Case]:
         ):
             broken = "error MissingEscapeSequenceError\n" if "escape" in what else error
             story = f"< {functional}{frame}\n {broken}"
-            if "escape" in what:
+            if "STmin" in what:
+                story = f"< {functional}{frame}\n default: error UnexpectedFlowControlError\n strict: {error}{end}"
+            elif "escape" in what:
                 story += end
             else:
                 story += only("strict", end) + f"default: < {physical}21 06 07 08 09\n"

@@ -213,11 +213,21 @@ def test_override_for_ever() -> None:
     assert bench.layer.next_cf_delay() > 0
 
 
-def test_reserved_stmin_loses_the_frame() -> None:
-    bench = sender()
-    assert bench.hear("30 00 80") == []
-    assert bench.complaints() == [errors.InvalidCanDataError]
-    assert bench.hear(CTS) == [CF_10]
+@pytest.mark.parametrize("stmin", ["80", "F0", "FA", "FF"])
+def test_a_reserved_stmin_is_the_longest_one(stmin: str) -> None:
+    """9.6.5.5, until the end of the message."""
+    bench = sender(27)
+    bench.hear(f"30 01 {stmin}")
+    bench.wait(127 * MS - 1)
+    assert bench.run() == []
+    bench.wait(1)
+    assert len(bench.run()) == 1
+    bench.hear("30 00 01")
+    bench.wait(127 * MS - 1)
+    assert bench.run() == []
+    bench.wait(1)
+    assert len(bench.run()) == 1
+    assert bench.complaints() == []
 
 
 # --- N_Bs ---------------------------------------------------------------------------------------------------

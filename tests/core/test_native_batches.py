@@ -70,6 +70,15 @@ def test_each_frame_has_its_time(native: Native) -> None:
     assert times == [1, 5, 6, 30]
 
 
+def test_the_time_of_a_frame_goes_with_its_message(native: Native) -> None:
+    bench = native()
+    bench.give((1, "01 AA"), (5, "10 08 00 01 02 03 04 05"), (9, "21 06 07"))
+    receptions = [bench.layer.recvmsg() for _ in range(2)]
+    now = bench.clock.ns
+    assert [(r.began_ns - now, r.ended_ns - now) for r in receptions if r] == [(1, 1), (5, 9)]
+    assert [r.timestamp for r in receptions if r] == [None, None]  # the user's clock is not the kernel's
+
+
 def test_each_frame_counts(native: Native) -> None:
     bench = native()
     bench.give((0, "01 AA"), (1, "41"), (2, FF_20))

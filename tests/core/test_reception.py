@@ -194,10 +194,6 @@ MALFORMED = {
     "FC of two bytes": "30 08",
     "flow status 3": "33 00 00",
     "flow status 15": "3F 00 00",
-    "STmin 80": "30 00 80",
-    "STmin F0": "30 00 F0",
-    "STmin FA": "30 00 FA",
-    "STmin FF": "30 00 FF",
     **{f"N_PCI type {n:X}": f"{n:X}0 00*7" for n in range(4, 16)},
 }
 
@@ -316,9 +312,6 @@ SENTENCES = {
     "30 08": "flow control frame of 2 bytes is too short",
     "33 00 00": "flow status 3 is reserved",
     "3F 00 00": "flow status 15 is reserved",
-    "30 00 80": "STmin 0x80 is reserved",
-    "30 00 F0": "STmin 0xF0 is reserved",
-    "30 00 FA": "STmin 0xFA is reserved",
     "05 00*11": "single frame of 12 bytes without the escape sequence",
     "10 64 00*9": "first frame of 11 bytes, which is no valid RX_DL",
     "11 2D 00*6": "first frame announces 301 bytes, max_frame_size is 300",

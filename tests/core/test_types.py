@@ -92,7 +92,7 @@ def test_can_message_keeps_what_it_is_given(message: isotp.CanMessage, name: str
 def test_can_message_has_no_other_attributes() -> None:
     message = isotp.CanMessage()
     with pytest.raises(AttributeError):
-        message.timestamp = 1.0
+        message.channel = 1.0
     assert OwnMessage().channel == "vcan0"
     own = OwnMessage()
     own.timestamp = 1.0

@@ -280,8 +280,6 @@ SENDINGS = {
     "reserved STmin": Story(
         (FIRST, "> 7E8#3000FA", *REST),
         Outcome(sent="done"),
-        our_script=(FIRST, "> 7E8#3000FA"),
-        ours=Outcome(errors=(INVALID,), sent=N_BS),
     ),
     "overflow between consecutive frames": Story(
         (FIRST, "> 7E8#30007F", REST[0], "> 7E8#320000", *REST[1:]),

@@ -557,15 +557,12 @@ class View:
         return self.can_dl == self.rx.ll_dl or (self.can_dl < self.rx.ll_dl and last)
 
     def bad_fc(self) -> bool:
-        return self.type == 3 and (len(self.n_pdu) < 3 or self.low > 2 or self.reserved_stmin())
+        return self.type == 3 and (len(self.n_pdu) < 3 or self.low > 2)
 
     def silent_fs(self) -> bool:
         """A Flow Control that ends what is sent, of which this kernel says nothing."""
         reserved = self.type == 3 and len(self.n_pdu) > 2 and self.low > 2
         return self.awaits_fc and reserved and not self.reserved_fs_is_an_error
-
-    def reserved_stmin(self) -> bool:
-        return len(self.n_pdu) > 2 and (0x7F < self.n_pdu[2] < 0xF1 or self.n_pdu[2] > 0xF9)
 
 
 Effects = tuple[set[str], ...]
@@ -657,7 +654,6 @@ DEFAULT = {
         (GIVEN_UP,),
         (NOTHING,),
     ),
-    "a reserved STmin": Difference(lambda view: view.awaits_fc and view.bad_fc(), GOES_ON, (NOTHING,)),
     "such a Flow Control in the middle of a message that comes in": Difference(
         lambda view: view.rx is not None and view.bad_fc(),
         (NOTHING,),

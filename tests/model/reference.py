@@ -283,8 +283,7 @@ class Reference:
             if apart and n_pdu[:1] and n_pdu[0] >> 4 != 0:
                 raise Malformed("InvalidCanDataError")
             pdu = self.decode(n_pdu, len(data))
-            reserved = isinstance(pdu, FlowControl) and (pdu.status > OVERFLOW or stmin_ns(pdu.stmin) is None)
-            if reserved and not strict:
+            if isinstance(pdu, FlowControl) and pdu.status > OVERFLOW and not strict:
                 raise Malformed("InvalidCanDataError")
         except Malformed as problem:
             self.errors.append(str(problem))

@@ -19,6 +19,7 @@ cdef inline void receiver_stop(Receiver *rx) noexcept nogil:
     rx.state = RX_IDLE
     rx.due = FS_NONE
     rx.deadline = NEVER
+    rx.is_held = False
 
 
 cdef enum:
@@ -96,6 +97,8 @@ cdef inline RxEvent receive_ff(
     rx.sn = 0
     rx.rx_dl = <uint8_t>rx_dl
     rx.in_block = 0
+    rx.was_cleared = False
+    rx.waits = 0
     rx.deadline = now + config.n_cr_ns
     if not config.listen:
         rx.due = FS_CTS
@@ -222,6 +225,8 @@ cdef inline RxEvent receive(
         outcome.given = <uint64_t>size
     elif config.strict:
         outcome.code = check_strictly(outcome.code, rx, &pci, prefix, size, outcome)
+    elif outcome.code == BAD_FC_STMIN:
+        outcome.code = OK          # 9.6.5.5: it is 127 ms
     if outcome.code != OK:
         if not config.strict:
             receiver_stop(rx)
@@ -273,9 +278,38 @@ cdef inline RxEvent receive_functional(
     return RX_MESSAGE
 
 
+cdef inline void receiver_ask(Receiver *rx) noexcept nogil:
+    """The next FC to a sender that is held is due."""
+    rx.due = FS_CTS
+    rx.deadline = NEVER
+
+
+cdef inline bint receiver_hold(Receiver *rx, const Config *config, Outcome *outcome) noexcept nogil:
+    """Whoever takes the message is not ready for more: the FC that is due becomes Wait. False: that was too often.
+
+    The reception ends then (9.7), and so does the sender's patience. Overflow answers an FF only (9.6.5.2).
+    """
+    if rx.waits < config.wftmax:
+        rx.waits += 1
+        rx.is_held = True
+        rx.due = FS_WAIT
+        return True
+    outcome.code = WAITED_TOO_OFTEN
+    outcome.interruption = OK
+    outcome.given = rx.waits
+    outcome.expected = rx.size
+    receiver_stop(rx)
+    if not rx.was_cleared:
+        rx.due = FS_OVFLW
+    return False
+
+
 cdef inline bint receiver_expired(Receiver *rx, int64_t now, Outcome *outcome) noexcept nogil:
-    """N_Cr (9.8.2)."""
+    """N_Cr (9.8.2). While the sender is held: N_Br, after which it is told again."""
     if now < rx.deadline:
+        return False
+    if rx.is_held:
+        receiver_ask(rx)
         return False
     outcome.code = N_CR_TIMEOUT
     outcome.interruption = OK
@@ -295,7 +329,16 @@ cdef inline void encode_flow_control(
     close_frame(out, config, address.tx_prefix_size + 3)
 
 
-cdef inline void flow_control_sent(Receiver *rx, const Config *config, int64_t now) noexcept nogil:
-    rx.due = FS_NONE
+cdef inline void receiver_await(Receiver *rx, const Config *config, int64_t now) noexcept nogil:
+    """What follows the FC that is on the bus since `now`: a CF, or another FC."""
     if rx.state == RX_WAIT_CF:
-        rx.deadline = now + config.n_cr_ns
+        rx.deadline = now + (config.n_br_ns if rx.is_held else config.n_cr_ns)
+
+
+cdef inline void flow_control_sent(Receiver *rx, const Config *config, int64_t now) noexcept nogil:
+    if rx.due == FS_CTS:
+        rx.was_cleared = True
+        rx.is_held = False
+        rx.waits = 0
+    rx.due = FS_NONE
+    receiver_await(rx, config, now)

@@ -7,9 +7,11 @@
 #     session_receive                                         a frame in, with its time: what happened
 #     session_expire                                          the time in: what waited too long
 #     session_begin, session_bind_first, session_supply       a message to send, the form it takes, and its bytes
+#     session_functional, session_functional_sent             an SF between its frames
 #     session_next, session_sent                              the next frame out; it is on the bus since then
 #     session_taken_by_bus, session_confirmed                 the same of a bus that says later when that was
 #     session_flow_control, ..._sent, ..._confirmed           the same for the frame that answers the other end
+#     session_hold, session_ask_again                         that is to say Wait; not any more
 #     session_deadline                                        when to come again, if no frame does
 #     session_stop_receiving, session_stop_sending            give up
 #
@@ -28,8 +30,11 @@ from isotp._protocol.reception cimport (
     receive,
     receive_functional,
     receive_next_cf,
+    receiver_ask,
+    receiver_await,
     receiver_expired,
     receiver_free,
+    receiver_hold,
     receiver_init,
     receiver_stop,
 )
@@ -37,9 +42,11 @@ from isotp._protocol.transmission cimport (
     begin_message,
     choose_first_frame,
     confirmed,
+    encode_functional,
     next_payload_size,
     next_rate_size,
     on_flow_control,
+    sf_capacity,
     supply,
     taken_by_bus,
     transmit,
@@ -75,6 +82,7 @@ cdef struct Session:
     Config config
     AddressFilter address          # its own
     bint looks_closer              # `address` alone does not tell all about a frame
+    bint has_own_config            # the message being sent: `kept_config` is its own
     bint asks                      # who owns the session says which frames are its own, and `address` does not
     # A message is bound to these: to what is in force, or to a copy of what was.
     const Config *tx_config
@@ -120,12 +128,15 @@ cdef inline void session_set(Session *session, const Config *new, int64_t now) n
     cdef uint8_t tx_dl = session.tx_config.tx_dl
     session.config = new[0]
     session.tx_config = &session.config
-    if session.tx.state != TX_IDLE and tx_dl != new.tx_dl:
+    if session.tx.state != TX_IDLE and session.has_own_config:
+        session.tx_config = &session.kept_config
+    elif session.tx.state != TX_IDLE and tx_dl != new.tx_dl:
         session.kept_config = new[0]
         session.kept_config.tx_dl = tx_dl
         session.kept_config.min_length = min(new.min_length, tx_dl)
         session.tx_config = &session.kept_config
-    if new.listen and session.rx.due != FS_NONE:
+    if new.listen and (session.rx.due != FS_NONE or session.rx.is_held):
+        session.rx.is_held = False
         flow_control_sent(&session.rx, &session.config, now)
     session_look_closer_if_needed(session)
 
@@ -244,6 +255,11 @@ cdef inline void bind_reception(Session *session, const AddressFilter *came_by) 
         session_look_closer_if_needed(session)
 
 
+cdef inline const Config *sending_config(const Session *session) noexcept nogil:
+    """What a Flow Control is judged by: the message being sent may have parameters of its own."""
+    return &session.config if session.tx.state == TX_IDLE else session.tx_config
+
+
 cdef inline RxEvent session_receive(
     Session *session, const AddressFilter *came_by, bint apart, const uint8_t *data, int size, int64_t now,
 ) noexcept nogil:
@@ -268,7 +284,7 @@ cdef inline RxEvent session_receive(
         session.counted.flow_controls_received += 1
         if session.rx.flow_control.flow_status == FS_WAIT:
             session.counted.waits_received += 1
-        if on_flow_control(&session.tx, &session.config, &session.rx.flow_control, now, &session.outcome):
+        if on_flow_control(&session.tx, sending_config(session), &session.rx.flow_control, now, &session.outcome):
             event = RX_ENDED_SENDING
     elif event == RX_STARTED or session.outcome.code == FF_DL_TOO_LONG:
         bind_reception(session, came_by)
@@ -287,6 +303,23 @@ cdef inline bint session_refuse(Session *session) noexcept nogil:
     receiver_stop(&session.rx)
     if not session.config.listen:
         session.rx.due = FS_OVFLW
+    return True
+
+
+cdef inline bint session_hold(Session *session) noexcept nogil:
+    """Whoever takes the message is not ready: the other end is told to wait, N_WFTmax times in a row at the most.
+
+    False: it is given up; session.outcome says so. (Or it was stopped.)
+    """
+    session.outcome.code = OK
+    return session.rx.due == FS_CTS and receiver_hold(&session.rx, &session.config, &session.outcome)
+
+
+cdef inline bint session_ask_again(Session *session) noexcept nogil:
+    """Whoever takes the message may be ready now. False: nobody was told to wait."""
+    if not session.rx.is_held or session.rx.due != FS_NONE:
+        return False
+    receiver_ask(&session.rx)
     return True
 
 
@@ -327,14 +360,19 @@ cdef inline bint session_rests(const Session *session) noexcept nogil:
 
 cdef inline void bind_sending(Session *session) noexcept nogil:
     """Nothing of the message has gone: it is made from what is in force."""
-    session.tx_config = &session.config
+    if not session.has_own_config:
+        session.tx_config = &session.config
     if session.tx_address != &session.address:
         session.tx_address = &session.address
         session_look_closer_if_needed(session)
 
 
-cdef inline void session_begin(Session *session, uint64_t size, bint functional) noexcept nogil:
-    """Send a message of so many bytes, which come by session_supply()."""
+cdef inline void session_begin(Session *session, uint64_t size, bint functional, const Config *own) noexcept nogil:
+    """Send a message of so many bytes, which come by session_supply(); by parameters of its `own`, unless NULL."""
+    session.has_own_config = own != NULL
+    if own != NULL:
+        session.kept_config = own[0]
+        session.tx_config = &session.kept_config
     bind_sending(session)
     begin_message(&session.tx, session.tx_config, session.tx_address, size, functional)
 
@@ -374,17 +412,35 @@ cdef inline bint session_is_sent(Session *session) noexcept nogil:
 
 cdef inline bint session_sent(Session *session, int64_t now) noexcept nogil:
     """The frame of session_next() is on the bus since `now`. True: with that the message is sent."""
-    return transmitted(&session.tx, &session.config, now) and session_is_sent(session)
+    return transmitted(&session.tx, session.tx_config, now) and session_is_sent(session)
 
 
 cdef inline void session_taken_by_bus(Session *session, int64_t now) noexcept nogil:
     """The same, of a bus that says later when the frame was on it: session_confirmed()."""
-    taken_by_bus(&session.tx, &session.config, now)
+    taken_by_bus(&session.tx, session.tx_config, now)
 
 
 cdef inline bint session_confirmed(Session *session, uint64_t count, int64_t now) noexcept nogil:
     """The first `count` frames of the message are on the bus since `now`. True: with that the message is sent."""
-    return confirmed(&session.tx, &session.config, count, now) and session_is_sent(session)
+    return confirmed(&session.tx, session.tx_config, count, now) and session_is_sent(session)
+
+
+cdef inline bint session_functional(
+    const Session *session, const Config *config, const uint8_t *payload, uint64_t size, Frame *out,
+) noexcept nogil:
+    """A functional SF between the frames of the message being sent: its N_AI is another one (9.9).
+
+    False: it is too long.
+    """
+    if size > <uint64_t>sf_capacity(config, &session.address):
+        return False
+    encode_functional(config, &session.address, payload, size, out)
+    return True
+
+
+cdef inline void session_functional_sent(Session *session, uint64_t size) noexcept nogil:
+    session.counted.messages_sent += 1
+    session.counted.bytes_sent += size
 
 
 cdef inline void session_stop_sending(Session *session) noexcept nogil:
@@ -405,7 +461,7 @@ cdef inline FlowStatus session_flow_control(Session *session, int64_t now, Frame
 
 
 cdef inline void session_flow_control_sent(Session *session, FlowStatus due, bint went, int64_t now) noexcept nogil:
-    """That frame is on the bus since `now`, from when N_Cr runs; or it did not go, and is due again."""
+    """That frame is on the bus since `now`, from when N_Cr runs, or N_Br; or it did not go, and is due again."""
     if went:
         session.counted.flow_controls_sent += 1
         flow_control_sent(&session.rx, &session.config, now)
@@ -421,4 +477,4 @@ cdef inline bint session_awaits_block(const Session *session, uint64_t got) noex
 cdef inline void session_flow_control_confirmed(Session *session, uint64_t got, int64_t now) noexcept nogil:
     """That flow control frame is on the bus since `now`: N_Cr runs from there, unless a CF has come."""
     if session_awaits_block(session, got):
-        session.rx.deadline = now + session.config.n_cr_ns
+        receiver_await(&session.rx, &session.config, now)

@@ -129,6 +129,17 @@ cdef inline bint encode_next(
     return True
 
 
+cdef inline void encode_functional(
+    const Config *config, const AddressFilter *address, const uint8_t *payload, uint64_t size, Frame *out,
+) noexcept nogil:
+    """A functional SF, whatever message is on its way."""
+    cdef Transmitter apart
+    transmitter_init(&apart)
+    begin_message(&apart, config, address, size, True)
+    supply(&apart, payload, size)
+    encode_next(&apart, config, address, size + CAN_DLEN_MAX, out)
+
+
 cdef inline bint transmit(
     Transmitter *tx, const Config *config, const AddressFilter *address, int64_t now, uint64_t allowed, Frame *out,
 ) noexcept nogil:
@@ -283,7 +294,7 @@ cdef inline bint on_flow_control(
     tx.waits = 0
     tx.blocksize = pci.blocksize
     if pci.stmin_ns < 0:
-        tx.saw_reserved_stmin = True   # only strictly do such frames come here
+        tx.saw_reserved_stmin = True
     if config.overrides_stmin:
         stmin_ns = config.override_stmin_ns
     elif tx.saw_reserved_stmin:

@@ -89,6 +89,7 @@ cdef enum OutcomeCode:
     WRONG_SN
     CHANGING_RX_DL
     N_CR_TIMEOUT
+    WAITED_TOO_OFTEN
     # reception, only where the standard is kept strictly
     BAD_SF_CAN_DL
     BAD_FF_ESCAPE
@@ -143,6 +144,7 @@ cdef struct Config:
     int64_t n_as_ns
     int64_t n_bs_ns
     int64_t n_cr_ns
+    int64_t n_br_ns                # from one wait frame of ours to the next
 
 
 # An Address (N_AI) flattened to what has to be compared and written for each frame.
@@ -165,11 +167,14 @@ cdef struct Receiver:
     uint64_t got
     uint64_t taken                 # bytes of `got` that left the buffer before the end of the message
     uint8_t *buffer                # the bytes from `taken` on
-    int64_t deadline               # N_Cr
+    int64_t deadline               # N_Cr; N_Br while the sender is held
     uint64_t size                  # FF_DL
     uint64_t capacity
     FlowStatus due                 # flow control to send, or FS_NONE
     uint32_t in_block              # CFs since the last FC
+    bint is_held                   # the last FC was Wait: another one is to follow
+    bint was_cleared               # an FC said Continue To Send
+    uint32_t waits                 # wait frames sent in a row
     const uint8_t *message         # of the step that returned RX_MESSAGE
     uint64_t message_size
     NPci flow_control              # of the step that returned RX_FLOW_CONTROL
@@ -193,7 +198,7 @@ cdef struct Transmitter:
     uint16_t blocksize             # as the receiver asked, or NO_BLOCKSIZE
     uint32_t in_block
     uint32_t waits                 # wait frames in a row
-    bint saw_reserved_stmin        # in the standard's way: counts until the end of the message
+    bint saw_reserved_stmin        # counts until the end of the message
     uint64_t size
     uint64_t sent
     const uint8_t *chunk           # payload bytes at hand, owned by the caller

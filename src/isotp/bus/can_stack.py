@@ -161,19 +161,12 @@ class CanStack(Listener):
         self.main_thread = None
         return self._shared.remove_user(self._mailbox)
 
-    def recv(
-        self, block: bool = False, timeout: float | None = None, until_begin: bool = False
-    ) -> bytearray | None:
-        """The next message received, or None; see :meth:`TransportLayerLogic.recv`."""
-        leads = block and self.started and self._is_read_for and not self.available()
-        if block and until_begin:
-            breaks = self._breaks
-            if leads:
-                timeout = self._lead(lambda: self._has_news() or self._breaks != breaks, timeout)
-            return self._recv_begun(timeout, breaks)
-        if leads:
-            timeout = self._lead(self._has_news, timeout)
-        return super().recv(block, timeout)
+    def _read_meanwhile(self, timeout: float | None, breaks: int | None) -> float | None:
+        if not self.started or not self._is_read_for or self.available():
+            return timeout
+        return self._lead(
+            self._has_news if breaks is None else lambda: self._has_news() or self._breaks != breaks, timeout
+        )
 
     def _on_message_queued(self) -> None:
         self._shared.follow()

@@ -3,6 +3,7 @@
 
 cdef extern from "_clock.h":
     int64_t isotp_monotonic_ns() noexcept nogil
+    int64_t isotp_wall_offset_ns() noexcept nogil
     void isotp_sharpen_timers() noexcept nogil
     void isotp_doze_until(int64_t when, int64_t busy, int64_t *late) noexcept nogil
     void isotp_spin_until(int64_t when) noexcept nogil

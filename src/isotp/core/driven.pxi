@@ -49,6 +49,7 @@ cdef class DrivenEngine(Engine):
         self.again = False
         self.polls = False
         self.rx_queue = MessageQueue.__new__(MessageQueue)
+        self.rx_queue.keep_notes()
         self.tx_queue = MessageQueue.__new__(MessageQueue)
         self.inlet.inbox = MessageQueue.__new__(MessageQueue)
         # Not completed: nobody waits for it, and the lock of its event may have been held.
@@ -94,7 +95,7 @@ cdef class DrivenEngine(Engine):
             self.received_natively += <uint64_t>count
         if not self.enter():
             for k in range(count):
-                self.inlet.keep(message_of_frame(&frames[k]))
+                self.inlet.keep(message_that_came(&frames[k], arrivals[k]))
             self.inlet.heard_ns = heard_ns
             self._drive()
             return 0

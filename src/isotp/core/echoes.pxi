@@ -28,7 +28,7 @@ cdef class Echoes:
 
     cdef bint is_full(self, uint32_t epoch) noexcept:
         """Whether the message of this epoch has to wait before more of it goes."""
-        while self.count >= ENOUGH_UNCONFIRMED and self.at(0).epoch != epoch:
+        while self.count >= ENOUGH_UNCONFIRMED and self.at(0).epoch != epoch and self.at(0).apart == 0:
             self.drop_oldest()         # of messages that were given up
         return self.count >= ENOUGH_UNCONFIRMED
 
@@ -45,6 +45,7 @@ cdef class Echoes:
         cdef Given *given = self.at(self.count - 1)
         given.when = when
         given.is_flow_control = is_flow_control
+        given.apart = 0
         given.epoch = epoch
         given.place = place
 
@@ -70,6 +71,8 @@ cdef class Echoes:
             return False
         for k in range(end + 1):
             given = self.at(0)
+            if given.apart != 0:
+                told.apart = given.apart
             if given.is_flow_control:
                 told.is_flow_control = True
                 told.got = given.place

@@ -269,7 +269,18 @@ cdef class Endpoint:
 
     @on_message.setter
     def on_message(self, on_message):
-        self.rewire({"on_message": on_message})
+        self.rewire({"on_message": on_message} if on_message is None
+                    else {"on_message": on_message, "on_reception": None})
+
+    @property
+    def on_reception(self):
+        """Called with each message received, as a Reception, in place of the queue and of `on_message`, or None."""
+        return self.wiring_now().on_reception
+
+    @on_reception.setter
+    def on_reception(self, on_reception):
+        self.rewire({"on_reception": on_reception} if on_reception is None
+                    else {"on_reception": on_reception, "on_message": None})
 
     @property
     def on_begin(self):
@@ -288,6 +299,15 @@ cdef class Endpoint:
     @receive_into.setter
     def receive_into(self, receive_into):
         self.rewire({"receive_into": receive_into})
+
+    @property
+    def is_ready(self):
+        """Asked before each Flow Control that would let a message go on: whether more of it can be taken. Or None."""
+        return self.wiring_now().is_ready
+
+    @is_ready.setter
+    def is_ready(self, is_ready):
+        self.rewire({"is_ready": is_ready})
 
     def _set_courier(self, courier):
         """What calls on_message and error_handler from now on, see threads/courier.py; None: who runs the machines."""

@@ -271,6 +271,8 @@ cdef class Engine(Receiving):
     cdef int64_t deadline(self) noexcept:
         """When this engine wants to run again without a frame."""
         cdef int64_t deadline = min(session_deadline(&self.session, self.frame_not_before()), self.outlet.resumes)
+        if unlikely(self.tx_queue.ahead > 0) and self.outlet.resumes == NEVER and self.is_between():
+            deadline = min(deadline, self.between_not_before())
         return min(deadline, self.confirmation_deadline()) if self.confirms else deadline
 
     def deadline_ns(self):
@@ -388,6 +390,7 @@ cdef class Engine(Receiving):
         self.inlet.arrivals += 1
         self.inlet.left -= 1
         self.frames_received += 1
+        self.is_native = True
         if unlikely(self.confirms) and frame.res0 & ECHO and self.take_echo(frame.can_id, frame.data, frame.len):
             return 0
         return self.take_bytes(None, frame.can_id, frame.data, frame.len)

@@ -107,6 +107,15 @@ cdef class CanMessage:
             self.frame.res0 = (self.frame.res0 & ~ECHO) | (ECHO if value else 0)
 
     @property
+    def timestamp(self):
+        """When it came by the clock of its driver, in s, as python-can's `Message.timestamp`; 0.0: not known."""
+        return self.stamp
+
+    @timestamp.setter
+    def timestamp(self, double value):
+        self.stamp = value
+
+    @property
     def is_extended_id(self):
         """The identifier has 29 bits."""
         return (self.frame.can_id & CAN_EFF_FLAG) != 0
@@ -138,7 +147,8 @@ cdef class CanMessage:
 
     def __reduce__(self):
         fields = (self.arbitration_id, self.dlc, self.data, self.is_extended_id, self.is_fd, self.bitrate_switch)
-        return (type(self), fields, getattr(self, "__dict__", None))
+        others = {"timestamp": self.timestamp, "is_echo": self.is_echo}
+        return (type(self), fields, (getattr(self, "__dict__", None), others))
 
     def __repr__(self):
         data = self.data
@@ -176,6 +186,19 @@ cdef CanMessage message_of_frame(const Frame *frame):
     return message
 
 
+cdef CanMessage message_that_came(const Frame *frame, int64_t when):
+    """The same of one that a native driver read: by the kernel's stamp."""
+    cdef CanMessage message = message_of_frame(frame)
+    message.stamp = (when + isotp_wall_offset_ns()) / 1e9
+    return message
+
+
+cdef double stamp_of(object message) except? -1:
+    """The time stamp of the driver, s; 0: there is none."""
+    stamp = getattr(message, "timestamp", None)
+    return stamp if isinstance(stamp, (float, int)) else 0.0
+
+
 def frame_from_python_can(msg):
     """The frame of python-can as ours, with a copy of its data; None if it carries none (error and remote frames)."""
     cdef CanMessage message
@@ -199,6 +222,7 @@ def frame_from_python_can(msg):
                 memcpy(message.frame.data, PyByteArray_AS_STRING(data), <size_t>size)
         if size <= CAN_DLEN_MAX:
             message.frame.len = <uint8_t>size
+            message.stamp = stamp_of(msg)
             return message
     return CanMessage(identifier, 0, given, msg.is_extended_id, msg.is_fd, msg.bitrate_switch)
 
@@ -225,16 +249,19 @@ cdef inline uint32_t flagged_id(uint32_t arbitration_id, bint is_extended_id) no
 
 cdef bytes data_of(object message, uint32_t *can_id):
     """Identifier (with CAN_EFF_FLAG) and data of any object that looks like a CanMessage."""
-    can_id[0] = NO_CAN_ID
     if type(message) is CanMessage:
         can_id[0] = (<CanMessage>message).frame.can_id
-        data = data_in(message)
-    else:
-        number = message.arbitration_id
-        data = message.data
-        if hasattr(number, "__index__") and 0 <= operator.index(number) < NO_CAN_ID:
-            can_id[0] = operator.index(number)
-        can_id[0] = flagged_id(can_id[0], message.is_extended_id)
+        return bytes_of(data_in(message))
+    return data_of_other(message, can_id)
+
+
+cdef bytes data_of_other(object message, uint32_t *can_id):
+    can_id[0] = NO_CAN_ID
+    number = message.arbitration_id
+    data = message.data
+    if hasattr(number, "__index__") and 0 <= operator.index(number) < NO_CAN_ID:
+        can_id[0] = operator.index(number)
+    can_id[0] = flagged_id(can_id[0], message.is_extended_id)
     return bytes_of(data)
 
 

@@ -15,7 +15,7 @@ cdef class Inlet:
     cdef int keep(self, object message) except -1:
         """Put a frame into the inbox, if there is room."""
         if self.inbox.count < MOST_WAITING_FRAMES:
-            return self.inbox.push(message)
+            return self.inbox.push(message, NULL, None)
         with cython.critical_section(self):
             self.dropped += 1
         return 0
@@ -23,8 +23,9 @@ cdef class Inlet:
     cdef int keep_batch(self) except -1:
         """Move the batch to the inbox."""
         while self.left > 0:
-            self.keep(message_of_frame(self.batch))
+            self.keep(message_that_came(self.batch, self.arrivals[0]))
             self.batch += 1
+            self.arrivals += 1
             self.left -= 1
         return 0
 

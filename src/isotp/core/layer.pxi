@@ -9,7 +9,7 @@ cdef class Layer(DrivenEngine):
 
     # ------------------------------------------------ messages out
 
-    def send(self, data, target_address_type=None, send_timeout=None):
+    def send(self, data, target_address_type=None, send_timeout=None, *, params=None, bint priority=False):
         """Queue a message.
 
         :param data: bytes, bytearray, memoryview, an iterable of byte values; `(generator, size)`, which is
@@ -19,14 +19,18 @@ cdef class Layer(DrivenEngine):
             None: parameter `default_target_address_type`.
         :param send_timeout: seconds to wait for the end of the transmission if the parameter `blocking_send` is
             set. None: no limit.
+        :param params: parameters of this message alone, by name: `can_fd`, `bitrate_switch`, `tx_data_length`,
+            `tx_data_min_length`, `tx_padding`, `override_receiver_stmin`. The others are the layer's, as they are now.
+        :param priority: send it before the messages that wait; and if it is functional, between the frames of the one
+            that is being sent (9.9: its N_AI is another one).
         :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing; if
-            `send_timeout` is NaN.
+            `send_timeout` is NaN; if a parameter has a value that it can not have, or is none of one message.
         :raises RuntimeError: in listen mode; if too many messages wait (parameter `tx_queue_limit`); and if a
             callback of this layer asks for a blocking send.
         :raises isotp.BlockingSendTimeout: if a blocking send is not done in time.
         :raises isotp.BlockingSendFailure: if it failed; the reason is its `__cause__`.
         """
-        cdef SendRequest request = self.request(data, target_address_type)
+        cdef SendRequest request = self.request(data, target_address_type, params, priority)
         cdef bint waits = self.settings.blocking_send      # once: it may change meanwhile
         if waits:
             seconds = seconds_to_wait("send_timeout", send_timeout)
@@ -37,19 +41,20 @@ cdef class Layer(DrivenEngine):
         if waits:
             self._await(request, seconds)
 
-    def _submit(self, data, target_address_type, on_done):
+    def _submit(self, data, target_address_type, on_done, *, params=None, bint priority=False):
         """Queue a message as send() does, but never wait; `on_done(request)` is called when it was sent or given up.
 
         :returns: :class:`SendRequest`
         """
-        cdef SendRequest request = self.request(data, target_address_type)
+        cdef SendRequest request = self.request(data, target_address_type, params, priority)
         request.on_done = on_done
         self.enqueue(request)
         return request
 
     @cython.final
-    cdef SendRequest request(self, object data, object target_address_type):
+    cdef SendRequest request(self, object data, object target_address_type, object params, bint priority):
         cdef SendRequest request
+        cdef const Config *config = &self.session.config
         cdef bint functional
         if self.stale:
             self.flatten()
@@ -61,8 +66,12 @@ cdef class Layer(DrivenEngine):
             functional = TargetAddressType(target_address_type) == TargetAddressType.Functional
         request = SendRequest.__new__(SendRequest)
         request._set(data, functional)
-        if functional and request.size > <uint64_t>sf_capacity(&self.session.config, &self.session.address):
-            raise self.functional_limit(request.size)
+        request.goes_first = priority
+        if params is not None:
+            request.own = own_config(self.params, params)
+            config = &request.own.config
+        if functional and request.size > <uint64_t>sf_capacity(config, &self.session.address):
+            raise self.functional_limit(request.size, config)
         return request
 
     @cython.final
@@ -72,7 +81,10 @@ cdef class Layer(DrivenEngine):
                 f"the send queue is full: {self.tx_queue.count} messages wait (parameter tx_queue_limit)")
         if self.reporter.logs_frames():
             self.logger.debug("Enqueuing a message of %d bytes", request.size)
-        self.tx_queue.push(request)
+        if request.goes_first:
+            self.tx_queue.push_ahead(request)
+        else:
+            self.tx_queue.push(request, NULL, None)
         post_send_callback = self.wiring_now().post_send_callback
         try:
             if post_send_callback is not None:
@@ -111,10 +123,18 @@ cdef class Layer(DrivenEngine):
         if active:
             self.stop_sending()
             return True
-        if not self.tx_queue.remove(request):
+        if not self.tx_queue.remove(request) and not self.forget_apart(request):
             return False
         request._complete(False, None)
         return True
+
+    cdef bint forget_apart(self, SendRequest request) except -1:
+        """Nobody waits any more for the echo of this functional SF. False: there is none such."""
+        for entry in list(self.apart or ()):
+            if entry[1] is request:
+                self.apart.remove(entry)
+                return True
+        return False
 
     def clear_tx_queue(self):
         """Drop the messages that wait to be sent; who waits for one gets BlockingSendFailure."""
@@ -137,31 +157,61 @@ cdef class Layer(DrivenEngine):
         :raises ValueError: if `timeout` is negative or NaN.
         :raises isotp.BlockingReceiveFailure: with `until_begin`, if a message breaks off; its `__cause__` says why.
         """
-        if not block:
-            return self.rx_queue.pop()
+        message = self._await_message(timeout, until_begin, False) if block else self.rx_queue.pop()
+        if unlikely(self.session.rx.is_held):
+            self.resume_reception()        # there is room for another one
+        return message
+
+    def recvmsg(self, block=False, timeout=None, until_begin=False):
+        """What recv() does, with all that is known of the message.
+
+        :returns: :class:`isotp.Reception`, or None.
+        """
+        message = self._await_message(timeout, until_begin, True) if block else self.rx_queue.pop_whole()
+        if unlikely(self.session.rx.is_held):
+            self.resume_reception()
+        return message
+
+    def _await_message(self, timeout, until_begin, bint whole):
+        breaks = self.breaks
+        timeout = self._read_meanwhile(timeout, breaks if until_begin else None)
         if until_begin:
-            return self._recv_begun(timeout, self.breaks)
+            return self._recv_begun(timeout, breaks, whole)
         try:
-            return self.rx_queue.get(True, timeout)
+            return self.rx_queue._get(True, timeout, whole)
         except queue.Empty:
             return None
+
+    def _read_meanwhile(self, timeout, breaks):
+        """Bring a message, where who waits for it can; unless one breaks off beyond so many. What is left to wait."""
+        return timeout
 
     @property
     def _breaks(self):
         """How many messages broke off that had begun."""
         return self.breaks
 
-    def _recv_begun(self, timeout, breaks):
+    @property
+    def _has_begun(self):
+        """A message of several frames has, and has neither come nor broken off."""
+        return self.has_begun
+
+    def _broken_off(self):
+        """The exception that says that a message which had begun broke off."""
+        error = errors.BlockingReceiveFailure(f"a message that had begun broke off: {self.broken_by}")
+        error.__cause__ = self.broken_by
+        return error
+
+    def _recv_begun(self, timeout, breaks, bint whole):
         """recv(until_begin=True), where so many messages had broken off when it began."""
         seconds = seconds_to_wait("timeout", timeout)
         if seconds is not None and seconds < 0:
             raise ValueError(f"timeout must not be negative: {timeout!r}")
         message = self.rx_queue._wait_to_begin(
             lambda: self.breaks != breaks, lambda: self.has_begun,
-            None if seconds is None else time.monotonic() + seconds)
+            None if seconds is None else time.monotonic() + seconds, whole)
         if message is None and self.breaks != breaks:
-            raise errors.BlockingReceiveFailure(
-                f"a message that had begun broke off: {self.broken_by}") from self.broken_by
+            raise self._broken_off()
         return message
 
     def available(self):

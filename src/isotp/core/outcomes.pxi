@@ -54,6 +54,9 @@ cdef dict OUTCOMES = {
     N_CR_TIMEOUT: (
         errors.ConsecutiveFrameTimeoutError,
         "no consecutive frame within N_Cr; reception stopped at {given} of {expected} bytes"),
+    WAITED_TOO_OFTEN: (
+        errors.MaximumWaitFrameReachedError,
+        "a message of {expected} bytes is refused: what takes it was not ready, after {given} wait frames (wftmax)"),
     UNEXPECTED_FC: (
         errors.UnexpectedFlowControlError,
         "flow control frame (flow status {given}), but no message waits for it; frame ignored"),

@@ -41,8 +41,20 @@ cdef class MessageQueue:
         self.places = FIRST_PLACES
         self.waiting = collections.deque()
 
-    cdef int push(self, object item) except -1:
-        while not self._place(item):
+    def __dealloc__(self):
+        free(self.notes)
+
+    cdef int keep_notes(self) except -1:
+        """What comes with a note keeps it; to be called while the queue is empty and new."""
+        self.notes = <Note *>malloc(<size_t>self.places * sizeof(Note))
+        if self.notes == NULL:
+            raise MemoryError
+        self.origins = [None] * self.places
+        return 0
+
+    cdef int push(self, object item, const Note *note, object origin) except -1:
+        """Append an item; if notes are kept, with what is known of it."""
+        while not self._place(item, note, origin):
             self._grow()
         if self.on_arrival is not None:
             self.on_arrival()
@@ -51,17 +63,59 @@ cdef class MessageQueue:
             self._wake_one()
         return 0
 
-    cdef bint _place(self, object item) noexcept:
+    cdef int push_ahead(self, object item) except -1:
+        """Append an item behind those that came this way, before all others."""
+        while not self._place_ahead(item):
+            self._grow()
+        return 0
+
+    cdef bint _place_ahead(self, object item) noexcept:
+        cdef Py_ssize_t k
+        cdef bint has_room
+        with cython.critical_section(self):
+            has_room = self._place(item, NULL, None)
+            if has_room:
+                exchange(self.ring, self._place_of(self.count - 1), None)
+                for k in range(self.count - 1, self.ahead, -1):
+                    exchange(self.ring, self._place_of(k), exchange(self.ring, self._place_of(k - 1), None))
+                exchange(self.ring, self._place_of(self.ahead), item)
+                self.ahead += 1
+        return has_room
+
+    cdef inline Py_ssize_t _place_of(self, Py_ssize_t k) noexcept:
+        return (self.first + k) & (self.places - 1)
+
+    cdef object oldest(self):
+        """The item that is next, which stays where it is; or None."""
+        cdef object item = None
+        with cython.critical_section(self):
+            if self.count > 0:
+                item = self.ring[self.first]
+        return item
+
+    cdef bint _place(self, object item, const Note *note, object origin) noexcept:
         """Append an item. False: the ring is full."""
         cdef bint has_room
+        cdef Py_ssize_t place
         with cython.critical_section(self):
             has_room = self.count < self.places
             if has_room:
-                exchange(self.ring, (self.first + self.count) & (self.places - 1), item)
+                place = self._place_of(self.count)
+                exchange(self.ring, place, item)
+                if note != NULL:
+                    self.notes[place] = note[0]
+                    exchange(self.origins, place, origin)
                 self.count += 1
                 self.most = max(self.most, self.count)
                 self.weight += weight_of(item)
         return has_room
+
+    cdef int push_first(self, object item) except -1:
+        """Put back an item that was taken, which had come by push_ahead()."""
+        self.put_back(item)
+        with cython.critical_section(self):
+            self.ahead += 1
+        return 0
 
     cdef int put_back(self, object item) except -1:
         """Put an item that was taken before all others."""
@@ -79,16 +133,30 @@ cdef class MessageQueue:
         return 0
 
     cdef int _grow(self) except -1:
-        cdef list ring = [None] * (2 * self.places)
+        cdef Py_ssize_t places = 2 * self.places
+        cdef list ring = [None] * places
+        cdef list origins = None
+        cdef Note *notes = NULL
         cdef Py_ssize_t k
+        if self.notes != NULL:
+            origins = [None] * places
+            notes = <Note *>malloc(<size_t>places * sizeof(Note))
+            if notes == NULL:
+                raise MemoryError
         with cython.critical_section(self):
             # To make the list let others in: one of them may have been faster.
-            if len(ring) == 2 * self.places:
+            if places == 2 * self.places:
                 for k in range(self.count):
-                    exchange(ring, k, self.ring[(self.first + k) & (self.places - 1)])
+                    exchange(ring, k, self.ring[self._place_of(k)])
+                    if notes != NULL:
+                        exchange(origins, k, self.origins[self._place_of(k)])
+                        notes[k] = self.notes[self._place_of(k)]
                 self.first = 0
-                self.places *= 2
+                self.places = places
                 self.ring, ring = ring, self.ring
+                self.origins, origins = origins, self.origins
+                self.notes, notes = notes, self.notes
+        free(notes)
         return 0
 
     cdef int _wake_one(self) except -1:
@@ -106,8 +174,24 @@ cdef class MessageQueue:
                 item = exchange(self.ring, self.first, None)
                 self.first = (self.first + 1) & (self.places - 1)
                 self.count -= 1
+                self.ahead -= self.ahead > 0
                 self._lighten(item)
         return item
+
+    cdef object pop_whole(self):
+        """The oldest message with its note, as a Reception; or None."""
+        cdef object item, origin = None
+        cdef Note note
+        with cython.critical_section(self):
+            if self.count > 0:
+                note = self.notes[self.first]
+                origin = self.origins[self.first]
+            item = self.pop()
+        if item is None:
+            return None
+        if origin is None:
+            raise TypeError(f"{item!r} was put into the queue, and received by nobody")
+        return reception_of(item, None, &note, origin)
 
     cdef void _lighten(self, object item) noexcept:
         """Within a step: the item is no more in the queue."""
@@ -123,6 +207,7 @@ cdef class MessageQueue:
         """Take this very item out. False: it is not there."""
         cdef Py_ssize_t k, place
         cdef bint found = False
+        cdef bint is_ahead = False
         with cython.critical_section(self):
             for k in range(self.count):
                 place = (self.first + k) & (self.places - 1)
@@ -131,16 +216,20 @@ cdef class MessageQueue:
                 elif self.ring[place] is item:
                     exchange(self.ring, place, None)
                     found = True
+                    is_ahead = k < self.ahead
             if found:
                 self.count -= 1
+                self.ahead -= is_ahead
                 self._lighten(item)
         return found
 
     def put(self, item, block=True, timeout=None):
         """Append an item; there is always room, so this never waits."""
+        cdef Note note
         if item is None:
             raise ValueError("None can not be queued")
-        self.push(item)
+        memset(&note, 0, sizeof(Note))
+        self.push(item, &note if self.notes != NULL else NULL, None)
 
     def put_nowait(self, item):
         """Append an item."""
@@ -152,7 +241,10 @@ cdef class MessageQueue:
         :raises queue.Empty: if there is none in time.
         :raises ValueError: if `timeout` is negative or NaN.
         """
-        item = self.pop()
+        return self._get(block, timeout, False)
+
+    def _get(self, bint block, timeout, bint whole):
+        item = self.pop_whole() if whole else self.pop()
         if item is not None:
             return item
         if not block:
@@ -160,16 +252,16 @@ cdef class MessageQueue:
         seconds = seconds_to_wait("timeout", timeout)
         if seconds is not None and seconds < 0:
             raise ValueError(f"timeout must not be negative: {timeout!r}")
-        return self._wait(None if seconds is None else time.monotonic() + seconds)
+        return self._wait(None if seconds is None else time.monotonic() + seconds, whole)
 
-    def _wait(self, deadline):
+    def _wait(self, deadline, bint whole):
         # Locks, and no Condition: that is Python code, which costs as much as the change of threads.
         gate = threading.Lock()
         gate.acquire()
         try:
             while True:
                 self.waiting.append(gate)
-                item = self.pop()
+                item = self.pop_whole() if whole else self.pop()
                 if item is not None:
                     return item
                 remaining = -1 if deadline is None else deadline - time.monotonic()
@@ -191,7 +283,7 @@ cdef class MessageQueue:
             self._wake_one()
         return 0
 
-    def _wait_to_begin(self, is_over, has_begun, deadline):
+    def _wait_to_begin(self, is_over, has_begun, deadline, bint whole):
         """Take the oldest item; waits for one until `deadline`, and on while it `has_begun()`; until it `is_over()`.
 
         Both are asked again after rouse().
@@ -205,7 +297,7 @@ cdef class MessageQueue:
                 self.waiting.append(gate)
                 # Before the look for an item: what begins ends with one, unless it is over.
                 over, begun = is_over(), has_begun()
-                item = self.pop()
+                item = self.pop_whole() if whole else self.pop()
                 remaining = -1 if deadline is None else deadline - time.monotonic()
                 if item is not None or over or (deadline is not None and remaining <= 0 and not begun):
                     return item
@@ -245,10 +337,12 @@ cdef class MessageQueue:
     def clear(self):
         """Drop all items."""
         cdef list ring = [None] * FIRST_PLACES
+        cdef list origins = None if self.notes == NULL else [None] * FIRST_PLACES
         with cython.critical_section(self):
+            self.origins, origins = origins, self.origins
             self.ring, ring = ring, self.ring      # the items die after the step: their end may run Python code
             self.places = FIRST_PLACES
-            self.first = self.count = 0
+            self.first = self.count = self.ahead = 0
             self.weight = 0
 
     def __len__(self):

@@ -6,6 +6,7 @@ cdef class Receiving(Sending):
 
     def __cinit__(self, *args, **kwargs):
         self.rx_queue = MessageQueue.__new__(MessageQueue)
+        self.rx_queue.keep_notes()
 
     @cython.final
     cdef int take(self, object message) except -1:
@@ -14,6 +15,11 @@ cdef class Receiving(Sending):
         cdef const uint8_t *data
         cdef Py_ssize_t size
         cdef object given          # owns what the bytes point at
+        self.is_native = False
+        if type(message) is CanMessage:
+            self.stamp = (<CanMessage>message).stamp
+        else:
+            self.stamp = stamp_of(message)
         if type(message) is CanMessage and (<CanMessage>message).frame.res0 & INLINE:
             can_id = (<CanMessage>message).frame.can_id
             data = (<CanMessage>message).frame.data
@@ -33,6 +39,7 @@ cdef class Receiving(Sending):
         cdef bint is_ours
         cdef bint is_judged = self.session.looks_closer or self.logs_frames
         cdef object payload = None
+        self.heard_id = can_id
         while True:
             if is_judged:
                 is_ours = self.judge(message, can_id, data, size, &judged)
@@ -77,7 +84,8 @@ cdef class Receiving(Sending):
                     self.hand_over(payload, came_in_on)
             elif event == RX_STARTED:
                 self.has_begun = True
-                if not self.session.config.listen and self.has_no_room():
+                self.began_ns = self.now
+                if not self.session.config.listen and self.session.config.wftmax == 0 and self.has_no_room():
                     self.refuse_reception()
                 elif self.using.receive_into is not None:
                     self.open_target()
@@ -111,27 +119,55 @@ cdef class Receiving(Sending):
     @cython.final
     cdef inline int hand_over(self, object payload, object address) except -1:
         """A message is complete; it came in on `address`. None: on that of the frame at hand."""
+        cdef Note note
         if self.has_no_room():
             self.messages_dropped += 1
             error = errors.ReceptionQueueFullError(f"a message is lost: {self._full_queue()}")
             error.target = payload if type(payload) is not bytearray else None
             self.tell(error)
             return 0
-        if self.using.on_message is None:
-            self.rx_queue.push(payload)
+        if self.queues():
+            self.take_note(&note)
+            self.rx_queue.push(payload, &note, self.addresses_now())
             return 0
+        if self.using.on_reception is not None:
+            self.take_note(&note)
+            whole = reception_of(payload, address, &note, self.addresses_now())
+            return self.deliver(self.using.on_reception, (whole,), payload)
         if address is None:
             address = self.address_of_frame()
+        return self.deliver(self.using.on_message, (payload, address, self.now), payload)
+
+    @cython.final
+    cdef int deliver(self, object callback, tuple arguments, object payload) except -1:
         if self.using.courier is None:
-            self.using.on_message(payload, address, self.now)
+            callback(*arguments)
         else:
-            self.using.courier.carry(weight_of(payload), self.using.on_message, payload, address, self.now)
+            self.using.courier.carry(weight_of(payload), callback, *arguments)
         return 0
+
+    @cython.final
+    cdef inline bint queues(self) noexcept:
+        """Whether messages wait for recv()."""
+        return self.using.on_message is None and self.using.on_reception is None
+
+    @cython.final
+    cdef inline void take_note(self, Note *note) noexcept:
+        """A message is complete: what is known of it."""
+        # One that an SF interrupted has begun, too; and one may go on behind an SF that stands apart.
+        cdef bint has_several_frames = (
+            self.has_begun and self.session.rx.state == RX_IDLE and self.session.outcome.interruption == OK)
+        note.began_ns = self.began_ns if has_several_frames else self.now
+        note.ended_ns = self.now
+        note.stamp = self.stamp
+        note.can_id = self.heard_id
+        note.matched = self.session.matched
+        note.is_native = self.is_native and self.time.function is None
 
     @cython.final
     cdef bint has_no_room(self) except -1:
         """Whether too many received messages wait to be taken."""
-        if self.using.on_message is None:
+        if self.queues():
             return self.rx_queue.is_full(self.settings.rx_limit)
         return self.using.courier is not None and self.using.courier.weight >= self.settings.rx_limit
 
@@ -148,7 +184,7 @@ cdef class Receiving(Sending):
         return 0
 
     def _full_queue(self):
-        waiting = self.rx_queue.count if self.using.on_message is None else "those before"
+        waiting = self.rx_queue.count if self.queues() else "those before"
         return f"{waiting} messages wait to be taken (parameter rx_queue_limit)"
 
     @cython.final
@@ -186,6 +222,47 @@ cdef class Receiving(Sending):
             self.stop_receiving()
             raise
         return 0
+
+    cdef int hold_if_not_ready(self) except -1:
+        cdef bint is_full
+        is_ready = self.using.is_ready
+        if self.session.rx.due != FS_CTS:
+            return 0
+        is_full = self.session.config.wftmax != 0 and self.has_no_room()
+        if not is_full and is_ready is not None:
+            try:
+                if is_ready(self.session.rx.size, self.session.rx.got):
+                    return 0
+            except BaseException:
+                with cython.critical_section(self):
+                    session_refuse(&self.session)
+                raise
+        elif not is_full:
+            return 0
+        return self.hold(is_full)
+
+    cdef int hold(self, bint is_full) except -1:
+        """The other end is told to wait, or it has waited too often."""
+        cdef bint is_given_up
+        with cython.critical_section(self):
+            is_given_up = not session_hold(&self.session) and self.session.outcome.code != OK
+        if is_given_up:
+            self.receptions_refused += 1
+            if not is_full:
+                self.report()
+            else:
+                self.tell(errors.ReceptionQueueFullError(
+                    f"a message of {self.session.rx.size} bytes is refused after {self.session.outcome.given} wait"
+                    f" frames: {self._full_queue()}"))
+        return 0
+
+    def resume_reception(self):
+        """What takes the message that is being received may be ready: if the other end waits, ask `is_ready` at once."""
+        cdef bint is_due
+        with cython.critical_section(self):
+            is_due = session_ask_again(&self.session)
+        if is_due and self.driven:
+            self._drive()
 
     cdef int end_what_has_begun(self, object payload, object address) except -1:
         """A message is complete; perhaps not the one that has begun, but an SF apart from it."""

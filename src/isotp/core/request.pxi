@@ -39,6 +39,22 @@ cdef uint64_t rest_of_file(object file) except? 0xFFFFFFFFFFFFFFFF:
     return size
 
 
+@cython.final
+cdef class OwnConfig:
+    """Parameters of one message; never changed."""
+
+
+cdef OwnConfig own_config(object params, object values):
+    """Those of some Params, but for these."""
+    cdef OwnConfig own = OwnConfig.__new__(OwnConfig)
+    own.config = settings_of(params._for_message(values)).config
+    return own
+
+
+cdef inline const Config *config_or_null(OwnConfig own) noexcept:
+    return NULL if own is None else &own.config
+
+
 @cython.freelist(16)
 @cython.auto_pickle(False)
 cdef class SendRequest:

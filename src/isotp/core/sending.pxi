@@ -9,6 +9,7 @@ cdef class Sending(Endpoint):
         self.outlet.clock = self.time
         self.tx_queue = MessageQueue.__new__(MessageQueue)
         self.burst_limit = FRAMES_PER_CLOCK_READ
+        self.apart = None
 
     cpdef _drive(self):
         """Do what is to be done now; see DrivenEngine."""
@@ -94,6 +95,8 @@ cdef class Sending(Endpoint):
         cdef FlowStatus due
         cdef bint went
         cdef Frame *out = self.outlet.port.next
+        if self.session.config.wftmax != 0 or self.using.is_ready is not None:
+            self.hold_if_not_ready()
         with cython.critical_section(self):
             due = session_flow_control(&self.session, self.now, out)
         if due == FS_NONE:
@@ -117,6 +120,81 @@ cdef class Sending(Endpoint):
                 self.outlet.echoes.note(self.now, True, 0, self.session.rx.got)
         return 0
 
+    cdef int hold_if_not_ready(self) except -1:
+        """A Flow Control is due. If what takes the message is not ready for more, it becomes Wait."""
+        raise NotImplementedError(f"{type(self).__name__}.hold_if_not_ready")
+
+    cdef bint is_between(self) noexcept:
+        """Whether what is next in the queue may go between the frames of the message that is being sent."""
+        cdef SendRequest request
+        if (self.session.tx.state == TX_IDLE or self.session.tx.state == TX_SF_STANDBY
+                or self.session.tx.state == TX_FF_STANDBY):
+            return False
+        request = self.tx_queue.oldest()
+        return request is not None and request.functional and request.goes_first and not request.streams
+
+    cdef bint send_between(self) except -1:
+        """A functional SF goes between the frames of a message: its N_AI is another one (9.9). False: not now."""
+        cdef SendRequest request
+        cdef Outlet outlet = self.outlet
+        cdef Frame *out
+        cdef const Config *config = &self.session.config
+        cdef bint fits
+        cdef int size
+        if self.now < self.between_not_before():
+            return False
+        if outlet.port.waiting > 0 and not self.flush_or_fail(False):
+            return False
+        request = self.tx_queue.pop()
+        if request is None:
+            return True                # another thread has cleared the queue
+        out = outlet.port.next
+        if request.own is not None:
+            config = &request.own.config
+        with cython.critical_section(self):
+            fits = session_functional(
+                &self.session, config, <const uint8_t *>PyBytes_AS_STRING(request.source), request.size, out)
+        if not fits:
+            request._complete(False, self.functional_limit(request.size, config))
+            return True
+        size = out.len
+        if self.logs_frames:
+            self.reporter.log_frame("Tx", out.can_id, out.data[:out.len], "f")
+        if self.confirms:
+            outlet.echoes.add(out)
+        try:
+            if not outlet.give(self.session.tx.epoch, self.session.config.n_as_ns):
+                self.tx_queue.push_first(request)
+                return False
+        except errors.IsoTpError as error:
+            request._complete(False, error)
+            self.tell(error)
+            return True
+        except BaseException as error:
+            request._complete(False, error)
+            raise
+        self.now = self.time.read()
+        if self.rate_limiter.is_enabled:
+            self.rate_limiter._count(self.now, size)
+        request.taken = request.size
+        with cython.critical_section(self):
+            session_functional_sent(&self.session, request.size)
+        if not self.confirms:
+            request._complete(True, None)
+            return True
+        self.last_apart += 1
+        outlet.echoes.note(self.now, False, self.session.tx.epoch, self.session.tx.given)
+        outlet.echoes.at(outlet.echoes.count - 1).apart = self.last_apart
+        self.apart.append((self.last_apart, request))
+        return True
+
+    cdef int64_t between_not_before(self) noexcept:
+        """When the rate limiter lets the functional SF go that is next."""
+        cdef SendRequest request = self.tx_queue.oldest()
+        if request is None or not self.rate_limiter.is_enabled:
+            return AT_ONCE
+        return self.rate_limiter._not_before(request.size + 2)
+
     @cython.final
     cdef bint begin_next(self) except -1:
         """Take the next message out of the queue."""
@@ -130,7 +208,7 @@ cdef class Sending(Endpoint):
                 continue
             with cython.critical_section(self):
                 self.active_send_request = request
-                session_begin(&self.session, request.size, request.functional)
+                session_begin(&self.session, request.size, request.functional, config_or_null(request.own))
                 if not request.streams:
                     session_supply(&self.session, <const uint8_t *>PyBytes_AS_STRING(request.source), request.size)
             if not request.functional or self.bind_first():
@@ -147,14 +225,14 @@ cdef class Sending(Endpoint):
             request = self.active_send_request
             epoch = self.session.tx.epoch
         if not fits:
-            self.stop_active(request, epoch, self.functional_limit(request.size))
+            self.stop_active(request, epoch, self.functional_limit(request.size, self.session.tx_config))
         return fits
 
     @cython.final
-    cdef object functional_limit(self, uint64_t size):
+    cdef object functional_limit(self, uint64_t size, const Config *config):
         return ValueError(
             f"payload of {size} bytes: functional addressing takes single frames only, that is up to"
-            f" {sf_capacity(&self.session.config, &self.session.address)} bytes here")
+            f" {sf_capacity(config, &self.session.address)} bytes here")
 
     @cython.final
     cdef bint supply_next(self, SendRequest request) except -1:
@@ -239,6 +317,7 @@ cdef class Sending(Endpoint):
         """From now on a frame of this layer was sent when its echo comes; to be called before it sends any."""
         self.confirms = True
         self.outlet.echoes = Echoes.__new__(Echoes)
+        self.apart = collections.deque()
 
     cdef bint send_to_confirm(
             self, Outlet outlet, const Frame *frame, SendRequest request, uint32_t epoch, bint ends_burst) except -1:
@@ -277,12 +356,17 @@ cdef class Sending(Endpoint):
                 self.block = None
         if request is not None:
             request._sent_at(self.now)
+        while told.apart != 0 and self.apart and self.apart[0][0] <= told.apart:
+            request = self.apart.popleft()[1]
+            request._sent_at(self.now)
         return True
 
     cdef bint waits_for_echo(self, const Given *given) noexcept:
         """Whether something depends on the confirmation of this frame."""
         if given.is_flow_control:
             return session_awaits_block(&self.session, given.place)
+        if given.apart != 0:
+            return True
         return given.epoch == self.session.tx.epoch and given.place > self.session.tx.confirmed
 
     cdef int64_t confirmation_deadline(self) noexcept:
@@ -319,8 +403,16 @@ cdef class Sending(Endpoint):
             f"the bus took a frame, and did not confirm within {self.session.config.n_as_ns / 1e9} s that it went")
         if is_sending:
             self.give_up(request, epoch, error)
-        elif is_receiving:
+        elif is_receiving or self.apart:
             self.tell(error)
+        return self.fail_apart(error)
+
+    cdef int fail_apart(self, object error) except -1:
+        """The functional SFs that wait for their echo have failed."""
+        cdef SendRequest request
+        while self.apart:
+            request = self.apart.popleft()[1]
+            request._complete(False, error)
         return 0
 
     # ------------------------------------------------ the end of a message
@@ -410,6 +502,11 @@ cdef inline int transmit_pass(Sending engine, bint do_rx) except -1:
     if (engine.confirms and engine.session.rx.due == FS_NONE
             and engine.outlet.echoes.is_full(engine.session.tx.epoch)):
         return 0
+    if unlikely(engine.tx_queue.ahead > 0):
+        while engine.is_between() and engine.send_between():
+            pass
+        if engine.outlet.resumes != NEVER:
+            return 0
     again = engine.transmit_frames(do_rx)
     if engine.outlet.port.waiting > 0 and engine.outlet.resumes == NEVER:
         # What still waits are frames of a message whose next one can not go yet.

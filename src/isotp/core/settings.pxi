@@ -31,6 +31,7 @@ cdef Config config_of(object params) except *:
     config.n_as_ns = ns_of_ms(params.tx_frame_timeout)
     config.n_bs_ns = ns_of_ms(params.rx_flowcontrol_timeout)
     config.n_cr_ns = ns_of_ms(params.rx_consecutive_frame_timeout)
+    config.n_br_ns = ns_of_ms(params.wait_frame_interval)
     if (config.tx_dl < CAN_DLEN_CLASSIC or config.tx_dl > CAN_DLEN_MAX
             or FD_LENGTH[config.tx_dl] != config.tx_dl or config.min_length > config.tx_dl):
         raise ValueError("tx_data_length and tx_data_min_length must be CAN frame lengths that fit")

@@ -12,6 +12,6 @@ cdef class Wiring:
         """One that differs in this."""
         cdef Wiring other = Wiring.__new__(Wiring)
         for name in ("rxfn", "takes_timeout", "txfn", "port", "error_handler", "post_send_callback", "on_message",
-                     "on_begin", "receive_into", "courier"):
+                     "on_reception", "on_begin", "receive_into", "is_ready", "courier"):
             setattr(other, name, changes[name] if name in changes else getattr(self, name))
         return other
