@@ -229,6 +229,12 @@ def stmin_cases() -> Iterator[Case]:
             + only("default", f"wait {ms / 4 - 0.000001:.6f}\n wait 0.000001\n{LAST}"),
         )
     yield Case(rule, "0x00: at once", SEND + "< 30 00 00\n" + CFS)
+    yield Case(
+        rule,
+        "the gap of a message is none of the next one",
+        SENDING + "wait 10\n" + LAST + SEND + "< 30 00 7F\n default: wait 127\n"
+        "> 21 06 07 08 09 0A 0B 0C\n wait 126.999999\n wait 0.000001\n" + LAST,
+    )
     for stmin in (0, 1, 0x7F, 0xF1, 0xF9):
         yield Case(
             rule,

@@ -352,6 +352,20 @@ def test_without_stmin_frames_go_before_the_echoes_come() -> None:
     assert request.success is True
 
 
+def test_stmin_of_a_flow_control_amid_frames_that_are_on_their_way() -> None:
+    bench = EchoBench()
+    bench.say(counted(4095))
+    bench.echo()
+    assert len(bench.hear("30 00 00")) == 64
+    assert bench.hear("30 00 02") == []
+    assert bench.echo(64) == []
+    bench.wait(2 * MS - 1)
+    assert bench.run() == []
+    bench.wait(1)
+    assert len(bench.run()) == 1  # whose echo is awaited, now that there is a gap to keep
+    assert len(bench.hear("30 00 00")) == 64
+
+
 # --- an adapter that has a queue ---
 
 
