@@ -327,6 +327,19 @@ cdef class Inlet:
     cdef uint64_t newly_dropped(self) noexcept
 
 
+@cython.final
+cdef class Hooks:
+    cdef public object make_flow_control
+    cdef public object make_tx_msg
+    cdef public object process_rx
+    cdef public object process_tx
+    cdef public object check_timeouts_rx
+    cdef public object stop_receiving
+    cdef public object stop_sending
+    cdef public object trigger_error
+    cdef public object tx_id       # get_tx_arbitration_id() of the address
+
+
 cdef class Endpoint:
     cdef object __weakref__
     cdef Session session
@@ -335,6 +348,7 @@ cdef class Endpoint:
     cdef Settings settings
     cdef object _params
     cdef bint confirms             # a frame was sent when the bus has confirmed it
+    cdef bint waits_for_more       # than the session does: `confirms`, or check_timeouts_rx() is the user's
     cdef bint stale                # `settings` are older than the Params
     cdef uint64_t flattenings      # begun so far ...
     cdef uint64_t flattened        # ... and the one that is in force
@@ -344,6 +358,10 @@ cdef class Endpoint:
     cdef Wiring using              # in the pass at hand, by who runs the machines
     cdef Reporter reporter
     cdef Target target
+    cdef Hooks hooks               # methods that the user has overridden, or None
+    cdef unsigned long told        # the thread that tells one of them of an end
+    cdef bint hears                # process_rx() is the user's, and ours handles what he gives it at once, ...
+    cdef Judged heard              # ... as what the frame at hand is
 
     cdef int note_break(self, object error) except -1
 
@@ -359,6 +377,12 @@ cdef class Endpoint:
     @cython.final
     cdef bint judge(
         self, object message, uint32_t can_id, const uint8_t *data, Py_ssize_t size, Judged *judged) except -1
+
+    @cython.final
+    cdef bint hears_all(self) noexcept
+
+    @cython.final
+    cdef void note_what_is_waited_for(self) noexcept
 
     @cython.final
     cdef int rewire(self, dict changes) except -1
@@ -399,6 +423,9 @@ cdef class Sending(Endpoint):
 
     @cython.final
     cdef void note_if_held_back(self, uint64_t allowed) noexcept
+
+    @cython.final
+    cdef int end_sending(self, bint success) except -1
 
     @cython.final
     cdef int send_flow_control(self) except -1
@@ -524,6 +551,8 @@ cdef class Engine(Receiving):
     cdef unsigned long reader      # the thread that calls rxfn, if the layer was started
     cdef set readers               # threads that may be amid rxfn
     cdef bint has_read             # the reader has looked for a frame, and need not do so at once
+    cdef bint checks               # check_timeouts_rx() is the user's, and ours reports what is over at once, ...
+    cdef int64_t checks_until      # ... at this time
     cdef bint looks_first          # something is to be looked at before the next frame: a batch, or `turned`
 
     cdef bint is_echo(self, object message) except -1
@@ -557,6 +586,8 @@ cdef class Engine(Receiving):
 
     @cython.final
     cdef int expire(self, int64_t until, bint do_rx, bint do_tx) except -1
+
+    cdef int expire_more(self, int64_t until, bint do_rx, bint do_tx) except -1
 
     @cython.final
     cdef int run_out(self, int64_t until, bint do_rx, bint do_tx) except -1

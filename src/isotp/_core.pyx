@@ -107,7 +107,7 @@ import time
 import weakref
 
 from isotp import errors
-from isotp.address import AbstractAddress, Address, AsymmetricAddress, TargetAddressType
+from isotp.address import AbstractAddress, AsymmetricAddress, TargetAddressType, judges_frames_itself
 
 from isotp._protocol.frames cimport *
 from isotp._protocol.n_pci cimport *
@@ -163,3 +163,4 @@ include "core/receiving.pxi"
 include "core/engine.pxi"
 include "core/driven.pxi"
 include "core/layer.pxi"
+include "core/hooks.pxi"

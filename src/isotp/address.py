@@ -10,7 +10,7 @@ import copy
 import enum
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from isotp._can_ids import EFF_FLAG
@@ -121,6 +121,24 @@ _FORMATS = {
         True, (0x18CE0000, 0x18CD0000), "address_extension", "address_extension"
     ),
 }
+
+
+# The method that says whether a frame is for us, by mode.
+_JUDGES = {
+    AddressingMode.Normal_11bits: "_is_for_me_normal",
+    AddressingMode.Normal_29bits: "_is_for_me_normal",
+    AddressingMode.NormalFixed_29bits: "_is_for_me_normal_fixed",
+    AddressingMode.Extended_11bits: "_is_for_me_extended",
+    AddressingMode.Extended_29bits: "_is_for_me_extended",
+    AddressingMode.Mixed_11bits: "_is_for_me_mixed_11bits",
+    AddressingMode.Mixed_29bits: "_is_for_me_mixed_29bits",
+}
+
+
+def overrides(instance: object, base: type, names: Iterable[str]) -> bool:
+    """Whether an instance of `base`, or its class, has a method of its own by one of these names."""
+    own = getattr(instance, "__dict__", {})
+    return any(name in own or getattr(type(instance), name) is not getattr(base, name) for name in names)
 
 
 def _shown(value: object) -> str:
@@ -292,11 +310,14 @@ class Address(AbstractAddress):
         self.validate()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let a subclass override the two methods that 1.x misspelled by either name."""
+        """Let a subclass override by either name the methods that the generations spell differently."""
         super().__init_subclass__(**kwargs)
         for name, name_1x in (
             ("get_tx_arbitration_id", "get_tx_arbitraton_id"),
             ("get_rx_arbitration_id", "get_rx_arbitraton_id"),
+            ("_get_tx_arbitration_id", "_get_tx_arbitraton_id"),
+            ("_is_for_me_normal_fixed", "_is_for_me_normalfixed"),
+            ("_requires_extension_byte", "requires_extension_byte"),
         ):
             overridden = cls.__dict__.get(name, cls.__dict__.get(name_1x))
             if overridden is not None:
@@ -406,6 +427,9 @@ class Address(AbstractAddress):
         :raises ValueError: ``address_type`` is neither.
         """
         self._need_tx()
+        return self._get_tx_arbitration_id(TargetAddressType(address_type))
+
+    def _get_tx_arbitration_id(self, address_type: int) -> int:
         return self._arbitration_id(address_type, self._txid, self._target_address, self._source_address)
 
     def requires_tx_extension_byte(self) -> bool:
@@ -433,6 +457,9 @@ class Address(AbstractAddress):
         :raises ValueError: ``address_type`` is no :class:`TargetAddressType` and no number of one.
         """
         self._need_rx()
+        return self._get_rx_arbitration_id(TargetAddressType(address_type))
+
+    def _get_rx_arbitration_id(self, address_type: int = TargetAddressType.Physical) -> int:
         return self._arbitration_id(address_type, self._rxid, self._source_address, self._target_address)
 
     def requires_rx_extension_byte(self) -> bool:
@@ -452,6 +479,11 @@ class Address(AbstractAddress):
         return 0 if self._format.rx_extension is None else 1
 
     def is_for_me(self, msg: _CanFrame) -> bool:
+        is_for_me: bool = getattr(self, _JUDGES[self._addressing_mode])(msg)
+        return is_for_me
+
+    def _is_for_me(self, msg: _CanFrame) -> bool:
+        self._need_rx()
         if bool(msg.is_extended_id) != self.is_rx_29bits():
             return False
         if msg.arbitration_id not in (
@@ -463,6 +495,10 @@ class Address(AbstractAddress):
             return True
         data = msg.data
         return data is not None and len(data) > 0 and data[0] == self.get_rx_extension_byte()
+
+    # By these names a subclass of either generation overrides it for one mode.
+    _is_for_me_normal = _is_for_me_extended = _is_for_me_normal_fixed = _is_for_me
+    _is_for_me_mixed_11bits = _is_for_me_mixed_29bits = _is_for_me_normalfixed = _is_for_me
 
     # -- Both directions -----------------------------------------------------------------------------------
 
@@ -548,9 +584,13 @@ class Address(AbstractAddress):
     get_tx_arbitraton_id = get_tx_arbitration_id
     get_rx_arbitraton_id = get_rx_arbitration_id
 
-    def requires_extension_byte(self) -> bool:
+    _get_tx_arbitraton_id = _get_tx_arbitration_id
+
+    def _requires_extension_byte(self) -> bool:
         """True in Extended and Mixed modes."""
         return self._format.tx_extension is not None
+
+    requires_extension_byte = _requires_extension_byte
 
     @property
     def is_29bits(self) -> bool:
@@ -667,3 +707,13 @@ class AsymmetricAddress(AbstractAddress):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} - {self.get_content_str()}>"
+
+
+def judges_frames_itself(address: AbstractAddress) -> bool:
+    """Whether it is of a user's class that decides for itself which frames are for it, or where their N_PCI is."""
+    if isinstance(address, AsymmetricAddress):
+        return overrides(
+            address, AsymmetricAddress, ("is_for_me", "get_rx_prefix_size")
+        ) or judges_frames_itself(address.rx_addr)
+    judges = ("is_for_me", "get_rx_prefix_size", *_JUDGES.values())
+    return not isinstance(address, Address) or overrides(address, Address, judges)

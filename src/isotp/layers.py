@@ -11,11 +11,12 @@ from logging import getLogger
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
 from isotp._core import PDU as _PDU
-from isotp._core import CanMessage, Layer, Reception, dlc_of, monotonic_ns, nearest_can_fd_size
+from isotp._core import CanMessage, Hooks, Layer, Reception, dlc_of, monotonic_ns, nearest_can_fd_size
 from isotp._core import ProcessStats as _ProcessStats
 from isotp._core import SendRequest as _SendRequest
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
+from isotp.overridden import HOOK_NAMES, methods_in_place_of, warn_of_methods_not_called
 from isotp.params import Params as _Params
 from isotp.tools import Timer as _Timer
 
@@ -151,6 +152,8 @@ class TransportLayerLogic(Layer):
     """
 
     LOGGER_NAME = "isotp"
+    # pad_message_data() of the user's, if he has overridden it
+    _own_pad: Callable[[bytearray], bytes | None] | None = None
 
     # TypeAlias: without it, type checkers take a name in a class for a variable, which can be no type.
     Params: TypeAlias = _Params
@@ -237,6 +240,17 @@ class TransportLayerLogic(Layer):
         self.set_address(address)  # type: ignore[arg-type]  # None is refused there
         self.load_params()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        warn_of_methods_not_called(cls)
+
+    def _look_for_hooks(self) -> None:
+        methods = methods_in_place_of(self, _OURS, self.address)
+        self._own_pad = methods.pop("pad_message_data", None)
+        if self._own_pad is not None:
+            methods.setdefault("make_tx_msg", self.make_tx_msg)
+        self._use_hooks(Hooks(methods) if methods else None)
+
     def load_params(self) -> None:
         """Validate the parameters and bring the rate limiter up to date.
 
@@ -264,9 +278,12 @@ class TransportLayerLogic(Layer):
         try:
             takes_timeout = _takes_timeout(rxfn)
         except (ValueError, TypeError):
-            self._set_rxfn(_EitherArity(rxfn), True)
+            self._wire_rxfn(_EitherArity(rxfn), True)
         else:
-            self._set_rxfn(rxfn, takes_timeout)
+            self._wire_rxfn(rxfn, takes_timeout)
+
+    def _set_rxfn(self, rxfn: RxFn) -> None:
+        self.rxfn = rxfn
 
     def set_address(self, address: Address | AsymmetricAddress) -> None:
         """Use this address from the next message on; frames are heard on it at once.
@@ -276,6 +293,7 @@ class TransportLayerLogic(Layer):
         :raises ValueError: if it is no address, or an address for one direction only.
         """
         super().set_address(address)
+        self._look_for_hooks()
         for identifier in (address.get_tx_arbitration_id(), address.get_rx_arbitration_id()):
             if identifier in _INTERNAL_TIMEOUT_IDS and not address.is_tx_29bits():
                 self.logger.warning("CAN ID 0x%03X is reserved by ISO 15765-4", identifier)
@@ -358,12 +376,55 @@ class TransportLayerLogic(Layer):
         return dlc_of(nearest_can_fd_size(len(data)))
 
     def pad_message_data(self, msg_data: bytes) -> bytes:
-        """Data of a frame, padded as the parameters say."""
-        return self.make_tx_msg(0, msg_data).data
+        """Data of a frame, padded as the parameters say; a bytearray is padded itself, too, as in 1.x."""
+        padded = self._close_message(0, bytes(msg_data), False).data
+        if isinstance(msg_data, bytearray):
+            msg_data[:] = padded
+        return padded
 
     def make_tx_msg(self, arbitration_id: int, data: bytes) -> CanMessage:
         """A frame with this data, padded and flagged as the parameters say."""
+        if self._own_pad is not None:
+            given = bytearray(data)
+            padded = self._own_pad(given)
+            data = bytes(given if padded is None else padded)
         return self._close_message(arbitration_id, bytes(data), self.address.is_tx_29bits())
+
+    # What code of the second generation calls on a layer, or overrides.
+
+    _check_timeouts_rx = Layer.check_timeouts_rx
+    _get_dlc = get_dlc
+    _get_nearest_can_fd_size = get_nearest_can_fd_size
+    _make_flow_control = Layer.make_flow_control
+    _make_tx_msg = make_tx_msg
+    _pad_message_data = pad_message_data
+    _start_rx_cf_timer = Layer.start_rx_cf_timer
+    _start_rx_fc_timer = Layer.start_rx_fc_timer
+
+    def _process_rx(self, msg: CanMessage) -> ProcessRxReport:
+        messages, flow_controls = self._heard_so_far
+        Layer.process_rx(self, msg)
+        more_messages, more_flow_controls = self._heard_so_far
+        return self.ProcessRxReport(
+            immediate_tx_required=self.pending_flow_control_tx or more_flow_controls != flow_controls,
+            frame_received=more_messages != messages,
+        )
+
+    def _process_tx(self) -> ProcessTxReport:
+        message = Layer.process_tx(self)
+        is_flow_control = message is not None and self._is_flow_control(message)
+        return self.ProcessTxReport(msg=message, immediate_rx_required=is_flow_control)
+
+    def _is_flow_control(self, message: CanMessage) -> bool:
+        n_pci = message.data[len(self.address.get_tx_payload_prefix()) :]
+        return n_pci[:1] != b"" and n_pci[0] >> 4 == PDU.Type.FLOW_CONTROL
+
+    def _trigger_error(self, error: IsoTpError, inhibit_in_listen_mode: bool = False) -> None:
+        if not (inhibit_in_listen_mode and self.params.listen_mode):
+            self.trigger_error(error)
+
+
+_OURS = {name: getattr(TransportLayerLogic, name) for name in HOOK_NAMES}
 
 
 RxFn = TransportLayerLogic.RxFn

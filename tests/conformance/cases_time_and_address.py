@@ -95,7 +95,7 @@ def timer_cases() -> Iterator[Case]:
     yield Case(
         rules.N_BS,
         "does not run while CFs are sent",
-        SEND + "< 30 00 7F\n wait 127\n > 21 06 07 08 09 0A 0B 0C\n wait 127\n" + LAST,
+        SEND + "< 30 00 7F\n default: wait 127\n > 21 06 07 08 09 0A 0B 0C\n wait 127\n" + LAST,
         {"rx_flowcontrol_timeout": 100},
     )
 
@@ -110,7 +110,7 @@ def timer_cases() -> Iterator[Case]:
     yield Case(
         rules.N_CS,
         "CF follows CF after STmin and no later",
-        SEND + "< 30 00 01\n wait 1\n > 21 06 07 08 09 0A 0B 0C\n wait 1\n" + LAST,
+        SEND + "< 30 00 01\n default: wait 1\n > 21 06 07 08 09 0A 0B 0C\n wait 1\n" + LAST,
     )
 
     for limit in (1, 150, 1000):

@@ -23,7 +23,7 @@ CFS = """
 """
 GO_ON = "< 30 00 00\n" + CFS
 # 1 ms from CF to CF, and the second one is still to come.
-SENDING = SEND + "< 30 00 0A\n wait 10\n > 21 06 07 08 09 0A 0B 0C\n"
+SENDING = SEND + "< 30 00 0A\n default: wait 10\n > 21 06 07 08 09 0A 0B 0C\n"
 LAST = "> 22 0D 0E 0F 10 11 12 13\n confirm\n"
 
 
@@ -216,10 +216,25 @@ def stmin_cases() -> Iterator[Case]:
             rule,
             f"0x{stmin:02X}",
             SEND
-            + f"< 30 00 {stmin:02X}\n wait {before}\n wait 0.000001\n > 21 06 07 08 09 0A 0B 0C\n"
+            + f"< 30 00 {stmin:02X}\n default: wait {before}\n default: wait 0.000001\n > 21 06 07 08 09 0A 0B 0C\n"
             + f"wait {before}\n wait 0.000001\n {LAST}",
         )
+        yield Case(
+            rule,
+            f"0x{stmin:02X}, a Flow Control after each CF",
+            SEND
+            + f"< 30 01 {stmin:02X}\n default: wait {ms}\n > 21 06 07 08 09 0A 0B 0C\n wait {ms / 4}\n"
+            + f"< 30 01 {stmin:02X}\n wait {ms * 3 / 4 - 0.000001:.6f}\n wait 0.000001\n"
+            + only("strict", LAST)
+            + only("default", f"wait {ms / 4 - 0.000001:.6f}\n wait 0.000001\n{LAST}"),
+        )
     yield Case(rule, "0x00: at once", SEND + "< 30 00 00\n" + CFS)
+    yield Case(
+        rule,
+        "the gap of a message is none of the next one",
+        SENDING + "wait 10\n" + LAST + SEND + "< 30 00 7F\n default: wait 127\n"
+        "> 21 06 07 08 09 0A 0B 0C\n wait 126.999999\n wait 0.000001\n" + LAST,
+    )
     for stmin in (0, 1, 0x7F, 0xF1, 0xF9):
         yield Case(
             rule,
@@ -234,20 +249,26 @@ def stmin_cases() -> Iterator[Case]:
             f"0x{stmin:02X}",
             SEND
             + f"< 30 00 {stmin:02X}\n"
-            + "wait 126.999999\n wait 0.000001\n > 21 06 07 08 09 0A 0B 0C\n wait 126.999999\n wait 0.000001\n"
+            + "default: wait 126.999999\n default: wait 0.000001\n > 21 06 07 08 09 0A 0B 0C\n"
+            + " wait 126.999999\n wait 0.000001\n"
             + LAST,
         )
     yield Case(
         reserved,
         "counts until the end of the message",
         SEND
-        + "< 30 01 80\n wait 127\n > 21 06 07 08 09 0A 0B 0C\n < 30 00 01\n wait 126.999999\n wait 0.000001\n"
+        + "< 30 01 80\n default: wait 127\n > 21 06 07 08 09 0A 0B 0C\n < 30 00 01\n"
+        + " wait 126.999999\n wait 0.000001\n"
         + LAST,
     )
     yield Case(
         reserved,
         "not in the next message",
-        SEND + "< 30 00 FF\n wait 127\n > 21 06 07 08 09 0A 0B 0C\n wait 127\n" + LAST + SEND + GO_ON,
+        SEND
+        + "< 30 00 FF\n default: wait 127\n > 21 06 07 08 09 0A 0B 0C\n wait 127\n"
+        + LAST
+        + SEND
+        + GO_ON,
     )
     for name, status in (("WAIT", 1), ("OVFLW", 2)):
         yield Case(
@@ -272,7 +293,7 @@ def later_fc_cases() -> Iterator[Case]:
         rule,
         "STmin from 10 ms to 0 to 500 us",
         send
-        + f"< 30 02 0A\n wait 10\n {cfs[0]}\n wait 10\n {cfs[1]}\n < 30 01 00\n {cfs[2]}\n < 30 00 F5\n"
+        + f"< 30 02 0A\n default: wait 10\n {cfs[0]}\n wait 10\n {cfs[1]}\n < 30 01 00\n {cfs[2]}\n < 30 00 F5\n"
         + f" wait 0.499999\n wait 0.000001\n {cfs[3]}\n confirm",
     )
     yield Case(
@@ -349,7 +370,7 @@ def unexpected_cases() -> Iterator[Case]:
     yield Case(
         rule,
         "FC.CTS between CFs does not change BS and STmin",
-        "send 00*27\n > 10 1B 00*6\n < 30 00 0A\n wait 10\n > 21 00*7\n"
+        "send 00*27\n > 10 1B 00*6\n < 30 00 0A\n default: wait 10\n > 21 00*7\n"
         f"< 30 00 64\n strict: {unexpected}\n wait 10\n strict: > 22 00*7\n wait 10\n strict: > 23 00*7\n"
         "strict: confirm\n wait 80\n default: > 22 00*7\n wait 100\n default: > 23 00*7\n default: confirm",
     )

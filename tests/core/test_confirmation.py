@@ -118,6 +118,33 @@ def test_stmin_runs_from_the_echo(queued_ns: int) -> None:
         assert len(bench.run()) == 1
 
 
+def test_strictly_stmin_goes_on_behind_a_block_from_the_echo() -> None:
+    bench = EchoBench(strict=True)
+    bench.say(counted(30))
+    bench.echo()
+    assert len(bench.hear("30 01 02")) == 1  # at once: STmin is between Consecutive Frames
+    bench.wait(5 * MS)
+    bench.echo()
+    bench.wait(MS)
+    assert bench.hear("30 01 02") == []
+    bench.wait(MS - 1)
+    assert bench.run() == []
+    bench.wait(1)
+    assert len(bench.run()) == 1
+
+
+def test_strictly_a_block_that_is_answered_before_its_echo_went_at_the_latest_then() -> None:
+    bench = EchoBench(strict=True)
+    bench.say(counted(30))
+    assert len(bench.hear("30 01 02")) == 1
+    bench.wait(5 * MS)
+    assert bench.hear("30 01 02") == []
+    bench.wait(2 * MS - 1)
+    assert bench.run() == []
+    bench.wait(1)
+    assert len(bench.run()) == 1
+
+
 def test_n_bs_runs_from_the_echo() -> None:
     bench = EchoBench(rx_flowcontrol_timeout=100)
     bench.say(counted(20))
@@ -323,6 +350,20 @@ def test_without_stmin_frames_go_before_the_echoes_come() -> None:
         assert len(bench.taken) <= 127
     assert frames == 585
     assert request.success is True
+
+
+def test_stmin_of_a_flow_control_amid_frames_that_are_on_their_way() -> None:
+    bench = EchoBench()
+    bench.say(counted(4095))
+    bench.echo()
+    assert len(bench.hear("30 00 00")) == 64
+    assert bench.hear("30 00 02") == []
+    assert bench.echo(64) == []
+    bench.wait(2 * MS - 1)
+    assert bench.run() == []
+    bench.wait(1)
+    assert len(bench.run()) == 1  # whose echo is awaited, now that there is a gap to keep
+    assert len(bench.hear("30 00 00")) == 64
 
 
 # --- an adapter that has a queue ---

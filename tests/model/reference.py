@@ -76,6 +76,7 @@ class Transmission:
     sn: int = 1
     deadline: int = 0  # N_Bs
     due: int = 0  # of the next Consecutive Frame
+    cf_sent_at: int | None = None  # the last one
     blocksize: int = 0
     in_block: int = 0
     stmin_ns: int = 0
@@ -436,6 +437,7 @@ class Reference:
             self.end_transmission(True)
             return
         sender.sn = (sender.sn + 1) % 16
+        sender.cf_sent_at = self.now
         sender.due = self.now + sender.stmin_ns
         sender.in_block += 1
         if sender.blocksize != 0 and sender.in_block >= sender.blocksize:
@@ -487,7 +489,13 @@ class Reference:
         if awaited:
             sender.state = "TRANSMIT_CF"
             sender.in_block = 0
-            sender.due = self.now + sender.stmin_ns
+            if not params.strict:
+                # can-isotp: STmin is waited after each Flow Control.
+                sender.due = self.now + sender.stmin_ns
+            elif sender.cf_sent_at is None:
+                sender.due = self.now
+            else:
+                sender.due = sender.cf_sent_at + sender.stmin_ns
         else:
             # can-isotp: it counts for the gap and the block that go on.
             sender.due = sent_at + sender.stmin_ns

@@ -13,6 +13,7 @@ from isotp.bus.shared import shared_bus
 from isotp.bus.table import Listener, Mailbox
 from isotp.errors import FramesLostError
 from isotp.layers import require_seconds
+from isotp.overridden import own_method
 from isotp.threads.courier import Courier
 
 if TYPE_CHECKING:
@@ -53,7 +54,11 @@ class CanStack(Listener):
         self._mailbox = Mailbox(self)
         require_seconds("timeout", timeout, "; address and all else go by name")
         self._polling_timeout = timeout
-        super().__init__(rxfn=self.rx_canbus, txfn=self.tx_canbus, **kwargs)
+        super().__init__(
+            rxfn=own_method(self, ("rx_canbus", "_rx_canbus"), vars(CanStack)) or self.rx_canbus,
+            txfn=own_method(self, ("tx_canbus", "_tx_canbus_3plus"), vars(CanStack)) or self.tx_canbus,
+            **kwargs,
+        )
         self._choose_port()
         self._shared.add(self._mailbox)
 
@@ -177,7 +182,7 @@ class CanStack(Listener):
     def _wait_done(self, request: SendRequest, timeout: float | None) -> bool:
         event = request.complete_event
         if not event.is_set() and self.started and self._is_read_for:
-            request.on_done = self._shared.follow
+            request._tell_also(self._shared.follow)
             timeout = self._lead(lambda: event.is_set() or not self.started, timeout)
         return event.wait(timeout)
 
@@ -203,3 +208,7 @@ class CanStack(Listener):
     def tx_canbus(self, msg: CanMessage) -> None:
         """Send a frame on the bus."""
         self._shared.sender.send(self._bus, msg)
+
+    # As the second generation and the first one have it, for those who override it
+    _rx_canbus = rx_canbus
+    _tx_canbus_3plus = tx_canbus

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from isotp._core import frame_from_python_can
+from isotp._core import CanMessage, frame_from_python_can
 from isotp.bus.native import native_bus
 from isotp.bus.python_can import check_bus, python_can, require_echoes, sender_for
+from isotp.errors import FramesLostError
+from isotp.overridden import own_method
 from isotp.started import TransportLayer
 from isotp.threads.courier import Courier
 
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     import can
 
 __all__ = ["NotifierBasedCanStack", "add_listener", "check_notifier", "remove_listener"]
+
+# Frames that wait for a _rx_canbus() of the user's.
+_MOST_WAITING = 65536
 
 
 def check_notifier(notifier: can.Notifier) -> None:
@@ -92,7 +98,9 @@ class NotifierBasedCanStack(TransportLayer):
         check_notifier(notifier)
         self.notifier = notifier
         self.buffered_reader: Callable[[can.Message], None] | None = None
-        super().__init__(rxfn=self._no_frame, txfn=sender_for(self), **kwargs)
+        rxfn = own_method(self, ("_rx_canbus",), vars(NotifierBasedCanStack))
+        self._frames: queue.Queue[CanMessage] | None = None if rxfn is None else queue.Queue(_MOST_WAITING)
+        super().__init__(rxfn=rxfn or self._rx_canbus, txfn=sender_for(self), **kwargs)
         self._native = native_bus(bus) if native else None
         if self._native is not None:
             self._port = self._native.port()
@@ -106,8 +114,17 @@ class NotifierBasedCanStack(TransportLayer):
         way = "natively" if self.is_native else "by python-can"
         return f"{super().__repr__()[:-1]}, sends {way} on {self.bus}>"
 
-    def _no_frame(self, timeout: float = 0.0) -> None:
-        """A layer that was not started hears nothing: the notifier does not know it."""
+    def _rx_canbus(self, timeout: float = 0.0) -> CanMessage | None:
+        """The next frame that the notifier brought, for a class that overrides this: a thread of its own then calls it.
+
+        Of another one the notifier's thread handles the frames, and when it was not started, nobody brings any.
+        """
+        if self._frames is None:
+            return None
+        try:
+            return self._frames.get(timeout=timeout) if timeout > 0 else self._frames.get_nowait()
+        except queue.Empty:
+            return None
 
     def _new_courier(self) -> Courier | None:
         return Courier(self._report_callback_error)
@@ -123,14 +140,26 @@ class NotifierBasedCanStack(TransportLayer):
         super()._drive_from_now_on()
 
     def _start_reading(self) -> None:
-        """The notifier reads."""
+        # Otherwise the notifier reads.
+        if self._frames is not None:
+            super()._start_reading()
 
-    def _stop_reading(self) -> None:
+    def _stop_reading(self) -> Callable[[], object] | None:
         reader, self.buffered_reader = self.buffered_reader, None
         if reader is not None:
             remove_listener(self.notifier, reader)
+        return super()._stop_reading()
 
     def _on_message_received(self, msg: can.Message) -> None:
         message = frame_from_python_can(msg)
-        if message is not None:
+        if message is None:
+            return
+        if self._frames is None:
             self._feed(message)
+            return
+        try:
+            self._frames.put_nowait(message)
+        except queue.Full:
+            self.trigger_error(
+                FramesLostError(f"a received frame was lost: {_MOST_WAITING} wait for rx_canbus()")
+            )

@@ -20,8 +20,11 @@ cdef AddressFilter flatten_receiving(object address) except *:
     memset(&new, 0, sizeof(AddressFilter))
     new.rx_id_physical = flagged_id(address.get_rx_arbitration_id(TargetAddressType.Physical), wide)
     new.rx_id_functional = flagged_id(address.get_rx_arbitration_id(TargetAddressType.Functional), wide)
+    prefix_size = address.get_rx_prefix_size()
+    if not 0 <= prefix_size <= 1:
+        raise ValueError(f"address {address!r} has {prefix_size} bytes before the N_PCI, at most 1 is possible")
+    new.rx_prefix_size = prefix_size
     if address.requires_rx_extension_byte():
-        new.rx_prefix_size = 1
         new.rx_prefix = address.get_rx_extension_byte()
     return new
 
@@ -52,8 +55,4 @@ cdef AddressFilter flatten_address(object address) except *:
 
 cdef bint takes_frames_by_filter(object address):
     """False for a user's class that decides for itself which frames it takes: it is asked for each frame."""
-    if "is_for_me" in getattr(address, "__dict__", ()):
-        return False
-    if type(address).is_for_me is AsymmetricAddress.is_for_me:
-        return takes_frames_by_filter(address.rx_addr)
-    return type(address).is_for_me is Address.is_for_me
+    return not judges_frames_itself(address)

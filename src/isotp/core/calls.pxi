@@ -5,6 +5,11 @@ cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() noexcept nogil
 
 
+cdef extern from "Python.h":
+    # NULL for the value: the attribute is deleted
+    int set_attribute "PyObject_GenericSetAttr"(object owner, object name, PyObject *value) except -1
+
+
 cdef extern from *:
     """
     /* Calls with one or no positional argument, without the tuple and the checks of a general call. */

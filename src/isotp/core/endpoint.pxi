@@ -125,7 +125,7 @@ cdef class Endpoint:
         with cython.critical_section(self):
             addresses.further = self.addresses.further
             self.addresses, addresses = addresses, self.addresses   # what was there dies after the step
-            session_use_address(&self.session, &new, self.addresses.asked is not None)
+            session_use_address(&self.session, &new, self.addresses.asked is not None or self.hears_all())
 
     def receive_also(self, addresses):
         """Receive on these addresses too, as an ECU does on its functional one; answers go by the layer's own.
@@ -190,6 +190,28 @@ cdef class Endpoint:
             is_ours = session_judge(&self.session, is_own, can_id, data, size, judged)
         return is_ours
 
+    # ------------------------------------------------ what its user has overridden
+
+    def _use_hooks(self, Hooks hooks):
+        """Call these methods in place of our own from the next frame on; None: our own."""
+        with cython.critical_section(self):
+            self.hooks, hooks = hooks, self.hooks
+            self.session.asks = self.addresses.asked is not None or self.hears_all()
+            session_look_closer_if_needed(&self.session)
+            self.note_what_is_waited_for()
+        self.rewire({})                # the next pass begins with another port
+
+    @cython.final
+    cdef bint hears_all(self) noexcept:
+        """Some method of the user's is asked for each frame that comes."""
+        return self.hooks is not None and (
+            self.hooks.process_rx is not None or self.hooks.stop_receiving is not None)
+
+    @cython.final
+    cdef void note_what_is_waited_for(self) noexcept:
+        self.waits_for_more = self.confirms or (
+            self.hooks is not None and self.hooks.check_timeouts_rx is not None)
+
     # ------------------------------------------------ what it is wired to
 
     @cython.final
@@ -212,7 +234,7 @@ cdef class Endpoint:
             wiring = self.wiring
         return wiring
 
-    def _set_rxfn(self, rxfn, bint takes_timeout):
+    def _wire_rxfn(self, rxfn, bint takes_timeout):
         self.rewire({"rxfn": rxfn, "takes_timeout": takes_timeout})
 
     @property
@@ -339,6 +361,8 @@ cdef class Endpoint:
             if self.target.is_there():
                 # The message that went there broke off.
                 error.target = self.target.part()
+        if unlikely(self.hooks is not None) and is_told_to_hook(self, error):
+            return 0
         self.reporter.tell(error, self.using)
         return 0
 
@@ -374,7 +398,10 @@ cdef class Endpoint:
         config.blocksize = blocksize
         config.stmin = stmin
         encode_flow_control(<FlowStatus><int>flow_status, &config, &self.session.address, &frame)
-        return message_of_frame(&frame)
+        message = message_of_frame(&frame)
+        if unlikely(self.hooks is not None):
+            return frame_by_hook(self, message, self.session.address.tx_prefix_size + 3, False)
+        return message
 
     def start_rx_fc_timer(self):
         """Start N_Bs anew, if a flow control frame is awaited."""

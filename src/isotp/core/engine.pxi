@@ -164,6 +164,9 @@ cdef class Engine(Receiving):
 
     def process_rx(self, msg):
         """Handle one received frame."""
+        if self.hears and self.is_mine():
+            take_heard(self, msg)
+            return
         if not self._one_step(lambda: self._receive_one(msg)):
             self.inlet.keep(msg)
             if self.driven:
@@ -173,24 +176,34 @@ cdef class Engine(Receiving):
         self.frames_received += 1
         self.take(msg)
 
+    @property
+    def _heard_so_far(self):
+        """Messages and flow control frames received, for who compares."""
+        return self.session.counted.messages_received, self.session.counted.flow_controls_received
+
     def process_tx(self):
         """The next frame to send, which counts as sent; None if there is none now."""
+        if unlikely(self.hooks is not None) and self.is_mine() and is_asked_for_frame(self):
+            return frame_asked_for(self)
         frames = []
         self._one_step(lambda: self._transmit_one(port_of(frames.append)))
         return frames[0] if frames else None
 
     def _transmit_one(self, FramePort port):
-        self.outlet.port = port        # for this pass
+        self.outlet.port = asking_port(self, port, False)      # for this pass
         self.burst_limit = 1
         try:
             self.expire(self.now, False, True)
             transmit_pass(self, True)
         finally:
             self.burst_limit = FRAMES_PER_CLOCK_READ
-            self.outlet.port = self.using.port
+            self.outlet.port = asking_port(self, self.using.port, True)
 
     def check_timeouts_rx(self):
         """Report a reception that waited longer than N_Cr."""
+        if self.checks and self.is_mine():
+            self.run_out(self.checks_until, True, False)
+            return
         self._one_step(lambda: self.expire(self.now, True, False))
 
     # ------------------------------------------------ the loop
@@ -203,7 +216,7 @@ cdef class Engine(Receiving):
         if self.using is not self.wiring:
             with cython.critical_section(self):
                 before, self.using = self.using, self.wiring
-            self.outlet.port = self.using.port
+            self.outlet.port = asking_port(self, self.using.port, True)
         if self.rests():
             self.clock_due = self.frames_received + 1      # a frame is the first that needs the time
         else:
@@ -247,8 +260,17 @@ cdef class Engine(Receiving):
     @cython.final
     cdef inline int expire(self, int64_t until, bint do_rx, bint do_tx) except -1:
         """Give up what waited too long. A frame that is read after that comes too late."""
+        if unlikely(self.waits_for_more):
+            return self.expire_more(until, do_rx, do_tx)
+        if session_is_overdue(&self.session, until):
+            self.run_out(until, do_rx, do_tx)
+        return 0
+
+    cdef int expire_more(self, int64_t until, bint do_rx, bint do_tx) except -1:
+        """The same, where a frame is yet to be confirmed or the user looks for time-outs."""
+        do_rx = do_rx and not is_checked_by_hook(self, until)
         if session_is_overdue(&self.session, until) or (
-                unlikely(self.confirms) and until >= self.confirmation_deadline()):
+                self.confirms and until >= self.confirmation_deadline()):
             self.run_out(until, do_rx, do_tx)
         return 0
 
@@ -259,6 +281,8 @@ cdef class Engine(Receiving):
             event = session_expire(&self.session, until, do_rx, False)
         if event == RX_EXPIRED:
             self.report()
+            if unlikely(self.hooks is not None):
+                tell_of_end_of_reception(self)
         with cython.critical_section(self):
             event = session_expire(&self.session, until, False, do_tx)
         if event == RX_ENDED_SENDING:

@@ -7,6 +7,20 @@ cdef class Layer(DrivenEngine):
     def __cinit__(self, *args, **kwargs):
         memset(&self.zero, 0, sizeof(Totals))
 
+    def __setattr__(self, name, value):
+        set_attribute(self, name, <PyObject *>value)
+        if name in HOOK_NAMES:
+            self._look_for_hooks()
+
+    def __delattr__(self, name):
+        set_attribute(self, name, NULL)
+        if name in HOOK_NAMES:
+            self._look_for_hooks()
+
+    def _look_for_hooks(self):
+        """Find out which methods of this layer are not ours any more."""
+        raise NotImplementedError(f"{type(self).__name__}._look_for_hooks")
+
     # ------------------------------------------------ messages out
 
     def send(self, data, target_address_type=None, send_timeout=None, *, params=None, bint priority=False):

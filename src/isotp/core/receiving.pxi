@@ -47,6 +47,8 @@ cdef class Receiving(Sending):
                     self.reporter.log_frame("Rx", can_id, data[:size], "p" if is_ours else "i")
                 if not is_ours:
                     return 0
+                if self.hooks is not None:
+                    return hear_by_hook(self, message, can_id, data, size, &judged)
             with cython.critical_section(self):
                 is_ours = is_judged or session_hears(&self.session, can_id, data, size)
                 if is_ours:
@@ -292,7 +294,18 @@ cdef class Receiving(Sending):
 
     def stop_receiving(self):
         """Give up the message that is being received. Acts at once, from any thread."""
-        self.end_reception()
+        cdef Hooks hooks = None
+        if unlikely(self.hooks is not None):
+            hooks = hooks_now(self)
+        if hooks is not None and hooks.stop_receiving is not None:
+            hooks.stop_receiving()
+        else:
+            self.end_reception()
+
+    def _stop_receiving(self):
+        """The same as the second generation has it, for those who override it: called at the end of each reception."""
+        if self.told != PyThread_get_thread_ident():
+            self.end_reception()
 
     @cython.final
     cdef int end_reception(self) except -1:

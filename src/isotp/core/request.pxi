@@ -194,6 +194,21 @@ cdef class SendRequest:
         """Say how the request ended and release who waits for it."""
         self._complete(success, None)
 
+    def _tell_also(self, function):
+        """Call this, too, with the request when it is done."""
+        before = self.on_done
+        if before is None:
+            self.on_done = function
+            return
+
+        def tell_both(request):
+            try:
+                before(request)
+            finally:
+                function(request)
+
+        self.on_done = tell_both
+
     @cython.final
     cdef int _sent_at(self, int64_t when) except -1:
         """All of it is sent."""

@@ -211,6 +211,8 @@ cdef class Sending(Endpoint):
                 session_begin(&self.session, request.size, request.functional, config_or_null(request.own))
                 if not request.streams:
                     session_supply(&self.session, <const uint8_t *>PyBytes_AS_STRING(request.source), request.size)
+            if unlikely(self.hooks is not None):
+                tell_of_its_end(self, request)
             if not request.functional or self.bind_first():
                 return True
 
@@ -316,6 +318,7 @@ cdef class Sending(Endpoint):
     def _confirm_frames(self):
         """From now on a frame of this layer was sent when its echo comes; to be called before it sends any."""
         self.confirms = True
+        self.note_what_is_waited_for()
         self.outlet.echoes = Echoes.__new__(Echoes)
         self.apart = collections.deque()
 
@@ -479,6 +482,21 @@ cdef class Sending(Endpoint):
 
     def stop_sending(self):
         """Give up the message that is being sent; messages in the queue stay. Acts at once, from any thread."""
+        cdef Hooks hooks = None
+        if unlikely(self.hooks is not None):
+            hooks = hooks_now(self)
+        if hooks is not None and hooks.stop_sending is not None:
+            hooks.stop_sending(success=False)
+        else:
+            self.end_sending(False)
+
+    def _stop_sending(self, bint success):
+        """The same as the second generation has it, for those who override it: called at the end of each message."""
+        if self.told != PyThread_get_thread_ident():
+            self.end_sending(success)
+
+    @cython.final
+    cdef int end_sending(self, bint success) except -1:
         cdef SendRequest request
         with cython.critical_section(self):
             request = self.active_send_request
@@ -487,7 +505,7 @@ cdef class Sending(Endpoint):
             self.block = None
             self.outlet.end_pause()
         if request is not None:
-            request._complete(False, None)
+            complete_untold(self, request, success)
         if self.driven:
             self._drive()           # there may be other messages, or flow control that waited for the same pause
 
