@@ -221,7 +221,7 @@ cdef struct Given:
     int64_t when
     bint is_flow_control
     uint32_t apart                 # number of a functional SF between the frames of the message, or 0
-    uint32_t epoch                 # of the message that it is part of
+    uint32_t epoch                 # of the message that it is part of; of a flow control frame, number of the reception
     uint64_t place                 # in the message, from 1; of a flow control frame, what had been received by then
 
 
@@ -232,6 +232,7 @@ cdef struct Confirmed:
     uint64_t place
     uint32_t apart                 # so many functional SFs went, too
     bint is_flow_control           # a flow control frame as well
+    uint32_t reception
     uint64_t got
 
 
@@ -431,6 +432,7 @@ cdef class Sending(Endpoint):
     cdef int send_flow_control(self) except -1
 
     cdef int hold_if_not_ready(self) except -1
+    cdef int send_those_between(self) except -1
     cdef bint send_between(self) except -1
     cdef bint is_between(self) noexcept
     cdef int64_t between_not_before(self) noexcept
@@ -481,6 +483,7 @@ cdef class Receiving(Sending):
     cdef TurnedCode turned         # since this pass began
     cdef uint64_t receptions_refused
     cdef uint64_t messages_dropped
+    cdef bint waits_for_room       # the sender was told to wait, as too many messages wait
     cdef uint32_t heard_id         # of the frame at hand, with CAN_EFF_FLAG ...
     cdef double stamp              # ... and the time stamp of its driver; 0: none
     cdef bint is_native            # a native driver brought it

@@ -351,7 +351,7 @@ class Layer:
 
     def _take_now(self, whole: bool) -> Any:
         message = self._session.rx_queue._get(False, None, whole)
-        self._session.resume_reception()  # a sender that was told to wait has room
+        self._session._room_was_made()
         return message
 
     def _wake_receivers(self) -> None:

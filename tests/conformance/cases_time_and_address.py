@@ -14,6 +14,58 @@ from tests.conformance.story import Case
 NS = "0.000001"
 
 
+def confirmation_cases() -> Iterator[Case]:
+    """N_As and N_Ar end with the confirmation of the data link layer, from which the other times run (9.8.1)."""
+    here = {"alone": "what the bus confirms a log does not say", "confirming": True}
+    over = "wait 999.999999\n wait 0.000001\n"
+    lost = "failed\n error TransmitTimeoutError\n"
+    yield Case(
+        rules.N_AS, "SF: confirmed", "send 3E 00\n > 02 3E 00\n wait 999.999999\n echo\n confirm", **here
+    )
+    yield Case(rules.N_AS, "SF: never confirmed", f"send 3E 00\n > 02 3E 00\n {over} {lost}", **here)
+    yield Case(rules.N_AS, "FF: never confirmed", SEND + over + lost, **here)
+    yield Case(
+        rules.N_AS,
+        "CF: never confirmed",
+        SEND + "echo\n < 30 01 00\n > 21 06 07 08 09 0A 0B 0C\n" + over + lost,
+        **here,
+    )
+    yield Case(
+        rules.N_AS,
+        "runs from the confirmation of the frame before",
+        SEND + "echo\n < 30 00 00\n > 21 06 07 08 09 0A 0B 0C\n > 22 0D 0E 0F 10 11 12 13\n"
+        + "wait 999.999999\n echo\n wait 999.999999\n echo\n confirm",
+        **here,
+    )  # fmt: skip
+    yield Case(
+        rules.N_AR,
+        "FC: never confirmed, the reception is given up",
+        f"< 10 14 00*6\n > 30 00 00\n {over} error TransmitTimeoutError\n {REST_IN_VAIN}",
+        ONE_BLOCK,
+        **here,
+    )
+    yield Case(
+        rules.N_BS,
+        "runs from the confirmation of FF",
+        SEND + "wait 900\n echo\n" + over + "failed\n error FlowControlTimeoutError",
+        **here,
+    )
+    yield Case(
+        rules.N_CR,
+        "runs from the confirmation of FC",
+        f"< 10 14 00*6\n > 30 00 00\n wait 900\n echo\n {over} error ConsecutiveFrameTimeoutError",
+        ONE_BLOCK,
+        **here,
+    )
+    yield Case(
+        rules.STMIN,
+        "runs from the confirmation of a CF",
+        "send 00*27\n > 10 1B 00*6\n echo\n < 30 00 05\n default: wait 5\n > 21 00*7\n wait 500\n echo\n"
+        + " wait 4.999999\n wait 0.000001\n > 22 00*7\n echo\n wait 5\n > 23 00*7\n echo\n confirm",
+        **here,
+    )
+
+
 def timer_cases() -> Iterator[Case]:
     no_room = "no room for a frame, which is not on the bus"
     # N_As: from the request of a frame to its confirmation by the data link layer, for each frame of a sender.
@@ -99,6 +151,7 @@ def timer_cases() -> Iterator[Case]:
         {"rx_flowcontrol_timeout": 100},
     )
 
+    yield from confirmation_cases()
     yield Case(rules.N_BR, "FC follows FF at once", BEGIN, ONE_BLOCK)
     yield Case(
         rules.N_BR,
@@ -333,6 +386,23 @@ def functional_cases() -> Iterator[Case]:
                 story += "default: error UnexpectedConsecutiveFrameError\n"
             yield Case(rule, f"{name}: {what} amid a message on the physical address", start + story, **at)
     yield Case(rule, "SF out", "send functional 3E 80\n > 18DB10F1#02 3E 80\n confirm", address=fixed)
+    between = "send functional priority 3E 80\n > 18DB10F1#02 3E 80\n confirm\n"
+    in_time = {"address": fixed, "alone": "messages end in another order than they begin"}
+    yield Case(rule, "SF out while FC is awaited", SEND + between + GO_ON, **in_time)
+    yield Case(
+        rule,
+        "SF out between CFs",
+        SEND + "< 30 00 0A\n default: wait 10\n > 21 06 07 08 09 0A 0B 0C\n wait 4\n" + between
+        + "wait 5.999999\n wait 0.000001\n" + LAST,
+        **in_time,
+    )  # fmt: skip
+    yield Case(
+        rule,
+        "SF out without priority waits for the end of the message",
+        SEND + "send functional 3E 80\n < 30 00 00\n > 21 06 07 08 09 0A 0B 0C\n > 22 0D 0E 0F 10 11 12 13\n"
+        + " > 18DB10F1#02 3E 80\n confirm\n confirm",
+        **in_time,
+    )  # fmt: skip
     yield Case(
         rule,
         "SF out, mixed",

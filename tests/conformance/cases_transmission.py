@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.conformance import rules
-from tests.conformance.cases_reception import BEGIN, EXTENDED, FF_DL_MIN, ONE_BLOCK, only
+from tests.conformance.cases_reception import (
+    BEGIN,
+    EXTENDED,
+    FF_DL_MIN,
+    ONE_BLOCK,
+    REST,
+    REST_IN_VAIN,
+    only,
+)
 from tests.conformance.story import Case
 from tests.frames import words
 
@@ -343,6 +351,58 @@ def wait_cases() -> Iterator[Case]:
         {"wftmax": 5},
     )
     yield Case(rule, "receiver: none is sent", BEGIN + "wait 900", ONE_BLOCK)
+    yield from sent_wait_cases()
+
+
+def sent_wait_cases() -> Iterator[Case]:
+    rule = rules.WFTMAX
+    first, wait = "< 10 14 00 01 02 03 04 05\n", "> 31 00 00\n"
+    again = "wait 499.999999\n wait 0.000001\n" + wait
+    go_on = "wait 499.999999\n ready\n wait 0.000001\n > 30 00 00\n"
+    refused = "error MaximumWaitFrameReachedError\n"
+    for limit in (1, 2, 5):
+        params = {"blocksize": 0, "wftmax": limit}
+        waits = first + wait + again * (limit - 1)
+        yield Case(rule, f"receiver: {limit} sent, then it goes on", "busy\n" + waits + go_on + REST, params)
+        yield Case(
+            rule,
+            f"receiver: {limit} sent, then it gives up",
+            "busy\n" + waits + f"wait 499.999999\n wait 0.000001\n {refused} > 32 00 00\n {REST_IN_VAIN}",
+            params,
+            alone="whether its receiver takes a message a log does not say",
+        )
+    block = {"blocksize": 1, "wftmax": 1}
+    yield Case(
+        rule,
+        "receiver: within a message no Overflow follows",
+        f"{first} > 30 01 00\n busy\n < 21 06 07 08 09 0A 0B 0C\n > 31 01 00\n wait 499.999999\n wait 0.000001\n {refused}"
+        + "< 22 0D 0E 0F 10 11 12 13\n error UnexpectedConsecutiveFrameError",
+        block,
+        alone="whether its receiver takes a message a log does not say",
+    )
+    yield Case(
+        rule,
+        "receiver: counted in a row, not in all",
+        f"busy\n {first} > 31 01 00\n ready\n wait 500\n > 30 01 00\n busy\n < 21 06 07 08 09 0A 0B 0C\n > 31 01 00\n"
+        + " ready\n wait 500\n > 30 01 00\n < 22 0D 0E 0F 10 11 12 13\n"
+        + " got 00 01 02 03 04 05 06 07 08 09 0A 0B 0C 0D 0E 0F 10 11 12 13",
+        block,
+    )
+    yield Case(
+        rules.N_BR,
+        "FC.WAIT follows FF at once, and the next Flow Control as the parameter says",
+        f"busy\n {first} {wait} wait 99.999999\n wait 0.000001\n {wait} ready\n wait 100\n > 30 00 00\n"
+        + REST,
+        {"blocksize": 0, "wftmax": 5, "wait_frame_interval": 100},
+    )
+    yield Case(
+        rules.N_CR,
+        "does not run after FC.WAIT, and runs from the Flow Control that follows",
+        f"busy\n {first} {wait} ready\n wait 500\n > 30 00 00\n wait 199.999999\n wait 0.000001\n"
+        + " error ConsecutiveFrameTimeoutError",
+        {"blocksize": 0, "wftmax": 1, "rx_consecutive_frame_timeout": 200},
+        alone="when its receiver gives up a log does not say",
+    )
 
 
 def unexpected_cases() -> Iterator[Case]:

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from isotp._core cimport DrivenEngine, FramePort
+from isotp._core cimport ECHO, DrivenEngine, FramePort
 from isotp._protocol.types cimport Frame
 
 cdef int64_t NO_LIMIT = 0x7FFFFFFFFFFFFFFF
@@ -43,10 +43,10 @@ cdef class Port(FramePort):
         return OSError("no room")
 
 
-def feed(DrivenEngine engine, frames, int64_t heard_ns=NO_LIMIT):
+def feed(DrivenEngine engine, frames, int64_t heard_ns=NO_LIMIT, bint echoes=False):
     """Give frames to a driven engine, as one batch: (time in ns, identifier with bit 31 for 29 bits, data).
 
-    What came until `heard_ns` is in it.
+    What came until `heard_ns` is in it. `echoes`: they are what the engine has sent.
     """
     cdef int count = len(frames)
     cdef Frame *batch = <Frame *>calloc(count, sizeof(Frame))
@@ -63,6 +63,7 @@ def feed(DrivenEngine engine, frames, int64_t heard_ns=NO_LIMIT):
             batch[k].can_id = <uint32_t>frames[k][1]
             data = frames[k][2]
             batch[k].len = <uint8_t>len(data)
+            batch[k].res0 = ECHO if echoes else 0
             memcpy(batch[k].data, <const char *>data, min(len(data), 64))
         engine.feed_frames(batch, arrivals, count, heard_ns)
     finally:

@@ -28,7 +28,12 @@ class Stage:
         self.effects: Effects = {}
         self.address = case.address
         self.requests: list[Any] = []
+        self.is_ready = True
+        self.unconfirmed: list[tuple[int, bytes]] = []
+        asks = any(line.word == "busy" for line in case.all_lines())
         self.layer = self.make_layer(
+            is_ready=(lambda length, received: self.is_ready) if asks else None,
+            tx_confirmation=case.confirming,
             address=case.address,
             error_handler=self.complain,
             params={**case.params, "strict": mode == "strict"},
@@ -53,6 +58,7 @@ class Stage:
         self.sent_frame(message.arbitration_id | (0x8000_0000 if message.is_extended_id else 0), message.data)
 
     def sent_frame(self, can_id: int, data: Any) -> None:
+        self.unconfirmed.append((can_id, bytes(data)))
         own = self.address.get_tx_arbitration_id() | (0x8000_0000 if self.address.is_tx_29bits() else 0)
         digits = 8 if can_id >> 31 else 3
         self.note(">", ("" if can_id == own else f"{can_id & 0x1FFF_FFFF:0{digits}X}#") + words(data))
@@ -61,6 +67,9 @@ class Stage:
         return can_id_of(text, self.address.get_rx_arbitration_id(), self.address.is_rx_29bits())
 
     def hear(self, text: str) -> None:
+        raise NotImplementedError
+
+    def hear_echo(self, can_id: int, data: bytes) -> None:
         raise NotImplementedError
 
     def set_full(self, full: bool) -> None:
@@ -75,18 +84,25 @@ class Stage:
         if line.word == "<":
             self.hear(line.text)
         elif line.word == "send":
-            kind, _, rest = line.text.partition(" ")
-            functional = kind == "functional"
-            self.layer.send(octets(rest if functional else line.text), int(functional))
+            rest = line.text
+            kinds = {kind for kind in ("functional", "priority") if kind in rest}
+            for kind in kinds:
+                rest = rest.replace(kind, "")
+            self.layer.send(octets(rest), int("functional" in kinds), priority="priority" in kinds)
             self.run()
+        elif line.word in ("busy", "ready"):
+            self.is_ready = line.word == "ready"
+        elif line.word == "echo":
+            self.hear_echo(*self.unconfirmed.pop(0))
         elif line.word in ("full", "free"):
             self.set_full(line.word == "full")
         else:
             self.wait(round(float(line.text) * MS))
         while (payload := self.layer.recv()) is not None:
             self.note("got", words(payload))
-        while self.requests and self.requests[0].success is not None:
-            self.note("confirm" if self.requests.pop(0).success else "failed", "")
+        for request in [request for request in self.requests if request.success is not None]:
+            self.requests.remove(request)
+            self.note("confirm" if request.success else "failed", "")
         return self.effects
 
     def wait(self, ns: int) -> None:
@@ -123,6 +139,12 @@ class ObjectPath(Stage):
         self.incoming.append(isotp.CanMessage(can_id & 0x1FFF_FFFF, data=data, extended_id=extended))
         self.run()
 
+    def hear_echo(self, can_id: int, data: bytes) -> None:
+        message = isotp.CanMessage(can_id & 0x1FFF_FFFF, data=data, extended_id=bool(can_id >> 31))
+        message.is_echo = True
+        self.incoming.append(message)
+        self.run()
+
     def run(self) -> None:
         self.layer.process()
 
@@ -142,6 +164,9 @@ class NativePath(Stage):
 
     def hear(self, text: str) -> None:
         self.native.feed(self.layer, [(self.clock.ns, *self.frame(text))])
+
+    def hear_echo(self, can_id: int, data: bytes) -> None:
+        self.native.feed(self.layer, [(self.clock.ns, can_id, data)], echoes=True)
 
     def run(self) -> None:
         self.layer._drive()
@@ -193,11 +218,13 @@ def play(stage: Stage, lines: list[Line]) -> None:
         assert done == told, f"after {event}: {done}, not {told}"
 
 
-def check(rule: Rule, run: Callable[[Case, str], None], *, in_bulk: bool = False) -> None:
+def check(
+    rule: Rule, run: Callable[[Case, str], None], *, in_bulk: bool = False, on_a_kernel: bool = False
+) -> None:
     """Run each case of a rule in both modes; an AssertionError names those that failed."""
     failures = []
     for case in CASES:
-        if case.rule != rule or (in_bulk and case.alone is not None):
+        if case.rule != rule or (in_bulk and case.alone is not None) or (on_a_kernel and case.confirming):
             continue
         for mode in MODES:
             try:

@@ -4,13 +4,15 @@ One line each, in the order of time:
 
     < 10 0A 00*6          a frame that this end hears; ``7DF#02 3E 80`` with an identifier of its own
     > 30 08 00            a frame that it sends then
-    send 00*10            N_USData.request; ``send functional 3E 80``
+    send 00*10            N_USData.request; ``send functional 3E 80``, ``send functional priority 3E 80``
     got 00*10             N_USData.indication of a message
     confirm               N_USData.confirm: the message of `send` is on the bus
     failed                ... or it was given up
     error OverflowError   what the error handler is told
     wait 999.9            milliseconds; what is due meanwhile happens at its time
     full                  the transmit queue of the bus takes no frame, until ``free``
+    busy                  what takes the messages of this end is not ready for more, until ``ready``
+    echo                  the first of the frames that the bus has and has not confirmed yet is on it now
 
 All that happens is told. ``default:`` or ``strict:`` before a line: it happens only in this mode.
 """
@@ -48,7 +50,8 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """One case of a rule. `alone`: why it does not run on records in bulk."""
+    """One case of a rule. `alone`: why it does not run on records in bulk. `confirming`: the bus tells by echoes what went,
+    when the story says so; such a case does not run on a kernel, which has its own mind."""
 
     rule: Rule
     name: str
@@ -57,6 +60,7 @@ class Case:
     address: isotp.Address | isotp.AsymmetricAddress = HERE
     also: tuple[isotp.Address, ...] = ()
     alone: str | None = None
+    confirming: bool = False
 
     def lines(self, mode: str) -> list[Line]:
         """The story in one mode."""
@@ -71,7 +75,7 @@ class Case:
         return any(line.mode is not None for line in self.all_lines())
 
 
-STIMULI = ("<", "send", "wait", "full", "free")
+STIMULI = ("<", "send", "wait", "full", "free", "busy", "ready", "echo")
 EFFECTS = (">", "got", "confirm", "failed", "error")
 
 

@@ -255,6 +255,13 @@ def test_a_full_queue_lets_the_sender_wait() -> None:
     assert bench.received() == [counted(20)]
 
 
+def test_to_take_other_messages_is_no_reason_to_ask() -> None:
+    bench = receiver(Taker(), wftmax=1)
+    bench.hear("01 61", FF_20)
+    assert bench.received() == [b"a"]
+    assert bench.run() == []
+
+
 def test_a_queue_that_stays_full_refuses_in_the_end() -> None:
     bench = full_queue(wftmax=1)
     assert bench.hear(FF_20) == [WAIT]

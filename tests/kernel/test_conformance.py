@@ -187,4 +187,4 @@ def test_bus_path(far_end: FarEnd, path: type[BusPath], rule: Rule) -> None:
         with closing(path(far_end, case, mode)) as stage:
             play(stage, case.lines(mode))
 
-    check(rule, run)
+    check(rule, run, on_a_kernel=True)

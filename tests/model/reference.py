@@ -1,5 +1,7 @@
 """The protocol of one end of a session in plain Python, by ISO 15765-2: clear and slow, for tests only.
 
+`is_ready` is what takes its messages. With `confirming` a frame was sent when the bus says so, by echo().
+
 `strict` is the standard. Without it, each deviation of can-isotp that the package keeps stands where it is made.
 Time is an argument, in nanoseconds. What happens is in lists: `frames` sent, `messages` received, names of `errors`,
 and the results of the messages that were to be sent (`confirms`).
@@ -64,13 +66,17 @@ class Reception:
     own: Any  # the layer's own address then, by which it is answered
     sn: int = 0
     in_block: int = 0
+    due: bool = True  # a Flow Control
+    held: bool = False  # the last one was Wait
+    cleared: bool = False  # one was Continue To Send
+    waits: int = 0
 
 
 @dataclass
 class Transmission:
     data: bytes
     sent: int
-    state: str  # "WAIT_FC" or "TRANSMIT_CF"
+    state: str  # "WAIT_FC", "TRANSMIT_CF" or "WAIT_CONFIRMATION"
     address: Any  # these two it keeps to its end
     tx_dl: int
     sn: int = 1
@@ -82,6 +88,24 @@ class Transmission:
     stmin_ns: int = 0
     waits: int = 0
     longest_stmin: bool = False
+    given: int = 0  # frames, where the bus confirms them ...
+    confirmed: int = 0  # ... and those that it has
+
+
+@dataclass
+class Given:
+    """A frame that the bus has and did not confirm yet."""
+
+    frame: tuple[int, bytes]
+    when: int
+    sender: Transmission | None = None
+    place: int = 0  # of the frame in its message
+    reception: Reception | None = None  # that this Flow Control answers, ...
+    received: int = 0  # ... when it had so many bytes
+    apart: bool = False  # a functional Single Frame between the frames of a message
+
+
+NEVER = 1 << 62
 
 
 def stmin_ns(stmin: int) -> int | None:
@@ -116,9 +140,14 @@ class Reference:
     params: Any
     also: tuple[Any, ...] = ()
     now: int = 0
+    confirming: bool = False
+    is_ready: bool = True
     reception: Reception | None = None
     transmission: Transmission | None = None
     queue: deque[tuple[bytes, bool]] = field(default_factory=deque)
+    ahead: deque[tuple[bytes, bool]] = field(default_factory=deque)  # what goes before it
+    given: deque[Given] = field(default_factory=deque)
+    confirmed_at: int = -NEVER
     frames: list[tuple[int, bytes]] = field(default_factory=list)
     messages: list[bytes] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -126,8 +155,12 @@ class Reference:
 
     # ------------------------------------------------ what the outside does
 
-    def send(self, data: bytes, functional: bool) -> None:
-        self.queue.append((data, functional))
+    def send(self, data: bytes, functional: bool, priority: bool = False) -> None:
+        (self.ahead if priority else self.queue).append((data, functional))
+
+    def resume_reception(self) -> None:
+        if self.reception is not None and self.reception.held:
+            self.reception.due, self.reception.deadline = True, NEVER
 
     def stop_sending(self) -> None:
         if self.transmission is not None:
@@ -137,11 +170,16 @@ class Reference:
         self.reception = None
 
     def clear_tx_queue(self) -> None:
-        self.confirms += [False] * len(self.queue)
-        self.queue.clear()
+        for queue in (self.ahead, self.queue):
+            self.confirms += [False] * len(queue)
+            queue.clear()
 
     def step(self, now: int, frame: tuple[int, bytes] | None = None) -> None:
         """Time is `now`: timers first, then a frame, then what can be sent."""
+        if self.params.listen_mode and self.reception is not None and self.reception.held:
+            # A layer that only listens asks for nothing any more: the time of the next frame counts.
+            self.reception.held = self.reception.due = False
+            self.reception.deadline = self.now + self.n_cr()
         self.now = now
         self.expire()
         if frame is not None:
@@ -156,7 +194,8 @@ class Reference:
         if self.transmission is not None:
             waits = self.transmission.state == "WAIT_FC"
             times.append(self.transmission.deadline if waits else self.transmission.due)
-        return min(times, default=None)
+        times.append(self.n_as_ends())
+        return min((time for time in times if time < NEVER // 2), default=None)
 
     # ------------------------------------------------ addresses (10.3)
 
@@ -192,7 +231,7 @@ class Reference:
         """Whether a message that such a frame goes on with began on another address of the layer's own."""
         if kind == 2 and self.reception is not None:
             return ears(self.reception.own) != ears(self.address)
-        if kind == 3 and self.transmission is not None:
+        if kind == 3 and self.transmission is not None and self.transmission.state != "WAIT_CONFIRMATION":
             return ears(self.transmission.address) != ears(self.address)
         return False
 
@@ -213,6 +252,8 @@ class Reference:
         data = data.ljust(shortest_can_dl(length), bytes([filler]))
         identifier = address.get_tx_arbitration_id(FUNCTIONAL if functional else PHYSICAL)
         self.frames.append((flagged(identifier, address.is_tx_29bits()), data))
+        if self.confirming:
+            self.given.append(Given(self.frames[-1], self.now))
 
     # ------------------------------------------------ N_PCI (9.6)
 
@@ -318,7 +359,6 @@ class Reference:
             return
         data = bytearray(pdu.data[: pdu.length])
         self.reception = Reception(pdu.length, rx_dl, data, self.now + self.n_cr(), source, self.address)
-        self.flow_control(CTS, self.address)
 
     def n_cr(self) -> int:
         return int(self.params.rx_consecutive_frame_timeout * MS)
@@ -326,6 +366,32 @@ class Reference:
     def flow_control(self, status: int, address: Any) -> None:
         if not self.params.listen_mode:
             self.put(bytes([0x30 | status, self.params.blocksize, self.params.stmin]), address=address)
+
+    def answer(self, reception: Reception) -> None:
+        """The Flow Control that is due: Continue To Send, or Wait up to N_WFTmax times in a row (9.7)."""
+        reception.due = False
+        if self.params.listen_mode:
+            return
+        if self.is_ready:
+            reception.held, reception.cleared, reception.waits = False, True, 0
+            self.flow_control(CTS, reception.own)
+        elif reception.waits < self.params.wftmax:
+            reception.held, reception.waits = True, reception.waits + 1
+            self.flow_control(WAIT, reception.own)
+        else:
+            self.errors.append("MaximumWaitFrameReachedError")
+            self.reception = None
+            if not reception.cleared:
+                self.flow_control(OVERFLOW, reception.own)
+            return
+        self.await_frames(reception)
+        if self.confirming:
+            reception.deadline = NEVER
+            self.given[-1].reception, self.given[-1].received = reception, len(reception.data)
+
+    def await_frames(self, reception: Reception) -> None:
+        n_br = int(self.params.wait_frame_interval * MS)
+        reception.deadline = self.now + (n_br if reception.held else self.n_cr())
 
     def on_consecutive_frame(self, pdu: ConsecutiveFrame) -> None:
         reception = self.reception
@@ -359,17 +425,91 @@ class Reference:
             reception.in_block += 1
             if reception.in_block >= self.params.blocksize:
                 reception.in_block = 0
-                self.flow_control(CTS, reception.own)
+                reception.due = True
 
     # ------------------------------------------------ timers (9.8.2)
 
     def expire(self) -> None:
+        if self.reception is not None and self.reception.held and self.now >= self.reception.deadline:
+            self.reception.due, self.reception.deadline = True, NEVER
         if self.reception is not None and self.now >= self.reception.deadline:
             self.errors.append("ConsecutiveFrameTimeoutError")
             self.reception = None
         sender = self.transmission
         if sender is not None and sender.state == "WAIT_FC" and self.now >= sender.deadline:
             self.fail("FlowControlTimeoutError")
+        if self.now >= self.n_as_ends():
+            self.give_up_unconfirmed()
+
+    # ------------------------------------------------ what the bus confirms
+
+    def is_waited_for(self, given: Given) -> bool:
+        """Whether something depends on the confirmation of this frame."""
+        if given.reception is not None:
+            return given.reception is self.reception and len(given.reception.data) == given.received
+        if given.apart:
+            return True
+        sender = given.sender
+        return sender is not None and sender is self.transmission and given.place > sender.confirmed
+
+    def n_as_ends(self) -> int:
+        """N_As, N_Ar (9.8.1): of a frame behind others it runs from when those went."""
+        for given in self.given:
+            if self.is_waited_for(given):
+                return max(given.when, self.confirmed_at) + int(self.params.tx_frame_timeout * MS)
+        return NEVER
+
+    def give_up_unconfirmed(self) -> None:
+        waited_for = [given for given in self.given if self.is_waited_for(given)]
+        self.given.clear()
+        self.errors.append("TransmitTimeoutError")
+        if any(given.reception is not None for given in waited_for):
+            self.reception = None
+        if any(given.sender is not None for given in waited_for):
+            self.end_transmission(False)
+        self.confirms += [False] * sum(given.apart for given in waited_for)
+
+    def echo(self, now: int, frame: tuple[int, bytes]) -> None:
+        """A frame of ours has come back: it went, and so did those before it."""
+        self.now = now
+        self.expire()
+        if any(given.frame == frame for given in self.given):
+            self.confirmed_at = now
+            went = None
+            while went is None or went.frame != frame:
+                went = self.given.popleft()
+                if went.reception is not None and self.is_waited_for(went):
+                    self.await_frames(went.reception)
+                if went.apart:
+                    self.confirms.append(True)
+                self.confirm(went)
+        self.transmit()
+
+    def confirm(self, went: Given) -> None:
+        sender = went.sender
+        if sender is None or sender is not self.transmission or went.place <= sender.confirmed:
+            return
+        sender.confirmed = went.place
+        if went.place < sender.given:
+            return
+        if sender.state == "WAIT_CONFIRMATION":
+            self.end_transmission(True)
+        elif sender.state == "WAIT_FC":
+            self.await_flow_control(sender)
+            sender.cf_sent_at = None if sender.given == 1 else self.now
+        else:
+            sender.cf_sent_at = self.now
+            sender.due = self.now + sender.stmin_ns
+
+    def is_full(self) -> bool:
+        """Whether the message being sent has to wait: 64 frames are not confirmed."""
+        while (
+            len(self.given) >= 64
+            and not self.given[0].apart
+            and (self.given[0].sender is None or self.given[0].sender is not self.transmission)
+        ):
+            self.given.popleft()
+        return len(self.given) >= 64
 
     # ------------------------------------------------ sending
 
@@ -382,15 +522,46 @@ class Reference:
         self.confirms.append(success)
 
     def transmit(self) -> None:
+        burst = 0  # frames in this pass; one ends with a frame that is to be answered, or after 64
         while True:
-            if self.transmission is None:
-                if not self.queue:
+            if self.reception is not None and self.reception.due:
+                self.answer(self.reception)
+                burst = 0
+            if burst % 64 == 0:
+                if self.confirming and self.is_full():
                     return
-                self.begin(*self.queue.popleft())
-            elif self.transmission.state == "TRANSMIT_CF" and self.now >= self.transmission.due:
-                self.send_consecutive_frame(self.transmission)
+                self.send_between()
+            sender = self.transmission
+            if sender is None:
+                if not self.ahead and not self.queue:
+                    return
+                self.begin(*(self.ahead or self.queue).popleft())
+                awaits = self.transmission is not None and self.transmission.state == "WAIT_FC"
+                burst = 0 if awaits else burst + 1
+            elif sender.state == "TRANSMIT_CF" and self.now >= sender.due:
+                self.send_consecutive_frame(sender)
+                burst = 0 if sender.state == "WAIT_FC" else burst + 1
             else:
+                self.send_between()
                 return
+
+    def send_between(self) -> None:
+        # Functional Single Frames with priority go between the frames of a message (9.9).
+        while self.transmission is not None and self.ahead and self.ahead[0][1]:
+            data, _ = self.ahead.popleft()
+            if len(data) > self.most_of_sf():
+                self.confirms.append(False)
+                continue
+            self.put_single(data, True)
+            if self.confirming:
+                self.given[-1].apart = True
+            else:
+                self.confirms.append(True)
+
+    def note_given(self, sender: Transmission) -> None:
+        sender.given += 1
+        if self.confirming:
+            self.given[-1].sender, self.given[-1].place = sender, sender.given
 
     def room(self) -> int:
         """Bytes of a frame of a new message that are not its address."""
@@ -398,13 +569,16 @@ class Reference:
 
     def begin(self, data: bytes, functional: bool) -> None:
         params = self.params
-        most_of_sf = self.room() - (1 if params.tx_data_length == 8 else 2)
-        if len(data) <= most_of_sf:
-            prefix = len(self.address.get_tx_payload_prefix())
-            # Escape form: if the frame becomes longer than 8 bytes, by its payload or by padding.
-            escape = prefix + 1 + len(data) > 8 or (params.tx_data_min_length or 0) > 8
-            self.put((bytes([0, len(data)]) if escape else bytes([len(data)])) + data, functional)
-            self.confirms.append(True)
+        if len(data) <= self.most_of_sf():
+            self.put_single(data, functional)
+            if not self.confirming:
+                self.confirms.append(True)
+                return
+            sender = Transmission(
+                data, len(data), "WAIT_CONFIRMATION", self.address, params.tx_data_length, due=NEVER
+            )
+            self.transmission = sender
+            self.note_given(sender)
             return
         if functional:
             self.confirms.append(False)
@@ -416,29 +590,48 @@ class Reference:
         first = self.room() - len(head)
         self.put(head + data[:first])
         self.transmission = Transmission(data, first, "WAIT_FC", self.address, params.tx_data_length)
+        self.note_given(self.transmission)
         if params.tx_flow_control:
             self.await_flow_control(self.transmission)
         else:
             override = self.override_ns()
             self.transmission.state = "TRANSMIT_CF"
             self.transmission.stmin_ns = 0 if override is None else override
-            self.transmission.due = self.now + self.transmission.stmin_ns
+            self.transmission.due = self.after_gap(self.transmission)
+
+    def most_of_sf(self) -> int:
+        return self.room() - (1 if self.params.tx_data_length == 8 else 2)
+
+    def put_single(self, data: bytes, functional: bool) -> None:
+        prefix = len(self.address.get_tx_payload_prefix())
+        # Escape form: if the frame becomes longer than 8 bytes, by its payload or by padding.
+        escape = prefix + 1 + len(data) > 8 or (self.params.tx_data_min_length or 0) > 8
+        self.put((bytes([0, len(data)]) if escape else bytes([len(data)])) + data, functional)
+
+    def after_gap(self, sender: Transmission) -> int:
+        """When the next Consecutive Frame may go. STmin runs from when the last frame was on the bus."""
+        return NEVER if self.confirming and sender.stmin_ns != 0 else self.now + sender.stmin_ns
 
     def await_flow_control(self, sender: Transmission) -> None:
         sender.state = "WAIT_FC"
-        sender.deadline = self.now + int(self.params.rx_flowcontrol_timeout * MS)
+        is_on_the_bus = not self.confirming or sender.confirmed == sender.given
+        sender.deadline = self.now + int(self.params.rx_flowcontrol_timeout * MS) if is_on_the_bus else NEVER
 
     def send_consecutive_frame(self, sender: Transmission) -> None:
         room = sender.tx_dl - len(sender.address.get_tx_payload_prefix()) - 1
         data = sender.data[sender.sent :][:room]
         self.put(bytes([0x20 | sender.sn]) + data, False, sender.address, sender.tx_dl)
         sender.sent += len(data)
+        self.note_given(sender)
         if sender.sent == len(sender.data):
-            self.end_transmission(True)
+            if not self.confirming:
+                self.end_transmission(True)
+            else:
+                sender.state, sender.due = "WAIT_CONFIRMATION", NEVER
             return
         sender.sn = (sender.sn + 1) % 16
-        sender.cf_sent_at = self.now
-        sender.due = self.now + sender.stmin_ns
+        sender.cf_sent_at = NEVER if self.confirming else self.now
+        sender.due = self.after_gap(sender)
         sender.in_block += 1
         if sender.blocksize != 0 and sender.in_block >= sender.blocksize:
             self.await_flow_control(sender)
@@ -467,10 +660,12 @@ class Reference:
             return
         if not params.tx_flow_control and not awaited:
             return
-        if sender is None:
+        if sender is None or sender.state == "WAIT_CONFIRMATION":
             if not params.listen_mode:
                 self.errors.append("UnexpectedFlowControlError")
             return
+        if awaited:
+            sender.confirmed = sender.given  # who answers has received all
         if pdu.status == WAIT:
             self.on_wait(sender)
             return
@@ -494,8 +689,12 @@ class Reference:
                 sender.due = self.now + sender.stmin_ns
             elif sender.cf_sent_at is None:
                 sender.due = self.now
+            elif sender.cf_sent_at == NEVER:
+                sender.due = self.now + sender.stmin_ns  # it has come: at the latest it went just now
             else:
                 sender.due = sender.cf_sent_at + sender.stmin_ns
+        elif sender.confirmed < sender.given and self.confirming:
+            sender.due = self.after_gap(sender)
         else:
             # can-isotp: it counts for the gap and the block that go on.
             sender.due = sent_at + sender.stmin_ns

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -63,6 +64,7 @@ PARAMS: dict[str, st.SearchStrategy[Any]] = {
     "listen_mode": st.sampled_from((False, False, True)),
     "rx_flowcontrol_timeout": st.sampled_from((0, 10, 1000)),
     "rx_consecutive_frame_timeout": st.sampled_from((0, 10, 1000)),
+    "wait_frame_interval": st.sampled_from((1, 10, 500)),
 }
 CAN_DL = st.sampled_from((*range(9), 12, 16, 20, 24, 32, 48, 64))
 
@@ -122,15 +124,24 @@ class LayerAgainstModel(RuleBasedStateMachine):
         address=ADDRESSES,
         params=st.fixed_dictionaries({}, optional=PARAMS),
         also=st.sampled_from(((), (BROADCAST,), (BROADCAST, ANOTHER))),
+        confirming=st.booleans(),
+        asks=st.booleans(),
     )
-    def begin(self, address: Any, params: dict[str, Any], also: tuple[Any, ...]) -> None:
+    def begin(
+        self, address: Any, params: dict[str, Any], also: tuple[Any, ...], confirming: bool, asks: bool
+    ) -> None:
         self.incoming: list[isotp.CanMessage] = []
-        self.bench = Bench(address, rxfn=self.next_frame, **params)
+        layer_class = partial(isotp.TransportLayerLogic, tx_confirmation=confirming)
+        self.bench = Bench(address, layer_class=layer_class, rxfn=self.next_frame, **params)  # type: ignore[arg-type]
+        if asks:
+            self.bench.layer.is_ready = lambda length, received: self.model.is_ready
+        self.asks = asks
+        self.taken: list[tuple[int, bytes]] = []  # by the bus, which has yet to confirm them
         self.bench.layer.post_send_callback = self.requested
         self.bench.layer.receive_also(also)
         self.requests: list[Any] = []
         self.wire = self.old_wire = Frames(address)
-        self.model = Reference(address, self.bench.layer.params, also, self.bench.clock.ns)
+        self.model = Reference(address, self.bench.layer.params, also, self.bench.clock.ns, confirming)
 
     def next_frame(self, timeout: float) -> isotp.CanMessage | None:
         return self.incoming.pop() if self.incoming else None
@@ -191,6 +202,19 @@ class LayerAgainstModel(RuleBasedStateMachine):
     def hear_on_the_old_address(self, n_pdu: bytes) -> None:
         self.run_both(self.old_wire.frame(n_pdu))
 
+    @precondition(lambda self: self.taken)
+    @rule(before=st.sampled_from((0, 0, 0, 1, 3)))
+    def echo(self, before: int) -> None:
+        """The bus says that a frame went; it may have lost what it had to say of some before."""
+        before = min(before, len(self.taken) - 1)
+        can_id, data = self.taken[before]
+        del self.taken[: before + 1]
+        echo = isotp.CanMessage(can_id & ~EXTENDED_ID, data=data, extended_id=can_id >= EXTENDED_ID)
+        echo.is_echo = True
+        self.incoming = [echo]
+        self.bench.layer.process()
+        self.model.echo(self.bench.clock.ns, (can_id, data))
+
     # ------------------------------------------------ time
 
     @rule(ns=TIMES)
@@ -213,18 +237,32 @@ class LayerAgainstModel(RuleBasedStateMachine):
 
     # ------------------------------------------------ what the layer above does
 
-    @rule(size=st.integers(1, 80) | st.sampled_from((200, 4095, 4096)), functional=st.booleans())
-    def send(self, size: int, functional: bool) -> None:
+    @rule(
+        size=st.integers(1, 80) | st.sampled_from((200, 4095, 4096)),
+        functional=st.booleans(),
+        priority=st.sampled_from((False, False, True)),
+    )
+    def send(self, size: int, functional: bool, priority: bool) -> None:
         try:
-            self.bench.layer.send(counted(size), int(functional))
+            self.bench.layer.send(counted(size), int(functional), priority=priority)
         except RuntimeError:
             assert self.bench.layer.params.listen_mode
         except ValueError:
             assert functional
-            most = self.model.room() - (1 if self.bench.layer.params.tx_data_length == 8 else 2)
-            assert size > most
+            assert size > self.model.most_of_sf()
         else:
-            self.model.send(counted(size), functional)
+            self.model.send(counted(size), functional, priority)
+        self.run_both()
+
+    @precondition(lambda self: self.asks)
+    @rule(is_ready=st.booleans())
+    def be_ready_or_not(self, is_ready: bool) -> None:
+        self.model.is_ready = is_ready
+
+    @rule()
+    def resume_reception(self) -> None:
+        self.bench.layer.resume_reception()
+        self.model.resume_reception()
         self.run_both()
 
     @rule(what=st.sampled_from(("stop_sending", "stop_receiving", "clear_tx_queue", "reset")))
@@ -256,6 +294,8 @@ class LayerAgainstModel(RuleBasedStateMachine):
         sent = [(flagged(m.arbitration_id, m.is_extended_id), bytes(m.data)) for m in bench.messages]
         bench.messages.clear()
         assert sent == model.frames
+        if model.confirming:
+            self.taken += sent
         assert bench.received() == payloads(model.messages)
         assert [error.__name__ for error in bench.complaints()] == model.errors
         results = [request.success for request in self.requests if request.success is not None]
@@ -267,7 +307,7 @@ class LayerAgainstModel(RuleBasedStateMachine):
         assert bench.layer.rx_state.name == ("WAIT_CF" if receiving else "IDLE")
         assert bench.layer.tx_state.name == ("IDLE" if sender is None else sender.state)
         assert bench.layer.deadline_ns() == model.deadline()
-        assert bench.layer.transmitting() == (sender is not None or bool(model.queue))
+        assert bench.layer.transmitting() == (sender is not None or bool(model.queue or model.ahead))
 
 
 LayerAgainstModel.TestCase.settings = SETTINGS

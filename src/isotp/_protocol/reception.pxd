@@ -99,6 +99,7 @@ cdef inline RxEvent receive_ff(
     rx.in_block = 0
     rx.was_cleared = False
     rx.waits = 0
+    rx.number += 1
     rx.deadline = now + config.n_cr_ns
     if not config.listen:
         rx.due = FS_CTS

@@ -10,7 +10,7 @@
 #     session_functional, session_functional_sent             an SF between its frames
 #     session_next, session_sent                              the next frame out; it is on the bus since then
 #     session_taken_by_bus, session_confirmed                 the same of a bus that says later when that was
-#     session_flow_control, ..._sent, ..._confirmed           the same for the frame that answers the other end
+#     session_flow_control, ..._sent, _taken, _confirmed      the same for the frame that answers the other end
 #     session_hold, session_ask_again                         that is to say Wait; not any more
 #     session_deadline                                        when to come again, if no frame does
 #     session_stop_receiving, session_stop_sending            give up
@@ -469,12 +469,20 @@ cdef inline void session_flow_control_sent(Session *session, FlowStatus due, bin
         session.rx.due = due
 
 
-cdef inline bint session_awaits_block(const Session *session, uint64_t got) noexcept nogil:
-    """No CF has come since the flow control frame that went when so many bytes were there."""
-    return session.rx.state == RX_WAIT_CF and session.rx.got == got
+cdef inline void session_flow_control_taken(Session *session) noexcept nogil:
+    """The bus has that frame, and says later since when it is on it: N_Cr does not run before, but N_Ar does."""
+    if session.rx.state == RX_WAIT_CF:
+        session.rx.deadline = NEVER
 
 
-cdef inline void session_flow_control_confirmed(Session *session, uint64_t got, int64_t now) noexcept nogil:
+cdef inline bint session_awaits_block(const Session *session, uint32_t number, uint64_t got) noexcept nogil:
+    """No CF has come since the flow control frame of reception `number` that went when so many bytes were there."""
+    return session.rx.state == RX_WAIT_CF and session.rx.number == number and session.rx.got == got
+
+
+cdef inline void session_flow_control_confirmed(
+    Session *session, uint32_t number, uint64_t got, int64_t now,
+) noexcept nogil:
     """That flow control frame is on the bus since `now`: N_Cr runs from there, unless a CF has come."""
-    if session_awaits_block(session, got):
+    if session_awaits_block(session, number, got):
         receiver_await(&session.rx, &session.config, now)

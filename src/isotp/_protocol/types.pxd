@@ -175,6 +175,7 @@ cdef struct Receiver:
     bint is_held                   # the last FC was Wait: another one is to follow
     bint was_cleared               # an FC said Continue To Send
     uint32_t waits                 # wait frames sent in a row
+    uint32_t number                # counts receptions: tells a stale confirmation
     const uint8_t *message         # of the step that returned RX_MESSAGE
     uint64_t message_size
     NPci flow_control              # of the step that returned RX_FLOW_CONTROL

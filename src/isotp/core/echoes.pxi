@@ -75,6 +75,7 @@ cdef class Echoes:
                 told.apart = given.apart
             if given.is_flow_control:
                 told.is_flow_control = True
+                told.reception = given.epoch
                 told.got = given.place
             else:
                 told.is_message = True

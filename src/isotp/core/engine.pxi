@@ -229,7 +229,8 @@ cdef class Engine(Receiving):
     cdef inline bint rests(self) noexcept:
         """No timer runs and none is read before a frame came or went: the time does not matter now."""
         return (session_rests(&self.session) and self.inlet.left == 0 and self.outlet.resumes == NEVER
-                and not self.rate_limiter.is_enabled)
+                and not self.rate_limiter.is_enabled
+                and not (unlikely(self.confirms) and self.confirmation_deadline() != NEVER))
 
     @cython.final
     cdef ProcessStats run(self, object rx_timeout, bint do_rx, bint do_tx):

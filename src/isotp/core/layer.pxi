@@ -172,8 +172,8 @@ cdef class Layer(DrivenEngine):
         :raises isotp.BlockingReceiveFailure: with `until_begin`, if a message breaks off; its `__cause__` says why.
         """
         message = self._await_message(timeout, until_begin, False) if block else self.rx_queue.pop()
-        if unlikely(self.session.rx.is_held):
-            self.resume_reception()        # there is room for another one
+        if unlikely(self.waits_for_room) and message is not None:
+            self._room_was_made()
         return message
 
     def recvmsg(self, block=False, timeout=None, until_begin=False):
@@ -182,8 +182,8 @@ cdef class Layer(DrivenEngine):
         :returns: :class:`isotp.Reception`, or None.
         """
         message = self._await_message(timeout, until_begin, True) if block else self.rx_queue.pop_whole()
-        if unlikely(self.session.rx.is_held):
-            self.resume_reception()
+        if unlikely(self.waits_for_room) and message is not None:
+            self._room_was_made()
         return message
 
     def _await_message(self, timeout, until_begin, bint whole):

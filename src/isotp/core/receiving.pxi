@@ -246,6 +246,7 @@ cdef class Receiving(Sending):
     cdef int hold(self, bint is_full) except -1:
         """The other end is told to wait, or it has waited too often."""
         cdef bint is_given_up
+        self.waits_for_room = is_full
         with cython.critical_section(self):
             is_given_up = not session_hold(&self.session) and self.session.outcome.code != OK
         if is_given_up:
@@ -265,6 +266,12 @@ cdef class Receiving(Sending):
             is_due = session_ask_again(&self.session)
         if is_due and self.driven:
             self._drive()
+
+    def _room_was_made(self):
+        """A message was taken: one that waits for that may go on."""
+        if self.waits_for_room:
+            self.waits_for_room = False
+            self.resume_reception()
 
     cdef int end_what_has_begun(self, object payload, object address) except -1:
         """A message is complete; perhaps not the one that has begun, but an SF apart from it."""

@@ -37,9 +37,9 @@ cdef class Sending(Endpoint):
                 if self.now < self.session.tx.cf_due:
                     self.now = self.time.read()
                     if self.now < self.session.tx.cf_due:
-                        return 0
+                        return self.send_those_between()
             elif self.session.tx.state == TX_WAIT_FC or self.session.tx.state == TX_WAIT_CONFIRMATION:
-                return 0
+                return self.send_those_between()
             elif not self.bind_first():
                 continue
             if request is not self.active_send_request or request is None:
@@ -117,17 +117,26 @@ cdef class Sending(Endpoint):
         with cython.critical_section(self):
             session_flow_control_sent(&self.session, due, went, self.now)
             if went and self.confirms:
-                self.outlet.echoes.note(self.now, True, 0, self.session.rx.got)
+                session_flow_control_taken(&self.session)
+                # Nothing depends on an Overflow: it is of no reception.
+                self.outlet.echoes.note(
+                    self.now, True, 0 if due == FS_OVFLW else self.session.rx.number, self.session.rx.got)
         return 0
 
     cdef int hold_if_not_ready(self) except -1:
         """A Flow Control is due. If what takes the message is not ready for more, it becomes Wait."""
         raise NotImplementedError(f"{type(self).__name__}.hold_if_not_ready")
 
+    cdef int send_those_between(self) except -1:
+        """The next frame of the message can not go now. Functional SFs may."""
+        while self.is_between() and self.send_between():
+            pass
+        return 0
+
     cdef bint is_between(self) noexcept:
         """Whether what is next in the queue may go between the frames of the message that is being sent."""
         cdef SendRequest request
-        if (self.session.tx.state == TX_IDLE or self.session.tx.state == TX_SF_STANDBY
+        if (self.tx_queue.ahead == 0 or self.session.tx.state == TX_IDLE or self.session.tx.state == TX_SF_STANDBY
                 or self.session.tx.state == TX_FF_STANDBY):
             return False
         request = self.tx_queue.oldest()
@@ -330,8 +339,8 @@ cdef class Sending(Endpoint):
         outlet.echoes.add(frame)
         if not give_frame(self, outlet, frame, request, epoch, ends_burst or starts_timer(tx)):
             return False
-        if outlet.echoes.count == 1 or self.rate_limiter.is_enabled:
-            self.now = self.time.read()    # N_As runs from here if no other frame is before this one
+        if outlet.echoes.count == 1 or tx.given == 0 or self.rate_limiter.is_enabled:
+            self.now = self.time.read()    # N_As runs from here if no other frame of the message is before this one
         if self.rate_limiter.is_enabled:
             self.held_back = False
             self.rate_limiter._count(self.now, size)
@@ -351,7 +360,7 @@ cdef class Sending(Endpoint):
             return False
         with cython.critical_section(self):
             if told.is_flow_control:
-                session_flow_control_confirmed(&self.session, told.got, self.now)
+                session_flow_control_confirmed(&self.session, told.reception, told.got, self.now)
             if told.is_message and told.epoch == self.session.tx.epoch:
                 is_last = session_confirmed(&self.session, told.place, self.now)
             if is_last:
@@ -367,7 +376,7 @@ cdef class Sending(Endpoint):
     cdef bint waits_for_echo(self, const Given *given) noexcept:
         """Whether something depends on the confirmation of this frame."""
         if given.is_flow_control:
-            return session_awaits_block(&self.session, given.place)
+            return session_awaits_block(&self.session, given.epoch, given.place)
         if given.apart != 0:
             return True
         return given.epoch == self.session.tx.epoch and given.place > self.session.tx.confirmed
@@ -397,7 +406,7 @@ cdef class Sending(Endpoint):
                 if self.waits_for_echo(echoes.at(k)):
                     if echoes.at(k).is_flow_control:
                         is_receiving = True
-                    else:
+                    elif echoes.at(k).apart == 0:
                         is_sending = True
             if is_receiving:
                 receiver_stop(&self.session.rx)
@@ -521,8 +530,7 @@ cdef inline int transmit_pass(Sending engine, bint do_rx) except -1:
             and engine.outlet.echoes.is_full(engine.session.tx.epoch)):
         return 0
     if unlikely(engine.tx_queue.ahead > 0):
-        while engine.is_between() and engine.send_between():
-            pass
+        engine.send_those_between()
         if engine.outlet.resumes != NEVER:
             return 0
     again = engine.transmit_frames(do_rx)
