@@ -375,8 +375,8 @@ def sent_wait_cases() -> Iterator[Case]:
     yield Case(
         rule,
         "receiver: within a message no Overflow follows",
-        f"{first} > 30 01 00\n busy\n < 21 06 07 08 09 0A 0B 0C\n > 31 01 00\n wait 499.999999\n wait 0.000001\n {refused}"
-        + "< 22 0D 0E 0F 10 11 12 13\n error UnexpectedConsecutiveFrameError",
+        f"{first} > 30 01 00\n busy\n < 21 06 07 08 09 0A 0B 0C\n > 31 01 00\n wait 499.999999\n"
+        + f" wait 0.000001\n {refused} < 22 0D 0E 0F 10 11 12 13\n error UnexpectedConsecutiveFrameError",
         block,
         alone="whether its receiver takes a message a log does not say",
     )

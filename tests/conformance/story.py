@@ -50,8 +50,11 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """One case of a rule. `alone`: why it does not run on records in bulk. `confirming`: the bus tells by echoes what went,
-    when the story says so; such a case does not run on a kernel, which has its own mind."""
+    """One case of a rule.
+
+    `alone`: why it does not run on records in bulk. `confirming`: the bus tells by echoes what went, when the story says
+    so; such a case does not run on a kernel, which has its own mind.
+    """
 
     rule: Rule
     name: str

@@ -229,3 +229,76 @@ def test_a_frame_that_stays_in_the_queue_is_not_sent(kind: str, cleanup: ExitSta
         layer.stop_sending()
         layer.params.blocking_send = True
         stories.require_timeout(layer, "did not confirm within 0.2 s")
+
+
+# --- beside the kernel's ISO-TP ---
+
+
+def frames_on_the_wire(seen: CanSocket, count: int) -> list[tuple[int, bytes]]:
+    """The tester's frames with the times at which they went."""
+    frames: list[tuple[int, bytes]] = []
+    end = time.monotonic() + PATIENCE
+    while len(frames) < count and time.monotonic() < end:
+        frames += [(when, data) for when, _, data, _ in seen.receive_stamped(0.1)]
+    assert len(frames) == count
+    return frames
+
+
+def send_by_the_kernel(payload: bytes, cleanup: ExitStack) -> None:
+    with isotp.socket(PATIENCE) as s:
+        s.set_opts(isotp.socket.flags.WAIT_TX_DONE)
+        s.bind("vcan1", at_tester(0))
+        s.send(payload)
+
+
+def send_by_a_layer(payload: bytes, cleanup: ExitStack) -> None:
+    params = SLOW | {"blocking_send": True}
+    with isotp.SocketCanStack("vcan1", address=at_tester(0), params=params, tx_confirmation=True) as tester:
+        tester.start()
+        tester.send(payload, send_timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("blocksize", [0, 3])
+def test_the_kernel_and_a_layer_send_the_same_and_keep_stmin(blocksize: int, cleanup: ExitStack) -> None:
+    stmin_ms, payload = 10, counted(6 + 7 * 16)
+    seen = CanSocket("vcan1")
+    cleanup.callback(seen.close)
+    seen.set_filters([at_tester(0).get_tx_arbitration_id()])
+    ecu = raw_stack(
+        "vcan1", cleanup, address=at_ecu(0), params=SLOW | {"stmin": stmin_ms, "blocksize": blocksize}
+    )
+    ecu.start()
+    sent = {}
+    with slow_queue("64kbit"):
+        for send in (send_by_the_kernel, send_by_a_layer):
+            with others_traffic(stmin_ms * MS):
+                send(payload, cleanup)
+            frames = frames_on_the_wire(seen, 17)
+            sent[send] = [data for _, data in frames]
+            gaps = gaps_of([when for when, _ in frames[1:]])
+            if send is send_by_the_kernel and blocksize:
+                # It sends the first frame of a block at once, however soon after the last one of the block before.
+                gaps = [gap for k, gap in enumerate(gaps, 1) if k % blocksize]
+            assert min(gaps) >= stmin_ms * MS - 100_000
+            assert ecu.recv(block=True, timeout=PATIENCE) == payload
+    assert sent[send_by_the_kernel] == sent[send_by_a_layer]
+
+
+def test_both_give_up_a_frame_that_stays_in_the_queue(cleanup: ExitStack) -> None:
+    """The kernel waits for an echo for two seconds, a layer for N_As."""
+    with slow_queue("8bit"):
+        with can.Bus(interface="socketcan", channel="vcan1") as bus:
+            # The burst that the queue lets pass
+            bus.send(can.Message(arbitration_id=0x7FF, is_extended_id=False, data=bytes(8)))
+        with pytest.raises((isotp.IsoTpError, OSError)) as failure:
+            send_by_the_kernel(b"\x3e\x00", cleanup)
+        assert not isinstance(failure.value, TimeoutError)  # that would be the patience of the test
+        layer = raw_stack(
+            "vcan1",
+            cleanup,
+            address=at_tester(0),
+            params={"blocking_send": True, "tx_frame_timeout": 200},
+            tx_confirmation=True,
+        )
+        layer.start()
+        stories.require_timeout(layer, "did not confirm within 0.2 s")
