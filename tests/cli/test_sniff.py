@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
+from isotp.bulk._address_text import address_text
 from isotp.cli import follow
-from isotp.cli.addresses import address_text
 from isotp.cli.commands import sniff
 from isotp.cli.follow import Follower
 from tests.bulk import logs

@@ -90,7 +90,8 @@ class Decoding:
     def _decode(self) -> Generator[Messages, None, None]:
         pieces = self._ahead() if self._threads > 1 else self._one_by_one()
         try:
-            yield from reassembled(self._counted(pieces), self.reassembler)
+            for messages in reassembled(self._counted(pieces), self.reassembler):
+                yield messages.with_channels(self.channels)
         finally:
             pieces.close()
         if self.reassembler.passed_over:

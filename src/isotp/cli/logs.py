@@ -16,11 +16,11 @@ from rich.console import Console
 from isotp import capture
 from isotp._kept_stream import KeptStream
 from isotp.address import AbstractAddress
+from isotp.bulk._address_text import lanes_of
 from isotp.bulk._messages import Messages
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
 from isotp.capture._decode import reassembled, too_many_channels
-from isotp.cli.addresses import lanes_of
 from isotp.cli.heard import Heard
 from isotp.cli.options import checking
 from isotp.cli.options.logs import STDIN, Question
@@ -202,7 +202,8 @@ def messages_of(
                 beside(records)
             yield records
 
-    yield from reassembled(pieces(), reassembler)
+    for messages in reassembled(pieces(), reassembler):
+        yield messages.with_channels(files.channels)
     if reassembler.passed_over:
         files.report_passed_over(too_many_channels(reassembler))
 

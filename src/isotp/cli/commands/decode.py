@@ -146,7 +146,7 @@ def command(
             write_frames(asked, files, sessions, reassembler, summary, frames)
         else:
             more = {"full": full} if chosen is Format.TABLE else {}
-            messages = MESSAGE_WRITERS[chosen](stream, files.channel_name, **more)
+            messages = MESSAGE_WRITERS[chosen](stream, **more)
             for table in chosen_of(asked, messages_of(files, reassembler)):
                 summary.add(table)
                 messages.write(table)

@@ -17,8 +17,8 @@ from rich.progress import track
 from isotp._can_ids import EFF_FLAG, EFF_MASK, id_text
 from isotp._core import PDU, CanMessage
 from isotp.address import Address, AddressingMode, TargetAddressType
+from isotp.bulk._address_text import address_text
 from isotp.bulk._encode import encode
-from isotp.cli.addresses import address_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, explained, give_up
 from isotp.cli.options import checking
 from isotp.cli.options.bus import BusOptions

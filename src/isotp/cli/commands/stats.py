@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from isotp.cli.addresses import address_text
+from isotp.bulk._address_text import address_text
 from isotp.cli.logs import LogFiles, chosen_of, messages_of, progress_of, reassembler_for, sessions_of
 from isotp.cli.options.logs import LogOptions
 from isotp.cli.shown.figures import MessageColumns, SessionFigures

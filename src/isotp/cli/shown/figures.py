@@ -10,8 +10,8 @@ import numpy
 from numpy.typing import NDArray
 
 from isotp.address import AbstractAddress
+from isotp.bulk._address_text import address_text
 from isotp.bulk._messages import Messages
-from isotp.cli.addresses import address_text
 from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES
 from isotp.message import Direction, MessageStatus
 

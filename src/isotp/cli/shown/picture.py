@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from isotp.cli.addresses import address_text
+from isotp.bulk._address_text import address_text
 from isotp.cli.shown.figures import MessageColumns, SessionFigures
 from isotp.cli.shown.words import count_text, time_text
 from isotp.message import Direction, MessageStatus

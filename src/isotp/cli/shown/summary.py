@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from isotp.address import AbstractAddress
+from isotp.bulk._address_text import address_text
 from isotp.bulk._messages import Messages
-from isotp.cli.addresses import address_text
 from isotp.cli.logs import MOST_SHOWN, LogFiles
 from isotp.cli.shown.found import found_text, nearly_text
 from isotp.cli.shown.lines import printable
