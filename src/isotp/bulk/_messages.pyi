@@ -1,7 +1,7 @@
 # Stubs of the compiled module _messages.pyx, which has the documentation.
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Protocol, SupportsIndex, final, overload
+from typing import Any, Final, Protocol, SupportsIndex, final, overload, type_check_only
 
 import pandas
 import polars
@@ -30,6 +30,7 @@ class Spares: ...
 class Block:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
 
+@type_check_only
 class ChannelNames(Protocol):
     def __getitem__(self, number: int, /) -> str | int: ...
 
