@@ -66,6 +66,7 @@ NAMES = {
         "FRAME_TXTIME_ZERO FlowControlOpts GeneralOpts LinkLayerOpts SOL_CAN_BASE SOL_CAN_ISOTP "
         "assert_is_socket flowcontrol general linklayer"
     ),
+    "isotp.uds": "Exchanges UdsRow",
 }
 
 

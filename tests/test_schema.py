@@ -67,6 +67,11 @@ def documented() -> dict[str, str]:
     return dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", text, re.MULTILINE))
 
 
+def plain() -> dict[str, str]:
+    """Without those of UDS."""
+    return {name: kind for name, kind in documented().items() if not name.startswith("uds_")}
+
+
 def as_text(row: dict[str, Any]) -> dict[str, Any]:
     """A row of Arrow in the way in which text has it."""
     return {
@@ -94,14 +99,15 @@ def rows_of(table: Any) -> list[dict[str, Any]]:
     return table.to_pylist()
 
 
-def test_the_documentation_has_names_and_types(messages: Messages) -> None:
-    schema = messages.to_arrow().schema
-    types = {
-        field.name: str(field.type.value_type if pyarrow.types.is_dictionary(field.type) else field.type)
-        for field in schema
-    }
-    assert types == documented()
-    assert list(types) == list(documented())
+@pytest.mark.parametrize("part", [slice(None), slice(0, 0)])
+def test_the_documentation_has_names_and_types(messages: Messages, part: slice) -> None:
+    for uds, wanted in ((False, plain()), (True, documented())):
+        schema = messages[part].to_arrow(uds=uds).schema
+        types = {
+            field.name: str(field.type.value_type if pyarrow.types.is_dictionary(field.type) else field.type)
+            for field in schema
+        }
+        assert list(types.items()) == list(wanted.items())
 
 
 def test_what_a_message_is_as_a_row(messages: Messages) -> None:
@@ -124,30 +130,33 @@ def test_what_a_message_is_as_a_row(messages: Messages) -> None:
     assert {row["target_type"] for row in rows} == {"physical", "functional"}
 
 
+@pytest.mark.parametrize("uds", [False, True])
 @pytest.mark.parametrize("part", [slice(None), slice(2, 5), slice(0, 0)])
-def test_text_says_the_same(log: Path, messages: Messages, part: slice) -> None:
-    wanted = [as_text(row) for row in rows_of(messages[part].to_arrow())]
-    lines = [json.loads(line) for line in isotp_command("decode -q --json", *WORDS, log).lines]
+def test_text_says_the_same(log: Path, messages: Messages, part: slice, uds: bool) -> None:
+    wanted = [as_text(row) for row in rows_of(messages.to_arrow(uds=uds))[part]]
+    words = ["--uds"] * uds + WORDS
+    lines = [json.loads(line) for line in isotp_command("decode -q --json", *words, log).lines]
     assert lines[part] == wanted
-    assert all(list(line) == list(documented()) for line in lines)
-    table = list(csv.DictReader(io.StringIO(isotp_command("decode -q -f csv", *WORDS, log).text)))
+    assert all(list(line) == list(documented() if uds else plain()) for line in lines)
+    table = list(csv.DictReader(io.StringIO(isotp_command("decode -q -f csv", *words, log).text)))
     assert table[part] == [
         {name: "" if value is None else str(value) for name, value in row.items()} for row in wanted
     ]
 
 
-def test_parquet_has_the_same_table(log: Path, messages: Messages, tmp_path: Path) -> None:
+@pytest.mark.parametrize("uds", [False, True])
+def test_parquet_has_the_same_table(log: Path, messages: Messages, tmp_path: Path, uds: bool) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     output = tmp_path / "messages.parquet"
-    isotp_command("decode -q", *WORDS, "-o", output, log)
-    written, ours = parquet.read_table(output), messages.to_arrow()
+    isotp_command("decode -q", *["--uds"] * uds, *WORDS, "-o", output, log)
+    written, ours = parquet.read_table(output), messages.to_arrow(uds=uds)
     assert written.schema.equals(ours.schema)
     assert written.to_pylist() == ours.to_pylist()
 
 
 def test_pandas_has_the_same_table(messages: Messages) -> None:
     pytest.importorskip("pandas", reason="pandas is not installed")
-    frame, ours = messages.to_pandas(), messages.to_arrow()
+    frame, ours = messages.to_pandas(uds=True), messages.to_arrow(uds=True)
     assert list(frame.columns) == ours.column_names
     back = pyarrow.Table.from_pandas(frame, preserve_index=False)
     assert rows_of(back) == rows_of(ours)
@@ -156,7 +165,7 @@ def test_pandas_has_the_same_table(messages: Messages) -> None:
 
 def test_polars_has_the_same_table(messages: Messages) -> None:
     polars = pytest.importorskip("polars", reason="Polars is not installed")
-    frame, ours = messages.to_polars(), messages.to_arrow()
+    frame, ours = messages.to_polars(uds=True), messages.to_arrow(uds=True)
     assert frame.columns == ours.column_names
     assert rows_of(frame.to_arrow()) == rows_of(ours)
     assert len(frame.filter(polars.col("channel") == "can0")) == 2

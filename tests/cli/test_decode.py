@@ -338,6 +338,56 @@ def test_table_cuts_long_payloads_unless_told_not_to(tmp_path: Path) -> None:
     assert any(line.endswith(bytes.fromhex(longest).hex(" ")) for line in whole.lines)
 
 
+UDS = (
+    "7E0#021083",
+    "7E0#0322F190",
+    "7E8#037F2278",
+    "7E8#037F2278",
+    "7E8#037F2231",
+    "7E0#021101",
+    "7E8#025101",
+)
+
+
+def test_table_with_uds(tmp_path: Path) -> None:
+    pytest.importorskip("udsoncan", reason="names are udsoncan's")
+    run = isotp_command("decode --uds", *PAIR, log_of(tmp_path / "uds.log", *UDS))
+    header, *lines = run.lines
+    told = [line[header.index("UDS") :].split("  ")[0] for line in lines]
+    assert told == [
+        "[SRQ] DiagnosticSessionControl 03",
+        "[SRQ] ReadDataByIdentifier F190",
+        *["[NRC] ReadDataByIdentifier: RequestCorrectlyReceived_ResponsePending"] * 2,
+        "[NRC] ReadDataByIdentifier: RequestOutOfRange, 3 ms",
+        "[SRQ] ECUReset 01",
+        "[PSR] ECUReset 01, 1 ms",
+    ]
+    assert (
+        "UDS: 3 requests, 1 positive response, 1 negative, 2 times response pending, 0 unanswered"
+        in run.complaint
+    )
+
+
+def test_uds_of_chosen_messages(tmp_path: Path) -> None:
+    """A response has its request also where that is left out."""
+    log = log_of(tmp_path / "uds.log", *UDS, "7E0#1008", "7E0#023E00")
+    run = isotp_command("decode --uds --json --since 1000.004", *PAIR, log)
+    told = [(line["uds_kind"], line["uds_exchange"], line["uds_response_ns"]) for line in run.json]
+    assert told[:3] == [("negative", 2, 3_000_000), ("request", 3, None), ("response", 3, 1_000_000)]
+    run = isotp_command("decode --uds --json --status broken", *PAIR, log)
+    assert [(line["status"], line["uds_kind"]) for line in run.json] == [
+        ("interrupted_by_single_frame", None)
+    ]
+    run = isotp_command("decode --uds --json --until 1000.002", *PAIR, log)
+    assert [line["uds_service"] for line in run.json] == ["10", "22"]
+
+
+def test_uds_is_not_for_frames(tmp_path: Path) -> None:
+    run = isotp_command("decode --uds -f candump", *PAIR, log_of(tmp_path / "uds.log", *UDS))
+    assert run.status == 2
+    assert "which say nothing in UDS" in run.complaint
+
+
 def test_table_has_colours_on_a_terminal_only(talk: Path) -> None:
     assert "\x1b" not in isotp_command("decode", *PAIR, talk).text
     coloured = isotp_command("decode", *PAIR, talk, FORCE_COLOR="1", TERM="xterm-256color").text

@@ -15,7 +15,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN
 
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.bulk._message import Direction, Message, MessageStatus
-from isotp.bulk._schema import SessionWords, arrow_table
+from isotp.bulk._schema import arrow_table
 
 
 cdef extern from "_memory.h":
@@ -573,36 +573,38 @@ cdef class Messages:
         import numpy
         return {name: numpy.asarray(self.column(name)) for name in POSITIONS} | {"data": numpy.asarray(self.data)}
 
-    def to_arrow(self):
+    def to_arrow(self, *, uds=False):
         """A ``pyarrow.Table`` with the columns of the documentation (One schema): one row a message, words for all
         that is a number here.
 
         Numbers and payloads (a ``large_binary`` column) are the same memory. What was not seen is null.
 
+        :param uds: also what the messages say in UDS; :class:`isotp.uds.Exchanges` that have seen the tables before,
+            where there are several.
         :raises ImportError: without pyarrow (``pip install can-isotp-cython[tables]``).
         """
         # Offsets count from the begin of the block, so that is where the data has to begin.
         data = view_of(
             self.block, self.block.columns.data, b"B", 1, self.block.columns.offsets[self.first + self.count])
-        return arrow_table(self, data, SessionWords())
+        return arrow_table(self, data, uds)
 
-    def to_pandas(self):
+    def to_pandas(self, *, uds=False):
         """:meth:`to_arrow` as a ``pandas.DataFrame``: words are categories, all other columns stay in Arrow's memory.
 
         :raises ImportError: without pandas and pyarrow (``pip install can-isotp-cython[tables]``).
         """
         import pandas
         import pyarrow
-        return self.to_arrow().to_pandas(
+        return self.to_arrow(uds=uds).to_pandas(
             types_mapper=lambda kind: None if pyarrow.types.is_dictionary(kind) else pandas.ArrowDtype(kind))
 
-    def to_polars(self):
+    def to_polars(self, *, uds=False):
         """:meth:`to_arrow` as a ``polars.DataFrame``; payloads stay where they are.
 
         :raises ImportError: without polars and pyarrow (``pip install can-isotp-cython[tables]``).
         """
         import polars
-        return polars.from_arrow(self.to_arrow())
+        return polars.from_arrow(self.to_arrow(uds=uds))
 
 
 def joined_channels(tables):
@@ -694,6 +696,6 @@ cdef Messages restored(tuple sessions, Py_ssize_t count, list buffers, object ch
     start = columns.offsets[0]
     for k in range(count + 1):
         columns.offsets[k] -= start
-    if channels is not None and not set([columns.channel[k] for k in range(count)]) <= set(channels):
+    if channels is not None and not {columns.channel[k] for k in range(count)} <= set(channels):
         raise ValueError("channels have no names")
     return new_messages(block, 0, count, sessions, channels)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from isotp._printable import printable
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.bulk._address_text import address_text, can_id_text
 from isotp.bulk._message import Direction, MessageStatus
+from isotp.bulk._uds import FIELDS as UDS_COLUMNS
+from isotp.bulk._uds import Exchanges, UdsRow
 
 if TYPE_CHECKING:
     import pyarrow
@@ -22,6 +24,7 @@ __all__ = [
     "DIRECTIONS",
     "STATUSES",
     "TARGET_TYPES",
+    "UDS_COLUMNS",
     "SessionWords",
     "arrow_table",
     "channel_text",
@@ -38,6 +41,9 @@ DIRECTIONS, TARGET_TYPES, STATUSES = (
 )
 NUMBERS: Final = ("start", "end", "length", "frames", "waits", "flow_controls")
 SEEN: Final = ("blocksize", "stmin_us")  # what is -1 in Messages where no flow control was seen
+
+# Whether there are columns of UDS: True, or what has seen the messages before; or the rows themselves.
+Uds: TypeAlias = "bool | Exchanges | list[UdsRow]"
 
 NS: Final = 10**9
 EPOCH: Final = datetime(1970, 1, 1)
@@ -82,9 +88,11 @@ def channel_text(messages: Messages, number: int) -> str:
 # ---------------------------------------------------------------- text
 
 
-def text_rows(messages: Messages, words: SessionWords) -> Iterator[tuple[Any, ...]]:
-    """One tuple a message, in the order of COLUMNS, as text formats have it: payloads in hex, None for what was not
-    seen.
+def text_rows(
+    messages: Messages, words: SessionWords, uds: Sequence[UdsRow] | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """One tuple a message, in the order of COLUMNS and, if given, the columns of UDS, as text formats have it: payloads
+    in hex, None for what was not seen.
     """
     words.learn(messages)
     channels = {number: channel_text(messages, number) for number in set(numbers(messages, "channel"))}
@@ -105,7 +113,8 @@ def text_rows(messages: Messages, words: SessionWords) -> Iterator[tuple[Any, ..
         "status": map(STATUSES.__getitem__, numbers(messages, "status")),
         "payload": map(bytes.hex, messages.payloads),
     }
-    return zip(*(columns[name] for name in COLUMNS), strict=True)
+    rows = zip(*(columns[name] for name in COLUMNS), strict=True)
+    return rows if uds is None else ((*row, *more) for row, more in zip(rows, uds, strict=True))
 
 
 def numbers(messages: Messages, name: str) -> list[int]:
@@ -127,13 +136,15 @@ def second_text(seconds: int) -> str:
 # ---------------------------------------------------------------- Arrow
 
 
-def arrow_table(messages: Messages, data: memoryview, words: SessionWords) -> pyarrow.Table:
+def arrow_table(messages: Messages, data: memoryview, uds: Uds = False) -> pyarrow.Table:
     """The table that to_arrow(), and Parquet, has.
 
     :param data: the payloads, from where `offsets` count.
+    :param uds: as to_arrow() takes it, or the rows themselves.
     """
     import pyarrow
 
+    words = SessionWords()
     words.learn(messages)
     arrays = ArrowColumns(messages)
     columns: dict[str, Any] = {name: arrays.plain(name) for name in NUMBERS}
@@ -154,7 +165,11 @@ def arrow_table(messages: Messages, data: memoryview, words: SessionWords) -> py
             [None, pyarrow.py_buffer(messages.column("offsets")), pyarrow.py_buffer(data)],
         ),
     }
-    return pyarrow.table({name: columns[name] for name in COLUMNS})
+    table = {name: columns[name] for name in COLUMNS}
+    if uds is not False:
+        rows = uds if isinstance(uds, list) else (Exchanges() if uds is True else uds).rows(messages)
+        table |= arrays.of_uds(rows)
+    return pyarrow.table(table)
 
 
 class ArrowColumns:
@@ -202,6 +217,22 @@ class ArrowColumns:
         ]
         found = self._arrow.array(order, self._arrow.int32()).take(compute.index_in(values, there))
         return self.coded(found, places)
+
+    def of_uds(self, rows: list[UdsRow]) -> dict[str, Any]:
+        arrow = self._arrow
+        kinds = {
+            "uds_suppressed": arrow.bool_(),
+            "uds_exchange": arrow.int64(),
+            "uds_pending": arrow.int32(),
+            "uds_response_ns": arrow.int64(),
+        }
+        columns = zip(*rows, strict=True) if rows else ((),) * len(UDS_COLUMNS)
+        return {
+            name: arrow.array(values, kinds[name])
+            if name in kinds
+            else arrow.array(values, arrow.string()).dictionary_encode()
+            for name, values in zip(UDS_COLUMNS, columns, strict=True)
+        }
 
     def lanes(self) -> Any:
         """The place of each message's CAN ID, as SessionWords counts them."""

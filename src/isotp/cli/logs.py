@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
+import numpy
 import typer
 from rich.console import Console
 
@@ -20,6 +21,7 @@ from isotp.bulk._address_text import lanes_of
 from isotp.bulk._messages import Messages
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
+from isotp.bulk._uds import Exchanges, UdsRow
 from isotp.capture._decode import reassembled, too_many_channels
 from isotp.cli.heard import Heard
 from isotp.cli.options import checking
@@ -35,6 +37,7 @@ __all__ = [
     "progress_of",
     "reassembler_for",
     "sessions_of",
+    "with_uds",
 ]
 
 # Addresses, each with the number of the one channel that it is used on; None: all.
@@ -215,6 +218,38 @@ def chosen_of(question: Question, tables: Iterable[Messages]) -> Iterator[Messag
             messages = messages.filter(status=question.statuses, since=question.since, until=question.until)
         if len(messages) > 0:
             yield messages
+
+
+def with_uds(
+    question: Question, tables: Iterable[Messages]
+) -> Iterator[tuple[Messages, list[UdsRow] | None]]:
+    """The messages asked for, with what they say in UDS if that is asked for: to requests that are left out, too."""
+    if not question.uds:
+        yield from ((messages, None) for messages in chosen_of(question, tables))
+        return
+    exchanges = Exchanges()
+    for messages in tables:
+        rows = exchanges.rows(messages)
+        if question.picks_messages:
+            chosen = chosen_rows(question, messages)
+            rows = [row for row, is_chosen in zip(rows, chosen, strict=True) if is_chosen]
+            messages = messages.filter(status=question.statuses, since=question.since, until=question.until)
+        if len(messages) > 0:
+            yield messages, rows
+
+
+def chosen_rows(question: Question, messages: Messages) -> list[bool]:
+    """Which messages filter() gives for the question."""
+    status, start, end = (numpy.asarray(messages.column(name)) for name in ("status", "start", "end"))
+    chosen = numpy.ones(len(messages), numpy.bool_)
+    if question.statuses is not None:
+        chosen &= numpy.isin(status, list(question.statuses))
+    if question.since is not None:
+        chosen &= end >= question.since
+    if question.until is not None:
+        chosen &= start < question.until
+    found: list[bool] = chosen.tolist()
+    return found
 
 
 def reassembler_for(question: Question, sessions: Sessions) -> Reassembler:

@@ -23,6 +23,7 @@ from isotp.cli.logs import (
     progress_of,
     reassembler_for,
     sessions_of,
+    with_uds,
 )
 from isotp.cli.options.logs import STDIN, LogOptions, Question, Statuses
 from isotp.cli.shown.frames import CandumpWriter, FrameWriter, PcapngWriter
@@ -46,6 +47,9 @@ isotp decode -a ta=10,sa=F1 --json drive.mf4 | jq .payload
 
 [dim]# what went wrong, in rotated files[/dim]
 isotp decode --status broken drive_*.log
+
+[dim]# requests and responses of UDS, and what was refused[/dim]
+isotp decode --uds drive.blf
 
 [dim]# one session on one channel, as a table for pandas, Polars, DuckDB[/dim]
 isotp decode -a 7E0:7E8@can1 drive.pcapng -o drive.parquet
@@ -146,10 +150,10 @@ def command(
             write_frames(asked, files, sessions, reassembler, summary, frames)
         else:
             more = {"full": full} if chosen is Format.TABLE else {}
-            messages = MESSAGE_WRITERS[chosen](stream, **more)
-            for table in chosen_of(asked, messages_of(files, reassembler)):
-                summary.add(table)
-                messages.write(table)
+            messages = MESSAGE_WRITERS[chosen](stream, uds=asked.uds, **more)
+            for table, uds in with_uds(asked, messages_of(files, reassembler)):
+                summary.add(table, uds)
+                messages.write(table, uds)
             messages.close()
     summary.conclude(errors, files, quiet=logs.quiet)
 
@@ -168,6 +172,8 @@ def piped() -> bool:
 
 
 def check_output(asked: Question, chosen: Format, output: Path | None) -> None:
+    if asked.uds and chosen.has_frames:
+        raise typer.BadParameter(f"{chosen.value} has frames, which say nothing in UDS", param_hint="--uds")
     if output is None:
         if chosen.is_binary and not piped():
             raise typer.BadParameter(

@@ -52,6 +52,7 @@ class Question:
     absolute: bool
     min_score: float
     log_format: str | None = None
+    uds: bool = False
 
     @property
     def picks_messages(self) -> bool:
@@ -116,6 +117,14 @@ class LogOptions(LogSessionOptions, LogFileOptions):
             help=f"What the logs are, if it is not told: {', '.join(FORMATS)}.",
         ),
     ] = None
+    uds: Annotated[
+        bool,
+        typer.Option(
+            "--uds",
+            help="What the messages say in UDS: services, identifiers, negative responses, which response is one to"
+            " which request, and how soon. Names come with the extra uds.",
+        ),
+    ] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False
 
     def question(self, statuses: Sequence[str] | None = None) -> Question:
@@ -141,6 +150,7 @@ class LogOptions(LogSessionOptions, LogFileOptions):
             absolute=self.absolute,
             min_score=self.min_score,
             log_format=self.log_format,
+            uds=self.uds,
         )
 
 
