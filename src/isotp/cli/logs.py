@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
@@ -23,6 +24,7 @@ from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
 from isotp.bulk._uds import Exchanges, UdsRow
 from isotp.capture._decode import reassembled, too_many_channels
+from isotp.cli.growing import GrowingFile
 from isotp.cli.heard import Heard
 from isotp.cli.options import checking
 from isotp.cli.options.logs import STDIN, Question
@@ -74,7 +76,10 @@ class LogFiles:
         #: What was nearly found, where little was.
         self.candidates: list[FoundSession] = []
         self._input: KeptStream | None = None
+        self._growing: GrowingFile | None = None
         self.others: Counter[str] = Counter()
+        #: What ends the following of the last log, which is read on when it grows; None: it is not followed.
+        self.follow_until: threading.Event | None = None
         self._left_out: set[str] = set()
         self._heard = self._anew()
 
@@ -110,18 +115,22 @@ class LogFiles:
         try:
             log = self._open(path)
         except (OSError, ValueError) as error:
+            self._end_following()
             self.problem_count += 1
             self.problems.append(str(error))
             return
         except ImportError as error:
             raise typer.BadParameter(printable(error), param_hint="LOG") from None
-        with log:
-            for records in log:
-                self.frames += len(records)
-                self._heard.look(records)
-                yield records
-                if self._progress is not None:
-                    self._progress(path, log.bytes_read)
+        try:
+            with log:
+                for records in log:
+                    self.frames += len(records)
+                    self._heard.look(records)
+                    yield records
+                    if self._progress is not None:
+                        self._progress(path, log.bytes_read)
+        finally:
+            self._end_following()
         self.others.update(log.others)
         self._left_out.update(printable(name) for name in log.left_out)
         self.problem_count += log.problem_count
@@ -130,13 +139,41 @@ class LogFiles:
             self.problems.append(f"{log.name}: {log.problem_count - MOST_SHOWN} more problems")
 
     def _open(self, path: Path) -> capture.Capture:
+        file: Path | BinaryIO = path
+        if path == STDIN:
+            file = self._standard_input()
+        elif self.follow_until is not None and path == self._question.logs[-1]:
+            self._check_followed(path)
+            self._growing = GrowingFile(path, self.follow_until)
+            file = cast(BinaryIO, self._growing)
+        return self._opened(file)
+
+    def _opened(self, file: Path | BinaryIO) -> capture.Capture:
         return capture.open(
-            self._standard_input() if path == STDIN else path,
+            file,
             channels=self._question.channels,
             table=self.channels,
             absolute=self._question.absolute,
             format=self._question.log_format,
         )
+
+    def _check_followed(self, path: Path) -> None:
+        """What is followed must be something that can be read while it is written; it may still be empty."""
+        with suppress(capture.UnknownFormatError), self._opened(path) as log:
+            if log.compression is not None or log.format == "mf4":
+                raise typer.BadParameter(
+                    f"{printable(path)}: {log.compression or log.format} is read as a whole",
+                    param_hint="--follow",
+                )
+
+    def _end_following(self) -> None:
+        if self._growing is None:
+            return
+        self._growing.close()
+        if self._growing.problem is not None:
+            self.problem_count += 1
+            self.problems.append(self._growing.problem)
+        self._growing = None
 
     def _standard_input(self) -> BinaryIO:
         """Kept where it is read more than once."""

@@ -15,6 +15,7 @@ from rich.console import Console
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
 from isotp.cli.choice import FrameFilter, Spans
+from isotp.cli.growing import ended_by_ctrl_c
 from isotp.cli.logs import (
     LogFiles,
     Sessions,
@@ -59,6 +60,9 @@ isotp decode -a 7E0:7E8 drive.blf -o session.pcapng
 
 [dim]# a live bus[/dim]
 candump -L can0 | isotp decode -a 7E0:7E8 -
+
+[dim]# a log that is being written[/dim]
+isotp decode --follow -a 7E0:7E8 today.log
 
 [dim]# what can be found in a pipe, also what is less sure[/dim]
 zcat drive.log.gz | isotp decode --min-score 0.1 -
@@ -130,19 +134,35 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT", help="Write to this file.", dir_okay=False)
     ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="When the last log ends, wait for what is written to it, until Ctrl-C. Sessions that are not named are"
+            " found in what is there at the start.",
+        ),
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="Whole payloads in the table.")] = False,
 ) -> None:
     """Decode the ISO-TP messages in logs of CAN buses."""
     asked = logs.question(statuses)
     chosen = chosen_format(output_format, as_json, output)
     check_output(asked, chosen, output)
+    if follow and chosen.has_frames and asked.picks_messages:
+        raise typer.BadParameter(
+            "frames of messages that are chosen take a second reading of the log", param_hint="--follow"
+        )
     errors = Console(stderr=True)
     with ExitStack() as stack:
         progress = stack.enter_context(
-            progress_of(asked, errors, hidden=logs.quiet or (output is None and not piped()))
+            progress_of(asked, errors, hidden=logs.quiet or follow or (output is None and not piped()))
         )
         files = LogFiles(asked, progress, again=chosen.has_frames and asked.picks_messages)
         sessions = sessions_of(asked, files)
+        if follow:
+            if not sessions:
+                raise typer.BadParameter("no session was found so far: name them", param_hint="--follow")
+            files.follow_until = stack.enter_context(ended_by_ctrl_c())
         summary, reassembler = Summary(), reassembler_for(asked, sessions)
         stream = stream_of(chosen, output, stack)
         if chosen.has_frames:
