@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeAlias, cast
+from typing import Any, BinaryIO, TypeAlias, cast
 
 import numpy
 import typer
@@ -28,6 +28,7 @@ from isotp.cli.growing import GrowingFile
 from isotp.cli.heard import Heard
 from isotp.cli.options import checking
 from isotp.cli.options.logs import STDIN, Question
+from isotp.cli.order import Order
 from isotp.cli.shown.lines import printable
 from isotp.discovery import Discovery, FoundSession
 
@@ -44,6 +45,9 @@ __all__ = [
 
 # Addresses, each with the number of the one channel that it is used on; None: all.
 Sessions: TypeAlias = "list[tuple[AbstractAddress, int | None]]"
+
+# A log, and other names of its channels.
+NamedLog: TypeAlias = "tuple[Path, dict[str | int, str]]"
 
 MOST_SHOWN = 20  # problems of one log, and discovered sessions
 MOST_CANDIDATES = 3  # for sessions, that are shown where fewer than so many were found
@@ -82,6 +86,7 @@ class LogFiles:
         self.follow_until: threading.Event | None = None
         self._left_out: set[str] = set()
         self._heard = self._anew()
+        self._order = Order()
 
     def _anew(self) -> Heard:
         self.others.clear()
@@ -94,8 +99,11 @@ class LogFiles:
         self.problem_count = len(self._passed_over)
         self.problems = list(self._passed_over)
         self._heard = self._anew()
-        for path in self._question.logs:
-            yield from self._records_of(path)
+        question = self._question
+        logs = list(zip(question.logs, question.names or [{}] * len(question.logs), strict=True))
+        self._order = Order()
+        for group in [logs] if question.merge else [[each] for each in logs]:
+            yield from self._records_of(group)
 
     def report_passed_over(self, reason: str) -> None:
         """Frames that were read, and not looked at: that remains true whatever is read again."""
@@ -105,15 +113,17 @@ class LogFiles:
 
     def unheard(self) -> list[str]:
         """What was asked for and is not there, and what is there instead."""
-        return self._heard.lines(sorted(self._left_out))
+        return self._order.lines + self._heard.lines(sorted(self._left_out))
 
     def channel_name(self, number: int) -> str:
         """As every output has it: the name is what somebody wrote into a log."""
         return printable(self.channels[number])
 
-    def _records_of(self, path: Path) -> Iterator[Records]:
+    def _records_of(self, logs: Sequence[NamedLog]) -> Iterator[Records]:
+        """Those of one log, or of several that are read as one."""
+        path = logs[-1][0]
         try:
-            log = self._open(path)
+            log = self._open(logs)
         except (OSError, ValueError) as error:
             self._end_following()
             self.problem_count += 1
@@ -122,8 +132,10 @@ class LogFiles:
         except ImportError as error:
             raise typer.BadParameter(printable(error), param_hint="LOG") from None
         try:
+            self._order.begin(str(path))
             with log:
                 for records in log:
+                    self._order.look(records)
                     self.frames += len(records)
                     self._heard.look(records)
                     yield records
@@ -136,9 +148,13 @@ class LogFiles:
         self.problem_count += log.problem_count
         self.problems += [str(problem) for problem in log.problems[:MOST_SHOWN]]
         if log.problem_count > MOST_SHOWN:
-            self.problems.append(f"{log.name}: {log.problem_count - MOST_SHOWN} more problems")
+            self.problems.append(f"{path}: {log.problem_count - MOST_SHOWN} more problems")
 
-    def _open(self, path: Path) -> capture.Capture:
+    def _open(self, logs: Sequence[NamedLog]) -> capture.Capture | capture.Merged:
+        if len(logs) > 1 or logs[0][1]:
+            files = [self._standard_input() if path == STDIN else path for path, _ in logs]
+            return capture.merge(files, names=[names for _, names in logs], **self._options())
+        path = logs[0][0]
         file: Path | BinaryIO = path
         if path == STDIN:
             file = self._standard_input()
@@ -146,20 +162,19 @@ class LogFiles:
             self._check_followed(path)
             self._growing = GrowingFile(path, self.follow_until)
             file = cast(BinaryIO, self._growing)
-        return self._opened(file)
+        return capture.open(file, **self._options())
 
-    def _opened(self, file: Path | BinaryIO) -> capture.Capture:
-        return capture.open(
-            file,
-            channels=self._question.channels,
-            table=self.channels,
-            absolute=self._question.absolute,
-            format=self._question.log_format,
-        )
+    def _options(self) -> dict[str, Any]:
+        return {
+            "channels": self._question.channels,
+            "table": self.channels,
+            "absolute": self._question.absolute,
+            "format": self._question.log_format,
+        }
 
     def _check_followed(self, path: Path) -> None:
         """What is followed must be something that can be read while it is written; it may still be empty."""
-        with suppress(capture.UnknownFormatError), self._opened(path) as log:
+        with suppress(capture.UnknownFormatError), capture.open(path, **self._options()) as log:
             if log.compression is not None or log.format == "mf4":
                 raise typer.BadParameter(
                     f"{printable(path)}: {log.compression or log.format} is read as a whole",
@@ -323,7 +338,7 @@ def progress_of(
 
         def show(path: Path, done: int) -> None:
             if path not in tasks:
-                total = None if path == STDIN else path.stat().st_size
+                total = None if path == STDIN or question.merge else path.stat().st_size
                 tasks[path] = bar.add_task(printable(path.name), total=total)
             bar.update(tasks[path], completed=done)
 

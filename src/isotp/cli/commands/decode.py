@@ -61,6 +61,9 @@ isotp decode -a 7E0:7E8 drive.blf -o session.pcapng
 [dim]# a live bus[/dim]
 candump -L can0 | isotp decode -a 7E0:7E8 -
 
+[dim]# two loggers at the same time, and a file of addresses[/dim]
+isotp decode --merge --map body.log:can0=body --addresses ecus.csv body.log drive.log
+
 [dim]# a log that is being written[/dim]
 isotp decode --follow -a 7E0:7E8 today.log
 
@@ -152,6 +155,8 @@ def command(
         raise typer.BadParameter(
             "frames of messages that are chosen take a second reading of the log", param_hint="--follow"
         )
+    if follow and (asked.merge or any(asked.names)):
+        raise typer.BadParameter("it does not go with --merge and --map", param_hint="--follow")
     errors = Console(stderr=True)
     with ExitStack() as stack:
         progress = stack.enter_context(

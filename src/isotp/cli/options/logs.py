@@ -53,6 +53,8 @@ class Question:
     min_score: float
     log_format: str | None = None
     uds: bool = False
+    merge: bool = False
+    names: Sequence[dict[str | int, str]] = ()
 
     @property
     def picks_messages(self) -> bool:
@@ -73,6 +75,40 @@ class LogFileOptions:
             show_default=False,
         ),
     ]
+    merge: Annotated[
+        bool,
+        typer.Option("--merge", help="Several logs are of the same time: read them as one, by their times."),
+    ] = False
+    channel_names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="[LOG:]CHANNEL=NAME",
+            help="Another name for a channel, of one log or of all; channels with the same name are the same.",
+        ),
+    ] = None
+
+    def names_of(self) -> list[dict[str | int, str]]:
+        """Other names of channels, for each log.
+
+        :raises typer.BadParameter: if --map has something else.
+        """
+        names: list[dict[str | int, str]] = [{} for _ in self.logs]
+        for text in self.channel_names or ():
+            old, equals, new = text.rpartition("=")
+            log, _, channel = old.rpartition(":")
+            if not (equals and channel and new):
+                raise typer.BadParameter(f"{text!r} is not [LOG:]CHANNEL=NAME", param_hint="--map")
+            chosen = [
+                those
+                for path, those in zip(self.logs, names, strict=True)
+                if log in ("", str(path), path.name)
+            ]
+            if not chosen:
+                raise typer.BadParameter(f"{log!r} is none of the logs", param_hint="--map")
+            for those in chosen:
+                those[channel] = new
+        return names
 
 
 @dataclass(frozen=True)
@@ -151,6 +187,8 @@ class LogOptions(LogSessionOptions, LogFileOptions):
             min_score=self.min_score,
             log_format=self.log_format,
             uds=self.uds,
+            merge=self.merge,
+            names=self.names_of(),
         )
 
 
