@@ -76,7 +76,7 @@ def test_sessions_are_discovered_in_merged_logs(tmp_path: Path) -> None:
         ("--map can0", "'can0' is not [LOG:]CHANNEL=NAME"),
         ("--map =body", "'=body' is not"),
         ("--map other.log:can0=body", "'other.log' is none of the logs"),
-        ("--merge --follow", "it does not go with --merge"),
+        ("--merge --follow", "does not go with --merge"),
     ],
 )
 def test_wrong_options(logs: list[Path], words: str, complaint: str) -> None:

@@ -27,7 +27,7 @@ from isotp.capture._decode import reassembled, too_many_channels
 from isotp.cli.growing import GrowingFile
 from isotp.cli.heard import Heard
 from isotp.cli.options import checking
-from isotp.cli.options.logs import STDIN, Question
+from isotp.cli.options.logs import STDIN, Place, Question
 from isotp.cli.order import Order
 from isotp.cli.shown.lines import printable
 from isotp.discovery import Discovery, FoundSession
@@ -47,7 +47,7 @@ __all__ = [
 Sessions: TypeAlias = "list[tuple[AbstractAddress, int | None]]"
 
 # A log, and other names of its channels.
-NamedLog: TypeAlias = "tuple[Path, dict[str | int, str]]"
+NamedLog: TypeAlias = "tuple[Place, dict[str | int, str]]"
 
 MOST_SHOWN = 20  # problems of one log, and discovered sessions
 MOST_CANDIDATES = 3  # for sessions, that are shown where fewer than so many were found
@@ -64,7 +64,7 @@ class LogFiles:
     def __init__(
         self,
         question: Question,
-        progress: Callable[[Path, int], None] | None = None,
+        progress: Callable[[Place, int], None] | None = None,
         *,
         again: bool = False,
     ) -> None:
@@ -87,6 +87,8 @@ class LogFiles:
         self._left_out: set[str] = set()
         self._heard = self._anew()
         self._order = Order()
+        #: The log that is read, as it was named.
+        self.current = ""
 
     def _anew(self) -> Heard:
         self.others.clear()
@@ -132,7 +134,8 @@ class LogFiles:
         except ImportError as error:
             raise typer.BadParameter(printable(error), param_hint="LOG") from None
         try:
-            self._order.begin(str(path))
+            self.current = str(path)
+            self._order.begin(self.current)
             with log:
                 for records in log:
                     self._order.look(records)
@@ -141,6 +144,9 @@ class LogFiles:
                     yield records
                     if self._progress is not None:
                         self._progress(path, log.bytes_read)
+        except OSError as error:
+            self.problem_count += 1
+            self.problems.append(f"{path}: {error}" if isinstance(path, Path) else str(error))
         finally:
             self._end_following()
         self.others.update(log.others)
@@ -155,10 +161,10 @@ class LogFiles:
             files = [self._standard_input() if path == STDIN else path for path, _ in logs]
             return capture.merge(files, names=[names for _, names in logs], **self._options())
         path = logs[0][0]
-        file: Path | BinaryIO = path
+        file: Place | BinaryIO = path
         if path == STDIN:
             file = self._standard_input()
-        elif self.follow_until is not None and path == self._question.logs[-1]:
+        elif self.follow_until is not None and isinstance(path, Path) and path == self._question.logs[-1]:
             self._check_followed(path)
             self._growing = GrowingFile(path, self.follow_until)
             file = cast(BinaryIO, self._growing)
@@ -315,7 +321,7 @@ def reassembler_for(question: Question, sessions: Sessions) -> Reassembler:
 @contextmanager
 def progress_of(
     question: Question, console: Console, *, hidden: bool
-) -> Iterator[Callable[[Path, int], None] | None]:
+) -> Iterator[Callable[[Place, int], None] | None]:
     """A bar on a terminal, and what to call with a log and the bytes of it that are read."""
     if hidden or not console.is_terminal:
         yield None
@@ -334,11 +340,12 @@ def progress_of(
     with progress.Progress(
         *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
     ) as bar:
-        tasks: dict[Path, progress.TaskID] = {}
+        tasks: dict[Place, progress.TaskID] = {}
 
-        def show(path: Path, done: int) -> None:
+        def show(path: Place, done: int) -> None:
             if path not in tasks:
-                total = None if path == STDIN or question.merge else path.stat().st_size
+                is_here = isinstance(path, Path) and path != STDIN and not question.merge
+                total = Path(path).stat().st_size if is_here else None
                 tasks[path] = bar.add_task(printable(path.name), total=total)
             bar.update(tasks[path], completed=done)
 

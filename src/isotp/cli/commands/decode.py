@@ -26,9 +26,10 @@ from isotp.cli.logs import (
     sessions_of,
     with_uds,
 )
-from isotp.cli.options.logs import STDIN, LogOptions, Question, Statuses
+from isotp.cli.options.logs import STDIN, LogOptions, Question, Statuses, Url
 from isotp.cli.shown.frames import CandumpWriter, FrameWriter, PcapngWriter
 from isotp.cli.shown.lines import printable
+from isotp.cli.shown.partitions import Partition, PartitionedWriter
 from isotp.cli.shown.summary import Summary
 from isotp.cli.shown.tables import CsvWriter, JsonWriter, MessageWriter, ParquetWriter, TableWriter
 
@@ -54,6 +55,9 @@ isotp decode --uds drive.blf
 
 [dim]# one session on one channel, as a table for pandas, Polars, DuckDB[/dim]
 isotp decode -a 7E0:7E8@can1 drive.pcapng -o drive.parquet
+
+[dim]# a data set with a folder for each session[/dim]
+isotp decode --partition session -o drives drive_*.blf
 
 [dim]# the frames of one session, for Wireshark[/dim]
 isotp decode -a 7E0:7E8 drive.blf -o session.pcapng
@@ -135,7 +139,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="OUT", help="Write to this file.", dir_okay=False)
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="Write to this file.")
     ] = None,
     follow: Annotated[
         bool,
@@ -145,18 +149,31 @@ def command(
             " found in what is there at the start.",
         ),
     ] = False,
+    partition: Annotated[
+        Partition | None,
+        typer.Option(
+            "--partition",
+            help="OUT is a folder, for a Parquet data set: with a folder in it for each session, channel or log.",
+        ),
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Whole payloads in the table.")] = False,
 ) -> None:
     """Decode the ISO-TP messages in logs of CAN buses."""
     asked = logs.question(statuses)
     chosen = chosen_format(output_format, as_json, output)
-    check_output(asked, chosen, output)
+    if partition is not None:
+        chosen = Format.PARQUET
+        check_partition(asked, partition, output_format, as_json, output)
+    else:
+        check_output(asked, chosen, output)
     if follow and chosen.has_frames and asked.picks_messages:
         raise typer.BadParameter(
             "frames of messages that are chosen take a second reading of the log", param_hint="--follow"
         )
-    if follow and (asked.merge or any(asked.names)):
-        raise typer.BadParameter("it does not go with --merge and --map", param_hint="--follow")
+    if follow and (asked.merge or any(asked.names) or isinstance(asked.logs[-1], Url)):
+        raise typer.BadParameter(
+            "it is for files here, and does not go with --merge and --map", param_hint="--follow"
+        )
     errors = Console(stderr=True)
     with ExitStack() as stack:
         progress = stack.enter_context(
@@ -169,13 +186,17 @@ def command(
                 raise typer.BadParameter("no session was found so far: name them", param_hint="--follow")
             files.follow_until = stack.enter_context(ended_by_ctrl_c())
         summary, reassembler = Summary(), reassembler_for(asked, sessions)
-        stream = stream_of(chosen, output, stack)
         if chosen.has_frames:
-            frames = FRAME_WRITERS[chosen](stream, files.channel_name)
+            frames = FRAME_WRITERS[chosen](stream_of(chosen, output, stack), files.channel_name)
             write_frames(asked, files, sessions, reassembler, summary, frames)
         else:
             more = {"full": full} if chosen is Format.TABLE else {}
-            messages = MESSAGE_WRITERS[chosen](stream, uds=asked.uds, **more)
+            if partition is not None and output is not None:
+                messages: MessageWriter = PartitionedWriter(
+                    output, partition, lambda: files.current, uds=asked.uds
+                )
+            else:
+                messages = MESSAGE_WRITERS[chosen](stream_of(chosen, output, stack), uds=asked.uds, **more)
             for table, uds in with_uds(asked, messages_of(files, reassembler)):
                 summary.add(table, uds)
                 messages.write(table, uds)
@@ -197,6 +218,8 @@ def piped() -> bool:
 
 
 def check_output(asked: Question, chosen: Format, output: Path | None) -> None:
+    if output is not None and output.is_dir():
+        raise typer.BadParameter(f"{printable(output)} is a directory", param_hint="--output")
     if asked.uds and chosen.has_frames:
         raise typer.BadParameter(f"{chosen.value} has frames, which say nothing in UDS", param_hint="--uds")
     if output is None:
@@ -204,8 +227,23 @@ def check_output(asked: Question, chosen: Format, output: Path | None) -> None:
             raise typer.BadParameter(
                 f"{chosen.value} is not for a terminal: give -o OUT", param_hint="--format"
             )
-    elif output.exists() and any(log != STDIN and output.samefile(log) for log in asked.logs):
+    elif output.exists() and any(
+        isinstance(log, Path) and log != STDIN and output.samefile(log) for log in asked.logs
+    ):
         raise typer.BadParameter(f"{printable(output)} is one of the logs", param_hint="--output")
+
+
+def check_partition(
+    asked: Question, partition: Partition, output_format: Format | None, as_json: bool, output: Path | None
+) -> None:
+    if as_json or output_format not in (None, Format.PARQUET):
+        raise typer.BadParameter("a data set is of Parquet", param_hint="--partition")
+    if output is None:
+        raise typer.BadParameter("name its folder: -o OUT", param_hint="--partition")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise typer.BadParameter(f"{printable(output)} is there already", param_hint="--output")
+    if partition is Partition.LOG and asked.merge:
+        raise typer.BadParameter("merged logs are one", param_hint="--partition")
 
 
 def stream_of(chosen: Format, output: Path | None, stack: ExitStack) -> Any:

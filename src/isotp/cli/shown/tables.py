@@ -129,33 +129,41 @@ class ParquetWriter(MessageWriter):
     BYTES_IN_GROUP = 64 << 20
 
     def __init__(self, stream: IO[bytes], *, uds: bool = False) -> None:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError as error:
-            raise typer.BadParameter(
-                f"Parquet is written with pyarrow: pip install 'can-isotp-cython[tables]' ({error})",
-                param_hint="--format",
-            ) from None
-        self._pyarrow = pyarrow
+        self.check()
         self._stream = stream
         self._uds = uds
         self._writer: Any = None
         self._tables: list[pyarrow.Table] = []
         self._rows = self._bytes = 0
 
+    @staticmethod
+    def check() -> None:
+        """Refuse to begin what can not be written."""
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError as error:
+            raise typer.BadParameter(
+                f"Parquet is written with pyarrow: pip install 'can-isotp-cython[tables]' ({error})",
+                param_hint="--format",
+            ) from None
+
     def write(self, messages: Messages, uds: list[UdsRow] | None = None) -> None:
-        self._tables.append(messages.to_arrow(uds=uds or False))
-        self._rows += len(messages)
-        self._bytes += messages.nbytes
+        self.add(messages.to_arrow(uds=uds or False))
+
+    def add(self, table: pyarrow.Table) -> None:
+        """Such a table, or some columns of one; the same each time."""
+        self._tables.append(table)
+        self._rows += table.num_rows
+        self._bytes += table.nbytes
         if self._rows >= self.ROWS_IN_GROUP or self._bytes >= self.BYTES_IN_GROUP:
             self._write_group()
 
     def _write_group(self) -> None:
+        import pyarrow
         from pyarrow import parquet
 
         # Tables differ in the words that they have, but not in what these stand for.
-        table = self._pyarrow.concat_tables(self._tables).unify_dictionaries()
+        table = pyarrow.concat_tables(self._tables).unify_dictionaries()
         if self._writer is None:
             self._writer = parquet.ParquetWriter(self._stream, table.schema, compression="zstd")
         self._writer.write_table(table)
