@@ -29,6 +29,7 @@ from isotp.bulk._address_text import address_text, lanes_of
 from isotp.bulk._uds import SERVICES
 from isotp.cli.choice import FrameFilter
 from isotp.cli.shown.frames import PcapngWriter
+from isotp.cli.shown.pdus import PduWriter
 from isotp.uds import Exchanges, UdsRow
 
 # Of tshark: what tells the service, and the fields that have a sub-function, a data identifier, a routine identifier.
@@ -87,14 +88,30 @@ def dissected(log: Path, address: AbstractAddress, folder: Path) -> list[dict[st
             writer.write(chooser.select(records))
     found = []
     for can_id in sorted({lane.can_id & 0x1FFFFFFF for lane in lanes_of(address)}):
-        words = ["tshark", "-n", "-r", str(path), "-Y", f"can.id=={can_id} && uds", "-T", "fields"]
-        words += ["-d", "can.subdissector,iso15765", "-d", "iso15765.subdissector,uds"]
-        words += [word for field in FIELDS for word in ("-e", field)]
-        output = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-        for line in output.splitlines():
-            values = zip(FIELDS, line.split("\t"), strict=True)
-            found.append({name: [int(each, 0) for each in text.split(",") if each] for name, text in values})
+        words = ["-d", "can.subdissector,iso15765", "-d", "iso15765.subdissector,uds"]
+        found += fields_by_tshark(path, *words, "-Y", f"can.id=={can_id} && uds")
     return found
+
+
+def dissected_whole(messages: Messages, folder: Path) -> list[dict[str, list[int]]]:
+    """The same of our messages, as exported PDUs."""
+    path = folder / "messages.pcapng"
+    with path.open("wb") as stream:
+        PduWriter(stream).write(messages)
+    return fields_by_tshark(path, "-Y", "uds")
+
+
+def fields_by_tshark(path: Path, *words: str) -> list[dict[str, list[int]]]:
+    wanted = [word for field in FIELDS for word in ("-e", field)]
+    command = ["tshark", "-n", "-r", str(path), *words, "-T", "fields", *wanted]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [
+        {
+            name: [int(each, 0) for each in text.split(",") if each]
+            for name, text in zip(FIELDS, line.split("\t"), strict=True)
+        }
+        for line in output.splitlines()
+    ]
 
 
 def ours(messages: Messages, rows: Sequence[UdsRow]) -> list[tuple[object, ...]]:
@@ -169,6 +186,13 @@ def compare(log: Path, folder: Path) -> int:
         rows = Exchanges().rows(messages)
         mine, wireshark = ours(messages, rows), [theirs(each) for each in dissected(log, address, folder)]
         wrong = [(k, a, b) for k, (a, b) in enumerate(zip(mine, wireshark, strict=False)) if a != b]
+        complete = messages.filter(status=MessageStatus.OK)
+        whole = [theirs(each) for each in dissected_whole(complete, folder)]
+        wrong += [
+            (k, a, b)
+            for k, (a, b) in enumerate(zip(map(facts, Exchanges().rows(complete)), whole, strict=True))
+            if a != b
+        ]
         for k, a, b in wrong[:5]:
             print(f"  message {k}: ours {a}, tshark's {b}")
         if len(mine) != len(wireshark):

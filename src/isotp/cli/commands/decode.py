@@ -30,6 +30,7 @@ from isotp.cli.options.logs import STDIN, LogOptions, Question, Statuses, Url
 from isotp.cli.shown.frames import CandumpWriter, FrameWriter, PcapngWriter
 from isotp.cli.shown.lines import printable
 from isotp.cli.shown.partitions import Partition, PartitionedWriter
+from isotp.cli.shown.pdus import PduWriter
 from isotp.cli.shown.summary import Summary
 from isotp.cli.shown.tables import CsvWriter, JsonWriter, MessageWriter, ParquetWriter, TableWriter
 
@@ -62,6 +63,9 @@ isotp decode --partition session -o drives drive_*.blf
 [dim]# the frames of one session, for Wireshark[/dim]
 isotp decode -a 7E0:7E8 drive.blf -o session.pcapng
 
+[dim]# its whole messages, for Wireshark[/dim]
+isotp decode -a 7E0:7E8 drive.blf -f pdu -o messages.pcapng
+
 [dim]# a live bus[/dim]
 candump -L can0 | isotp decode -a 7E0:7E8 -
 
@@ -91,10 +95,11 @@ class Format(str, enum.Enum):
     PARQUET = "parquet"
     CANDUMP = "candump"
     PCAPNG = "pcapng"
+    PDU = "pdu"
 
     @property
     def is_binary(self) -> bool:
-        return self in (Format.PARQUET, Format.PCAPNG)
+        return self in (Format.PARQUET, Format.PCAPNG, Format.PDU)
 
     @property
     def has_frames(self) -> bool:
@@ -117,6 +122,7 @@ MESSAGE_WRITERS: dict[Format, Callable[..., MessageWriter]] = {
     Format.JSON: JsonWriter,
     Format.CSV: CsvWriter,
     Format.PARQUET: ParquetWriter,
+    Format.PDU: PduWriter,
 }
 FRAME_WRITERS: dict[Format, Callable[..., FrameWriter]] = {
     Format.CANDUMP: CandumpWriter,
@@ -133,7 +139,8 @@ def command(
             "--format",
             "-f",
             help="What to write; by the end of OUT's name if not given, or else a table. candump and pcapng have the"
-            " frames, flow control among them, of the sessions or of the messages asked for.",
+            " frames, flow control among them, of the sessions or of the messages asked for; pdu has whole messages,"
+            " for Wireshark (exported PDUs).",
             show_default=False,
         ),
     ] = None,
@@ -156,6 +163,15 @@ def command(
             help="OUT is a folder, for a Parquet data set: with a folder in it for each session, channel or log.",
         ),
     ] = None,
+    dissector: Annotated[
+        str | None,
+        typer.Option(
+            "--dissector",
+            metavar="NAME",
+            help="With --format pdu: what Wireshark takes the messages for, uds if not given.",
+            show_default=False,
+        ),
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Whole payloads in the table.")] = False,
 ) -> None:
     """Decode the ISO-TP messages in logs of CAN buses."""
@@ -166,6 +182,8 @@ def command(
         check_partition(asked, partition, output_format, as_json, output)
     else:
         check_output(asked, chosen, output)
+    if dissector is not None and chosen is not Format.PDU:
+        raise typer.BadParameter("it goes with --format pdu", param_hint="--dissector")
     if follow and chosen.has_frames and asked.picks_messages:
         raise typer.BadParameter(
             "frames of messages that are chosen take a second reading of the log", param_hint="--follow"
@@ -190,7 +208,9 @@ def command(
             frames = FRAME_WRITERS[chosen](stream_of(chosen, output, stack), files.channel_name)
             write_frames(asked, files, sessions, reassembler, summary, frames)
         else:
-            more = {"full": full} if chosen is Format.TABLE else {}
+            more: dict[str, Any] = {"full": full} if chosen is Format.TABLE else {}
+            if dissector is not None:
+                more["dissector"] = dissector
             if partition is not None and output is not None:
                 messages: MessageWriter = PartitionedWriter(
                     output, partition, lambda: files.current, uds=asked.uds
