@@ -21,7 +21,7 @@ ON_A_KERNEL := $(PYTHON) checks/kernel/run.py
 
 # The longest ones come first, so that two cores are busy to the end.
 CHECKS := tests-group coverage sanitizers gate lint docs
-NIGHTLY := packaging freethreaded fuzz mutation peers-kernel differential soak soak-kernel stress stress-sanitizers newcomer leaks
+NIGHTLY := packaging freethreaded fuzz mutation peers-kernel differential soak soak-kernel stress stress-sanitizers newcomer leaks uds
 
 .PHONY: help list-nightly tools tests tests-kernel peers checks nightly $(CHECKS) $(NIGHTLY)
 
@@ -127,3 +127,6 @@ stress-sanitizers:
 
 leaks:
 	@time $(PYTHON) checks/leaks/run.py
+
+uds:
+	@time $(PYTHON) checks/uds/run.py

@@ -44,7 +44,9 @@ def of_kind(kind: str, note: str | None = None) -> list[pytest.param]:
 
 @pytest.mark.parametrize("block", of_kind("python"))
 def test_block_of_python_runs(block: Block) -> None:
-    for package in set(re.findall(r"(?:import |to_)(numpy|arrow|pandas|polars|pyarrow)", block.text)):
+    for package in set(
+        re.findall(r"(?:import |to_)(numpy|arrow|pandas|polars|pyarrow|cantools)", block.text)
+    ):
         pytest.importorskip({"arrow": "pyarrow"}.get(package, package))
     check_block(block)
 

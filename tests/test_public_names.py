@@ -25,7 +25,9 @@ NAMES = {
     "isotp.address": "AbstractAddress Address AddressSide AddressingMode AsymmetricAddress TargetAddressType",
     "isotp.aio": "Hub Layer",
     "isotp.can_message": "CanMessage",
-    "isotp.capture": "Capture Channels Decoded Decoding FORMATS Problem UnknownFormatError decode decode_all open",
+    "isotp.capture": (
+        "Capture Channels Decoded Decoding FORMATS Merged Problem UnknownFormatError decode decode_all merge open"
+    ),
     "isotp.discovery": "Discovery FoundSession LineEvidence Reason discover",
     "isotp.errors": (
         "BadGeneratorError BlockingReceiveFailure BlockingSendFailure BlockingSendTimeout CallbackError "
@@ -66,6 +68,7 @@ NAMES = {
         "FRAME_TXTIME_ZERO FlowControlOpts GeneralOpts LinkLayerOpts SOL_CAN_BASE SOL_CAN_ISOTP "
         "assert_is_socket flowcontrol general linklayer"
     ),
+    "isotp.uds": "Exchanges UdsRow",
 }
 
 

@@ -159,12 +159,12 @@ def test_arrow(messages: Messages, part: slice) -> None:
     table.validate(full=True)
     listed = list(messages[part])
     assert table["payload"].to_pylist() == [m.payload for m in listed]
-    assert table["start"].cast(pyarrow.int64()).to_pylist() == [m.start for m in listed]
+    assert table["start"].to_pylist() == [m.start for m in listed]
     assert table["status"].to_pylist() == [m.status.name.lower() for m in listed]
     assert table["direction"].to_pylist() == [m.direction.name.lower() for m in listed]
     assert table["stmin_us"].to_pylist() == [m.stmin_us for m in listed]
     assert table["blocksize"].to_pylist() == [m.blocksize for m in listed]
-    assert table["address"].to_pylist() == [m.address.get_content_str() for m in listed]
+    assert table["session"].to_pylist() == [("7E0:7E8", "7E1:7E9")[m.session] for m in listed]
     if listed:
         address = table["payload"].chunk(0).buffers()[2].address
         assert address == pyarrow.py_buffer(messages.data).address

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import importlib.metadata
 import io
@@ -10,15 +9,17 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from isotp import MessageStatus, capture
-from isotp.cli.addresses import address_text
+from isotp.bulk._address_text import address_text
 from isotp.cli.logs import LogFiles, messages_of, reassembler_for, sessions_of
 from isotp.cli.options.logs import LogOptions
+from isotp.cli.shown.tables import ParquetWriter
 from tests.cli.command import PAIR, TALK, Run, isotp_command, log_of, without
 from tests.recorded_traffic import (
     CAPTURES,
@@ -270,48 +271,36 @@ def test_n_cr(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- formats out
 
 
-def test_json_has_all_columns(talk: Path) -> None:
+def test_json(talk: Path) -> None:
+    """What the columns are: tests/test_schema.py."""
     run = isotp_command("decode --json", *PAIR, talk)
-    names = (
-        "start end channel session direction can_id target_type status length frames blocksize stmin_us waits"
-    )
-    assert [list(line) for line in run.json] == [[*names.split(), "flow_controls", "payload"]] * 2
     start, ms = 1000 * NS, 1_000_000
-    request = ("tx", "7E0", "physical", "ok", 20, 3, 8, 10_000, 0, 1, bytes(range(20)).hex())
-    answer = ("rx", "7E8", "physical", "open", 20, 2, 0, 0, 0, 1, bytes(range(100, 113)).hex())
-    assert [tuple(line.values()) for line in run.json] == [
-        (start, start + 3 * ms, "can0", "7E0:7E8", *request),
-        (start + 4 * ms, start + 6 * ms, "can0", "7E0:7E8", *answer),
+    assert [(line["start"], line["end"], line["status"], line["payload"]) for line in run.json] == [
+        (start, start + 3 * ms, "ok", bytes(range(20)).hex()),
+        (start + 4 * ms, start + 6 * ms, "open", bytes(range(100, 113)).hex()),
     ]
     # The log ends before the message does: that is no error of the bus.
     assert run.status == 0
     assert "open at the end: 1" in run.complaint
 
 
-def test_csv_says_the_same_as_json(talk: Path, tmp_path: Path) -> None:
-    log = log_of(tmp_path / "s.log", *TALK, "7E0#01AA")
-    run = isotp_command("decode --format csv", *PAIR, log)
-    lines = isotp_command("decode --json", *PAIR, log).json
-    assert list(csv.DictReader(io.StringIO(run.text))) == [
-        {name: "" if value is None else str(value) for name, value in line.items()} for line in lines
-    ]
-
-
-def test_parquet_says_the_same_as_json(tmp_path: Path) -> None:
+def test_parquet_of_real_traffic_says_the_same_as_json(tmp_path: Path) -> None:
+    """In groups of some rows each, whose words differ."""
     parquet = pytest.importorskip("pyarrow.parquet")
     output = tmp_path / "messages.parquet"
     options = address_options(NAMES[0])
     log = CAPTURES / f"{NAMES[0]}.log"
-    assert isotp_command("decode", *options, "-o", output, log).status == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ParquetWriter, "ROWS_IN_GROUP", 10)
+        patch.setattr(capture, "open", partial(capture.open, block_size=4096))
+        assert isotp_command("decode", *options, "-o", output, log).status == 0
+    assert parquet.ParquetFile(output).num_row_groups > 1
     rows = parquet.read_table(output).to_pylist()
     lines = isotp_command("decode --json", *options, log).json
     assert len(rows) == len(lines) == 96
     for row, line in zip(rows, lines, strict=True):
-        del line["can_id"]
-        assert row.pop("start").value == line.pop("start")
-        assert row.pop("end").value == line.pop("end")
-        assert row.pop("payload").hex() == line.pop("payload")
-        assert row == line
+        assert row["payload"].hex() == line["payload"]
+        assert all(row[name] == line[name] for name in ("start", "session", "can_id", "status", "blocksize"))
 
 
 def test_parquet_without_messages_has_a_schema(tmp_path: Path) -> None:
@@ -347,6 +336,56 @@ def test_table_cuts_long_payloads_unless_told_not_to(tmp_path: Path) -> None:
     assert max(len(line) for line in cut.lines) <= 160
     longest = max((m["data"] for m in truth(NAMES[0])["messages"] if m["pair"] == 1), key=len)
     assert any(line.endswith(bytes.fromhex(longest).hex(" ")) for line in whole.lines)
+
+
+UDS = (
+    "7E0#021083",
+    "7E0#0322F190",
+    "7E8#037F2278",
+    "7E8#037F2278",
+    "7E8#037F2231",
+    "7E0#021101",
+    "7E8#025101",
+)
+
+
+def test_table_with_uds(tmp_path: Path) -> None:
+    pytest.importorskip("udsoncan", reason="names are udsoncan's")
+    run = isotp_command("decode --uds", *PAIR, log_of(tmp_path / "uds.log", *UDS))
+    header, *lines = run.lines
+    told = [line[header.index("UDS") :].split("  ")[0] for line in lines]
+    assert told == [
+        "[SRQ] DiagnosticSessionControl 03",
+        "[SRQ] ReadDataByIdentifier F190",
+        *["[NRC] ReadDataByIdentifier: RequestCorrectlyReceived_ResponsePending"] * 2,
+        "[NRC] ReadDataByIdentifier: RequestOutOfRange, 3 ms",
+        "[SRQ] ECUReset 01",
+        "[PSR] ECUReset 01, 1 ms",
+    ]
+    assert (
+        "UDS: 3 requests, 1 positive response, 1 negative, 2 times response pending, 0 unanswered"
+        in run.complaint
+    )
+
+
+def test_uds_of_chosen_messages(tmp_path: Path) -> None:
+    """A response has its request also where that is left out."""
+    log = log_of(tmp_path / "uds.log", *UDS, "7E0#1008", "7E0#023E00")
+    run = isotp_command("decode --uds --json --since 1000.004", *PAIR, log)
+    told = [(line["uds_kind"], line["uds_exchange"], line["uds_response_ns"]) for line in run.json]
+    assert told[:3] == [("negative", 2, 3_000_000), ("request", 3, None), ("response", 3, 1_000_000)]
+    run = isotp_command("decode --uds --json --status broken", *PAIR, log)
+    assert [(line["status"], line["uds_kind"]) for line in run.json] == [
+        ("interrupted_by_single_frame", None)
+    ]
+    run = isotp_command("decode --uds --json --until 1000.002", *PAIR, log)
+    assert [line["uds_service"] for line in run.json] == ["10", "22"]
+
+
+def test_uds_is_not_for_frames(tmp_path: Path) -> None:
+    run = isotp_command("decode --uds -f candump", *PAIR, log_of(tmp_path / "uds.log", *UDS))
+    assert run.status == 2
+    assert "which say nothing in UDS" in run.complaint
 
 
 def test_table_has_colours_on_a_terminal_only(talk: Path) -> None:

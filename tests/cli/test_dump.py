@@ -20,7 +20,7 @@ def test_lines_are_those_of_isotpdump_and_more(bus: LiveBus) -> None:
         "  7E8  [8]  [FF] ln: 20   data: 62 F1 90 57 56 57 - 'b..WVW'  [PSR] ReadDataByIdentifier",
         "  7E0  [3]  [FC] FC: 0 = CTS # BS: 8 # STmin: 0xF1 = 100 us",
         "  7E8  [8]  [CF] sn: 1    data: 5A 5A 5A 31 4A 5A 33 - 'ZZZ1JZ3'",
-        "  7E0  [4]  [SF] ln: 3    data: 7F 22 31 - '.\"1'  [NRC] ReadDataByIdentifier: requestOutOfRange",
+        "  7E0  [4]  [SF] ln: 3    data: 7F 22 31 - '.\"1'  [NRC] ReadDataByIdentifier: RequestOutOfRange",
         "  7E0  [3]  [FC] FC: 1 = WT # BS: 0 = off # STmin: 0x00 = 0 ms",
         "  7E0  [3]  [FC] FC: 2 = OVFLW # BS: 0 = off # STmin: 0x7F = 127 ms",
         "  7E0  [3]  [FC] FC: 0 = CTS # BS: 0 = off # STmin: 0x14 = 20 ms",

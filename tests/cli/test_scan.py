@@ -165,7 +165,7 @@ def test_long_answers_are_declined_at_first(vehicle: Model) -> None:
 
 def test_a_negative_response_is_an_answer(vehicle: Model) -> None:
     run = scan("--transmit", "-q", "--bits", "29", "--request", "1001", *FEW)
-    text = "model ta=10,sa=F1 physical and functional 7F 10 11 [NRC] DiagnosticSessionControl: serviceNotSupported"
+    text = "model ta=10,sa=F1 physical and functional 7F 10 11 [NRC] DiagnosticSessionControl: ServiceNotSupported"
     assert words(run) == [text]
 
 

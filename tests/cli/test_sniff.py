@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
+from isotp.bulk._address_text import address_text
 from isotp.cli import follow
-from isotp.cli.addresses import address_text
 from isotp.cli.commands import sniff
 from isotp.cli.follow import Follower
 from tests.bulk import logs
@@ -26,7 +26,7 @@ def test_lines_are_those_of_isotpsniffer_and_more(bus: LiveBus) -> None:
         "  7E0  [3]  22 F1 90 - '\"..'  [SRQ] ReadDataByIdentifier",
         "  7E8  [20]  62 F1 90 57 56 57 5A 5A 5A 31 4A 5A 33 57 33 38 36 37 35 32 - 'b..WVWZZZ1JZ3W386752'"
         "  [PSR] ReadDataByIdentifier",
-        "  7E0  [3]  7F 22 31 - '.\"1'  [NRC] ReadDataByIdentifier: requestOutOfRange",
+        "  7E0  [3]  7F 22 31 - '.\"1'  [NRC] ReadDataByIdentifier: RequestOutOfRange",
     ]
     assert run.complaint.startswith("3 messages, 26 bytes in ")
 

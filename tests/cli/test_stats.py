@@ -179,3 +179,52 @@ def test_without_matplotlib(tmp_path: Path) -> None:
     run = without("matplotlib", "stats", *PAIR, "--plot", tmp_path / "a.png", log)
     assert "can-isotp-cython[plot]" in run.stderr
     assert not (tmp_path / "a.png").exists()
+
+
+# ---------------------------------------------------------------- UDS
+
+FLASH = (
+    *("7E0#021083", "7E0#0322F190", "7E8#037F2278", "7E8#037F2231", "7E0#0322F190", "+1", "7E8#0462F19001"),
+    *("7E0#0322F18C", "7DF#023E00", "7E8#027E00", "7E8#027E00"),
+)
+
+
+def test_services_of_uds(tmp_path: Path) -> None:
+    pytest.importorskip("udsoncan", reason="names are udsoncan's")
+    run = isotp_command("stats --uds --json", *PAIR, "-a", "7DF:", log_of(tmp_path / "a.log", *FLASH))
+    by_session = {line["session"]: {each.pop("service"): each for each in line["uds"]} for line in run.json}
+    nothing = {"suppressed": 0, "positive": 0, "negative": {}, "pending": 0, "unanswered": 0, "unasked": 0}
+    no_times = {"count": 0, "min": None, "median": None, "p95": None, "max": None}
+    read = by_session["7E0:7E8"]["22"]
+    assert read.pop("response_times") == {
+        "count": 2,
+        **dict.fromkeys(("min", "median", "p95", "max"), 2 * MS),
+    }
+    assert read == nothing | {
+        **{"name": "ReadDataByIdentifier", "requests": 3, "positive": 1, "pending": 1, "unanswered": 1},
+        "negative": {"RequestOutOfRange": 1},
+        "unasked": 0,
+    }
+    # A request that wants no response is not unanswered; the second response to a functional one is to nobody.
+    assert by_session["7E0:7E8"]["10"] == nothing | {
+        **{"name": "DiagnosticSessionControl", "requests": 1, "suppressed": 1, "response_times": no_times}
+    }
+    assert by_session["7E0:7E8"]["3E"]["unasked"] == 1
+    functional = by_session["7DF:"]["3E"]
+    assert (functional["requests"], functional["positive"], functional["unanswered"]) == (1, 1, 0)
+
+
+def test_table_and_picture_of_services(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures need the extra plot")
+    pytest.importorskip("udsoncan", reason="names are udsoncan's")
+    picture = tmp_path / "uds.svg"
+    run = isotp_command("stats --uds --plot", picture, *PAIR, log_of(tmp_path / "a.log", *FLASH))
+    (line,) = [line for line in run.lines if "22 ReadDataByIdentifier" in line]
+    assert [cell.strip() for cell in line.strip("|").split("|")] == [
+        *("can0", "7E0:7E8", "22 ReadDataByIdentifier", "3", "1", "1", "1", "2 ms, 2 ms"),
+        "RequestOutOfRange 1",
+    ]
+    drawn = picture.read_text()
+    assert "can0  7E0:7E8  22 ReadDataByIdentifier" in drawn
+    for word in ("positive", "negative", "unanswered"):
+        assert word in drawn

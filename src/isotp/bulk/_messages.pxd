@@ -94,6 +94,7 @@ cdef class Messages:
     cdef Py_ssize_t first
     cdef Py_ssize_t count
     cdef readonly tuple sessions
+    cdef object channels           # what has their names by number, or None
 
     cdef object message(self, Py_ssize_t row)
     cdef Messages take(self, rows)

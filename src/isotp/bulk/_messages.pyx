@@ -15,6 +15,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN
 
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.bulk._message import Direction, Message, MessageStatus
+from isotp.bulk._schema import arrow_table
 
 
 cdef extern from "_memory.h":
@@ -228,12 +229,15 @@ cdef Messages messages_of(tuple sessions, Columns *columns, const Row *rows, Py_
     return new_messages(block, 0, block.columns.count, sessions)
 
 
-cdef Messages new_messages(Block block, Py_ssize_t first, Py_ssize_t count, tuple sessions):
+cdef Messages new_messages(
+    Block block, Py_ssize_t first, Py_ssize_t count, tuple sessions, object channels=None,
+):
     cdef Messages messages = Messages.__new__(Messages)
     messages.block = block
     messages.first = first
     messages.count = count
     messages.sessions = sessions
+    messages.channels = channels
     return messages
 
 
@@ -310,6 +314,7 @@ cdef class Messages:
             raise TypeError("Messages are made by a Reassembler, or by Messages.concat(), and of no subclass")
         self.block = EMPTY
         self.sessions = ()
+        self.channels = None
 
     def __init__(self):
         raise TypeError("Messages are made by a Reassembler, or by Messages.concat()")
@@ -341,6 +346,22 @@ cdef class Messages:
         """Bytes of the payloads and the columns."""
         return ROW_SIZE * self.count + 8 + payload_size(&self.block.columns, self.first, self.count)
 
+    # ------------------------------------------------ names of channels
+
+    def with_channels(self, channels):
+        """The same table, which knows how the log calls its channels; no memory is copied.
+
+        What :func:`isotp.capture.decode` gives has them already.
+
+        :param channels: what gives the name (or number) of a number by ``channels[number]``:
+            :class:`isotp.capture.Channels`, or a dict that has all of them. None: they are numbers.
+        """
+        return new_messages(self.block, self.first, self.count, self.sessions, channels)
+
+    def channel_name(self, number):
+        """What the log calls a channel: the number in words where it has no names."""
+        return str(number if self.channels is None else self.channels[number])
+
     # ------------------------------------------------ messages
 
     def __len__(self):
@@ -351,7 +372,8 @@ cdef class Messages:
         if isinstance(index, slice):
             start, stop, step = index.indices(self.count)
             if step == 1:
-                return new_messages(self.block, self.first + start, max(stop - start, 0), self.sessions)
+                return new_messages(
+                    self.block, self.first + start, max(stop - start, 0), self.sessions, self.channels)
             return self.take(range(start, stop, step))
         position = operator.index(index)
         if position < 0:
@@ -431,7 +453,7 @@ cdef class Messages:
                 block.columns.data + block.columns.offsets[position], columns.data + columns.offsets[row],
                 <size_t>payload_size(columns, row, 1))
             position += 1
-        return new_messages(block, 0, count, self.sessions)
+        return new_messages(block, 0, count, self.sessions, self.channels)
 
     cdef Py_ssize_t session_index(self, session) except -1:
         if isinstance(session, AbstractAddress):
@@ -481,7 +503,8 @@ cdef class Messages:
 
     @staticmethod
     def concat(tables):
-        """One table of several, in their order; sessions with the same address become one.
+        """One table of several, in their order; sessions with the same address become one, and so
+        do channels with the same name. A channel whose number another one has already gets a new one, from 256 on.
 
         :raises TypeError: if one is no `Messages`.
         """
@@ -501,8 +524,9 @@ cdef class Messages:
                 sessions.setdefault(address, len(sessions))
         columns_allocate(&block.columns, count)
         data_allocate(&block.columns, size)
+        channels, changes = joined_channels(parts)
         size = 0
-        for part in parts:
+        for part, changed in zip(parts, changes):
             table = part
             for k in range(1, FIELD_COUNT):
                 memcpy(
@@ -514,13 +538,15 @@ cdef class Messages:
                 row = position + k
                 block.columns.offsets[row + 1] = table.block.columns.offsets[table.first + k + 1] + shift
                 block.columns.session[row] = indices[block.columns.session[row]]
+                if changed:
+                    block.columns.channel[row] = changed.get(block.columns.channel[row], block.columns.channel[row])
             row = payload_size(&table.block.columns, table.first, table.count)
             memcpy(
                 block.columns.data + size, table.block.columns.data + table.block.columns.offsets[table.first],
                 <size_t>row)
             size += row
             position += table.count
-        return new_messages(block, 0, count, tuple(sessions))
+        return new_messages(block, 0, count, tuple(sessions), channels)
 
     def __add__(self, other):
         if not isinstance(other, Messages):
@@ -530,7 +556,10 @@ cdef class Messages:
     def __reduce_ex__(self, protocol):
         columns = [self.column(name) for name in POSITIONS] + [self.data]
         hold = pickle.PickleBuffer if protocol >= 5 else bytes
-        return restore, (self.sessions, self.count, [hold(column) for column in columns])
+        state = self.sessions, self.count, [hold(column) for column in columns]
+        if self.channels is not None:
+            state += ({number: self.channel_name(number) for number in set(self.column("channel"))},)
+        return restore, state
 
     # ------------------------------------------------ tables of others
 
@@ -544,69 +573,66 @@ cdef class Messages:
         import numpy
         return {name: numpy.asarray(self.column(name)) for name in POSITIONS} | {"data": numpy.asarray(self.data)}
 
-    def to_arrow(self):
-        """A ``pyarrow.Table``: one row a message, with the address in words, and names for the enumerations.
+    def to_arrow(self, *, uds=False):
+        """A ``pyarrow.Table`` with the columns of the documentation (One schema): one row a message, words for all
+        that is a number here.
 
-        Payloads are a ``large_binary`` column over the same memory. What was not seen is null.
+        Numbers and payloads (a ``large_binary`` column) are the same memory. What was not seen is null.
 
+        :param uds: also what the messages say in UDS; :class:`isotp.uds.Exchanges` that have seen the tables before,
+            where there are several.
         :raises ImportError: without pyarrow (``pip install can-isotp-cython[tables]``).
         """
-        import pyarrow
-        import pyarrow.compute
-
-        def plain(name, kind):
-            return pyarrow.Array.from_buffers(kind, self.count, [None, pyarrow.py_buffer(self.column(name))])
-
-        def named(name, names):
-            return pyarrow.DictionaryArray.from_arrays(
-                plain(name, pyarrow.uint8()).cast(pyarrow.int8()), pyarrow.array(names, pyarrow.string()))
-
-        def seen(name, kind):
-            values = plain(name, kind)
-            return pyarrow.compute.if_else(
-                pyarrow.compute.less(values, 0), pyarrow.scalar(None, kind), values)
-
         # Offsets count from the begin of the block, so that is where the data has to begin.
         data = view_of(
             self.block, self.block.columns.data, b"B", 1, self.block.columns.offsets[self.first + self.count])
-        payload = pyarrow.Array.from_buffers(
-            pyarrow.large_binary(), self.count,
-            [None, pyarrow.py_buffer(self.column("offsets")), pyarrow.py_buffer(data)])
-        session = plain("session", pyarrow.int32())
-        addresses = pyarrow.array([each.get_content_str() for each in self.sessions], pyarrow.string())
-        return pyarrow.table({
-            "start": plain("start", pyarrow.timestamp("ns")),
-            "end": plain("end", pyarrow.timestamp("ns")),
-            "channel": plain("channel", pyarrow.uint16()),
-            "session": session,
-            "address": pyarrow.DictionaryArray.from_arrays(session, addresses),
-            "direction": named("direction", [each.name.lower() for each in Direction]),
-            "target_type": named("target_type", [each.name.lower() for each in TargetAddressType]),
-            "status": named("status", [each.name.lower() for each in MessageStatus]),
-            "length": plain("length", pyarrow.uint32()),
-            "frames": plain("frames", pyarrow.uint32()),
-            "blocksize": seen("blocksize", pyarrow.int16()),
-            "stmin_us": seen("stmin_us", pyarrow.int32()),
-            "waits": plain("waits", pyarrow.uint32()),
-            "flow_controls": plain("flow_controls", pyarrow.uint32()),
-            "payload": payload,
-        })
+        return arrow_table(self, data, uds)
 
-    def to_pandas(self):
-        """:meth:`to_arrow` as a ``pandas.DataFrame`` whose columns stay in Arrow's memory.
+    def to_pandas(self, *, uds=False):
+        """:meth:`to_arrow` as a ``pandas.DataFrame``: words are categories, all other columns stay in Arrow's memory.
 
         :raises ImportError: without pandas and pyarrow (``pip install can-isotp-cython[tables]``).
         """
         import pandas
-        return self.to_arrow().to_pandas(types_mapper=pandas.ArrowDtype)
+        import pyarrow
+        return self.to_arrow(uds=uds).to_pandas(
+            types_mapper=lambda kind: None if pyarrow.types.is_dictionary(kind) else pandas.ArrowDtype(kind))
 
-    def to_polars(self):
+    def to_polars(self, *, uds=False):
         """:meth:`to_arrow` as a ``polars.DataFrame``; payloads stay where they are.
 
         :raises ImportError: without polars and pyarrow (``pip install can-isotp-cython[tables]``).
         """
         import polars
-        return polars.from_arrow(self.to_arrow())
+        return polars.from_arrow(self.to_arrow(uds=uds))
+
+
+def joined_channels(tables):
+    """The names of the channels of several tables, and for each table which of its numbers become another one.
+
+    :raises ValueError: if there are more than 65536 channels.
+    """
+    cdef Messages table
+    if len({id((<Messages>each).channels) for each in tables if len(each) > 0}) <= 1:
+        return next(((<Messages>each).channels for each in tables if len(each) > 0), None), [{} for _ in tables]
+    numbers = {}
+    names = {}
+    changes = []
+    for each in tables:
+        table = each
+        changed = {}
+        for number in sorted(set(table.column("channel"))):
+            name = table.channel_name(number)
+            if name not in numbers:
+                place = number if number not in names else next(k for k in range(256, 1 << 17) if k not in names)
+                if place > 0xFFFF:
+                    raise ValueError(f"no number is left for channel {name!r}")
+                numbers[name] = place
+                names[place] = name
+            if numbers[name] != number:
+                changed[number] = numbers[name]
+        changes.append(changed)
+    return names, changes
 
 
 cdef bint is_sound(const Columns *columns, Py_ssize_t session_count) noexcept nogil:
@@ -622,18 +648,18 @@ cdef bint is_sound(const Columns *columns, Py_ssize_t session_count) noexcept no
     return True
 
 
-def restore(sessions, count, buffers):
+def restore(sessions, count, buffers, channels=None):
     """What pickle calls to make Messages anew.
 
     :raises ValueError: if the pickle is damaged: its parts are something else, or do not fit each other.
     """
     try:
-        return restored(tuple(sessions), count, list(buffers))
+        return restored(tuple(sessions), count, list(buffers), channels)
     except (TypeError, OverflowError) as error:
         raise ValueError(f"this pickle of Messages is damaged: {error}") from error
 
 
-cdef Messages restored(tuple sessions, Py_ssize_t count, list buffers):
+cdef Messages restored(tuple sessions, Py_ssize_t count, list buffers, object channels):
     cdef Block block = Block.__new__(Block)
     cdef Columns *columns = &block.columns
     cdef Py_buffer view
@@ -645,6 +671,9 @@ cdef Messages restored(tuple sessions, Py_ssize_t count, list buffers):
         raise ValueError(f"these are no columns of {count} messages")
     if not all([isinstance(each, AbstractAddress) for each in sessions]):
         raise ValueError(f"these are no addresses of sessions: {sessions!r}")
+    if channels is not None and not (
+            isinstance(channels, dict) and all([isinstance(each, str) for each in channels.values()])):
+        raise ValueError(f"these are no names of channels: {channels!r}")
     columns_allocate(columns, count)
     for k in range(FIELD_COUNT + 1):
         if k < FIELD_COUNT:
@@ -667,4 +696,6 @@ cdef Messages restored(tuple sessions, Py_ssize_t count, list buffers):
     start = columns.offsets[0]
     for k in range(count + 1):
         columns.offsets[k] -= start
-    return new_messages(block, 0, count, sessions)
+    if channels is not None and not {columns.channel[k] for k in range(count)} <= set(channels):
+        raise ValueError("channels have no names")
+    return new_messages(block, 0, count, sessions, channels)

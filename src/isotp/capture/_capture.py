@@ -107,7 +107,8 @@ def open(
     """Open a log of CAN frames in one of FORMATS, plain or packed by
     gzip, zip, bzip2, xz or zstd. What it is is told by its content.
 
-    :param file: a path, or a file that is open for reading bytes; the latter is not closed.
+    :param file: a path, a URL that fsspec knows (``s3://bucket/drive.blf``; ``can-isotp-cython[url]``), or a file that
+        is open for reading bytes; the latter is not closed.
     :param format: the format, where the content does not tell it.
     :param start: ns; frames before this time are left out.
     :param end: ns; frames at this time and after it are left out.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias, TypeGuard
 
 from isotp.address import AbstractAddress
 from isotp.bulk._messages import Messages
@@ -18,6 +18,7 @@ from isotp.capture._capture import Capture, open
 from isotp.capture._channels import Channels
 from isotp.capture._reading import MOST_PROBLEMS, Problem
 from isotp.capture._recognise import UnknownFormatError
+from isotp.capture._remote import is_url
 from isotp.capture._source import StrPath
 from isotp.discovery import Discovery
 
@@ -47,7 +48,7 @@ class Decoding:
         self._opener = opener
         self._open: list[Capture] = []
         self._threads = threads
-        self._sizes = [os.stat(part).st_size for part in parts if isinstance(part, (str, os.PathLike))]
+        self._sizes = [os.stat(part).st_size for part in parts if is_path(part)]
         self._tables = self._decode()
         self._ended_bytes = 0
         self._last_name = ""
@@ -90,7 +91,8 @@ class Decoding:
     def _decode(self) -> Generator[Messages, None, None]:
         pieces = self._ahead() if self._threads > 1 else self._one_by_one()
         try:
-            yield from reassembled(self._counted(pieces), self.reassembler)
+            for messages in reassembled(self._counted(pieces), self.reassembler):
+                yield messages.with_channels(self.channels)
         finally:
             pieces.close()
         if self.reassembler.passed_over:
@@ -147,6 +149,11 @@ class Decoding:
                 pool.shutdown()
                 for capture, _ in reading:
                     self._end(capture)
+
+
+def is_path(part: Log) -> TypeGuard[StrPath]:
+    """True for the path of a file here."""
+    return isinstance(part, os.PathLike) or (isinstance(part, str) and not is_url(part))
 
 
 def reassembled(pieces: Iterable[Records], reassembler: Reassembler) -> Iterator[Messages]:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final, TypeAlias
 
 from isotp.capture import _zip
 from isotp.capture._inflate import GZIP, ZLIB_PIECE, FastError, Unpacker, ZlibUnpacker, fast_unpacker
+from isotp.capture._remote import RemoteFile, is_url, open_url
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 
@@ -55,17 +56,22 @@ FAST: Final[dict[str, Callable[[], Unpacker | None]]] = {
 class Source:
     """A file, from its beginning, as blocks of what it holds.
 
-    :param file: a path, or a file that is open for reading bytes; only the former is closed again by `close()`.
+    :param file: a path, a URL, or a file that is open for reading bytes; only the former is closed again by `close()`.
     :param report: called with an offset in what is unpacked and a reason where packed bytes can not be unpacked; `cut`
         is set then, and the blocks end.
     """
 
     def __init__(self, file: StrPath | BinaryIO, report: Callable[[int, str], None]) -> None:
         self._report = report
-        if isinstance(file, (str, os.PathLike)):
+        self._is_ours = isinstance(file, (str, os.PathLike))
+        if isinstance(file, str) and is_url(file):
+            self.name = file
+            self.path: str | None = None
+            self.file: BinaryIO = open_url(file)
+        elif isinstance(file, (str, os.PathLike)):
             self.name = os.fspath(file)
-            self.path: str | None = self.name
-            self.file: BinaryIO = open(file, "rb")  # noqa: SIM115
+            self.path = self.name
+            self.file = open(file, "rb")  # noqa: SIM115
         elif hasattr(file, "read"):
             self.name = str(getattr(file, "name", repr(file)))
             self.path = None
@@ -88,6 +94,8 @@ class Source:
             raise
 
     def _size(self) -> int | None:
+        if isinstance(self.file, RemoteFile):
+            return self.file.size
         try:
             return os.fstat(self.file.fileno()).st_size
         except (AttributeError, OSError):
@@ -129,7 +137,7 @@ class Source:
     def close(self) -> None:
         if self._pieces is not None:
             self._pieces.close()
-        if self.path is not None:
+        if self._is_ours:
             self.file.close()
 
     def peek(self, most: int) -> bytes:

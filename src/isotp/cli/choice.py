@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from isotp.address import AbstractAddress
+from isotp.bulk._address_text import lanes_of
 from isotp.bulk._messages import Messages
 from isotp.bulk._records import Records
-from isotp.cli.addresses import lanes_of
 from isotp.message import MessageStatus
 
 __all__ = ["FrameFilter", "Spans"]

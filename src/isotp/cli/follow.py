@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from isotp.address import AbstractAddress
+from isotp.bulk._address_text import lanes_of
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
-from isotp.cli.addresses import lanes_of
 from isotp.cli.watch import Heard
 from isotp.discovery import Discovery, FoundSession
 from isotp.message import Message

@@ -9,8 +9,9 @@ from typing import Final
 import numpy
 
 from isotp._can_ids import id_text
+from isotp.bulk._address_text import address_text, lanes_of
 from isotp.bulk._records import Records
-from isotp.cli.addresses import ChannelAddress, address_text, lanes_of
+from isotp.cli.addresses import ChannelAddress
 from isotp.cli.shown.words import count_text
 
 __all__ = ["Heard"]

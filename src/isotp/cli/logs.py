@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeAlias, cast
+from typing import Any, BinaryIO, TypeAlias, cast
 
+import numpy
 import typer
 from rich.console import Console
 
 from isotp import capture
 from isotp._kept_stream import KeptStream
 from isotp.address import AbstractAddress
+from isotp.bulk._address_text import lanes_of
 from isotp.bulk._messages import Messages
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
+from isotp.bulk._uds import Exchanges, UdsRow
 from isotp.capture._decode import reassembled, too_many_channels
-from isotp.cli.addresses import lanes_of
+from isotp.cli.growing import GrowingFile
 from isotp.cli.heard import Heard
 from isotp.cli.options import checking
-from isotp.cli.options.logs import STDIN, Question
+from isotp.cli.options.logs import STDIN, Place, Question
+from isotp.cli.order import Order
 from isotp.cli.shown.lines import printable
 from isotp.discovery import Discovery, FoundSession
 
@@ -35,10 +40,14 @@ __all__ = [
     "progress_of",
     "reassembler_for",
     "sessions_of",
+    "with_uds",
 ]
 
 # Addresses, each with the number of the one channel that it is used on; None: all.
 Sessions: TypeAlias = "list[tuple[AbstractAddress, int | None]]"
+
+# A log, and other names of its channels.
+NamedLog: TypeAlias = "tuple[Place, dict[str | int, str]]"
 
 MOST_SHOWN = 20  # problems of one log, and discovered sessions
 MOST_CANDIDATES = 3  # for sessions, that are shown where fewer than so many were found
@@ -55,7 +64,7 @@ class LogFiles:
     def __init__(
         self,
         question: Question,
-        progress: Callable[[Path, int], None] | None = None,
+        progress: Callable[[Place, int], None] | None = None,
         *,
         again: bool = False,
     ) -> None:
@@ -71,9 +80,15 @@ class LogFiles:
         #: What was nearly found, where little was.
         self.candidates: list[FoundSession] = []
         self._input: KeptStream | None = None
+        self._growing: GrowingFile | None = None
         self.others: Counter[str] = Counter()
+        #: What ends the following of the last log, which is read on when it grows; None: it is not followed.
+        self.follow_until: threading.Event | None = None
         self._left_out: set[str] = set()
         self._heard = self._anew()
+        self._order = Order()
+        #: The log that is read, as it was named.
+        self.current = ""
 
     def _anew(self) -> Heard:
         self.others.clear()
@@ -86,8 +101,11 @@ class LogFiles:
         self.problem_count = len(self._passed_over)
         self.problems = list(self._passed_over)
         self._heard = self._anew()
-        for path in self._question.logs:
-            yield from self._records_of(path)
+        question = self._question
+        logs = list(zip(question.logs, question.names or [{}] * len(question.logs), strict=True))
+        self._order = Order()
+        for group in [logs] if question.merge else [[each] for each in logs]:
+            yield from self._records_of(group)
 
     def report_passed_over(self, reason: str) -> None:
         """Frames that were read, and not looked at: that remains true whatever is read again."""
@@ -97,43 +115,86 @@ class LogFiles:
 
     def unheard(self) -> list[str]:
         """What was asked for and is not there, and what is there instead."""
-        return self._heard.lines(sorted(self._left_out))
+        return self._order.lines + self._heard.lines(sorted(self._left_out))
 
     def channel_name(self, number: int) -> str:
         """As every output has it: the name is what somebody wrote into a log."""
         return printable(self.channels[number])
 
-    def _records_of(self, path: Path) -> Iterator[Records]:
+    def _records_of(self, logs: Sequence[NamedLog]) -> Iterator[Records]:
+        """Those of one log, or of several that are read as one."""
+        path = logs[-1][0]
         try:
-            log = self._open(path)
+            log = self._open(logs)
         except (OSError, ValueError) as error:
+            self._end_following()
             self.problem_count += 1
             self.problems.append(str(error))
             return
         except ImportError as error:
             raise typer.BadParameter(printable(error), param_hint="LOG") from None
-        with log:
-            for records in log:
-                self.frames += len(records)
-                self._heard.look(records)
-                yield records
-                if self._progress is not None:
-                    self._progress(path, log.bytes_read)
+        try:
+            self.current = str(path)
+            self._order.begin(self.current)
+            with log:
+                for records in log:
+                    self._order.look(records)
+                    self.frames += len(records)
+                    self._heard.look(records)
+                    yield records
+                    if self._progress is not None:
+                        self._progress(path, log.bytes_read)
+        except OSError as error:
+            self.problem_count += 1
+            self.problems.append(f"{path}: {error}" if isinstance(path, Path) else str(error))
+        finally:
+            self._end_following()
         self.others.update(log.others)
         self._left_out.update(printable(name) for name in log.left_out)
         self.problem_count += log.problem_count
         self.problems += [str(problem) for problem in log.problems[:MOST_SHOWN]]
         if log.problem_count > MOST_SHOWN:
-            self.problems.append(f"{log.name}: {log.problem_count - MOST_SHOWN} more problems")
+            self.problems.append(f"{path}: {log.problem_count - MOST_SHOWN} more problems")
 
-    def _open(self, path: Path) -> capture.Capture:
-        return capture.open(
-            self._standard_input() if path == STDIN else path,
-            channels=self._question.channels,
-            table=self.channels,
-            absolute=self._question.absolute,
-            format=self._question.log_format,
-        )
+    def _open(self, logs: Sequence[NamedLog]) -> capture.Capture | capture.Merged:
+        if len(logs) > 1 or logs[0][1]:
+            files = [self._standard_input() if path == STDIN else path for path, _ in logs]
+            return capture.merge(files, names=[names for _, names in logs], **self._options())
+        path = logs[0][0]
+        file: Place | BinaryIO = path
+        if path == STDIN:
+            file = self._standard_input()
+        elif self.follow_until is not None and isinstance(path, Path) and path == self._question.logs[-1]:
+            self._check_followed(path)
+            self._growing = GrowingFile(path, self.follow_until)
+            file = cast(BinaryIO, self._growing)
+        return capture.open(file, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "channels": self._question.channels,
+            "table": self.channels,
+            "absolute": self._question.absolute,
+            "format": self._question.log_format,
+        }
+
+    def _check_followed(self, path: Path) -> None:
+        """What is followed must be something that can be read while it is written; it may still be empty."""
+        with suppress(capture.UnknownFormatError), capture.open(path, **self._options()) as log:
+            if log.compression is not None or log.format == "mf4":
+                raise typer.BadParameter(
+                    f"{printable(path)}: {log.compression or log.format} is read as a whole",
+                    param_hint="--follow",
+                )
+
+    def _end_following(self) -> None:
+        if self._growing is None:
+            return
+        self._growing.close()
+        if self._growing.problem is not None:
+            self.problem_count += 1
+            self.problems.append(self._growing.problem)
+        self._growing = None
 
     def _standard_input(self) -> BinaryIO:
         """Kept where it is read more than once."""
@@ -202,7 +263,8 @@ def messages_of(
                 beside(records)
             yield records
 
-    yield from reassembled(pieces(), reassembler)
+    for messages in reassembled(pieces(), reassembler):
+        yield messages.with_channels(files.channels)
     if reassembler.passed_over:
         files.report_passed_over(too_many_channels(reassembler))
 
@@ -216,6 +278,38 @@ def chosen_of(question: Question, tables: Iterable[Messages]) -> Iterator[Messag
             yield messages
 
 
+def with_uds(
+    question: Question, tables: Iterable[Messages]
+) -> Iterator[tuple[Messages, list[UdsRow] | None]]:
+    """The messages asked for, with what they say in UDS if that is asked for: to requests that are left out, too."""
+    if not question.uds:
+        yield from ((messages, None) for messages in chosen_of(question, tables))
+        return
+    exchanges = Exchanges()
+    for messages in tables:
+        rows = exchanges.rows(messages)
+        if question.picks_messages:
+            chosen = chosen_rows(question, messages)
+            rows = [row for row, is_chosen in zip(rows, chosen, strict=True) if is_chosen]
+            messages = messages.filter(status=question.statuses, since=question.since, until=question.until)
+        if len(messages) > 0:
+            yield messages, rows
+
+
+def chosen_rows(question: Question, messages: Messages) -> list[bool]:
+    """Which messages filter() gives for the question."""
+    status, start, end = (numpy.asarray(messages.column(name)) for name in ("status", "start", "end"))
+    chosen = numpy.ones(len(messages), numpy.bool_)
+    if question.statuses is not None:
+        chosen &= numpy.isin(status, list(question.statuses))
+    if question.since is not None:
+        chosen &= end >= question.since
+    if question.until is not None:
+        chosen &= start < question.until
+    found: list[bool] = chosen.tolist()
+    return found
+
+
 def reassembler_for(question: Question, sessions: Sessions) -> Reassembler:
     with checking("--address"):
         return Reassembler(
@@ -227,7 +321,7 @@ def reassembler_for(question: Question, sessions: Sessions) -> Reassembler:
 @contextmanager
 def progress_of(
     question: Question, console: Console, *, hidden: bool
-) -> Iterator[Callable[[Path, int], None] | None]:
+) -> Iterator[Callable[[Place, int], None] | None]:
     """A bar on a terminal, and what to call with a log and the bytes of it that are read."""
     if hidden or not console.is_terminal:
         yield None
@@ -246,11 +340,12 @@ def progress_of(
     with progress.Progress(
         *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
     ) as bar:
-        tasks: dict[Path, progress.TaskID] = {}
+        tasks: dict[Place, progress.TaskID] = {}
 
-        def show(path: Path, done: int) -> None:
+        def show(path: Place, done: int) -> None:
             if path not in tasks:
-                total = None if path == STDIN else path.stat().st_size
+                is_here = isinstance(path, Path) and path != STDIN and not question.merge
+                total = Path(path).stat().st_size if is_here else None
                 tasks[path] = bar.add_task(printable(path.name), total=total)
             bar.update(tasks[path], completed=done)
 

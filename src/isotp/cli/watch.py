@@ -10,10 +10,10 @@ from types import FrameType
 from typing import NamedTuple, TypeVar
 
 from isotp.address import AbstractAddress
+from isotp.bulk._address_text import lanes_of
 from isotp.bulk._messages import Messages
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
-from isotp.cli.addresses import lanes_of
 from isotp.cli.options.bus import Place
 from isotp.cli.wires import Frame, frames_of, open_wire
 from isotp.message import Message

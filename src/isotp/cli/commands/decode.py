@@ -15,6 +15,7 @@ from rich.console import Console
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
 from isotp.cli.choice import FrameFilter, Spans
+from isotp.cli.growing import ended_by_ctrl_c
 from isotp.cli.logs import (
     LogFiles,
     Sessions,
@@ -23,10 +24,13 @@ from isotp.cli.logs import (
     progress_of,
     reassembler_for,
     sessions_of,
+    with_uds,
 )
-from isotp.cli.options.logs import STDIN, LogOptions, Question, Statuses
+from isotp.cli.options.logs import STDIN, LogOptions, Question, Statuses, Url
 from isotp.cli.shown.frames import CandumpWriter, FrameWriter, PcapngWriter
 from isotp.cli.shown.lines import printable
+from isotp.cli.shown.partitions import Partition, PartitionedWriter
+from isotp.cli.shown.pdus import PduWriter
 from isotp.cli.shown.summary import Summary
 from isotp.cli.shown.tables import CsvWriter, JsonWriter, MessageWriter, ParquetWriter, TableWriter
 
@@ -47,14 +51,29 @@ isotp decode -a ta=10,sa=F1 --json drive.mf4 | jq .payload
 [dim]# what went wrong, in rotated files[/dim]
 isotp decode --status broken drive_*.log
 
+[dim]# requests and responses of UDS, and what was refused[/dim]
+isotp decode --uds drive.blf
+
 [dim]# one session on one channel, as a table for pandas, Polars, DuckDB[/dim]
 isotp decode -a 7E0:7E8@can1 drive.pcapng -o drive.parquet
+
+[dim]# a data set with a folder for each session[/dim]
+isotp decode --partition session -o drives drive_*.blf
 
 [dim]# the frames of one session, for Wireshark[/dim]
 isotp decode -a 7E0:7E8 drive.blf -o session.pcapng
 
+[dim]# its whole messages, for Wireshark[/dim]
+isotp decode -a 7E0:7E8 drive.blf -f pdu -o messages.pcapng
+
 [dim]# a live bus[/dim]
 candump -L can0 | isotp decode -a 7E0:7E8 -
+
+[dim]# two loggers at the same time, and a file of addresses[/dim]
+isotp decode --merge --map body.log:can0=body --addresses ecus.csv body.log drive.log
+
+[dim]# a log that is being written[/dim]
+isotp decode --follow -a 7E0:7E8 today.log
 
 [dim]# what can be found in a pipe, also what is less sure[/dim]
 zcat drive.log.gz | isotp decode --min-score 0.1 -
@@ -76,10 +95,11 @@ class Format(str, enum.Enum):
     PARQUET = "parquet"
     CANDUMP = "candump"
     PCAPNG = "pcapng"
+    PDU = "pdu"
 
     @property
     def is_binary(self) -> bool:
-        return self in (Format.PARQUET, Format.PCAPNG)
+        return self in (Format.PARQUET, Format.PCAPNG, Format.PDU)
 
     @property
     def has_frames(self) -> bool:
@@ -102,6 +122,7 @@ MESSAGE_WRITERS: dict[Format, Callable[..., MessageWriter]] = {
     Format.JSON: JsonWriter,
     Format.CSV: CsvWriter,
     Format.PARQUET: ParquetWriter,
+    Format.PDU: PduWriter,
 }
 FRAME_WRITERS: dict[Format, Callable[..., FrameWriter]] = {
     Format.CANDUMP: CandumpWriter,
@@ -118,38 +139,87 @@ def command(
             "--format",
             "-f",
             help="What to write; by the end of OUT's name if not given, or else a table. candump and pcapng have the"
-            " frames, flow control among them, of the sessions or of the messages asked for.",
+            " frames, flow control among them, of the sessions or of the messages asked for; pdu has whole messages,"
+            " for Wireshark (exported PDUs).",
             show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="OUT", help="Write to this file.", dir_okay=False)
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="Write to this file.")
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="When the last log ends, wait for what is written to it, until Ctrl-C. Sessions that are not named are"
+            " found in what is there at the start.",
+        ),
+    ] = False,
+    partition: Annotated[
+        Partition | None,
+        typer.Option(
+            "--partition",
+            help="OUT is a folder, for a Parquet data set: with a folder in it for each session, channel or log.",
+        ),
+    ] = None,
+    dissector: Annotated[
+        str | None,
+        typer.Option(
+            "--dissector",
+            metavar="NAME",
+            help="With --format pdu: what Wireshark takes the messages for, uds if not given.",
+            show_default=False,
+        ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Whole payloads in the table.")] = False,
 ) -> None:
     """Decode the ISO-TP messages in logs of CAN buses."""
     asked = logs.question(statuses)
     chosen = chosen_format(output_format, as_json, output)
-    check_output(asked, chosen, output)
+    if partition is not None:
+        chosen = Format.PARQUET
+        check_partition(asked, partition, output_format, as_json, output)
+    else:
+        check_output(asked, chosen, output)
+    if dissector is not None and chosen is not Format.PDU:
+        raise typer.BadParameter("it goes with --format pdu", param_hint="--dissector")
+    if follow and chosen.has_frames and asked.picks_messages:
+        raise typer.BadParameter(
+            "frames of messages that are chosen take a second reading of the log", param_hint="--follow"
+        )
+    if follow and (asked.merge or any(asked.names) or isinstance(asked.logs[-1], Url)):
+        raise typer.BadParameter(
+            "it is for files here, and does not go with --merge and --map", param_hint="--follow"
+        )
     errors = Console(stderr=True)
     with ExitStack() as stack:
         progress = stack.enter_context(
-            progress_of(asked, errors, hidden=logs.quiet or (output is None and not piped()))
+            progress_of(asked, errors, hidden=logs.quiet or follow or (output is None and not piped()))
         )
         files = LogFiles(asked, progress, again=chosen.has_frames and asked.picks_messages)
         sessions = sessions_of(asked, files)
+        if follow:
+            if not sessions:
+                raise typer.BadParameter("no session was found so far: name them", param_hint="--follow")
+            files.follow_until = stack.enter_context(ended_by_ctrl_c())
         summary, reassembler = Summary(), reassembler_for(asked, sessions)
-        stream = stream_of(chosen, output, stack)
         if chosen.has_frames:
-            frames = FRAME_WRITERS[chosen](stream, files.channel_name)
+            frames = FRAME_WRITERS[chosen](stream_of(chosen, output, stack), files.channel_name)
             write_frames(asked, files, sessions, reassembler, summary, frames)
         else:
-            more = {"full": full} if chosen is Format.TABLE else {}
-            messages = MESSAGE_WRITERS[chosen](stream, files.channel_name, **more)
-            for table in chosen_of(asked, messages_of(files, reassembler)):
-                summary.add(table)
-                messages.write(table)
+            more: dict[str, Any] = {"full": full} if chosen is Format.TABLE else {}
+            if dissector is not None:
+                more["dissector"] = dissector
+            if partition is not None and output is not None:
+                messages: MessageWriter = PartitionedWriter(
+                    output, partition, lambda: files.current, uds=asked.uds
+                )
+            else:
+                messages = MESSAGE_WRITERS[chosen](stream_of(chosen, output, stack), uds=asked.uds, **more)
+            for table, uds in with_uds(asked, messages_of(files, reassembler)):
+                summary.add(table, uds)
+                messages.write(table, uds)
             messages.close()
     summary.conclude(errors, files, quiet=logs.quiet)
 
@@ -168,13 +238,32 @@ def piped() -> bool:
 
 
 def check_output(asked: Question, chosen: Format, output: Path | None) -> None:
+    if output is not None and output.is_dir():
+        raise typer.BadParameter(f"{printable(output)} is a directory", param_hint="--output")
+    if asked.uds and chosen.has_frames:
+        raise typer.BadParameter(f"{chosen.value} has frames, which say nothing in UDS", param_hint="--uds")
     if output is None:
         if chosen.is_binary and not piped():
             raise typer.BadParameter(
                 f"{chosen.value} is not for a terminal: give -o OUT", param_hint="--format"
             )
-    elif output.exists() and any(log != STDIN and output.samefile(log) for log in asked.logs):
+    elif output.exists() and any(
+        isinstance(log, Path) and log != STDIN and output.samefile(log) for log in asked.logs
+    ):
         raise typer.BadParameter(f"{printable(output)} is one of the logs", param_hint="--output")
+
+
+def check_partition(
+    asked: Question, partition: Partition, output_format: Format | None, as_json: bool, output: Path | None
+) -> None:
+    if as_json or output_format not in (None, Format.PARQUET):
+        raise typer.BadParameter("a data set is of Parquet", param_hint="--partition")
+    if output is None:
+        raise typer.BadParameter("name its folder: -o OUT", param_hint="--partition")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise typer.BadParameter(f"{printable(output)} is there already", param_hint="--output")
+    if partition is Partition.LOG and asked.merge:
+        raise typer.BadParameter("merged logs are one", param_hint="--partition")
 
 
 def stream_of(chosen: Format, output: Path | None, stack: ExitStack) -> Any:

@@ -12,7 +12,7 @@ import typer
 from isotp._can_ids import FDF, id_text
 from isotp._core import PDU
 from isotp.address import AbstractAddress
-from isotp.cli.addresses import address_text, lanes_of
+from isotp.bulk._address_text import address_text, lanes_of
 from isotp.cli.complaints import EXIT_STATUS, FAILED, explained
 from isotp.cli.options.bus import BusOptions
 from isotp.cli.options.listening import ListenOptions, ViewOptions

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from isotp.cli.addresses import address_text, can_id_text
+from isotp.bulk._address_text import address_text, can_id_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, error_text, explained
 from isotp.cli.ends import End, Received, open_end
 from isotp.cli.options.bus import BusOrKernelOptions

@@ -17,14 +17,14 @@ from rich.progress import track
 from isotp._can_ids import EFF_FLAG, EFF_MASK, id_text
 from isotp._core import PDU, CanMessage
 from isotp.address import Address, AddressingMode, TargetAddressType
+from isotp.bulk._address_text import address_text
 from isotp.bulk._encode import encode
-from isotp.cli.addresses import address_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, explained, give_up
 from isotp.cli.options import checking
 from isotp.cli.options.bus import BusOptions
 from isotp.cli.options.frames import FrameOptions, hex_byte
 from isotp.cli.shown.lines import hex_text, payload_of, write_json, write_line
-from isotp.cli.shown.uds import NEGATIVE, POSITIVE, service_text
+from isotp.cli.shown.uds import NEGATIVE, POSITIVE, is_request, service_text
 from isotp.cli.shown.words import count_text
 from isotp.cli.wires import Frame, Wire, message_of, open_wire
 from isotp.protocol import TransportLayer
@@ -328,7 +328,7 @@ class Scan:
     def _is_answer(self, payload: bytes) -> bool:
         """Positive or negative, to this service; to what is no service of UDS, anything."""
         service = self._payload[0]
-        if not service_text(self._payload).startswith("[SRQ]"):
+        if not is_request(self._payload):
             return True
         return payload[0] == service + POSITIVE or payload[:2] == bytes((NEGATIVE, service))
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from isotp.address import AbstractAddress
-from isotp.cli.addresses import address_text, can_id_text
+from isotp.bulk._address_text import address_text, can_id_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, explained
 from isotp.cli.ends import KernelEnd
 from isotp.cli.follow import Follower

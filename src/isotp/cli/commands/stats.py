@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from isotp.cli.addresses import address_text
-from isotp.cli.logs import LogFiles, chosen_of, messages_of, progress_of, reassembler_for, sessions_of
+from isotp.bulk._address_text import address_text
+from isotp.cli.logs import LogFiles, messages_of, progress_of, reassembler_for, sessions_of, with_uds
 from isotp.cli.options.logs import LogOptions
 from isotp.cli.shown.figures import MessageColumns, SessionFigures
 from isotp.cli.shown.lines import printable
 from isotp.cli.shown.summary import Summary
+from isotp.cli.shown.uds_figures import ServiceFigures, UdsFigures, kinds_text
 from isotp.cli.shown.words import number_text, size_text, time_text
 from isotp.message import Direction
 
@@ -36,6 +37,9 @@ isotp stats drive.blf
 [dim]# one session, with a picture[/dim]
 isotp stats -a 7E0:7E8 --plot drive.png drive.asc.gz
 
+[dim]# services of UDS: what was asked for, what came back, and how soon[/dim]
+isotp stats --uds --plot uds.png drive.blf
+
 [dim]# JSON lines, one a session[/dim]
 isotp stats --json drive_*.log | jq .response_times
 
@@ -46,7 +50,9 @@ isotp stats --json drive_*.log | jq .response_times
 2: a wrong option
 """
 
-Draw = Callable[[Path, MessageColumns, "list[SessionFigures]", Callable[[int], str]], None]
+Draw = Callable[
+    [Path, MessageColumns, "list[SessionFigures]", "list[ServiceFigures]", Callable[[int], str]], None
+]
 
 PICTURES = (".png", ".svg", ".pdf")
 WIDTH_OF_FILES = 160  # of the table where it does not go to a terminal
@@ -81,17 +87,23 @@ def command(
         files = LogFiles(asked, stack.enter_context(progress_of(asked, errors, hidden=logs.quiet)))
         summary, columns = Summary(), MessageColumns()
         reassembler = reassembler_for(asked, sessions_of(asked, files))
-        for messages in chosen_of(asked, messages_of(files, reassembler)):
-            summary.add(messages)
+        for messages, uds in with_uds(asked, messages_of(files, reassembler)):
+            summary.add(messages, uds)
             columns.add(messages)
     figures = list(columns.sessions())
     if as_json:
         for each in figures:
-            sys.stdout.write(json.dumps(each.as_json(files.channel_name(each.channel))) + "\n")
+            line = each.as_json(files.channel_name(each.channel))
+            if summary.uds is not None:
+                line["uds"] = [it.as_json() for it in summary.uds.of(each.channel, line["session"])]
+            sys.stdout.write(json.dumps(line) + "\n")
     else:
         show_table(figures, files)
+        if summary.uds is not None:
+            show_services(summary.uds, files)
     if plot is not None and draw is not None:
-        draw(plot, columns, figures, files.channel_name)
+        services = [] if summary.uds is None else summary.uds.services()
+        draw(plot, columns, figures, services, files.channel_name)
     summary.conclude(errors, files, quiet=logs.quiet)
 
 
@@ -108,13 +120,19 @@ def drawing() -> Draw:
     return draw
 
 
-def show_table(figures: list[SessionFigures], files: LogFiles) -> None:
+def new_table(*names: str) -> tuple[Console, Table]:
+    """One with these columns, that are never wrapped, and where it is shown."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH_OF_FILES)
     table = Table(box=box.SIMPLE_HEAD if console.is_terminal else box.ASCII2, pad_edge=False)
-    for name in ("channel", "session"):
+    for name in names:
         table.add_column(name, no_wrap=True)
+    return console, table
+
+
+def show_table(figures: list[SessionFigures], files: LogFiles) -> None:
+    console, table = new_table("channel", "session")
     for name in ("sent", "received", "bytes", "messages/s", "bytes/s"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("STmin", "BS"):
@@ -123,6 +141,27 @@ def show_table(figures: list[SessionFigures], files: LogFiles) -> None:
     table.add_column("broken")
     for each in figures:
         table.add_row(*cells(each, files.channel_name(each.channel)))
+    console.print(table)
+
+
+def show_services(uds: UdsFigures, files: LogFiles) -> None:
+    """A line for each service of each session."""
+    console, table = new_table("channel", "session", "service")
+    for name in ("requests", "positive", "pending", "unanswered"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("response: median, max", justify="right")
+    table.add_column("negative")
+    for each in uds.services():
+        times = numpy.array(each.times)
+        table.add_row(
+            Text(files.channel_name(each.channel)),
+            each.session,
+            each.title,
+            *(str(count) for count in (each.requests, each.positive, each.pending)),
+            Text(str(each.unanswered), "red" if each.unanswered else ""),
+            f"{time_text(numpy.median(times))}, {time_text(times.max())}" if len(times) else "",
+            Text(kinds_text(each.negative.most_common()), "red"),
+        )
     console.print(table)
 
 

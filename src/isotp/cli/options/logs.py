@@ -8,21 +8,39 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from isotp.capture import FORMATS
 from isotp.capture._local_time import ns_of
+from isotp.capture._remote import is_url
 from isotp.cli.addresses import ChannelAddress
 from isotp.cli.options.sessions import LogSessionOptions, MinScore, NCr, where
 from isotp.cli.shown.lines import printable
 from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES
 from isotp.message import MessageStatus
 
-__all__ = ["STDIN", "LogOptions", "Question", "Statuses"]
+__all__ = ["STDIN", "LogOptions", "Place", "Question", "Statuses", "Url"]
 
 STDIN = Path("-")
+
+
+class Url(str):
+    """Where a log is that is elsewhere."""
+
+    @property
+    def name(self) -> str:
+        return self.rpartition("/")[2]
+
+
+Place: TypeAlias = "Path | Url"
+
+
+def place_of(text: str | Path) -> Place:
+    return Url(text) if isinstance(text, str) and is_url(text) else Path(text)
+
+
 BROKEN = "broken"
 
 what = partial(typer.Option, rich_help_panel="Which messages")
@@ -41,7 +59,7 @@ Statuses = Annotated[
 class Question:
     """What is asked of some logs: where to look, and for which messages; times in ns."""
 
-    logs: Sequence[Path]
+    logs: Sequence[Place]
     addresses: Sequence[ChannelAddress]
     discover: bool
     channels: Sequence[str | int] | None
@@ -52,6 +70,9 @@ class Question:
     absolute: bool
     min_score: float
     log_format: str | None = None
+    uds: bool = False
+    merge: bool = False
+    names: Sequence[dict[str | int, str]] = ()
 
     @property
     def picks_messages(self) -> bool:
@@ -64,14 +85,49 @@ class LogFileOptions:
     """Which logs."""
 
     logs: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="LOG",
-            help="candump, ASC, BLF, TRC, MF4, pcapng and others, plain or packed, told by content; - is standard"
-            " input. Several are read one after the other: a message may begin in one and end in the next.",
+            help="candump, ASC, BLF, TRC, MF4, pcapng and others, plain or packed, told by content; paths, URLs (with"
+            " the extra url), or - for standard input. Several are read one after the other: a message may begin in"
+            " one and end in the next.",
             show_default=False,
         ),
     ]
+    merge: Annotated[
+        bool,
+        typer.Option("--merge", help="Several logs are of the same time: read them as one, by their times."),
+    ] = False
+    channel_names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="[LOG:]CHANNEL=NAME",
+            help="Another name for a channel, of one log or of all; channels with the same name are the same.",
+        ),
+    ] = None
+
+    def names_of(self) -> list[dict[str | int, str]]:
+        """Other names of channels, for each log.
+
+        :raises typer.BadParameter: if --map has something else.
+        """
+        names: list[dict[str | int, str]] = [{} for _ in self.logs]
+        for text in self.channel_names or ():
+            old, equals, new = text.rpartition("=")
+            log, _, channel = old.rpartition(":")
+            if not (equals and channel and new):
+                raise typer.BadParameter(f"{text!r} is not [LOG:]CHANNEL=NAME", param_hint="--map")
+            chosen = [
+                those
+                for path, those in zip(map(place_of, self.logs), names, strict=True)
+                if log in ("", str(path), path.name)
+            ]
+            if not chosen:
+                raise typer.BadParameter(f"{log!r} is none of the logs", param_hint="--map")
+            for those in chosen:
+                those[channel] = new
+        return names
 
 
 @dataclass(frozen=True)
@@ -116,6 +172,14 @@ class LogOptions(LogSessionOptions, LogFileOptions):
             help=f"What the logs are, if it is not told: {', '.join(FORMATS)}.",
         ),
     ] = None
+    uds: Annotated[
+        bool,
+        typer.Option(
+            "--uds",
+            help="What the messages say in UDS: services, identifiers, negative responses, which response is one to"
+            " which request, and how soon. Names come with the extra uds.",
+        ),
+    ] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False
 
     def question(self, statuses: Sequence[str] | None = None) -> Question:
@@ -123,14 +187,15 @@ class LogOptions(LogSessionOptions, LogFileOptions):
 
         :raises typer.BadParameter: if one of them makes no sense.
         """
-        check_logs(self.logs)
+        logs = [place_of(each) for each in self.logs]
+        check_logs(logs)
         if self.log_format not in (None, *FORMATS):
             raise typer.BadParameter(
                 f"{self.log_format!r} is none of {', '.join(FORMATS)}", param_hint="--log-format"
             )
         given = self.named()
         return Question(
-            logs=self.logs,
+            logs=logs,
             addresses=given,
             discover=self.discover or not given,
             channels=[int(each) if each.isdecimal() else each for each in self.channels or ()] or None,
@@ -141,14 +206,19 @@ class LogOptions(LogSessionOptions, LogFileOptions):
             absolute=self.absolute,
             min_score=self.min_score,
             log_format=self.log_format,
+            uds=self.uds,
+            merge=self.merge,
+            names=self.names_of(),
         )
 
 
-def check_logs(logs: Sequence[Path]) -> None:
+def check_logs(logs: Sequence[Place]) -> None:
     """Refuse what is not there, before anything is read or written."""
     if logs.count(STDIN) > 1:
         raise typer.BadParameter("standard input can be read only once", param_hint="LOG")
     for path in logs:
+        if isinstance(path, Url):
+            continue
         if path != STDIN and not path.exists():
             raise typer.BadParameter(f"there is no file {printable(path)}", param_hint="LOG")
         if path.is_dir():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from isotp.address import AbstractAddress
+from isotp.cli.address_files import FIELDS, addresses_in
 from isotp.cli.addresses import CHANNEL_SYNTAX, SYNTAX, ChannelAddress, pair_text, parse_address
 from isotp.cli.options import checking
 
@@ -111,3 +113,20 @@ class LogSessionOptions(SessionOptions):
     """The same where a session may be on one channel only."""
 
     addresses: Annotated[list[str] | None, address_option(help=f"A session: {CHANNEL_SYNTAX}.")] = None
+    address_files: Annotated[
+        list[Path] | None,
+        where(
+            "--addresses",
+            metavar="FILE",
+            help=f"Sessions by a file: CSV, JSON or TOML with addresses, or with {', '.join(FIELDS[1:])}.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None
+
+    def named(self) -> list[ChannelAddress]:
+        found = super().named()
+        for path in self.address_files or ():
+            with checking("--addresses", OSError):
+                found += addresses_in(path)
+        return list(dict.fromkeys(found))

@@ -10,8 +10,9 @@ import numpy
 from numpy.typing import NDArray
 
 from isotp.address import AbstractAddress
+from isotp.bulk._address_text import address_text
 from isotp.bulk._messages import Messages
-from isotp.cli.addresses import address_text
+from isotp.cli.shown.uds_figures import times_as_json
 from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES
 from isotp.message import Direction, MessageStatus
 
@@ -145,11 +146,5 @@ class SessionFigures:
             "stmin_us": self.asked("stmin_us"),
             "blocksize": self.asked("blocksize"),
             "waits": int(self.column("waits").sum()),
-            "response_times": {
-                "count": len(times),
-                **{
-                    name: int(numpy.quantile(times, level)) if len(times) else None
-                    for name, level in (("min", 0), ("median", 0.5), ("p95", 0.95), ("max", 1))
-                },
-            },
+            "response_times": times_as_json(times),
         }

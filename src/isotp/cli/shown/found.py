@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isotp.cli.addresses import address_text
+from isotp.bulk._address_text import address_text
 from isotp.discovery import FoundSession
 
 __all__ = ["found_text", "nearly_text"]

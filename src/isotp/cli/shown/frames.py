@@ -8,7 +8,8 @@ from typing import IO, Any, Protocol
 
 import numpy
 
-from isotp._can_ids import BRS, ESI, FDF, id_text
+from isotp._can_ids import BRS, ESI, FDF, SENT, id_text
+from isotp.cli.shown.pcapng import SENT_FLAG, PcapngFile, packet
 
 __all__ = ["CandumpWriter", "FrameWriter", "PcapngWriter"]
 
@@ -36,7 +37,7 @@ class FrameWriter(Protocol):
 
 
 class CandumpWriter:
-    """The lines of `candump -L`: times in us, as can-utils reads them."""
+    """The lines of `candump -L`: times in us, as can-utils reads them, and a T behind what the recorder sent."""
 
     def __init__(self, stream: IO[str], channel_name: ChannelName) -> None:
         self._stream = stream
@@ -50,65 +51,39 @@ class CandumpWriter:
         seconds, ns = divmod(time, 10**9)
         fd = f"#{flags & FD_FLAGS:X}" if flags & FDF else ""
         name = interface_name(self._channel_name(channel))
-        return f"({seconds:010}.{ns // 1000:06}) {name} {id_text(can_id)}#{fd}{data.hex().upper()}\n"
+        sent = " T" if flags & SENT else ""
+        return f"({seconds:010}.{ns // 1000:06}) {name} {id_text(can_id)}#{fd}{data.hex().upper()}{sent}\n"
 
 
 class PcapngWriter:
     """pcapng with the link type of SocketCAN, times in ns and the channels by name; Wireshark reads it.
 
-    Blocks are those of draft-ietf-opsawg-pcapng, in little endian; the frame in a packet is in network order, as
-    LINKTYPE_CAN_SOCKETCAN has it.
+    The frame in a packet is in network order, as LINKTYPE_CAN_SOCKETCAN has it.
     """
 
     LINKTYPE_CAN_SOCKETCAN = 227
-    SECTION, INTERFACE, PACKET = 0x0A0D0D0A, 1, 6
-    IF_NAME, IF_TSRESOL = 2, 9
 
     def __init__(self, stream: IO[bytes], channel_name: ChannelName) -> None:
-        self._stream = stream
         self._channel_name = channel_name
-        self._interfaces: dict[int, int] = {}
-        stream.write(block(self.SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)))
-
-    def _interface(self, channel: int) -> int:
-        if channel not in self._interfaces:
-            self._interfaces[channel] = len(self._interfaces)
-            options = (
-                (self.IF_NAME, interface_name(self._channel_name(channel)).encode()),
-                (self.IF_TSRESOL, b"\x09"),
-                (0, b""),
-            )
-            body = struct.pack("<HHI", self.LINKTYPE_CAN_SOCKETCAN, 0, 0)
-            for code, it in options:
-                body += struct.pack("<HH", code, len(it)) + it + bytes(-len(it) % 4)
-            self._stream.write(block(self.INTERFACE, body))
-        return self._interfaces[channel]
+        self._file = PcapngFile(stream, self.LINKTYPE_CAN_SOCKETCAN)
 
     def write(self, frames: FrameArray) -> None:
         # The interfaces first: each has to be described before its first packet.
         interfaces = {
-            channel: self._interface(channel) for channel in numpy.unique(frames["channel"]).tolist()
+            channel: self._file.interface(interface_name(self._channel_name(channel)))
+            for channel in numpy.unique(frames["channel"]).tolist()
         }
-        self._stream.writelines(
-            self._packet(interfaces[channel], time, can_id, flags, data)
+        self._file.write(
+            packet(
+                interfaces[channel], time, frame_bytes(can_id, flags, data), [SENT_FLAG] * bool(flags & SENT)
+            )
             for time, can_id, flags, channel, data in frames_of(frames)
         )
-        self._stream.flush()
-
-    def _packet(self, interface: int, time: int, can_id: int, flags: int, data: bytes) -> bytes:
-        fd_flags = flags & (FDF | FD_FLAGS) if flags & FDF else 0
-        packet = struct.pack(">IBBxx", can_id, len(data), fd_flags) + data
-        high, low = time >> 32 & 0xFFFFFFFF, time & 0xFFFFFFFF
-        return block(
-            self.PACKET, struct.pack("<IIIII", interface, high, low, len(packet), len(packet)) + packet
-        )
 
 
-def block(kind: int, body: bytes) -> bytes:
-    """A block of pcapng: its body filled up to 4 bytes between type and length, and the length once more."""
-    filling = -len(body) % 4
-    size = struct.pack("<I", len(body) + filling + 12)
-    return struct.pack("<I", kind) + size + body + bytes(filling) + size
+def frame_bytes(can_id: int, flags: int, data: bytes) -> bytes:
+    fd_flags = flags & (FDF | FD_FLAGS) if flags & FDF else 0
+    return struct.pack(">IBBxx", can_id, len(data), fd_flags) + data
 
 
 def interface_name(channel: str) -> str:

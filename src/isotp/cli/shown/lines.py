@@ -7,6 +7,8 @@ import json
 import sys
 from typing import Any
 
+from isotp._printable import printable
+
 __all__ = [
     "ColourWhen",
     "TimeKind",
@@ -72,16 +74,6 @@ def hex_text(data: bytes) -> str:
 def ascii_text(data: bytes) -> str:
     """A dot for what is no ASCII character."""
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in data)
-
-
-def printable(text: object) -> str:
-    """What a log, a bus or the name of a file says, on a terminal: a backslash and a number for what is no character
-    to see. An ESC would be a command to the terminal, and what follows a new line would pass for a line of ours.
-    """
-    said = str(text)
-    if said.isprintable():
-        return said
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in said)
 
 
 def payload_of(line: str) -> bytes:

@@ -16,8 +16,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from isotp.cli.addresses import address_text
+from isotp.bulk._address_text import address_text
 from isotp.cli.shown.figures import MessageColumns, SessionFigures
+from isotp.cli.shown.uds_figures import ServiceFigures
 from isotp.cli.shown.words import count_text, time_text
 from isotp.message import Direction, MessageStatus
 
@@ -27,6 +28,8 @@ Numbers = NDArray[Any]
 
 MOST_ROWS = 24  # sessions in the timeline
 MOST_STMINS = 10
+MOST_SERVICES = 24
+MOST_POINTS = 200
 RESPONSE_MARKS = (("median", 0.5, "-"), ("95 %", 0.95, ":"))
 BINS = 1200  # of the timeline: about as many as it has pixels, however many messages there are
 DIRECTION_COLOURS = {Direction.TX: "#2f6f9f", Direction.RX: "#e1a33b"}
@@ -57,20 +60,29 @@ STYLE: Any = {
 
 
 def draw(
-    path: Path, columns: MessageColumns, figures: list[SessionFigures], channel_name: Callable[[int], str]
+    path: Path,
+    columns: MessageColumns,
+    figures: list[SessionFigures],
+    services: list[ServiceFigures],
+    channel_name: Callable[[int], str],
 ) -> None:
-    """Draw what `figures` say into a file whose name ends in .png, .svg or .pdf."""
+    """Draw what `figures`, and `services` of UDS, say into a file whose name ends in .png, .svg or .pdf."""
     with matplotlib.rc_context(STYLE):
         rows = figures[:MOST_ROWS]
         height = 0.32 * max(len(rows), 3) + 1.1
-        figure = Figure(figsize=(12, height + 3.2), layout="constrained")
-        parts: Any = figure.subfigures(2, 1, height_ratios=(height, 3.2))
-        above, below = parts
+        heights = [height, 3.2]
+        if services:
+            heights.append(0.3 * max(len(services[:MOST_SERVICES]), 3) + 1.1)
+        figure = Figure(figsize=(12, sum(heights)), layout="constrained")
+        parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
+        above, below = parts[:2]
         draw_timeline(above.subplots(), columns, rows, len(figures), channel_name)
         lengths, stmin, responses = below.subplots(1, 3)
         draw_lengths(lengths, columns)
         draw_stmin(stmin, columns, figures)
         draw_response_times(responses, figures)
+        if services:
+            draw_services(parts[2].subplots(1, 2), services, channel_name)
         metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
         figure.savefig(path, dpi=110, metadata=metadata)
 
@@ -227,6 +239,50 @@ def draw_response_times(axes: Axes, figures: list[SessionFigures]) -> None:
     for _, ns, line in marks:
         axes.axvline(max(ns, 1000) / 1e9, color=TEXT, linewidth=1.2, linestyle=line)
     count_axis(axes)
+
+
+def draw_services(both: Any, services: list[ServiceFigures], channel_name: Callable[[int], str]) -> None:
+    """A line for each service of each session: its response times, and beside them what came back how often."""
+    times, counts = both
+    shown = sorted(services, key=lambda each: -each.requests - each.unasked)[:MOST_SERVICES]
+    shown.sort(key=lambda each: (each.channel, each.session, each.service))
+    title = "UDS: response times by service" + ("; the busiest" if len(shown) < len(services) else "")
+    times.set_title(title)
+    names = [f"{channel_name(each.channel)}  {each.session}  {each.title}" for each in shown]
+    times.set_yticks(range(len(shown)), names, parse_math=False)
+    counts.set_title("responses")
+    counts.set_yticks(range(len(shown)), [""] * len(shown))
+    counts.set_xlabel("requests")
+    for axes in both:
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(max(len(shown), 1) - 0.5, -0.5)
+    for place, each in enumerate(shown):
+        times.axhline(place, color=FAINT, linewidth=0.8, zorder=0)
+        # A point for each of some; all of many would be the same line.
+        levels = numpy.linspace(0, 1, min(len(each.times), MOST_POINTS))
+        spread: Numbers = numpy.quantile(each.times, levels) if each.times else numpy.empty(0)
+        seconds = numpy.maximum(spread, 1000) / 1e9
+        times.plot(seconds, numpy.full(len(seconds), place), "|", color=GOOD, markersize=9, alpha=0.5)
+        if len(seconds):
+            median = max(float(numpy.median(each.times)), 1000) / 1e9
+            times.plot([median], [place], "o", color=TEXT, markersize=4)
+    times.set_xscale("log")
+    times.xaxis.set_major_locator(LogLocator(numticks=10))
+    times.xaxis.set_major_formatter(EngFormatter(unit="s"))
+    times.xaxis.set_minor_formatter(NullFormatter())
+    kinds = (
+        ("positive", GOOD, [each.positive for each in shown]),
+        ("negative", BROKEN, [each.negative.total() for each in shown]),
+        ("unanswered", OPEN, [each.unanswered for each in shown]),
+    )
+    left = numpy.zeros(len(shown))
+    for name, colour, values in kinds:
+        if any(values):
+            counts.barh(range(len(shown)), values, left=left, color=colour, height=0.62, label=name)
+            left += values
+    counts.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    if left.any():
+        counts.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0)
 
 
 def count_axis(axes: Axes) -> None:

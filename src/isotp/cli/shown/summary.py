@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy
 import typer
@@ -10,11 +11,13 @@ from rich.console import Console
 from rich.text import Text
 
 from isotp.address import AbstractAddress
+from isotp.bulk._address_text import address_text
 from isotp.bulk._messages import Messages
-from isotp.cli.addresses import address_text
+from isotp.bulk._uds import UdsRow
 from isotp.cli.logs import MOST_SHOWN, LogFiles
 from isotp.cli.shown.found import found_text, nearly_text
 from isotp.cli.shown.lines import printable
+from isotp.cli.shown.uds_figures import UdsFigures
 from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES, count_text, size_text
 from isotp.message import MessageStatus
 
@@ -28,10 +31,15 @@ class Summary:
         self.statuses: Counter[MessageStatus] = Counter()
         self.bytes = 0
         self.lost_bytes = 0
+        self.uds: UdsFigures | None = None
         self._messages: Counter[tuple[AbstractAddress, int]] = Counter()
         self._bytes: Counter[tuple[AbstractAddress, int]] = Counter()
 
-    def add(self, messages: Messages) -> None:
+    def add(self, messages: Messages, uds: Sequence[UdsRow] | None = None) -> None:
+        """Count these, and what they say in UDS if that is given."""
+        if uds is not None:
+            self.uds = self.uds or UdsFigures()
+            self.uds.add(messages, uds)
         columns = {
             name: numpy.asarray(messages.column(name)) for name in ("status", "length", "session", "channel")
         }
@@ -78,6 +86,8 @@ class Summary:
                     f" {size_text(self._bytes[address, channel])}"
                 )
             )
+        if self.uds is not None:
+            lines.append(Text(self.uds.line()))
         if self.broken:
             kinds = ", ".join(
                 f"{STATUSES[status]} {count}"

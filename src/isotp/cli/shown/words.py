@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from isotp.address import TargetAddressType
-from isotp.message import Direction, MessageStatus
+from isotp.bulk._schema import DIRECTIONS, STATUSES, TARGET_TYPES
+from isotp.message import MessageStatus
 
 __all__ = [
     "BROKEN_STATUSES",
@@ -16,9 +16,6 @@ __all__ = [
     "time_text",
 ]
 
-DIRECTIONS, TARGET_TYPES, STATUSES = (
-    tuple(each.name.lower() for each in kind) for kind in (Direction, TargetAddressType, MessageStatus)
-)
 # OPEN is no error of the bus: the log ends before the message does.
 BROKEN_STATUSES = frozenset(MessageStatus) - {MessageStatus.OK, MessageStatus.OPEN}
 

@@ -1,0 +1,142 @@
+"""Figures of UDS: for each service of a session how often it was asked for, what came back, and how soon."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+
+from isotp.bulk._address_text import address_text
+from isotp.bulk._messages import Messages
+from isotp.bulk._uds import UdsRow
+from isotp.cli.shown.words import count_text
+
+__all__ = ["ServiceFigures", "UdsFigures", "kinds_text", "times_as_json"]
+
+
+@dataclass
+class ServiceFigures:
+    """One service of one session on one channel."""
+
+    channel: int
+    session: str
+    service: str
+    name: str | None
+    requests: int = 0
+    suppressed: int = 0  # requests that want no positive response
+    positive: int = 0
+    negative: Counter[str] = field(default_factory=Counter)  # by name, or code
+    pending: int = 0
+    unanswered: int = 0
+    unasked: int = 0  # responses without a request
+    times: list[int] = field(default_factory=list)  # ns from requests to final responses
+
+    @property
+    def title(self) -> str:
+        return self.service if self.name is None else f"{self.service} {self.name}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "service": self.service,
+            "name": self.name,
+            "requests": self.requests,
+            "suppressed": self.suppressed,
+            "positive": self.positive,
+            "negative": dict(self.negative),
+            "pending": self.pending,
+            "unanswered": self.unanswered,
+            "unasked": self.unasked,
+            "response_times": times_as_json(numpy.array(self.times, numpy.int64)),
+        }
+
+
+def times_as_json(times: Any) -> dict[str, int | None]:
+    """How many, and the least, median, 95 % and most of them."""
+    levels = (("min", 0), ("median", 0.5), ("p95", 0.95), ("max", 1))
+    return {
+        "count": len(times),
+        **{name: int(numpy.quantile(times, level)) if len(times) else None for name, level in levels},
+    }
+
+
+class UdsFigures:
+    """Counts over messages, each with what it says; a response counts where its request was sent."""
+
+    def __init__(self) -> None:
+        self._services: dict[tuple[int, str, str], ServiceFigures] = {}
+        self._asked: dict[int, ServiceFigures] = {}  # requests that may have a response, by their exchange
+        self._unanswered: set[int] = set()
+
+    def add(self, messages: Messages, rows: Sequence[UdsRow]) -> None:
+        sessions = [address_text(each) for each in messages.sessions]
+        lanes = zip(messages.column("channel").tolist(), messages.column("session").tolist(), strict=True)
+        for (channel, session), row in zip(lanes, rows, strict=True):
+            if row.service is not None:
+                self._count(row, self._of(row, channel, sessions[session]))
+
+    def _of(self, row: UdsRow, channel: int, session: str) -> ServiceFigures:
+        """Those of the request that a response has, or else of its own session."""
+        if row.kind != "request" and row.exchange in self._asked:
+            return self._asked[row.exchange]
+        assert row.service is not None
+        key = channel, session, row.service
+        if key not in self._services:
+            self._services[key] = ServiceFigures(*key, row.service_name)
+        return self._services[key]
+
+    def _count(self, row: UdsRow, figures: ServiceFigures) -> None:
+        if row.kind == "request":
+            figures.requests += 1
+            figures.suppressed += bool(row.suppressed)
+            if row.exchange is not None:
+                self._asked[row.exchange] = figures
+                if not row.suppressed:
+                    self._unanswered.add(row.exchange)
+            return
+        if row.exchange is None:
+            figures.unasked += 1
+        if row.kind == "pending":
+            figures.pending += 1
+            return
+        if row.kind == "response":
+            figures.positive += 1
+        else:
+            figures.negative[row.nrc_name or row.nrc or "cut"] += 1
+        if row.exchange is not None and row.response_ns is not None:
+            self._unanswered.discard(row.exchange)
+            figures.times.append(row.response_ns)
+
+    def services(self) -> list[ServiceFigures]:
+        """Session by session, and in each by the service."""
+        for each in self._services.values():
+            each.unanswered = 0
+        for exchange in self._unanswered:
+            self._asked[exchange].unanswered += 1
+        return [self._services[key] for key in sorted(self._services)]
+
+    def of(self, channel: int, session: str) -> Iterator[ServiceFigures]:
+        return (each for each in self.services() if (each.channel, each.session) == (channel, session))
+
+    def line(self) -> str:
+        """All of it in short."""
+        services = self.services()
+
+        def total(count: Callable[[ServiceFigures], int]) -> int:
+            return sum(map(count, services))
+
+        parts = [
+            count_text(total(lambda each: each.requests), "request"),
+            count_text(total(lambda each: each.positive), "positive response"),
+            f"{total(lambda each: each.negative.total()):,} negative",
+            f"{total(lambda each: each.pending):,} times response pending",
+            f"{total(lambda each: each.unanswered):,} unanswered",
+        ]
+        more = kinds_text(sum((each.negative for each in services), Counter()).most_common())
+        return "UDS: " + ", ".join(parts) + (f" ({more})" if more else "")
+
+
+def kinds_text(counts: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts)
