@@ -20,6 +20,7 @@ from isotp.bulk._messages import Messages
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
 from isotp.capture._decode import reassembled, too_many_channels
+from isotp.capture._side_by_side import cores
 from isotp.cli.addresses import lanes_of
 from isotp.cli.heard import Heard
 from isotp.cli.options import checking
@@ -133,6 +134,7 @@ class LogFiles:
             table=self.channels,
             absolute=self._question.absolute,
             format=self._question.log_format,
+            threads=cores(),
         )
 
     def _standard_input(self) -> BinaryIO:

@@ -59,6 +59,44 @@ cdef class BlfParser(LogParser):
         self.skip = 0
         self.lost = True
 
+    # --- objects ahead of those before them ---
+
+    @property
+    def at_object(self):
+        """An object begins with the next byte."""
+        return not self.tail and self.skip == 0 and not self.lost
+
+    @property
+    def layout(self):
+        """Of the records that are made now: True for FD."""
+        return self.wide
+
+    @staticmethod
+    def first_frame(bytes data not None):
+        """Where the first object of a frame seems to begin, -1: nowhere."""
+        return find_frame(<const uint8_t *>PyBytes_AS_STRING(data), 0, PyBytes_GET_SIZE(data))
+
+    def begin_anew(self, bint wide):
+        """Be ready for objects somewhere in a log; offsets count from there. For a twin, which is made alike."""
+        self.tail = b""
+        self.base = self.skip = self.skip_from = 0
+        self.lost = False
+        self.defect_count = 0
+        self.others_found()
+        if self.sink.wanted != NULL:
+            memset(self.sink.left_out, 0, CHANNELS)
+        self.wide = wide
+        self.lay_out()
+
+    def follow(self, BlfParser twin not None):
+        """Be where a twin is, which began anew where this parser is."""
+        self.take_over(twin)
+        self.tail = twin.tail
+        self.skip = twin.skip
+        self.skip_from = self.base + twin.skip_from
+        self.base += twin.base
+        self.lost = twin.lost
+
     cdef Py_ssize_t consume(self, const uint8_t *data, Py_ssize_t size, int64_t offset, bint final) noexcept nogil:
         cdef Py_ssize_t pos = 0, found
         cdef uint32_t object_size, object_type
