@@ -602,6 +602,21 @@ cdef bint is_sound(const Columns *columns, Py_ssize_t session_count) noexcept no
     return True
 
 
+def tally(Messages messages not None, dict counts not None):
+    """Add to `counts`, by session, channel and status, how many rows there are: [rows, bytes, bytes announced]."""
+    cdef const Columns *columns = &messages.block.columns
+    cdef Py_ssize_t row
+    cdef list lane
+    for row in range(messages.first, messages.first + messages.count):
+        key = columns.session[row], columns.channel[row], columns.status[row]
+        lane = counts.get(key)
+        if lane is None:
+            lane = counts[key] = [0, 0, 0]
+        lane[0] += 1
+        lane[1] += payload_size(columns, row, 1)
+        lane[2] += columns.length[row]
+
+
 def restore(sessions, count, buffers):
     """What pickle calls to make Messages anew.
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from isotp.bulk._records import Records
 from isotp.capture._formats.blf_window import CONTAINER, DEFLATED, LOG_CONTAINER, OBJECT, Window
 from isotp.capture._inflate import ZLIB, FastError, ZlibUnpacker, fast_unpacker
-from isotp.capture._parsers import BlfParser
+from isotp.capture._parsers import MOST_CONTAINERS_AHEAD, BlfParser
 from isotp.capture._reading import Reading
 from isotp.capture._side_by_side import SideBySide, UntilError
 
@@ -54,7 +54,7 @@ class Ahead(NamedTuple):
     twin: BlfParser
     layout: bool
     begin: int
-    records: list[Records]
+    records: Records | None
 
 
 class ContainersAhead:
@@ -114,7 +114,10 @@ class ContainersAhead:
         """Containers that hold about one block."""
         batch: list[Packed] = []
         size = 0
-        while size < self._reading.block_size and (packed := next(self._sound, None)) is not None:
+        while size < self._reading.block_size and len(batch) < MOST_CONTAINERS_AHEAD:
+            packed = next(self._sound, None)
+            if packed is None:
+                break
             batch.append(packed)
             size += packed.unpacked
         return batch
@@ -147,23 +150,19 @@ class ContainersAhead:
         for packed in batch:
             objects = packed.unpack()
             if objects is None:
-                return Ahead(batch, [], twin, layout, 0, [])
+                return Ahead(batch, [], twin, layout, 0, None)
             contents.append(objects)
         begin = twin.first_frame(contents[0])
-        records = []
-        if begin >= 0:
-            twin.begin_anew(layout)
-            records = [twin.feed(contents[0][begin:]), *map(twin.feed, contents[1:])]
+        records = twin.read_ahead(contents, begin, layout) if begin >= 0 else None
         return Ahead(batch, contents, twin, layout, begin, records)
 
     def _take(self, ahead: Ahead) -> Iterator[Records]:
         begin = ahead.begin if ahead.begin >= 0 else len(ahead.contents[0])
         yield from self._parse(ahead.contents[0][:begin], ahead.batch[0])
         same = self._parser.at_object and self._parser.layout == ahead.layout
-        if same and ahead.records and ahead.twin.defects_found()[1] == 0:
+        if same and ahead.records is not None:
             self._parser.follow(ahead.twin)
-            for records in ahead.records:
-                yield from self._reading.take(ahead.twin, records)
+            yield from self._reading.take(ahead.twin, ahead.records)
             return
         yield from self._parse(ahead.contents[0][begin:], ahead.batch[0])
         for objects, packed in zip(ahead.contents[1:], ahead.batch[1:], strict=True):

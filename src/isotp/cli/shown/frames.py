@@ -6,8 +6,6 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import IO, Any, Protocol
 
-import numpy
-
 from isotp._can_ids import BRS, ESI, FDF, id_text
 
 __all__ = ["CandumpWriter", "FrameWriter", "PcapngWriter"]
@@ -87,7 +85,7 @@ class PcapngWriter:
     def write(self, frames: FrameArray) -> None:
         # The interfaces first: each has to be described before its first packet.
         interfaces = {
-            channel: self._interface(channel) for channel in numpy.unique(frames["channel"]).tolist()
+            channel: self._interface(channel) for channel in sorted(set(frames["channel"].tolist()))
         }
         self._stream.writelines(
             self._packet(interfaces[channel], time, can_id, flags, data)
