@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from benchmarks import bulk, files, kernel, polled, sessions, socketcan_pair, started
+from benchmarks import bulk, commands, files, kernel, polled, sessions, socketcan_pair, started
 from benchmarks.case import FULL, MODES, Case
 
 CASES = (
@@ -15,6 +15,7 @@ CASES = (
     *socketcan_pair.CASES,
     *bulk.CASES,
     *files.CASES,
+    *commands.CASES,
     *kernel.CASES,
 )
 

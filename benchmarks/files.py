@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SESSIONS = 8
 MESSAGE = 200  # bytes
 FRAMES = 20_000
+MANY = 3_000_000
 TIMEOUT_S = 600
 
 
@@ -106,12 +107,12 @@ def read_frames(path: Path) -> int:
         return sum(len(records) for records in log)
 
 
-def read_messages(path: Path) -> int:
+def read_messages(path: Path, threads: int = 1) -> int:
     import isotp
     from isotp import capture
 
     addresses = [isotp.Address(rxid=0x700 + number, txid=0x708 + number) for number in range(SESSIONS)]
-    with capture.decode(path, addresses) as decoding:
+    with capture.decode(path, addresses, threads=threads) as decoding:
         for _ in decoding:
             pass
     return decoding.frames
@@ -164,6 +165,44 @@ def peak_memory(stage: Stage, seconds: float) -> Measured:
         )
         figures[what] = int(run.stdout) / 1024
     return Measured(figures)
+
+
+class OnCores:
+    """The messages of a long log, by so many threads."""
+
+    units = MANY
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self.path, self.threads = path, threads
+
+    def run(self, messages: int) -> list[Any]:
+        return [read_messages(self.path, self.threads) for _ in range(messages)]
+
+    def verify(self, messages: int, received: list[Any]) -> None:
+        if received != [MANY] * messages:
+            raise RuntimeError(f"{self.path} has {MANY} frames, not {received!r:.80}")
+
+
+def on_cores(name: str, threads: int, stage: Stage) -> Workload:
+    return OnCores(log_file(stage, name, write_log, fd=False, frames=MANY), threads)
+
+
+def cores_case(format_name: str) -> Case:
+    """Return the case of decoding one log on two cores."""
+    name = FORMATS[format_name][0]
+    return Case(
+        f"cores-{format_name}",
+        "files",
+        f"One {format_name} file of {MANY:,} frames, by two threads and by one: do all cores take part?",
+        {
+            "ours": Repeated(partial(on_cores, name, 2), needs=("can",)),
+            "beside": Repeated(partial(on_cores, name, 1), needs=("can",)),
+        },
+        names={"beside": "one thread"},
+        mode=ALL,
+        pinned=False,
+        waits=True,
+    )
 
 
 FORMATS: dict[str, tuple[str, Callable[..., None], bool, bool]] = {
@@ -223,6 +262,7 @@ def messages_case(format_name: str) -> Case:
 CASES = (
     *(frames_case(name) for name in FORMATS),
     *(messages_case(name) for name in ("candump", "asc", "blf", "pcap")),
+    *(cores_case(name) for name in ("candump", "asc", "blf")),
     *(
         [
             Case(

@@ -42,6 +42,7 @@ WORKLOADS = {
     "fd-4095-bs8": 150,
     "single-frame": 3000,
     "listen-4095": 20,
+    "bulk-classic-7-1": 1,
     "bulk-classic-4095-1": 1,
     "bulk-fd-4095-1": 1,
     "bulk-one-by-one": 30,

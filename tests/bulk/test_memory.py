@@ -18,7 +18,7 @@ from tests.bulk.logs import CLASSIC, TESTER
 from tests.frames import MS, counted, octets
 from tests.processes import python
 
-HELD = 256  # rows that wait to become columns together
+HELD = 512  # rows that wait to become columns together
 WORTH_KEEPING = 1 << 17  # bytes: the memory of tables from this size on is used again
 
 
@@ -47,6 +47,51 @@ def test_tables_of_all_sizes(count: int) -> None:
     reassembler = Reassembler([TESTER])
     assert_numbered(reassembler.feed(b"".join(map(single, numbers)), "classic"), numbers)
     assert_numbered(reassembler.feed(b"".join(map(single, numbers)), "classic"), numbers)
+
+
+def test_a_row_has_nothing_of_the_row_that_was_in_its_place() -> None:
+    """Long, broken and short messages by turns: each row of the table is what its message is alone."""
+    kinds = [
+        [b"\x02\x3e\x00"],
+        [b"\x10\x08" + bytes(6), b"\x21" + bytes(2)],
+        [b"\x10\x14" + bytes(6), b"\x23" + bytes(7)],
+        [b"\x01\x3e"],
+    ]
+    order = [kinds[number % 7 % 4] for number in range(4 * HELD)]
+    records = Records("classic")
+    for number, frames in enumerate(order):
+        for k, data in enumerate(frames):
+            records.append(number * MS, 0x7E0, data)
+            if k == 0 and len(frames) > 1:
+                records.append(number * MS, 0x7E8, b"\x30\x04\x05")
+    alone = {}
+    for frames in kinds:
+        records_alone = Records("classic")
+        records_alone.append(0, 0x7E0, frames[0])
+        if len(frames) > 1:
+            records_alone.append(0, 0x7E8, b"\x30\x04\x05")
+            records_alone.append(0, 0x7E0, frames[1])
+        (alone[id(frames)],) = Reassembler([TESTER]).feed(records_alone)
+    found = Reassembler([TESTER]).feed(records)
+    assert len(found) == len(order)
+    assert [each._replace(start=0, end=0) for each in found] == [alone[id(frames)] for frames in order]
+
+
+@pytest.mark.parametrize("size", [7, 4095])
+def test_tables_beyond_the_caches(size: int) -> None:
+    """Columns and payloads of large tables are written another way, and are what small tables have."""
+    payloads = [counted(size)[k % 5 :] for k in range(5)]
+    records = isotp.encode(payloads * 200, TESTER, params={"blocksize": 0}, flow_control=False)
+    times = (34 << 20) // (min(size, 55) * 1000 if size == 7 else size * 1000) + 1
+    whole = Reassembler([TESTER]).feed(bytes(records) * times, "classic")
+    piece = Reassembler([TESTER]).feed(records)
+    assert max(whole.nbytes - len(whole.data), len(whole.data)) >= 1 << 25
+    assert len(whole) == times * len(piece)
+    for k in (0, 1, times // 2, times - 1):
+        assert whole[k * len(piece) : (k + 1) * len(piece)] == piece
+    assert bytes(whole.data) == bytes(piece.data) * times
+    for name in ("start", "end", "length", "frames", "session", "stmin_us", "waits", "channel", "status"):
+        assert bytes(whole.column(name)) == bytes(piece.column(name)) * times, name
 
 
 @pytest.mark.parametrize("dense_first", [True, False])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import mmap
 import pickle
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,58 @@ def test_overflow_is_told_from_other_ends() -> None:
     assert (first.status, first.payload, first.flow_controls) == (MessageStatus.OVERFLOW, bytes(6), 1)
     assert isinstance(first.error, isotp.OverflowError)
     assert (second.status, second.blocksize, second.stmin_us) == (MessageStatus.OK, 0, 0)
+
+
+@pytest.mark.parametrize("prefix", [b"", b"\x05"])
+def test_single_frames_of_all_lengths(prefix: bytes) -> None:
+    """In the escape form beyond 8 bytes, among bad ones; the address byte is not of the message."""
+    if prefix:
+        mode = isotp.AddressingMode.Extended_11bits
+        address = isotp.Address(mode, txid=0x7E0, rxid=0x7E8, target_address=5, source_address=6)
+    else:
+        address = TESTER
+    records, expected = Records("fd"), []
+    for length in range(1, 63 - len(prefix)):
+        payload = counted(length)
+        short = len(prefix) + 1 + length <= 8
+        head = prefix + (bytes([length]) if short else bytes([0, length]))
+        room = 8 if short else next(n for n in (12, 16, 20, 24, 32, 48, 64) if n >= len(head) + length)
+        expected.append(payload)
+        records.append(0, 0x7E0, head + payload)
+        records.append(0, 0x7E0, (head + payload).ljust(room, b"\xcc"))
+        expected.append(payload)
+        # Cut off by one byte, and in the wrong form.
+        records.append(0, 0x7E0, (head + payload)[:-1])
+        records.append(0, 0x7E0, (prefix + bytes([min(length, 15)])).ljust(12, b"\1"))
+        records.append(0, 0x7E0, (prefix + bytes([0, 0])).ljust(12, b"\0"))
+    found = Reassembler([address]).feed(records)
+    assert found.payloads == expected
+    assert set(found.column("frames")) == {1}
+
+
+def test_no_single_frame_is_longer_than_a_frame_can_be() -> None:
+    good = FD.pack(0, 0x7E0, 64, 0, 0, b"\0\x3e".ljust(64, b"x"))
+    bad = FD.pack(0, 0x7E0, 65, 0, 0, b"\0\x3e".ljust(64, b"x"))
+    reassembler = Reassembler([TESTER])
+    assert reassembler.feed(good + bad + good, "fd").payloads == [b"x" * 62] * 2
+    assert reassembler.statistics()[0]["errors"] == {isotp.InvalidCanDataError: 1}
+
+
+def test_more_ids_than_are_held_at_hand() -> None:
+    """Thousands of IDs on some channels, of sessions and of nobody, in any order: each frame finds its session."""
+    dice = random.Random(3)
+    count = 1000
+    addresses = [isotp.Address(txid=2 * k, rxid=2 * k + 1) for k in range(count)]
+    raw, expected = bytearray(), []
+    for number in range(30_000):
+        can_id, channel = dice.randrange(0x800), dice.randrange(3)
+        raw += CLASSIC.pack(number, can_id, 5, 0, channel, b"\x04" + number.to_bytes(4, "big"))
+        if can_id < 2 * count:
+            expected.append((can_id // 2, can_id % 2, channel, number))
+    found = Reassembler(addresses).feed(raw, "classic")
+    columns = [found.column(name) for name in ("session", "direction", "channel", "start")]
+    assert list(zip(*columns, strict=True)) == expected
+    assert found.payloads == [each[3].to_bytes(4, "big") for each in expected]
 
 
 def test_too_long_message_has_no_payload() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 BEGAN = 1_700_000_000 * 10**9
@@ -112,7 +112,7 @@ def record(number: int, channel: int = 1) -> bytes:
     return struct.pack("<dHBBB8s", number / 8, 0x100 + number, 0, channel, 2, data)
 
 
-def mf4(count: int) -> bytes:
+def mf4(count: int, record: Callable[[int], bytes] = record) -> bytes:
     """One group, and its records as they are."""
     file = File()
     group = file.group("frames", 0, count, SIZE, file.channels("frames", FIELDS))

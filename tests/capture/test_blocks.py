@@ -98,6 +98,7 @@ def test_the_same_however_it_comes(name: str) -> None:
     expected = outcome(file, format=log_format)
     for size in (4096, 10_000, 65_536):
         assert outcome(file, format=log_format, block_size=size) == expected
+        assert outcome(file, format=log_format, block_size=size, threads=2) == expected
     assert outcome(Dribbling(file, 1, 700, 5_000), format=log_format, block_size=4096) == expected
     assert expected[1] > 0
     assert len(expected[2]) == min(expected[1], 1_000)

@@ -7,7 +7,9 @@ import io
 import json
 import multiprocessing
 import pickle
+import struct
 import sys
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +19,9 @@ import pytest
 
 import isotp
 from isotp import capture
+from tests.capture.blf import blf, blf_object, container
+from tests.capture.mf4 import mf4
+from tests.capture.pcap import CAN, enhanced, frame, interface, pcap, section
 from tests.processes import python
 from tests.recorded_traffic import (
     CAPTURES,
@@ -273,42 +278,79 @@ import re, sys
 import isotp
 from isotp import capture
 addresses = [isotp.Address(rxid=0x123, txid=0x456)]
-with capture.decode(sys.argv[1], addresses) as decoding:
+with capture.decode(sys.argv[1], addresses, threads=int(sys.argv[2])) as decoding:
     count = sum(len(messages) for messages in decoding)
 assert not decoding.problems, decoding.problems
 # Not ru_maxrss: that begins with what the process had that started this one.
 print(count, re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 """
 
+# What begins a text, and the line of a frame at a time in seconds.
+LINES = {
+    "log": ("", "({n}.0) can0 123#0461626364656667\n"),
+    "screen": ("", "  can0  123   [8]  04 61 62 63 64 65 66 67\n"),
+    "asc": ("base hex  timestamps absolute\n", "{n}.0 1  123             Rx   d 8 04 61 62 63 64 65 66 67\n"),
+    "trc": (";$FILEVERSION=1.1\n;$STARTTIME=40178.5\n", " {n}) {n}.5 Rx 0123 8 04 61 62 63 64 65 66 67\n"),
+    "csv": (
+        "timestamp,arbitration_id,extended,remote,error,dlc,data\n",
+        "{n}.0,0x123,0,0,0,8,BGFiY2RlZmc=\n",
+    ),
+    "gvret": (
+        "Time Stamp,ID,Extended,Dir,Bus,LEN,D1,D2,D3,D4,D5,D6,D7,D8\n",
+        "{n},00000123,false,Rx,0,8,04,61,62,63,64,65,66,67,\n",
+    ),
+    "crtd": ("", "{n}.0 1R11 123 04 61 62 63 64 65 66 67\n"),
+    "busmaster": (
+        "***BUSMASTER Ver 3.2.2***\n***HEX***\n***RELATIVE MODE***\n",
+        "0:0:0:0001 Rx 1 0x123 s 8 04 61 62 63 64 65 66 67\n",
+    ),
+    "carbus": (
+        "@ TEXT @ 3 @ 64 @ 0 @ 6 @ 7 @ 00:00:07 @\r",
+        "{n},000000\t1\t00000004\t123\t8\t04 61 62 63 64 65 66 67\t00000000\t  \t\r",
+    ),
+}
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
-@pytest.mark.parametrize("suffix", ["log", "asc", "blf", "gz"])
-def test_memory_does_not_grow_with_the_log(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "threads"),
+    [*((form, 1) for form in [*LINES, "gz", "zip", "blf", "pcap", "pcapng", "mf4"])]
+    + [(form, 2) for form in ("log", "asc", "gz", "blf")],
+)
+def test_memory_does_not_grow_with_the_log(tmp_path: Path, form: str, threads: int) -> None:
     """A log ten times longer takes no more memory: 4 MiB are what allocators may differ by."""
+    if form == "mf4":
+        pytest.importorskip("numpy", reason="MF4 is read with numpy")
 
     def peak(frames: int) -> int:
-        path = tmp_path / f"{frames}.{suffix}"
-        write_long(path, frames)
-        count, kilobytes = map(int, python("-c", MEASURE, path).stdout.split())
+        path = tmp_path / f"{frames}.{form}"
+        write_long(path, form, frames)
+        count, kilobytes = map(int, python("-c", MEASURE, path, str(threads)).stdout.split())
+        path.unlink()
         assert count == frames
         return kilobytes
 
     assert peak(600_000) - peak(60_000) < 4096
 
 
-def write_long(path: Path, frames: int) -> None:
-    from tests.capture.blf import blf, blf_object, container
-
-    if path.suffix == ".blf":
-        objects = b"".join(
-            blf_object(1, b"\1\0\0\x08\x23\x01\0\0\x04abcdefg", number) for number in range(1000)
-        )
+def write_long(path: Path, form: str, frames: int) -> None:
+    data = b"\x04abcdefg"
+    if form == "blf":
+        objects = b"".join(blf_object(1, b"\1\0\0\x08\x23\x01\0\0" + data, number) for number in range(1000))
         path.write_bytes(blf(*[container(objects)] * (frames // 1000)))
-    elif path.suffix == ".asc":
-        line = "{:9.3f} 1  123             Rx   d 8 04 61 62 63 64 65 66 67\n"
-        path.write_text(
-            "base hex  timestamps absolute\n" + "".join(line.format(n / 1000) for n in range(frames))
-        )
+    elif form == "pcap":
+        packet = pcap("<", CAN, [frame(0x123, data)])
+        path.write_bytes(packet + packet[24:] * (frames - 1))
+    elif form == "pcapng":
+        packet = enhanced("<", 0, 1, frame(0x123, data))
+        path.write_bytes(section("<") + interface("<", CAN, "can0") + packet * frames)
+    elif form == "mf4":
+        path.write_bytes(mf4(frames, lambda n: struct.pack("<dHBBB8s", n, 0x123, 0, 1, 8, data)))
     else:
-        text = b"".join(b"(%d.0) can0 123#0461626364656667\n" % second for second in range(frames))
-        path.write_bytes(gzip.compress(text, 1) if path.suffix == ".gz" else text)
+        head, line = LINES.get(form, LINES["log"])
+        text = (head + "".join(line.format(n=n) for n in range(frames))).encode()
+        if form == "zip":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("drive.log", text)
+        else:
+            path.write_bytes(gzip.compress(text, 1) if form == "gz" else text)

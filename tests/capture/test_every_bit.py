@@ -15,50 +15,11 @@ import pytest
 
 from isotp import capture
 from tests.capture.blf import blf, blf_object, can_message, container
-from tests.capture.logs import asc, problems, read
+from tests.capture.logs import problems, read, text_logs
 from tests.capture.mf4 import mf4
 from tests.capture.pcap import CAN, enhanced, frame, interface, option, pcap, section
 
 FRAMES = 6
-
-
-def lines(form: str, head: str = "") -> bytes:
-    """A line for each frame; their identifiers count from 0x100."""
-    return (head + "".join(form.format(k=k, can_id=0x100 + k) + "\n" for k in range(FRAMES))).encode()
-
-
-def text_logs() -> dict[str, bytes]:
-    trc = ";$FILEVERSION={}\n;$STARTTIME=40178.5\n"
-    return {
-        "candump": lines("(1.{k}) can{k} {can_id:X}#0{k}A5"),
-        "candump on a screen": lines("  can0  {can_id:X}   [2]  0{k} A5   '..'"),
-        "candump with times": lines(" (00{k}.000000)  can0  RX - -  {can_id:X}  [02]  0{k} A5"),
-        "candump with dates": lines(" (2016-01-01 12:34:0{k}.000000)  can0  {can_id:X}   [2]  0{k} A5"),
-        "asc": asc(*(f"   1.{k} 1  {0x100 + k:X}             Rx   d 2 0{k} A5" for k in range(FRAMES))),
-        "asc with more": asc(
-            *(f"1.{k} 1 {0x100 + k:X} Tx d 1 0{k} Length = 0 BitCount = 64 ID = 256" for k in range(FRAMES))
-        ),
-        "asc of FD": asc(
-            *(f"1.{k} CANFD 1 Rx {0x100 + k:X} 1 0 2 2 0{k} 11 130000 130 303000" for k in range(FRAMES))
-        ),
-        "trc 1.0": lines(" {k}) 1{k} 0{can_id:X} 2 0{k} A5", ";---+-\n"),
-        "trc 1.1": lines(" {k}) 1{k}.5 Rx 0{can_id:X} 2 0{k} A5", trc.format("1.1")),
-        "trc 2.1": lines(
-            "{k} 1.{k} DT 1 0{can_id:X} Rx - 2 0{k} A5", trc.format("2.1") + ";$COLUMNS=N,O,T,B,I,d,R,L,D\n"
-        ),
-        "carbus": (b"@ TEXT @ 3 @ 64 @ 0 @ 6 @ 7 @ 00:00:07 @\r# $LocalTime=11:19:54.503\r")
-        + lines("34,09169{k}\t1\t00000004\t{can_id:X}\t2\t0{k} A5\t00000000\t  \t").replace(b"\n", b"\r"),
-        "gvret": lines(
-            "100{k},00000{can_id:X},false,Rx,0,2,0{k},A5,", "Time Stamp,ID,Extended,Dir,Bus,LEN,D1,D2\n"
-        ),
-        "crtd": lines("1.00{k} 1R11 {can_id:X} 0{k} A5", "0.001 CXX text\n"),
-        "busmaster": lines(
-            "11:49:12:942{k} Rx 1 0x{can_id:X} s 2 0{k} A5", "***BUSMASTER Ver 3.2.2***\n***HEX***\n"
-        ),
-        "csv": lines(
-            "1.{k},0x{can_id:x},0,0,0,1,A{k}==", "timestamp,arbitration_id,extended,remote,error,dlc,data\n"
-        ),
-    }
 
 
 def binary_logs() -> dict[str, bytes]:
@@ -73,11 +34,11 @@ def binary_logs() -> dict[str, bytes]:
         "blf": blf(container(b"".join(objects[:4])), container(b"".join(objects[4:]))),
         "plain blf": blf(container(b"".join(objects[:4]), 0), container(b"".join(objects[4:]), 0)),
         "mf4": mf4(FRAMES),
-        "candump.gz": gzip.compress(text_logs()["candump"], mtime=0),
+        "candump.gz": gzip.compress(text_logs(FRAMES)["candump"], mtime=0),
     }
 
 
-LOGS = text_logs() | binary_logs()
+LOGS = text_logs(FRAMES) | binary_logs()
 
 
 def outcome(file: bytes, log_format: str) -> tuple[int, int, Counter[str]]:

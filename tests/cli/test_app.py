@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from isotp.cli.app import COMMANDS
-from tests.cli.command import isotp_command
+from tests.cli.command import PAIR, TALK, isotp_command, log_of
 from tests.processes import python
 
 NAMES = ["send", "recv", "dump", "sniff", "perf", "scan", "decode", "stats"]
@@ -37,6 +39,19 @@ def test_nothing_heavy_is_imported_for_the_help_of_the_program() -> None:
         "print(sorted({'numpy', 'can', 'pyarrow', 'isotp.capture', 'isotp.cli.commands.decode'} & set(sys.modules)))"
     )
     assert python("-c", code).stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_nothing_heavy_is_imported_for_a_small_log(form: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from isotp.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'numpy', 'can', 'pyarrow', 'matplotlib', 'pandas', 'asyncio'} & set(sys.modules)))"
+    )
+    run = python("-c", code, "decode", *PAIR, "-f", form, log_of(tmp_path / "talk.log", *TALK))
+    assert len(run.stdout.splitlines()) > 2
+    assert run.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(

@@ -662,8 +662,8 @@ def test_version(program: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["typer", "rich", "numpy"])
-def test_without_the_extra(module: str) -> None:
-    run = without(module, "decode", "--help")
+def test_without_the_extra(module: str, talk: Path) -> None:
+    run = without(module, "decode", *PAIR, "-f", "candump", talk)
     assert module in run.stderr
     assert "pip install 'can-isotp-cython[cli]'" in run.stderr
     assert run.stdout == ""

@@ -52,8 +52,8 @@ class Line(NamedTuple):
 class Case:
     """One case of a rule.
 
-    `alone`: why it does not run on records in bulk. `confirming`: the bus tells by echoes what went, when the story says
-    so; such a case does not run on a kernel, which has its own mind.
+    `alone`: why it does not run on records in bulk. `confirming`: the bus tells by echoes what went, when the story
+    says so; such a case does not run on a kernel, which has its own mind.
     """
 
     rule: Rule

@@ -197,14 +197,17 @@ cdef inline int lone_sf(
 
     0: it is something else. Decides nothing that receive() would not decide alike, which it changes nothing for.
     """
-    cdef int length
-    if rx.state != RX_IDLE or size > CAN_DLEN_CLASSIC or size <= prefix:
+    cdef int offset = prefix + 1
+    if rx.state != RX_IDLE or size > CAN_DLEN_MAX or size <= offset:
         return 0
-    length = data[prefix]
-    if length >= size - prefix:    # no SF, or SF_DL is too long
+    if size > CAN_DLEN_CLASSIC:    # 9.6.2.1: only in the escape form
+        if data[prefix] != 0:
+            return 0
+        offset += 1
+    if data[offset - 1] > size - offset:       # no SF, or SF_DL is too long
         return 0
-    payload[0] = &data[prefix + 1]
-    return length
+    payload[0] = &data[offset]
+    return data[offset - 1]
 
 
 cdef inline RxEvent receive(

@@ -4,6 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 #if defined(__linux__)
 #include <sys/mman.h>
 #include <unistd.h>
@@ -39,6 +43,30 @@ ISOTP_SELDOM static inline void *isotp_realloc_on_large_pages(void *old, size_t 
     return place;
 }
 #endif
+
+/* memcpy() to memory that is not read soon: whole lines go there past the caches, which then need not fetch them. */
+static inline void isotp_copy_away(void *to, const void *from, size_t size) {
+#if defined(__SSE2__)
+    size_t head = (size_t)-(uintptr_t)to & 63;
+    if (size >= 256) {
+        memcpy(to, from, head);
+        to = (char *)to + head;
+        from = (const char *)from + head;
+        size -= head;
+        for (; size >= 64; size -= 64) {
+            __m128i a = _mm_loadu_si128((const __m128i *)from), b = _mm_loadu_si128((const __m128i *)from + 1);
+            __m128i c = _mm_loadu_si128((const __m128i *)from + 2), d = _mm_loadu_si128((const __m128i *)from + 3);
+            _mm_stream_si128((__m128i *)to, a);
+            _mm_stream_si128((__m128i *)to + 1, b);
+            _mm_stream_si128((__m128i *)to + 2, c);
+            _mm_stream_si128((__m128i *)to + 3, d);
+            to = (char *)to + 64;
+            from = (const char *)from + 64;
+        }
+    }
+#endif
+    memcpy(to, from, size);
+}
 
 /* realloc() for what may become large. */
 static inline void *isotp_realloc_large(void *old, size_t size) {

@@ -2,6 +2,7 @@
 # _messages.pyx has the documentation.
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memset
 
 
 # Values are those of message.MessageStatus and message.Direction.
@@ -24,25 +25,44 @@ cdef enum DirectionCode:
 
 
 cdef enum:
-    ROWS_HELD = 256                # 14 KB: they stay in the nearest cache until they become columns
+    ROWS_HELD = 512                # 28 KiB: they stay in a near cache until they become columns
+    SIZE_AWAY = 1 << 25            # bytes of columns or payloads that no near cache holds until somebody reads them
     NO_FLOW_CONTROL = -1           # in stmin_us and blocksize
 
 
-cdef struct Row:
-    int64_t start
-    int64_t end
-    int64_t data_end               # where its payload ends, and that of the next row begins
-    uint32_t length
-    uint32_t frames
-    int32_t session
-    int32_t stmin_us
-    uint32_t waits
-    uint32_t flow_controls
-    uint16_t channel
-    int16_t blocksize
-    uint8_t direction
-    uint8_t target_type
-    uint8_t status
+# Rows that are no columns yet, each field of all of them side by side, in the order of Columns.
+cdef struct Rows:
+    int64_t[ROWS_HELD] data_end    # where its payload ends, and that of the next row begins
+    int64_t[ROWS_HELD] start
+    int64_t[ROWS_HELD] end
+    uint32_t[ROWS_HELD] length
+    uint32_t[ROWS_HELD] frames
+    int32_t[ROWS_HELD] session
+    int32_t[ROWS_HELD] stmin_us
+    uint32_t[ROWS_HELD] waits
+    uint32_t[ROWS_HELD] flow_controls
+    uint16_t[ROWS_HELD] channel
+    int16_t[ROWS_HELD] blocksize
+    uint8_t[ROWS_HELD] direction
+    uint8_t[ROWS_HELD] target_type
+    uint8_t[ROWS_HELD] status
+    Py_ssize_t count
+    bint varied                    # some have another value than those of rows_clear()
+
+
+cdef inline void rows_clear(Rows *rows) noexcept nogil:
+    """None are left. What all good messages of one frame have alike stands there already."""
+    cdef Py_ssize_t k
+    rows.count = 0
+    if rows.varied:
+        for k in range(ROWS_HELD):
+            rows.frames[k] = 1
+        memset(rows.stmin_us, NO_FLOW_CONTROL, sizeof(rows.stmin_us))
+        memset(rows.waits, 0, sizeof(rows.waits))
+        memset(rows.flow_controls, 0, sizeof(rows.flow_controls))
+        memset(rows.blocksize, NO_FLOW_CONTROL, sizeof(rows.blocksize))
+        memset(rows.status, STATUS_OK, sizeof(rows.status))
+        rows.varied = False
 
 
 cdef struct Columns:
@@ -102,8 +122,7 @@ cdef class Messages:
 
 
 # Rows behind those that there are. `expected`: of how many rows in all there will be. False: no memory.
-cdef bint append_rows(
-    Columns *columns, const Row *rows, Py_ssize_t count, Py_ssize_t expected, void **spare) noexcept nogil
+cdef bint append_rows(Columns *columns, const Rows *rows, Py_ssize_t expected, void **spare) noexcept nogil
 
 # Takes over the columns and their data, with some rows behind them.
-cdef Messages messages_of(tuple sessions, Columns *columns, const Row *rows, Py_ssize_t count, Spares spares)
+cdef Messages messages_of(tuple sessions, Columns *columns, const Rows *rows, Spares spares)

@@ -22,6 +22,7 @@ cdef extern from "_memory.h":
     enum:
         ISOTP_SPARE_LEAST
     void *isotp_realloc_large(void *old, size_t size) noexcept nogil
+    void isotp_copy_away(void *to, const void *source, size_t size) noexcept nogil
     void *isotp_take_spare(void **spare, size_t *size) noexcept nogil
     void isotp_leave_spare(void **spare, void *place, size_t size) noexcept nogil
 
@@ -165,57 +166,36 @@ columns_allocate(&EMPTY.columns, 0)
 data_allocate(&EMPTY.columns, 0)
 
 
-cdef void fill(Columns *columns, const Row *rows, Py_ssize_t count) noexcept nogil:
+cdef void fill(Columns *columns, const Rows *rows) noexcept nogil:
     """Column by column: so each of them is written in one go."""
+    cdef const uint8_t *field = <const uint8_t *>rows.data_end
+    cdef uint8_t *column
     cdef Py_ssize_t k
-    cdef Py_ssize_t first = columns.count
-    for k in range(count):
-        columns.offsets[first + k + 1] = rows[k].data_end
-    for k in range(count):
-        columns.start[first + k] = rows[k].start
-    for k in range(count):
-        columns.end[first + k] = rows[k].end
-    for k in range(count):
-        columns.length[first + k] = rows[k].length
-    for k in range(count):
-        columns.frames[first + k] = rows[k].frames
-    for k in range(count):
-        columns.session[first + k] = rows[k].session
-    for k in range(count):
-        columns.stmin_us[first + k] = rows[k].stmin_us
-    for k in range(count):
-        columns.waits[first + k] = rows[k].waits
-    for k in range(count):
-        columns.flow_controls[first + k] = rows[k].flow_controls
-    for k in range(count):
-        columns.channel[first + k] = rows[k].channel
-    for k in range(count):
-        columns.blocksize[first + k] = rows[k].blocksize
-    for k in range(count):
-        columns.direction[first + k] = rows[k].direction
-    for k in range(count):
-        columns.target_type[first + k] = rows[k].target_type
-    for k in range(count):
-        columns.status[first + k] = rows[k].status
-    columns.count += count
+    for k in range(FIELD_COUNT):
+        # The first offset is there already.
+        column = places(columns)[k] + SIZES[k] * (columns.count + 1 if k == OFFSETS else columns.count)
+        if columns.size >= SIZE_AWAY:
+            isotp_copy_away(column, field, <size_t>(SIZES[k] * rows.count))
+        else:
+            memcpy(column, field, <size_t>(SIZES[k] * rows.count))
+        field += SIZES[k] * ROWS_HELD
+    columns.count += rows.count
 
 
-cdef bint append_rows(
-    Columns *columns, const Row *rows, Py_ssize_t count, Py_ssize_t expected, void **spare,
-) noexcept nogil:
-    cdef Py_ssize_t needed = columns.count + count
+cdef bint append_rows(Columns *columns, const Rows *rows, Py_ssize_t expected, void **spare) noexcept nogil:
+    cdef Py_ssize_t needed = columns.count + rows.count
     if columns.offsets == NULL or needed > columns.capacity:
         # What was expected fell short if there are columns: then by half at least, so that few are moved often.
         if not columns_reserve(columns, max(needed, expected, columns.capacity + columns.capacity // 2), spare):
             return False
-    if count > 0:
-        fill(columns, rows, count)
+    if rows.count > 0:
+        fill(columns, rows)
     return True
 
 
-cdef Messages messages_of(tuple sessions, Columns *columns, const Row *rows, Py_ssize_t count, Spares spares):
+cdef Messages messages_of(tuple sessions, Columns *columns, const Rows *rows, Spares spares):
     cdef Block block
-    if columns.count + count == 0:
+    if columns.count + rows.count == 0:
         return new_messages(EMPTY, 0, 0, sessions)
     block = Block.__new__(Block)
     block.spares = spares
@@ -223,8 +203,8 @@ cdef Messages messages_of(tuple sessions, Columns *columns, const Row *rows, Py_
     forget_columns(columns)
     if block.columns.data == NULL:
         data_allocate(&block.columns, 0)
-    if not append_rows(&block.columns, rows, count, 0, &spares.columns):
-        raise MemoryError(f"no memory for {block.columns.count + count} messages")
+    if not append_rows(&block.columns, rows, 0, &spares.columns):
+        raise MemoryError(f"no memory for {block.columns.count + rows.count} messages")
     trim(&block.columns)
     return new_messages(block, 0, block.columns.count, sessions)
 
@@ -646,6 +626,21 @@ cdef bint is_sound(const Columns *columns, Py_ssize_t session_count) noexcept no
                 or columns.target_type[row] > 1 or columns.status[row] > STATUS_OPEN):
             return False
     return True
+
+
+def tally(Messages messages not None, dict counts not None):
+    """Add to `counts`, by session, channel and status, how many rows there are: [rows, bytes, bytes announced]."""
+    cdef const Columns *columns = &messages.block.columns
+    cdef Py_ssize_t row
+    cdef list lane
+    for row in range(messages.first, messages.first + messages.count):
+        key = columns.session[row], columns.channel[row], columns.status[row]
+        lane = counts.get(key)
+        if lane is None:
+            lane = counts[key] = [0, 0, 0]
+        lane[0] += 1
+        lane[1] += payload_size(columns, row, 1)
+        lane[2] += columns.length[row]
 
 
 def restore(sessions, count, buffers, channels=None):

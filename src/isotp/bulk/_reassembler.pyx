@@ -19,7 +19,7 @@ from isotp._protocol.reception cimport *
 from isotp._protocol.types cimport *
 from isotp._core cimport error_class_of, require_address, takes_frames_by_filter
 from isotp.bulk._guard cimport claim, release
-from isotp.bulk._messages cimport Messages, Spares, forget_columns, messages_of
+from isotp.bulk._messages cimport Messages, Spares, forget_columns, messages_of, rows_clear
 from isotp.bulk._records cimport KEY_CHANNEL_SHIFT, RECORDS_FLAGS, RECORDS_WITH_GIL, RecordBuffer, find_records
 from isotp.bulk._slots cimport KEY_EMPTY, code_of, slots_free, slots_init
 
@@ -29,6 +29,7 @@ include "reassembly/keys.pxi"          # which lane a frame is for
 include "reassembly/rows.pxi"          # what becomes a row
 include "reassembly/reception.pxi"     # one frame on one lane
 include "reassembly/turns.pxi"         # full CFs without a look-up
+include "reassembly/singles.pxi"       # SFs, and frames of nobody, one behind the other
 include "reassembly/feeding.pxi"       # all records of a buffer
 
 
@@ -66,7 +67,9 @@ cdef class Reassembler:
         self.machine.spare_data = &self.spares.data
         self.machine.config.listen = True
         self.machine.latest = INT64_MIN
-        self.machine.last_key = KEY_EMPTY
+        self.machine.rows.varied = True
+        rows_clear(&self.machine.rows)
+        forget_recent(&self.machine)
         self.sessions = ()
 
     def __init__(self, addresses, *, rx_consecutive_frame_timeout=1000, max_frame_size=None, bint strict=False):
@@ -162,7 +165,7 @@ cdef class Reassembler:
         free(self.machine.columns.offsets)
         free(self.machine.columns.data)
         forget_columns(&self.machine.columns)
-        self.machine.row_count = 0
+        rows_clear(&self.machine.rows)
         self.machine.data_used = 0
 
     @cython.final
@@ -212,8 +215,7 @@ cdef class Reassembler:
         try:
             if not done:
                 raise MemoryError(f"no memory for the messages of {len(self.sessions)} sessions")
-            return messages_of(
-                self.sessions, &self.machine.columns, self.machine.rows, self.machine.row_count, self.spares)
+            return messages_of(self.sessions, &self.machine.columns, &self.machine.rows, self.spares)
         finally:
             self._drop_rows()
             release(self, &self.busy)

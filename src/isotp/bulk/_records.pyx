@@ -336,6 +336,43 @@ def restore(held, layout):
         raise ValueError(f"this pickle of Records is damaged: {error}") from error
 
 
+def count_ids(Records records not None, dict counts not None):
+    """Add to `counts` how many frames each CAN ID has, with its flags."""
+    cdef Py_ssize_t k
+    cdef object can_id
+    with cython.critical_section(records):
+        for k in range(records.array.count):
+            can_id = (<const FdRecord *>(records.array.items + k * records.array.itemsize)).can_id
+            counts[can_id] = counts.get(can_id, 0) + 1
+
+
+def times_back(Records records not None, int64_t latest):
+    """How far (ns) a time is behind the latest one before it, at the most; and the latest of all, from `latest` on."""
+    cdef Py_ssize_t k
+    cdef int64_t time
+    cdef int64_t most = 0
+    with cython.critical_section(records):
+        for k in range(records.array.count):
+            time = (<const FdRecord *>(records.array.items + k * records.array.itemsize)).timestamp
+            most = max(most, latest - time)
+            latest = max(latest, time)
+    return most, latest
+
+
+def has_frame(Records records not None, uint32_t can_id, int channel=-1):
+    """Whether there is a frame of this CAN ID, with its flags; of this channel, unless that is -1."""
+    cdef const FdRecord *record
+    cdef Py_ssize_t k
+    cdef bint found = False
+    with cython.critical_section(records):
+        for k in range(records.array.count):
+            record = <const FdRecord *>(records.array.items + k * records.array.itemsize)
+            if record.can_id == can_id and (channel < 0 or record.channel == channel):
+                found = True
+                break
+    return found
+
+
 cdef int add_all(Records records, const RecordBuffer *given) except -1:
     """Add records of the same layout."""
     cdef RecordArray *array = &records.array

@@ -103,6 +103,7 @@ def open(
     table: Channels | None = None,
     absolute: bool = False,
     block_size: int = 1 << 19,
+    threads: int = 1,
 ) -> Capture:
     """Open a log of CAN frames in one of FORMATS, plain or packed by
     gzip, zip, bzip2, xz or zstd. What it is is told by its content.
@@ -117,6 +118,8 @@ def open(
     :param absolute: add the date in the header of an ASC file (local time) to its times, which count from the start of
         the measurement otherwise. The times of the other formats are what they are: ns since 1970 as a rule.
     :param block_size: bytes that are parsed at once, from 4096 on.
+    :param threads: how many blocks of a file are parsed at the same time, which a pipe's are not. Frames and problems
+        do not depend on it.
     :raises UnknownFormatError: if the content is no log that is known; it is a ValueError.
     :raises ValueError: if an option makes no sense.
     :raises OSError: if the file can not be opened.
@@ -126,8 +129,10 @@ def open(
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
     if block_size < 4096:
         raise ValueError(f"block_size must be 4096 or more, not {block_size!r}")
+    if threads < 1:
+        raise ValueError(f"threads must be 1 or more, not {threads!r}")
     table = Channels() if table is None else table
-    reading = Reading("", table, start, end, table.chosen(channels), absolute, block_size)
+    reading = Reading("", table, start, end, table.chosen(channels), absolute, block_size, threads)
     source = Source(file, reading.report)
     try:
         reading.name = source.name

@@ -89,7 +89,7 @@ class Decoding:
         self._tables.close()
 
     def _decode(self) -> Generator[Messages, None, None]:
-        pieces = self._ahead() if self._threads > 1 else self._one_by_one()
+        pieces = self._ahead() if min(self._threads, len(self._parts)) > 1 else self._one_by_one()
         try:
             for messages in reassembled(self._counted(pieces), self.reassembler):
                 yield messages.with_channels(self.channels)
@@ -215,7 +215,8 @@ def decode(
     :param rx_consecutive_frame_timeout: N_Cr in ms, by the times in the log.
     :param max_frame_size: longest message in bytes; None: no limit.
     :param strict: by ISO 15765-2 where can-isotp does otherwise, as for :class:`isotp.Reassembler`.
-    :param threads: how many parts are read at the same time.
+    :param threads: how many parts are read at the same time or, where there are fewer parts than that, how many blocks
+        of each. What comes out does not depend on it.
     :param block_size: bytes that are parsed at once.
     :raises ValueError: for a wrong option or address, or for a stream to discover sessions in. Iterating raises what
         :func:`isotp.capture.open` does.
@@ -235,6 +236,7 @@ def decode(
         table=table,
         absolute=absolute,
         block_size=block_size,
+        threads=max(threads // max(len(parts), 1), 1),
     )
     reassembler = Reassembler(
         discovered(parts, opener) if addresses is None else [numbered(each, table) for each in addresses],

@@ -106,6 +106,22 @@ cdef class FrameCollector:
         self.sink.array = &self.records.array
         return 0
 
+    cdef int lay_out(self) except -1:
+        """Have the records of the next block in the layout that `wide` says."""
+        if self.wide != (self.records.array.itemsize == sizeof(FdRecord)):
+            self.begin(self.records.array.capacity)
+        return 0
+
+    cdef int take_over(self, FrameCollector other) except -1:
+        """What another one made belongs to the frames of this one."""
+        cdef Py_ssize_t k
+        self.wide = other.wide
+        self.lay_out()
+        if self.sink.wanted != NULL:
+            for k in range(CHANNELS):
+                self.sink.left_out[k] |= other.sink.left_out[k]
+        return 0
+
     cdef Records finish(self):
         cdef Records taken = self.records
         self.wide = taken.array.itemsize == sizeof(FdRecord)

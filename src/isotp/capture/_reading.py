@@ -11,7 +11,7 @@ from isotp.capture._channels import Channels
 from isotp.capture._parsers import DEFECTS_KEPT, LogParser
 from isotp.capture._source import Source
 
-__all__ = ["MOST_PROBLEMS", "Format", "Problem", "Reader", "Reading", "parse_all", "parsed_by"]
+__all__ = ["MOST_PROBLEMS", "Format", "Problem", "Reader", "Reading"]
 
 # Problems that are kept of one log; all are counted.
 MOST_PROBLEMS: Final = DEFECTS_KEPT
@@ -48,6 +48,7 @@ class Reading:
     wanted: list[int] | None = None
     absolute: bool = False
     block_size: int = 1 << 19
+    threads: int = 1
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
     #: What the log has beside frames: how many of each kind.
@@ -72,11 +73,16 @@ class Reading:
         self, parser: LogParser, block: bytes, *, final: bool = False, container: int | None = None
     ) -> Iterator[Records]:
         """What a block of the log has; it may have been unpacked from the log's byte `container` on."""
-        records = parser.feed(block, final)
+        return self.take(parser, parser.feed(block, final), container=container)
+
+    def take(
+        self, parser: LogParser, records: Records, *, container: int | None = None, lines: int = 0
+    ) -> Iterator[Records]:
+        """What a parser found in a block, before which it did not see so many lines."""
         found, count = parser.defects_found()
         for offset, line, reason in found:
             if container is None:
-                self.report(offset, reason, line or None)
+                self.report(offset, reason, line + lines if line else None)
             else:
                 self.report(container, f"{reason} (byte {offset} of the unpacked objects)")
         self.problem_count += count - len(found)
@@ -87,20 +93,6 @@ class Reading:
 
 
 Reader: TypeAlias = Callable[[Source, Reading], Iterator[Records]]
-
-
-def parsed_by(kind: Callable[..., LogParser]) -> Reader:
-    """Reading by a parser that takes the log as it is."""
-    return lambda source, reading: parse_all(reading.parser(kind), source, reading)
-
-
-def parse_all(parser: LogParser, source: Source, reading: Reading) -> Iterator[Records]:
-    while block := source.read(reading.block_size):
-        yield from reading.parse(parser, block)
-    # The rest of a line that was cut with the packed data may look like a whole one.
-    if not source.cut:
-        yield from reading.parse(parser, b"", final=True)
-    reading.left_out.update(parser.left_out())
 
 
 class Format(NamedTuple):

@@ -85,6 +85,8 @@ class Source:
         self._pieces: Generator[bytes, None, None] | None = None
         self._unpacked = 0
         self._began = self._tell()
+        #: All of it is here: to read ahead waits for nobody.
+        self.is_steady = self._began is not None
         try:
             self.size = self._size()
             self._ahead = self._read_file(STEP)

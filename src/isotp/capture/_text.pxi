@@ -181,6 +181,65 @@ cdef class TextParser(LogParser):
     cdef Reason read_line(self, const uint8_t *start, const uint8_t *end) noexcept nogil:
         return READABLE
 
+    # --- whole lines ahead of those before them ---
+
+    cdef tuple pack(self):
+        """What decides how the next line is read, beside its number and offset; None: each line changes it."""
+        return None
+
+    cdef int unpack(self, tuple state) except -1:
+        """Have what pack() gave."""
+        return 0
+
+    def state(self):
+        """What decides how the next line is read, as something to compare; None: only feed() can read on."""
+        return None if self.tail or self.in_long_line else self.pack()
+
+    @property
+    def lines(self):
+        """Lines that are done."""
+        return self.line - 1
+
+    def read_ahead(self, tuple state not None, bytes head not None, bytes block not None, Py_ssize_t begin,
+                   Py_ssize_t end, int64_t offset):
+        """What a parser in this state would give for whole lines; None: only feed() can tell.
+
+        This parser is a twin of the one that feeds the log: made alike, and never fed. `lines` and defects are those of
+        these bytes.
+
+        :param head: what comes before block[begin:end].
+        :param offset: of the head in the log; not 0, for the beginning of a log is special.
+        """
+        cdef const uint8_t *first = <const uint8_t *>PyBytes_AS_STRING(head)
+        cdef const uint8_t *start = <const uint8_t *>PyBytes_AS_STRING(block)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(head), done
+        if not 0 <= begin <= end <= PyBytes_GET_SIZE(block):
+            raise ValueError(f"bytes from {begin} to {end} of {len(block)}")
+        self.unpack(state)
+        self.lay_out()
+        self.in_long_line = False
+        self.line = 1
+        self.question = 0
+        self.defect_count = 0
+        self.others_found()
+        if self.sink.wanted != NULL:
+            memset(self.sink.left_out, 0, CHANNELS)
+        with nogil:
+            done = self.consume(first, size, offset, False)
+            if done == size and self.question == 0:
+                done += self.consume(start + begin, end - begin, offset + size, False)
+        self.base = offset + done
+        records = self.finish()
+        is_whole = done == size + end - begin and self.question == 0 and self.state() is not None
+        return records if is_whole else None
+
+    def follow(self, TextParser twin not None):
+        """Be behind the block that a twin has read ahead from the state that this parser is in."""
+        self.unpack(twin.pack())
+        self.take_over(twin)
+        self.line += twin.line - 1
+        self.base = twin.base
+
     cdef Py_ssize_t consume(self, const uint8_t *data, Py_ssize_t size, int64_t offset, bint final) noexcept nogil:
         cdef const uint8_t *start = data
         cdef const uint8_t *limit = data + size

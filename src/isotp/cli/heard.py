@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-import numpy
-
 from isotp._can_ids import id_text
 from isotp.bulk._address_text import address_text, lanes_of
-from isotp.bulk._records import Records
+from isotp.bulk._records import Records, count_ids, has_frame
 from isotp.cli.addresses import ChannelAddress
 from isotp.cli.shown.words import count_text
 
@@ -31,22 +29,18 @@ class Heard:
     def __init__(self, asked: Sequence[ChannelAddress], number_of: Callable[[str], int]) -> None:
         self._silent = [(each, sorted({lane.can_id for lane in lanes_of(each.address)})) for each in asked]
         self._number_of = number_of
-        self._identifiers: Counter[int] = Counter()
+        self._identifiers: dict[int, int] = {}
         self._frames = 0
 
     def look(self, records: Records) -> None:
-        frames = numpy.asarray(records)
         if self._frames < COUNTED:
-            keys, counts = numpy.unique(frames["can_id"], return_counts=True)
-            for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
-                self._identifiers[key] += count
-        self._frames += len(frames)
-        self._silent = [each for each in self._silent if not self._is_heard(frames, *each)]
+            count_ids(records, self._identifiers)
+        self._frames += len(records)
+        self._silent = [each for each in self._silent if not self._is_heard(records, *each)]
 
-    def _is_heard(self, frames: numpy.ndarray, asked: ChannelAddress, can_ids: Iterable[int]) -> bool:
-        if asked.channel is not None:
-            frames = frames[frames["channel"] == self._number_of(asked.channel)]
-        return any(bool((frames["can_id"] == can_id).any()) for can_id in can_ids)
+    def _is_heard(self, records: Records, asked: ChannelAddress, can_ids: Iterable[int]) -> bool:
+        channel = -1 if asked.channel is None else self._number_of(asked.channel)
+        return any(has_frame(records, can_id, channel) for can_id in can_ids)
 
     def lines(self, left_out: Sequence[str]) -> list[str]:
         """What to say of it; nothing if all that was asked for was there.
@@ -63,7 +57,7 @@ class Heard:
         if found and self._frames > 0:
             busiest = [
                 f"{id_text(can_id)} ({count:,})"
-                for can_id, count in self._identifiers.most_common(MOST_TOLD)
+                for can_id, count in Counter(self._identifiers).most_common(MOST_TOLD)
                 if not can_id & FLAGS_OF_NO_ID
             ]
             where = "" if self._frames <= COUNTED else f" among the first {count_text(COUNTED, 'frame')}"

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
 
-import numpy
 import typer
 from rich.console import Console
 
@@ -24,6 +23,7 @@ from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
 from isotp.bulk._uds import Exchanges, UdsRow
 from isotp.capture._decode import reassembled, too_many_channels
+from isotp.capture._side_by_side import cores
 from isotp.cli.growing import GrowingFile
 from isotp.cli.heard import Heard
 from isotp.cli.options import checking
@@ -168,7 +168,9 @@ class LogFiles:
             self._check_followed(path)
             self._growing = GrowingFile(path, self.follow_until)
             file = cast(BinaryIO, self._growing)
-        return capture.open(file, **self._options())
+        # One that grows is read as it comes.
+        threads = 1 if self._growing is not None else cores()
+        return capture.open(file, **self._options(), threads=threads)
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -298,6 +300,8 @@ def with_uds(
 
 def chosen_rows(question: Question, messages: Messages) -> list[bool]:
     """Which messages filter() gives for the question."""
+    import numpy  # takes long, and few ask for so much
+
     status, start, end = (numpy.asarray(messages.column(name)) for name in ("status", "start", "end"))
     chosen = numpy.ones(len(messages), numpy.bool_)
     if question.statuses is not None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy
-
-from isotp.bulk._records import Records
+from isotp.bulk._records import Records, times_back
 from isotp.cli.shown.words import time_text
 
 __all__ = ["Order"]
@@ -32,16 +30,13 @@ class Order:
     def look(self, records: Records) -> None:
         if not len(records):
             return
-        times = numpy.asarray(records)["timestamp"]
         if self._latest is None:
-            self._latest = int(times[0])
+            self._latest = records[0].timestamp
             self._compare(self._latest)
-        reached = numpy.maximum(numpy.maximum.accumulate(times), self._latest)
-        back = int((reached - times).max())
+        back, self._latest = times_back(records, self._latest)
         if back > MOST_WITHIN and not self._told:
             self._told = True
             self.lines.append(f"times run backwards in {self._name}, by {time_text(back)}")
-        self._latest = int(reached[-1])
 
     def _compare(self, first: int) -> None:
         if self._ended is not None and first < self._ended[1]:

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from isotp.bulk._messages cimport STATUS_OK, STATUS_OPEN
 from isotp.bulk._records cimport LATEST_TIME, ClassicRecord, FdRecord, key_of
-from isotp.bulk._slots cimport Slot, slot_of
+from isotp.bulk._slots cimport Slot
 
 
 cdef inline int size_of(const FdRecord *record, int room) noexcept nogil:
@@ -17,7 +17,7 @@ cdef inline bint feed_records(
 ) noexcept nogil:
     """All records of a buffer. False: no memory. Inlined once for each layout, where itemsize and room are known."""
     cdef const FdRecord *record
-    cdef const Slot *slot
+    cdef const Slot *recent
     cdef Lane *lane
     cdef Py_ssize_t k = 0
     cdef int64_t now
@@ -30,10 +30,14 @@ cdef inline bint feed_records(
     cdef const uint8_t *payload
     cdef int32_t before = -1       # lane of the last frame
     cdef int32_t guess = -1        # and the one whose turn it may be
+    cdef bint singles = False      # the last frame was an SF, or one of nobody
     cdef bint done = True
     while True:
         if guess >= 0 and lane_at(machine.lanes, guess).left > 0:
             k += receive_turns(machine, &before, &guess, records + k * itemsize, count - k, itemsize, &latest)
+        elif singles:
+            k = receive_singles(machine, records, k, count, itemsize, &latest)
+            singles = False
         if k == count:
             break
         record = <const FdRecord *>(records + k * itemsize)   # both layouts begin alike
@@ -42,19 +46,14 @@ cdef inline bint feed_records(
         latest = max(latest, now)
         size = size_of(record, room)
         k += 1
-        if key == machine.last_key:
-            code = machine.last_code
-        else:
-            slot = slot_of(&machine.slots, key)
-            code = slot.code
-            if slot.key == key and code >= 0:
-                machine.last_key = key
-                machine.last_code = code
-            else:
-                code = find_lane(machine, key, record.data, size, &done)
-                if not done:
-                    break
+        recent = recent_place(machine, key)
+        code = recent.code
+        if recent.key != key:
+            code = find_lane(machine, key, record.data, size, &done)
+            if not done:
+                break
         if code < 0:
+            singles = not stepwise
             continue
         lane = lane_at(machine.lanes, code >> 1)
         if before >= 0:
@@ -63,7 +62,7 @@ cdef inline bint feed_records(
         guess = lane.next
         if now < lane.rx.deadline and not code & stepwise and receive_next_cf(
                 &lane.rx, &machine.config, <int>lane.prefix, record.data, size, now):
-            if key == machine.last_key and k < count and key_of(<const FdRecord *>(records + k * itemsize)) == key:
+            if lane.prefix == 0 and k < count and key_of(<const FdRecord *>(records + k * itemsize)) == key:
                 k += receive_run(
                     lane, &machine.config, records + k * itemsize, count - k, itemsize, &latest)
             lane.head = head_of(record)
@@ -77,6 +76,7 @@ cdef inline bint feed_records(
                     and add_single(machine, lane, STATUS_OK, <uint64_t>length, code & 1, now)):
                 done = False
                 break
+            singles = True
             continue
         done = step(machine, lane, code & 1, record.data, size, now)
         if not done:
@@ -112,6 +112,6 @@ cdef bint end_all(Machine *machine) noexcept nogil:
         if lane.rx.state == RX_WAIT_CF:
             end = last_frame_time(lane, &machine.config)
             receiver_stop(&lane.rx)
-            if end_reception(machine, lane, STATUS_OPEN, end) == NULL:
+            if end_reception(machine, lane, STATUS_OPEN, end) < 0:
                 return False
     return True

@@ -23,6 +23,27 @@ cdef enum:
     FIRST_TEMPLATE = -3
 
 
+cdef inline Slot *recent_place(Machine *machine, uint64_t key) noexcept nogil:
+    """Where a key is, if it came and no other one of the same place since. It stands for a lane, or for none for ever.
+
+    Whoever makes keys that share a place has them looked up in the table.
+    """
+    cdef uint32_t mixed = (<uint32_t>key + <uint32_t>(key >> KEY_CHANNEL_SHIFT)) * <uint32_t>0x9E3779B1
+    return &machine.recent[mixed >> (32 - RECENT_BITS)]
+
+
+cdef inline void remember(Machine *machine, uint64_t key, int32_t code) noexcept nogil:
+    cdef Slot *place = recent_place(machine, key)
+    place.key = key
+    place.code = code
+
+
+cdef void forget_recent(Machine *machine) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(1 << RECENT_BITS):
+        machine.recent[k].key = KEY_EMPTY
+
+
 cdef inline uint64_t any_channel(uint64_t key) noexcept nogil:
     return (key & ~KEY_CHANNEL) | KEY_ANY_CHANNEL
 
@@ -101,7 +122,6 @@ cdef bint open_session(Machine *machine, int32_t session, uint64_t key) noexcept
             continue
         slot.code = <int32_t>(2 * machine.lane_count + k)
     machine.lane_count += 2
-    machine.last_key = KEY_EMPTY
     return True
 
 
@@ -125,7 +145,6 @@ cdef int32_t find_lane(
             done[0] = False
             return NO_LANE
         code = code_of(&machine.slots, key)
-    if code >= 0 and not key & KEY_HAS_PREFIX:
-        machine.last_key = key
-        machine.last_code = code
+    if code >= NO_LANE and not key & KEY_HAS_PREFIX:
+        remember(machine, key, code)
     return code

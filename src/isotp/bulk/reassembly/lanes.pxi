@@ -4,13 +4,14 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from isotp.bulk._messages cimport NO_FLOW_CONTROL, ROWS_HELD, Columns, Row
-from isotp.bulk._slots cimport Slots
+from isotp.bulk._messages cimport NO_FLOW_CONTROL, Columns, Rows
+from isotp.bulk._slots cimport Slot, Slots
 
 
 cdef enum:
     OUTCOME_COUNT = PEER_OVERFLOW + 1
     LINE = 64                      # bytes of a line of the cache
+    RECENT_BITS = 8                # 4 KiB: what a bus has at once, in the nearest cache
 
 
 # One direction of one session on one channel. Its first 64 bytes, up to rx.deadline, are all that an expected CF needs.
@@ -55,8 +56,7 @@ cdef struct Machine:
     Py_ssize_t most_places         # ... and how many of them there may be
     uint64_t passed_over           # frames that found no place
     uint64_t *keys                 # of each session four: 2 * direction + functional
-    uint64_t last_key
-    int32_t last_code
+    Slot[1 << RECENT_BITS] recent  # keys without extension byte that came last, of each place; see recent_place()
     int64_t latest                 # time of the latest frame
     bint fd                        # layout of the records that came last
     uint64_t data_used             # bytes of payload in `columns.data`
@@ -66,8 +66,7 @@ cdef struct Machine:
     void **spare_columns
     void **spare_data
     Columns columns                # of the table that is being made
-    Py_ssize_t row_count
-    Row[ROWS_HELD] rows            # those that are not in the columns yet
+    Rows rows                      # those that are not in the columns yet
 
 
 cdef void lane_clear(Lane *lane) noexcept nogil:

@@ -12,7 +12,7 @@ from isotp.bulk._messages cimport (
     STATUS_TIMED_OUT,
     STATUS_TOO_LONG,
     STATUS_WRONG_SN,
-    Row,
+    Rows,
     StatusCode,
 )
 
@@ -28,24 +28,24 @@ cdef inline int64_t last_frame_time(const Lane *lane, const Config *config) noex
     return lane.before_restart if lane.rx.deadline == lane.restarted else lane.rx.deadline - config.n_cr_ns
 
 
-cdef Row *end_reception(Machine *machine, Lane *lane, StatusCode status, int64_t end) noexcept nogil:
-    """A row for a segmented reception that ended, with what was received. NULL: no memory."""
-    cdef Row *row
+cdef Py_ssize_t end_reception(Machine *machine, Lane *lane, StatusCode status, int64_t end) noexcept nogil:
+    """A row for a segmented reception that ended, with what was received; see add_row(). -1: no memory."""
+    cdef Rows *rows = &machine.rows
+    cdef Py_ssize_t row
     if not add_data(machine, lane.rx.buffer, lane.rx.got):
-        return NULL
+        return -1
     if lane.overflow and status != STATUS_OK:
         status = STATUS_OVERFLOW
-    row = add_row(machine, lane, status, lane.start, end)
-    if row == NULL:
-        return NULL
-    row.length = <uint32_t>lane.rx.size
-    row.frames = frames_of_reception(lane)
-    row.target_type = lane.target_type
-    row.stmin_us = lane.stmin_us
-    row.blocksize = <int16_t>lane.blocksize
-    row.waits = lane.waits
-    row.flow_controls = lane.flow_controls
-    lane.frames += row.frames
+    row = add_row(machine, lane, status, lane.start, end, lane.rx.size, lane.target_type)
+    if row < 0:
+        return -1
+    rows.varied = True
+    rows.frames[row] = frames_of_reception(lane)
+    rows.stmin_us[row] = lane.stmin_us
+    rows.blocksize[row] = <int16_t>lane.blocksize
+    rows.waits[row] = lane.waits
+    rows.flow_controls[row] = lane.flow_controls
+    lane.frames += rows.frames[row]
     lane.messages += status == STATUS_OK
     lane.left = 0
     lane_clear(lane)
@@ -72,7 +72,7 @@ cdef bint expire(Machine *machine, Lane *lane, int64_t now) noexcept nogil:
     if lane.rx.state != RX_WAIT_CF or not receiver_expired(&lane.rx, now, &outcome):
         return True
     lane.outcomes[<int>N_CR_TIMEOUT] += 1
-    return end_reception(machine, lane, STATUS_TIMED_OUT, end) != NULL
+    return end_reception(machine, lane, STATUS_TIMED_OUT, end) >= 0
 
 
 cdef bint hear_flow_control(Machine *machine, Lane *lane, int64_t now) noexcept nogil:
@@ -133,7 +133,7 @@ cdef bint step_functional(
     lane.outcomes[<int>outcome.code] += 1
     if event == RX_MESSAGE:
         return (add_data(machine, lane.rx.message, lane.rx.message_size)
-                and add_single(machine, lane, STATUS_OK, lane.rx.message_size, True, now) != NULL)
+                and add_single(machine, lane, STATUS_OK, lane.rx.message_size, True, now))
     lane.frames += 1
     return True
 
@@ -144,7 +144,7 @@ cdef bint step(
     """One frame on a lane that receive_next_cf() did not take. False: no memory."""
     cdef Outcome outcome
     cdef RxEvent event
-    cdef Row *interrupted = NULL
+    cdef Py_ssize_t interrupted = -1
     cdef bint was_open, is_first
     cdef uint64_t got
     cdef int64_t end
@@ -161,25 +161,25 @@ cdef bint step(
     if was_open and is_first:
         # A first frame ends the reception in any case, good or bad, and takes over its buffer.
         interrupted = end_reception(machine, lane, STATUS_INTERRUPTED_BY_FF, end)
-        if interrupted == NULL:
+        if interrupted < 0:
             return False
     event = receive(&lane.rx, &machine.config, <int>lane.prefix, data, size, now, &outcome)
     lane.outcomes[<int>outcome.code] += 1
     lane.outcomes[<int>outcome.interruption] += 1
-    if interrupted != NULL:
-        if outcome.interruption == OK and interrupted.status == STATUS_INTERRUPTED_BY_FF:
-            interrupted.status = STATUS_INVALID_FRAME
+    if interrupted >= 0:
+        if outcome.interruption == OK and machine.rows.status[interrupted] == STATUS_INTERRUPTED_BY_FF:
+            machine.rows.status[interrupted] = STATUS_INVALID_FRAME
     elif was_open and lane.rx.state == RX_IDLE and (event != RX_MESSAGE or outcome.interruption != OK):
-        if end_reception(machine, lane, status_of(&outcome), end) == NULL:
+        if end_reception(machine, lane, status_of(&outcome), end) < 0:
             return False
 
     if event == RX_MESSAGE and was_open and outcome.interruption == OK:
         lane.counted_frames += 1
         lane.counted_bytes += lane.rx.got - got
-        return end_reception(machine, lane, STATUS_OK, now) != NULL
+        return end_reception(machine, lane, STATUS_OK, now) >= 0
     if event == RX_MESSAGE:
         return (add_data(machine, lane.rx.message, lane.rx.message_size)
-                and add_single(machine, lane, STATUS_OK, lane.rx.message_size, functional, now) != NULL)
+                and add_single(machine, lane, STATUS_OK, lane.rx.message_size, functional, now))
     if lane.rx.state == RX_WAIT_CF and is_first:
         begin_reception(lane, functional, now)
         return True
@@ -190,6 +190,6 @@ cdef bint step(
     if is_first and (outcome.code == FF_DL_TOO_LONG or outcome.code == OUT_OF_MEMORY):
         return add_single(
             machine, lane, STATUS_TOO_LONG if outcome.code == FF_DL_TOO_LONG else STATUS_OUT_OF_MEMORY,
-            outcome.given, functional, now) != NULL
+            outcome.given, functional, now)
     lane.frames += 1
     return event != RX_FLOW_CONTROL or hear_flow_control(machine, lane, now)

@@ -41,6 +41,14 @@ cdef class AscParser(TextParser):
         self.start_of = start_of
         self.radix = 16
 
+    cdef tuple pack(self):
+        return None if self.relative else (self.began, self.clock, self.radix, self.wide)
+
+    cdef int unpack(self, tuple state) except -1:
+        self.began, self.clock, self.radix, self.wide = state
+        self.relative = False
+        return 0
+
     cdef int answer(self, bytes matter) except -1:
         self.answered = self.line
         try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from isotp.bulk._records import Records
 from isotp.capture._local_time import ns_since_1970
 from isotp.capture._parsers import AscParser
-from isotp.capture._reading import Format, Reading, parse_all
+from isotp.capture._parsing import parse_all
+from isotp.capture._reading import Format, Reading
 from isotp.capture._source import Source
 
 __all__ = ["FORMAT", "measurement_start", "no_start"]
@@ -18,7 +20,7 @@ __all__ = ["FORMAT", "measurement_start", "no_start"]
 
 def read(source: Source, reading: Reading) -> Iterator[Records]:
     start_of = measurement_start if reading.absolute else no_start
-    return parse_all(reading.parser(AscParser, start_of), source, reading)
+    return parse_all(partial(reading.parser, AscParser, start_of), source, reading)
 
 
 FORMAT: Final = Format(

@@ -38,6 +38,15 @@ cdef enum:
     FD_64_HEAD = 40
     LONGEST_FRAME = 1024           # bytes of an object with a frame: far more than any has
     SHORT_FRAME = HEADER_V2 + 40   # below it, no two of them can be
+    MOST_RUNS = 512                # containers that are read ahead together
+
+
+cdef struct Run:
+    const uint8_t *place
+    Py_ssize_t size
+
+
+MOST_CONTAINERS_AHEAD = MOST_RUNS
 
 
 cdef class BlfParser(LogParser):
@@ -58,6 +67,92 @@ cdef class BlfParser(LogParser):
         self.tail = b""
         self.skip = 0
         self.lost = True
+
+    # --- objects ahead of those before them ---
+
+    @property
+    def at_object(self):
+        """An object begins with the next byte."""
+        return not self.tail and self.skip == 0 and not self.lost
+
+    @property
+    def layout(self):
+        """Of the records that are made now: True for FD."""
+        return self.wide
+
+    @staticmethod
+    def first_frame(bytes data not None):
+        """Where the first object of a frame seems to begin, -1: nowhere."""
+        return find_frame(<const uint8_t *>PyBytes_AS_STRING(data), 0, PyBytes_GET_SIZE(data))
+
+    def read_ahead(self, list contents not None, Py_ssize_t begin, bint wide):
+        """The records of what some containers hold, from byte `begin` of the first one on, where an object begins.
+
+        This parser is a twin of the one that feeds the log: made alike, and never fed. Offsets count from `begin`. None:
+        something is wrong, or an object is so long that only feed() can tell.
+        """
+        cdef Run[MOST_RUNS] runs
+        cdef Py_ssize_t count = 0
+        cdef bytes data = b""
+        if len(contents) > MOST_RUNS:
+            raise ValueError(f"{len(contents)} containers")
+        for data in contents:
+            runs[count].place = <const uint8_t *>PyBytes_AS_STRING(data)
+            runs[count].size = PyBytes_GET_SIZE(data)
+            count += 1
+        if not 0 <= begin <= runs[0].size:
+            raise ValueError(f"an object at byte {begin} of {runs[0].size}")
+        runs[0].place += begin
+        runs[0].size -= begin
+        self.base = self.skip = self.skip_from = 0
+        self.lost = False
+        self.defect_count = 0
+        self.others_found()
+        if self.sink.wanted != NULL:
+            memset(self.sink.left_out, 0, CHANNELS)
+        self.wide = wide
+        self.lay_out()
+        with nogil:
+            begin = self.consume_runs(runs, count)
+        records = self.finish()
+        if begin < 0 or self.defect_count > 0:
+            return None
+        self.tail = data[len(data) - begin:]
+        return records
+
+    cdef Py_ssize_t consume_runs(self, const Run *runs, Py_ssize_t count) noexcept nogil:
+        """Parse them one behind the other; how many of the last bytes are left, -1: too many somewhere."""
+        cdef uint8_t[2 * STRETCH] joined
+        cdef const uint8_t *rest = NULL
+        cdef Py_ssize_t kept = 0, k, pos, size
+        for k in range(count):
+            pos = 0
+            if kept > 0:
+                # What began in the container before ends soon.
+                size = min(runs[k].size, <Py_ssize_t>STRETCH)
+                memcpy(joined, rest, <size_t>kept)
+                memcpy(joined + kept, runs[k].place, <size_t>size)
+                pos = self.consume(joined, kept + size, self.base, False)
+                self.base += pos
+                pos -= kept
+                if pos < 0:
+                    return -1
+            size = self.consume(runs[k].place + pos, runs[k].size - pos, self.base, False)
+            self.base += size
+            kept = runs[k].size - pos - size
+            if kept > STRETCH:
+                return -1
+            rest = runs[k].place + pos + size
+        return kept
+
+    def follow(self, BlfParser twin not None):
+        """Be where a twin is, which began to read ahead where this parser is."""
+        self.take_over(twin)
+        self.tail = twin.tail
+        self.skip = twin.skip
+        self.skip_from = self.base + twin.skip_from
+        self.base += twin.base
+        self.lost = twin.lost
 
     cdef Py_ssize_t consume(self, const uint8_t *data, Py_ssize_t size, int64_t offset, bint final) noexcept nogil:
         cdef Py_ssize_t pos = 0, found

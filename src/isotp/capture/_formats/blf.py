@@ -6,10 +6,14 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timezone
+from functools import partial
 from typing import Final
 
 from isotp.bulk._records import Records
+from isotp.capture._formats.blf_ahead import ContainersAhead
+from isotp.capture._formats.blf_window import CONTAINER, DEFLATED, LOG_CONTAINER, OBJECT, PLAIN, Window
 from isotp.capture._inflate import ZLIB, ZLIB_PIECE, FastError, Unpacker, ZlibUnpacker, fast_unpacker
 from isotp.capture._local_time import ns_of
 from isotp.capture._parsers import BlfParser
@@ -19,10 +23,6 @@ from isotp.capture._source import STEP, Source
 HEADER_SIZE: Final = 144  # of the file, by default
 WRITTEN: Final = 16  # where the header has the bytes of the file; 0 or so: it was not closed
 START: Final = 40  # where the header has the time of the start
-OBJECT: Final = struct.Struct("<4sHHLL")
-CONTAINER: Final = struct.Struct("<H6xL4x")
-LOG_CONTAINER: Final = 10
-PLAIN, DEFLATED = 0, 2
 FRAMES: Final = frozenset((1, 73, 86, 100, 101))
 MOST_KEPT: Final = 1 << 24  # bytes of a container; larger ones are not unpacked fast
 SEEN: Final = 65_536  # bytes in which one looks for an object at once
@@ -34,58 +34,36 @@ class Damaged(Exception):
     """A log container ends before its end; says why."""
 
 
-class Window:
-    """A source of which one can see what comes next."""
-
-    def __init__(self, source: Source, block_size: int) -> None:
-        self._source = source
-        self._block_size = block_size
-        self._data = bytearray()
-        self._place = 0
-        self.offset = 0
-
-    def _load(self, size: int) -> None:
-        """Have so many bytes here, fewer only at the end."""
-        while len(self._data) - self._place < size and (block := self._source.read(self._block_size)):
-            if self._place > len(self._data) // 2:
-                del self._data[: self._place]
-                self._place = 0
-            self._data += block
-
-    def see(self, size: int) -> bytes:
-        """The next bytes, fewer than `size` only at the end."""
-        self._load(size)
-        with memoryview(self._data) as seen:
-            return bytes(seen[self._place : self._place + size])
-
-    def find(self, signature: bytes, size: int) -> int:
-        """Where it begins within the next `size` bytes, -1: nowhere."""
-        self._load(size)
-        place = self._data.find(signature, self._place, self._place + size)
-        return place if place < 0 else place - self._place
-
-    def take(self, size: int) -> bytes:
-        data = self.see(size)
-        self._place += len(data)
-        self.offset += len(data)
-        return data
-
-    def back(self, size: int) -> None:
-        """Have the last bytes come again, of those that were taken at once."""
-        self._place -= size
-        self.offset -= size
-
-
 def read(source: Source, reading: Reading) -> Iterator[Records]:
     window = Window(source, reading.block_size)
     header = window.see(HEADER_SIZE)
     if len(header) < START + 16:
         reading.report(0, "the header of the file is cut off")
         return
-    parser = reading.parser(BlfParser, start_time(header, reading))
+    make = partial(reading.parser, BlfParser, start_time(header, reading))
+    parser = make()
     size = min(max(struct.unpack_from("<L", header, 4)[0], START + 16), 65_536)
     pass_over(window, reading, 0, size, "the size of the header can not be right")
-    while find_object(window, reading):
+    if reading.threads > 1 and source.is_steady:
+        with closing(ContainersAhead(window, reading, parser, make)) as ahead:
+            yield from read_objects(window, reading, parser, ahead)
+    else:
+        yield from read_objects(window, reading, parser, None)
+    yield from reading.parse(parser, b"", final=True, container=window.offset)
+    reading.left_out.update(parser.left_out())
+    written = struct.unpack_from("<Q", header, WRITTEN)[0]
+    if window.offset < written:
+        reading.report(window.offset, f"the log ends here, its header says that it has {written} bytes")
+
+
+def read_objects(
+    window: Window, reading: Reading, parser: BlfParser, ahead: ContainersAhead | None
+) -> Iterator[Records]:
+    while True:
+        if ahead is not None and ahead.is_due:
+            yield from ahead.read()
+        if not find_object(window, reading):
+            return
         offset = window.offset
         _, _, _, size, kind = OBJECT.unpack(window.take(OBJECT.size))
         if kind == LOG_CONTAINER:
@@ -99,11 +77,6 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
             else:
                 reading.pass_by(f"object of type {kind}")
             pass_over(window, reading, offset, size - OBJECT.size, BAD_SIZE)
-    yield from reading.parse(parser, b"", final=True, container=window.offset)
-    reading.left_out.update(parser.left_out())
-    written = struct.unpack_from("<Q", header, WRITTEN)[0]
-    if window.offset < written:
-        reading.report(window.offset, f"the log ends here, its header says that it has {written} bytes")
 
 
 def pass_over(window: Window, reading: Reading, offset: int, size: int, reason: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from isotp.bulk._records import Records
 from isotp.capture._local_time import ns_since_1970
 from isotp.capture._parsers import BusmasterParser
-from isotp.capture._reading import Format, Reading, parse_all
+from isotp.capture._parsing import parse_all
+from isotp.capture._reading import Format, Reading
 from isotp.capture._source import Source
 
 __all__ = ["FORMAT", "midnight_of"]
@@ -20,7 +22,7 @@ DATE: Final = re.compile(rb"\*\*\*START DATE AND TIME (\d+):(\d+):(\d+) ")
 
 def read(source: Source, reading: Reading) -> Iterator[Records]:
     start_of = midnight_of if reading.absolute else no_midnight
-    return parse_all(reading.parser(BusmasterParser, start_of), source, reading)
+    return parse_all(partial(reading.parser, BusmasterParser, start_of), source, reading)
 
 
 def no_midnight(line: bytes) -> None:

@@ -46,6 +46,22 @@ cdef class CandumpParser(TextParser):
         LogParser.__init__(self, number_of, start, end, channels)
         self.hour_of = hour_of
 
+    cdef tuple pack(self):
+        # On a screen, times may count from line to line.
+        return None if self.all_times > 0 else (
+            (<const char *>self.known)[:self.known_count * sizeof(ChannelName)], (<const char *>self.hour)[:HOUR_SIZE],
+            self.hour_began, self.hour_bad, self.wide)
+
+    cdef int unpack(self, tuple state) except -1:
+        cdef bytes known, hour
+        known, hour, self.hour_began, self.hour_bad, self.wide = state
+        self.known_count = <int>(PyBytes_GET_SIZE(known) // <Py_ssize_t>sizeof(ChannelName))
+        memcpy(self.known, PyBytes_AS_STRING(known), <size_t>PyBytes_GET_SIZE(known))
+        memcpy(self.hour, PyBytes_AS_STRING(hour), HOUR_SIZE)
+        self.last_time = self.all_times = 0
+        self.relative = False
+        return 0
+
     cdef int answer(self, bytes matter) except -1:
         if self.asks_hour:
             self.asks_hour = False

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from isotp.bulk._records import Records
 from isotp.capture._local_time import ns_since_1970
 from isotp.capture._parsers import CandumpParser
-from isotp.capture._reading import Format, Reading, parse_all
+from isotp.capture._parsing import parse_all
+from isotp.capture._reading import Format, Reading
 from isotp.capture._source import Source
 
 __all__ = ["FORMAT", "hour_of"]
 
 
 def read(source: Source, reading: Reading) -> Iterator[Records]:
-    return parse_all(reading.parser(CandumpParser, hour_of), source, reading)
+    return parse_all(partial(reading.parser, CandumpParser, hour_of), source, reading)
 
 
 def hour_of(text: bytes) -> int:

@@ -12,6 +12,13 @@ cdef Other CRTD_ERROR = other_kind("error")
 cdef class CrtdParser(TextParser):
     """Parser of CRTD."""
 
+    cdef tuple pack(self):
+        return (self.wide,)
+
+    cdef int unpack(self, tuple state) except -1:
+        self.wide, = state
+        return 0
+
     cdef Reason read_line(self, const uint8_t *start, const uint8_t *end) noexcept nogil:
         cdef const uint8_t *p = start
         cdef Token word, identifier

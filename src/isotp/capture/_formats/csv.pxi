@@ -24,6 +24,13 @@ cdef enum:
 cdef class CsvParser(TextParser):
     """Parser of python-can's CSV. It has neither channels nor CAN FD."""
 
+    cdef tuple pack(self):
+        return (self.wide,)
+
+    cdef int unpack(self, tuple state) except -1:
+        self.wide, = state
+        return 0
+
     cdef Reason read_line(self, const uint8_t *start, const uint8_t *end) noexcept nogil:
         cdef const uint8_t *p = start
         cdef Token[CSV_FIELDS] fields

@@ -3,7 +3,8 @@
 from typing import Final
 
 from isotp.capture._parsers import CsvParser
-from isotp.capture._reading import Format, parsed_by
+from isotp.capture._parsing import parsed_by
+from isotp.capture._reading import Format
 
 FORMAT: Final = Format(
     parsed_by(CsvParser),

@@ -13,6 +13,13 @@ cdef class GvretParser(TextParser):
     cdef bint no_direction
     cdef bint no_bus
 
+    cdef tuple pack(self):
+        return (self.no_direction, self.no_bus, self.wide)
+
+    cdef int unpack(self, tuple state) except -1:
+        self.no_direction, self.no_bus, self.wide = state
+        return 0
+
     cdef Reason read_line(self, const uint8_t *start, const uint8_t *end) noexcept nogil:
         cdef const uint8_t *p = start
         cdef Token field

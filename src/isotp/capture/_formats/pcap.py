@@ -3,7 +3,8 @@
 from typing import Final
 
 from isotp.capture._parsers import PcapParser
-from isotp.capture._reading import Format, parsed_by
+from isotp.capture._parsing import parsed_by
+from isotp.capture._reading import Format
 
 # In both byte orders, with times in us and in ns.
 PCAP: Final = Format(

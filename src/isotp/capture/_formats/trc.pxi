@@ -34,6 +34,17 @@ cdef class TrcParser(TextParser):
     cdef bint has_frames           # or lines that should be some
     cdef int column_count          # 0: those of version 1
 
+    cdef tuple pack(self):
+        return (
+            self.began, self.version, self.has_frames, self.column_count,
+            (<const char *>self.columns)[:sizeof(self.columns)], self.wide)
+
+    cdef int unpack(self, tuple state) except -1:
+        cdef bytes columns
+        self.began, self.version, self.has_frames, self.column_count, columns, self.wide = state
+        memcpy(self.columns, PyBytes_AS_STRING(columns), sizeof(self.columns))
+        return 0
+
     cdef Reason read_line(self, const uint8_t *start, const uint8_t *end) noexcept nogil:
         cdef const uint8_t *p = start
         cdef Token number, word

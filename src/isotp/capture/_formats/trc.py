@@ -3,6 +3,7 @@
 from typing import Final
 
 from isotp.capture._parsers import TrcParser
-from isotp.capture._reading import Format, parsed_by
+from isotp.capture._parsing import parsed_by
+from isotp.capture._reading import Format
 
 FORMAT: Final = Format(parsed_by(TrcParser), line=rb";\$FILEVERSION=|;-+\+-|\d+\)[ \t]+\d+([.,]\d+)?[ \t]")

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
-from isotp.cli.choice import FrameFilter, Spans
 from isotp.cli.growing import ended_by_ctrl_c
 from isotp.cli.logs import (
     LogFiles,
@@ -284,6 +283,9 @@ def write_frames(
     writer: FrameWriter,
 ) -> None:
     """The frames of all sessions in one reading, those of chosen messages in a second one."""
+    # It brings numpy, for frames alone.
+    from isotp.cli.choice import FrameFilter, Spans
+
     spans: Spans | None = None
     if asked.picks_messages:
         spans = Spans(n_cr_ns=int(asked.n_cr * 1e6))

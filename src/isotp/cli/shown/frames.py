@@ -6,8 +6,6 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import IO, Any, Protocol
 
-import numpy
-
 from isotp._can_ids import BRS, ESI, FDF, SENT, id_text
 from isotp.cli.shown.pcapng import SENT_FLAG, PcapngFile, packet
 
@@ -71,7 +69,7 @@ class PcapngWriter:
         # The interfaces first: each has to be described before its first packet.
         interfaces = {
             channel: self._file.interface(interface_name(self._channel_name(channel)))
-            for channel in numpy.unique(frames["channel"]).tolist()
+            for channel in sorted(set(frames["channel"].tolist()))
         }
         self._file.write(
             packet(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from isotp.address import AbstractAddress
 from isotp.bulk._address_text import address_text
-from isotp.bulk._messages import Messages
+from isotp.bulk._messages import Messages, tally
 from isotp.bulk._uds import UdsRow
 from isotp.cli.logs import MOST_SHOWN, LogFiles
 from isotp.cli.shown.found import found_text, nearly_text
@@ -40,24 +39,15 @@ class Summary:
         if uds is not None:
             self.uds = self.uds or UdsFigures()
             self.uds.add(messages, uds)
-        columns = {
-            name: numpy.asarray(messages.column(name)) for name in ("status", "length", "session", "channel")
-        }
-        received = numpy.diff(numpy.asarray(messages.column("offsets")))
-        for status, count in enumerate(numpy.bincount(columns["status"]).tolist()):
-            if count:
-                self.statuses[MessageStatus(status)] += count
-        self.bytes += int(received.sum())
-        broken = numpy.isin(columns["status"], list(BROKEN_STATUSES))
-        self.lost_bytes += int((columns["length"].astype(numpy.int64) - received)[broken].sum())
-        keys = columns["session"].astype(numpy.int64) << 16 | columns["channel"]
-        lanes, inverse = numpy.unique(keys, return_inverse=True)
-        counts = numpy.bincount(inverse, minlength=len(lanes)).tolist()
-        sizes = numpy.bincount(inverse, weights=received, minlength=len(lanes)).tolist()
-        for lane, count, size in zip(lanes.tolist(), counts, sizes, strict=True):
-            key = messages.sessions[lane >> 16], lane & 0xFFFF
+        lanes: dict[tuple[int, int, int], list[int]] = {}
+        tally(messages, lanes)
+        for (session, channel, code), (count, received, announced) in lanes.items():
+            key, status = (messages.sessions[session], channel), MessageStatus(code)
+            self.statuses[status] += count
+            self.bytes += received
+            self.lost_bytes += announced - received if status in BROKEN_STATUSES else 0
             self._messages[key] += count
-            self._bytes[key] += int(size)
+            self._bytes[key] += received
 
     @property
     def messages(self) -> int:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy
-
 from isotp.bulk._address_text import address_text
 from isotp.bulk._messages import Messages
 from isotp.bulk._uds import UdsRow
@@ -49,12 +47,14 @@ class ServiceFigures:
             "pending": self.pending,
             "unanswered": self.unanswered,
             "unasked": self.unasked,
-            "response_times": times_as_json(numpy.array(self.times, numpy.int64)),
+            "response_times": times_as_json(self.times),
         }
 
 
 def times_as_json(times: Any) -> dict[str, int | None]:
     """How many, and the least, median, 95 % and most of them."""
+    import numpy  # takes long, and few ask for figures
+
     levels = (("min", 0), ("median", 0.5), ("p95", 0.95), ("max", 1))
     return {
         "count": len(times),
