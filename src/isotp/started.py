@@ -128,6 +128,7 @@ class TransportLayer(TransportLayerLogic):
         with self._life:
             if self.started:
                 raise RuntimeError("the transport layer was started already")
+            self.logger.debug("Starting %s", type(self).__name__)
             self.started = True
             # New ones each time: a thread of an earlier start may still be on its way out.
             self.events = self.Events()
@@ -149,6 +150,7 @@ class TransportLayer(TransportLayerLogic):
         with self._life:
             if not self.started:
                 return
+            self.logger.debug("Stopping %s", type(self).__name__)
             try:
                 wait = self._let_go()
             except BaseException:
@@ -160,6 +162,7 @@ class TransportLayer(TransportLayerLogic):
             # What the thread still did; unless another one started the layer meanwhile.
             if not self.started:
                 self._reset()
+        self.logger.debug("%s stopped", type(self).__name__)
 
     def _let_go(self) -> Callable[[], object] | None:
         """Begin to stop; what this returns waits for the end. Whatever is raised on the way, the layer is stopped."""

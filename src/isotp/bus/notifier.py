@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from isotp._core import CanMessage, frame_from_python_can
 from isotp.bus.native import native_bus
-from isotp.bus.python_can import check_bus, python_can, require_echoes, sender_for
+from isotp.bus.python_can import BusOwner, check_bus, python_can, require_echoes, sender_for
 from isotp.errors import FramesLostError
 from isotp.overridden import own_method
 from isotp.started import TransportLayer
@@ -66,7 +66,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock_in_child)
 
 
-class NotifierBasedCanStack(TransportLayer):
+class NotifierBasedCanStack(TransportLayer, BusOwner):
     """The transport layer on a python-can bus that a `can.Notifier` reads; needs no thread of its own.
 
     Started, it calls `on_message` and `error_handler` on threads that the package has for that, so that neither the
