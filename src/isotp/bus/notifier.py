@@ -42,7 +42,7 @@ class _Listeners(list[Any]):
 
 
 def _let_nobody_miss_a_frame(notifier: can.Notifier) -> None:
-    """The notifier's remove_listener() shortens the list that its thread goes through, which would skip the next one."""
+    """Its remove_listener() shortens the list that its thread goes through, which would skip the next listener."""
     listeners = getattr(notifier, "listeners", None)
     if type(listeners) is list:
         lasting = _Listeners(listeners)
