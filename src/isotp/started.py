@@ -322,7 +322,7 @@ class TransportLayer(TransportLayerLogic):
             self._rxfn_lateness = min(max(lateness, _LEAST_LATENESS), _MOST_LATENESS)
 
     def _look_at_callers(self) -> None:
-        """Tell of a thread that does not come back from txfn, which may wait for a lock that this thread itself holds."""
+        """Tell of a thread that does not come back from txfn, which may wait for a lock that it holds itself."""
         busy_with = self._busy_with
         if busy_with is None:
             self._seen_busy = None
@@ -337,7 +337,7 @@ class TransportLayer(TransportLayerLogic):
             )
             self.logger.warning(
                 "txfn, or another function of yours, has not returned for %g s on thread %s. If that thread called"
-                " send() and holds a lock that txfn waits for, both wait for ever: docs/threads.md, 'Locks around send()'",
+                " send() and holds a lock that txfn waits for, both wait for ever: docs/threads.md, Locks around send()",
                 _LONGEST_CALL,
                 name,
             )
