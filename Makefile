@@ -21,7 +21,7 @@ ON_A_KERNEL := $(PYTHON) checks/kernel/run.py
 
 # The longest ones come first, so that two cores are busy to the end.
 CHECKS := tests-group coverage sanitizers gate lint docs
-NIGHTLY := packaging freethreaded fuzz mutation peers-kernel differential soak soak-kernel stress stress-sanitizers newcomer leaks
+NIGHTLY := packaging beside freethreaded fuzz mutation peers-kernel differential soak soak-kernel stress stress-sanitizers newcomer leaks
 
 .PHONY: help list-nightly tools tests tests-kernel peers checks nightly $(CHECKS) $(NIGHTLY)
 
@@ -91,6 +91,9 @@ sanitizers:
 
 packaging:
 	@time $(PYTHON) checks/packaging/run.py
+
+beside:
+	@time $(PYTHON) checks/packaging/beside.py
 
 newcomer:
 	@time $(PYTHON) checks/packaging/newcomer.py

@@ -337,7 +337,7 @@ class TransportLayer(TransportLayerLogic):
             )
             self.logger.warning(
                 "txfn, or another function of yours, has not returned for %g s on thread %s. If that thread called"
-                " send() and holds a lock that txfn waits for, both wait for ever: docs/threads.md, Locks around send()",
+                " send() and holds a lock that txfn waits for, both wait for ever: docs/threads.md, Locks around send",
                 _LONGEST_CALL,
                 name,
             )
