@@ -21,7 +21,7 @@ ON_A_KERNEL := $(PYTHON) checks/kernel/run.py
 
 # The longest ones come first, so that two cores are busy to the end.
 CHECKS := tests-group coverage sanitizers gate lint docs
-NIGHTLY := packaging beside freethreaded fuzz mutation peers-kernel differential soak soak-kernel stress stress-sanitizers newcomer leaks
+NIGHTLY := packaging beside downstream freethreaded fuzz mutation peers-kernel differential soak soak-kernel stress stress-sanitizers newcomer leaks
 
 .PHONY: help list-nightly tools tests tests-kernel peers checks nightly $(CHECKS) $(NIGHTLY)
 
@@ -94,6 +94,9 @@ packaging:
 
 beside:
 	@time $(PYTHON) checks/packaging/beside.py
+
+downstream:
+	@time $(PYTHON) -m checks.downstream
 
 newcomer:
 	@time $(PYTHON) checks/packaging/newcomer.py
