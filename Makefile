@@ -21,7 +21,7 @@ ON_A_KERNEL := $(PYTHON) checks/kernel/run.py
 
 # The longest ones come first, so that two cores are busy to the end.
 CHECKS := tests-group coverage sanitizers gate lint docs
-NIGHTLY := packaging freethreaded fuzz mutation peers-kernel differential soak soak-kernel stress stress-sanitizers newcomer leaks uds
+NIGHTLY := packaging beside downstream freethreaded fuzz mutation peers-kernel differential soak soak-kernel stress stress-sanitizers newcomer leaks uds
 
 .PHONY: help list-nightly tools tests tests-kernel peers checks nightly $(CHECKS) $(NIGHTLY)
 
@@ -91,6 +91,12 @@ sanitizers:
 
 packaging:
 	@time $(PYTHON) checks/packaging/run.py
+
+beside:
+	@time $(PYTHON) checks/packaging/beside.py
+
+downstream:
+	@time $(PYTHON) -m checks.downstream
 
 newcomer:
 	@time $(PYTHON) checks/packaging/newcomer.py

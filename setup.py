@@ -7,12 +7,15 @@ cython's HTML.
 
 import gzip
 import os
+import pathlib
+import shutil
 import sys
 import tarfile
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 trace, debug, annotate = (os.environ.get(f"ISOTP_{name}") == "1" for name in ("TRACE", "DEBUG", "ANNOTATE"))
@@ -51,6 +54,13 @@ else:
         ]
 
 
+# Files of these names are in can-isotp, of either generation; tpsock is kept as a whole.
+SHARED_FILES = (
+    *("__init__.py", "address.py", "can_message.py", "errors.py", "protocol.py", "tools.py"),
+    *("tpsock/__init__.py", "tpsock/errors.py", "tpsock/opts.py"),
+)
+
+
 class BuildExtensions(build_ext):
     """Symbols and line numbers, for profilers, only where the package is worked on: they are most of a wheel's size."""
 
@@ -67,6 +77,21 @@ class BuildExtensions(build_ext):
             extension.extra_compile_args = [*extension.extra_compile_args, "-g0"]
             extension.extra_link_args = [*extension.extra_link_args, strip]
         super().build_extension(extension)
+
+
+class KeepingPackage(build_py):
+    """Holds a second time what can-isotp's files overwrite, and what brings it where they did: _can_isotp_cython.py."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        package = pathlib.Path(self.build_lib, "isotp")
+        for name in SHARED_FILES:
+            kept = package / "_kept" / name
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(package / name, kept)
+        pathlib.Path(self.build_lib, "can_isotp_cython.pth").write_text("import _can_isotp_cython\n")
 
 
 class ReproducibleSdist(sdist):
@@ -120,7 +145,7 @@ if sys.platform == "linux":
 setup(
     # One compiler for each extension at a time, as many as there are processors.
     options={"build_ext": {"parallel": os.cpu_count()}},
-    cmdclass={"build_ext": BuildExtensions, "sdist": ReproducibleSdist},
+    cmdclass={"build_ext": BuildExtensions, "build_py": KeepingPackage, "sdist": ReproducibleSdist},
     ext_modules=cythonize(
         extensions,
         include_path=["src"],

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import isotp
+from checks.surface.__main__ import peer
 from tests.processes import python
 
 # What takes long to import and a layer does not need, in the standard library and in the package.
@@ -49,15 +50,20 @@ def test_what_type_checkers_see_is_what_comes_when_asked_for() -> None:
 @pytest.mark.parametrize("name", sorted(isotp._WHEN_ASKED_FOR))
 def test_name_comes_when_asked_for(name: str) -> None:
     module = isotp._WHEN_ASKED_FOR[name]
-    assert name in isotp.__all__
     assert name in dir(isotp)
     assert getattr(isotp, name) is getattr(sys.modules[module], name)
     assert name in vars(isotp), "asked for once, it is there"
 
 
-def test_star_import_has_all_of_them() -> None:
-    names = printed_by("from isotp import *; print(*sorted(globals()))").split()
+def test_star_import_brings_the_names_of_can_isotp() -> None:
+    """And no others, after python-can's above all: its Message is not ours."""
+    program = "import can; from can import *; from isotp import *; print(Message is can.Message, *sorted(globals()))"
+    is_theirs, *names = printed_by(program).split()
+    assert is_theirs == "True"
     assert set(isotp.__all__) <= set(names)
+    both = {name for generation in (1, 2) for name in peer(generation)["inventory"]["names"]["isotp"]["star"]}
+    # In 1.x, which has no __all__, its modules come as well.
+    assert set(isotp.__all__) == both - {"address", "errors", "protocol", "tpsock"}
 
 
 def test_module_of_the_sockets_comes_with_the_package() -> None:

@@ -11,17 +11,24 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from benchmarks import peer_env
 
 FOLDER = Path(__file__).parent
 RELEASES = {1: "1.9", 2: "2.0.7"}
-PROGRAMS = ("overriding",)
+PROGRAMS = ("inventory", "overriding")
 
 
 def recorded(generation: int) -> Path:
     """Where it is kept."""
     return FOLDER / f"can-isotp-{RELEASES[generation]}.json"
+
+
+def peer(generation: int) -> dict[str, Any]:
+    """What was found."""
+    found: dict[str, Any] = json.loads(recorded(generation).read_text(encoding="utf-8"))
+    return found
 
 
 def main() -> None:

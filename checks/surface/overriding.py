@@ -93,7 +93,6 @@ def play(generation: int, hook: str, params: dict[str, Any], steps: list[Any]) -
 
 def observe(generation: int) -> dict[str, dict[str, list[str]]]:
     """By method and story."""
-    logging.getLogger("isotp").setLevel(logging.CRITICAL)
     return {
         hook: {story: play(generation, hook, params, steps) for story, (params, steps) in STORIES.items()}
         for hook in HOOKS
@@ -101,4 +100,5 @@ def observe(generation: int) -> dict[str, dict[str, list[str]]]:
 
 
 if __name__ == "__main__":
+    logging.getLogger("isotp").setLevel(logging.CRITICAL)
     json.dump(observe(int(sys.argv[1])), sys.stdout)

@@ -7,27 +7,69 @@ that the import takes as long as a layer needs and no longer.
 import os
 from typing import TYPE_CHECKING, Any
 
-from isotp import address, can_message, errors, protocol, tools
+from isotp import address as address
+from isotp import can_message as can_message
+from isotp import errors as errors
+from isotp import protocol as protocol
+from isotp import tools as tools
 from isotp._installation import warn_of_shared_folder
 from isotp._version import __version__ as __version__
 from isotp.address import Address, AddressingMode, AsymmetricAddress, TargetAddressType
 from isotp.can_message import CanMessage
-from isotp.errors import *
-from isotp.params import stmin_from_seconds, stmin_to_seconds
+from isotp.errors import (
+    BadGeneratorError,
+    BlockingSendFailure,
+    BlockingSendTimeout,
+    ChangingInvalidRXDLError,
+    ConsecutiveFrameTimeoutError,
+    FlowControlTimeoutError,
+    FrameTooLongError,
+    InvalidCanDataError,
+    InvalidCanFdFirstFrameRXDL,
+    IsoTpError,
+    MaximumWaitFrameReachedError,
+    MissingEscapeSequenceError,
+    OverflowError,
+    ReceptionInterruptedWithFirstFrameError,
+    ReceptionInterruptedWithSingleFrameError,
+    UnexpectedConsecutiveFrameError,
+    UnexpectedFlowControlError,
+    UnsuportedWaitFrameError,
+    UnsupportedWaitFrameError,
+    WrongSequenceNumberError,
+)
+from isotp.errors import BlockingReceiveFailure as BlockingReceiveFailure
+from isotp.errors import CallbackError as CallbackError
+from isotp.errors import ChangingInvalidRXDLLError as ChangingInvalidRXDLLError
+from isotp.errors import FramesLostError as FramesLostError
+from isotp.errors import IsotpError as IsotpError
+from isotp.errors import LayerClosedError as LayerClosedError
+from isotp.errors import ReceptionQueueFullError as ReceptionQueueFullError
+from isotp.errors import TransmitTimeoutError as TransmitTimeoutError
+from isotp.params import stmin_from_seconds as stmin_from_seconds
+from isotp.params import stmin_to_seconds as stmin_to_seconds
 from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, TransportLayerLogic
 
 if TYPE_CHECKING:
-    from isotp import tpsock
-    from isotp._core import Reception
-    from isotp.bulk._encode import encode
-    from isotp.bulk._messages import Messages
-    from isotp.bulk._reassembler import Reassembler
-    from isotp.bulk._records import Record, Records, record_dtype
-    from isotp.discovery import Discovery, FoundSession, LineEvidence, discover
-    from isotp.hub import Hub, HubSession
-    from isotp.message import Direction, Message, MessageStatus
-    from isotp.socketcan import SocketCanStack
-    from isotp.stats import Stats
+    from isotp import tpsock as tpsock
+    from isotp._core import Reception as Reception
+    from isotp.bulk._encode import encode as encode
+    from isotp.bulk._messages import Messages as Messages
+    from isotp.bulk._reassembler import Reassembler as Reassembler
+    from isotp.bulk._records import Record as Record
+    from isotp.bulk._records import Records as Records
+    from isotp.bulk._records import record_dtype as record_dtype
+    from isotp.discovery import Discovery as Discovery
+    from isotp.discovery import FoundSession as FoundSession
+    from isotp.discovery import LineEvidence as LineEvidence
+    from isotp.discovery import discover as discover
+    from isotp.hub import Hub as Hub
+    from isotp.hub import HubSession as HubSession
+    from isotp.message import Direction as Direction
+    from isotp.message import Message as Message
+    from isotp.message import MessageStatus as MessageStatus
+    from isotp.socketcan import SocketCanStack as SocketCanStack
+    from isotp.stats import Stats as Stats
     from isotp.tpsock import socket
 
 __license__ = "MIT"
@@ -75,36 +117,37 @@ def __dir__() -> list[str]:
 warn_of_shared_folder(os.path.dirname(os.path.dirname(__file__)))
 del os, warn_of_shared_folder
 
+# What `from isotp import *` brings: the names of can-isotp. Others might stand in the way of those of other packages,
+# as of python-can's Message: they are imported by name.
 __all__ = [
     "Address",
     "AddressingMode",
     "AsymmetricAddress",
+    "BadGeneratorError",
+    "BlockingSendFailure",
+    "BlockingSendTimeout",
     "CanMessage",
     "CanStack",
-    "Direction",
-    "Discovery",
-    "FoundSession",
-    "Hub",
-    "HubSession",
-    "LineEvidence",
-    "Message",
-    "MessageStatus",
-    "Messages",
+    "ChangingInvalidRXDLError",
+    "ConsecutiveFrameTimeoutError",
+    "FlowControlTimeoutError",
+    "FrameTooLongError",
+    "InvalidCanDataError",
+    "InvalidCanFdFirstFrameRXDL",
+    "IsoTpError",
+    "MaximumWaitFrameReachedError",
+    "MissingEscapeSequenceError",
     "NotifierBasedCanStack",
-    "Reassembler",
-    "Reception",
-    "Record",
-    "Records",
-    "SocketCanStack",
-    "Stats",
+    "OverflowError",
+    "ReceptionInterruptedWithFirstFrameError",
+    "ReceptionInterruptedWithSingleFrameError",
     "TargetAddressType",
     "TransportLayer",
     "TransportLayerLogic",
-    "discover",
-    "encode",
-    "record_dtype",
+    "UnexpectedConsecutiveFrameError",
+    "UnexpectedFlowControlError",
+    "UnsuportedWaitFrameError",
+    "UnsupportedWaitFrameError",
+    "WrongSequenceNumberError",
     "socket",
-    "stmin_from_seconds",
-    "stmin_to_seconds",
-    *errors.__all__,
 ]

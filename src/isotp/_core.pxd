@@ -20,11 +20,14 @@ cdef class CanMessage:
 cdef class RateLimiter:
     cdef RateWindow window
     cdef bint is_enabled
-    cdef readonly object mean_bitrate
-    cdef readonly object window_size_sec
+    cdef object rate               # bits a second
+    cdef object length             # of the window, in seconds
 
     @cython.final
     cdef tuple _settings(self)
+
+    @cython.final
+    cdef list _slots(self)
 
     @cython.final
     cdef uint64_t _allowed(self, int64_t now) noexcept
@@ -59,6 +62,7 @@ cdef class MessageQueue:
     cdef uint64_t weight           # of the items, in bytes, roughly
     cdef public object on_arrival  # called without arguments after an item came in, or None
     cdef object waiting            # collections.deque of locks: who waits is behind one, until it is released
+    cdef object lock               # `mutex`, once somebody has asked for it
 
     cdef int push(self, object item, const Note *note, object origin) except -1
     cdef int keep_notes(self) except -1
@@ -72,6 +76,7 @@ cdef class MessageQueue:
     cdef int _grow(self) except -1
     cdef object pop(self)
     cdef object pop_whole(self)
+    cdef list items(self)
     cdef void _lighten(self, object item) noexcept
     cdef bint is_full(self, uint64_t limit) noexcept
     cdef bint remove(self, object item) except -1

@@ -92,11 +92,12 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from libc.limits cimport INT_MAX
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 import collections
+import collections.abc
 import logging
 import math
 import operator
@@ -107,7 +108,7 @@ import time
 import weakref
 
 from isotp import errors
-from isotp.address import AbstractAddress, AsymmetricAddress, TargetAddressType, judges_frames_itself
+from isotp.address import AbstractAddress, TargetAddressType, judges_frames_itself
 
 from isotp._protocol.frames cimport *
 from isotp._protocol.n_pci cimport *

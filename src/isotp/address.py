@@ -40,6 +40,10 @@ class _NamedNumber(enum.IntEnum):
 
     __str__ = enum.Enum.__str__
 
+    def __bool__(self) -> bool:
+        """True, as of any member of an Enum, whatever its number."""
+        return True
+
     def __format__(self, format_spec: str) -> str:
         """The name, as ``str()`` gives it; the number if the format is one for numbers (``d``, ``02x``)."""
         if format_spec[-1:] in _INTEGER_FORMATS:
@@ -602,6 +606,10 @@ class Address(AbstractAddress):
         return bytearray(self.get_tx_payload_prefix())
 
     @property
+    def _tx_payload_prefix(self) -> bytes:
+        return self.get_tx_payload_prefix()
+
+    @property
     def rx_prefix_size(self) -> int:
         return self.get_rx_prefix_size()
 
@@ -620,6 +628,15 @@ class Address(AbstractAddress):
     @property
     def rx_arbitration_id_functional(self) -> int:
         return self.get_rx_arbitration_id(TargetAddressType.Functional)
+
+    # -- The same as the second generation has them --------------------------------------------------------
+
+    _is_29bits = is_29bits
+    _rx_prefix_size = rx_prefix_size
+    _tx_arbitration_id_physical = tx_arbitration_id_physical
+    _tx_arbitration_id_functional = tx_arbitration_id_functional
+    _rx_arbitration_id_physical = rx_arbitration_id_physical
+    _rx_arbitration_id_functional = rx_arbitration_id_functional
 
 
 class AsymmetricAddress(AbstractAddress):
@@ -717,3 +734,12 @@ def judges_frames_itself(address: AbstractAddress) -> bool:
         ) or judges_frames_itself(address.rx_addr)
     judges = ("is_for_me", "get_rx_prefix_size", *_JUDGES.values())
     return not isinstance(address, Address) or overrides(address, Address, judges)
+
+
+def __getattr__(name: str) -> Any:
+    # Code of the second generation finds it here.
+    if name != "CanMessage":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from isotp.can_message import CanMessage
+
+    return CanMessage

@@ -53,6 +53,10 @@ class IsoTpError(Exception):
 
     target: object = None
 
+    # Without it inspect.signature() finds none. Exception itself refuses keywords.
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+
 
 class CallbackError(IsoTpError):
     """A function of the user raised an exception on a thread that must go on, which is ``__cause__``.

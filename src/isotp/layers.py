@@ -311,13 +311,44 @@ class TransportLayerLogic(Layer):
 
     @property
     def rx_state(self) -> RxState:
-        """State of reception."""
+        """State of reception. To set it to IDLE gives up what is being received."""
         return self.RxState(self._rx_state_code)
+
+    @rx_state.setter
+    def rx_state(self, state: RxState) -> None:
+        if state is not self.rx_state:
+            self._require_idle(state, self.RxState.IDLE)
+            Layer._stop_receiving(self)
 
     @property
     def tx_state(self) -> TxState:
-        """State of transmission."""
+        """State of transmission. To set it to IDLE gives up what is being sent."""
         return self.TxState(self._tx_state_code)
+
+    @tx_state.setter
+    def tx_state(self, state: TxState) -> None:
+        if state is not self.tx_state:
+            self._require_idle(state, self.TxState.IDLE)
+            Layer._stop_sending(self, False)
+
+    def _require_idle(self, state: enum.Enum, idle: enum.Enum) -> None:
+        if state is not idle:
+            raise ValueError(f"a layer can be set to {idle}, other states come with frames; not to {state!r}")
+
+    @property
+    def last_rx_state(self) -> RxState:
+        """The same as `rx_state`: what can-isotp has logged last."""
+        return self.rx_state
+
+    @property
+    def last_tx_state(self) -> TxState:
+        """The same as `tx_state`: what can-isotp has logged last."""
+        return self.tx_state
+
+    @property
+    def last_flow_control_frame(self) -> PDU | None:
+        """None: a flow control frame is handled when it is read."""
+        return None
 
     @property
     def timer_rx_fc(self) -> _Timer:
@@ -351,6 +382,10 @@ class TransportLayerLogic(Layer):
         return self._stats(True)
 
     def __repr__(self) -> str:
+        if self.address is None:
+            return (
+                f"<{type(self).__name__} without an address, as __init__() was not called, at 0x{id(self):x}>"
+            )
         stats = self._stats(False)
         return (
             f"<{type(self).__name__} {self.address.get_content_str()}"
@@ -398,8 +433,10 @@ class TransportLayerLogic(Layer):
     _make_flow_control = Layer.make_flow_control
     _make_tx_msg = make_tx_msg
     _pad_message_data = pad_message_data
+    _request_tx_flowcontrol = Layer.request_tx_flowcontrol
     _start_rx_cf_timer = Layer.start_rx_cf_timer
     _start_rx_fc_timer = Layer.start_rx_fc_timer
+    _stop_sending_flow_control = Layer.stop_sending_flow_control
 
     def _process_rx(self, msg: CanMessage) -> ProcessRxReport:
         messages, flow_controls = self._heard_so_far

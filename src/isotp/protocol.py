@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -39,8 +40,32 @@ _python_can_to_isotp_message = frame_from_python_can
 _make_python_can_tx_func = _sender_for
 
 
+# Modules that can-isotp has imported here, which code reaches through: `isotp.protocol.logging`.
+_REACHED_THROUGH = frozenset(
+    [
+        "binascii",
+        "copy",
+        "enum",
+        "functools",
+        "inspect",
+        "isotp",
+        "logging",
+        "math",
+        "queue",
+        "threading",
+        "time",
+    ]
+)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_REACHED_THROUGH, "can", "_can_available"})
+
+
 def __getattr__(name: str) -> Any:
     # Names that user code finds here: the module "can", and whether it is there.
+    if name in _REACHED_THROUGH:
+        return importlib.import_module(name)
     if name not in ("can", "_can_available"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
@@ -55,6 +80,9 @@ def __getattr__(name: str) -> Any:
 def python_can_tx_canbus_3plus(owner: BusOwner, msg: CanMessage) -> None:
     """Send a frame on the owner's bus (python-can 3 and later)."""
     send_on_bus(owner.bus, msg)
+
+
+python_can_tx_canbus_3minus = python_can_tx_canbus_3plus
 
 
 def is_documented_by(original: Callable[..., Any]) -> Callable[[_Documented], _Documented]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -39,6 +40,9 @@ _MOST_LATENESS = 0.02
 _PATIENCE = 10.0
 # The longest precise wait at a time, in ns: how long a frame that arrives meanwhile may wait.
 _PRECISE_PIECE_NS = 2_000_000
+
+# Seconds that a function of the user's may take on a thread that called send(), before the log tells of it.
+_LONGEST_CALL = 1.0
 
 # What a look for a frame takes (ns), as long as it is not known, and what to add to a call of rxfn.
 _FIRST_LOOK_NS = 100_000
@@ -96,6 +100,8 @@ class TransportLayer(TransportLayerLogic):
         self._sleeper = Sleeper()
         self._rxfn_lateness = _LEAST_LATENESS
         self._look_ns = _FIRST_LOOK_NS
+        # What another thread was seen to be amid, and since when
+        self._seen_busy: tuple[object, float] | None = None
         super().__init__(
             rxfn,
             txfn,
@@ -134,6 +140,7 @@ class TransportLayer(TransportLayerLogic):
         with self._life:
             if self.started:
                 raise RuntimeError("the transport layer was started already")
+            self.logger.debug("Starting %s", type(self).__name__)
             self.started = True
             # New ones each time: a thread of an earlier start may still be on its way out.
             self.events = self.Events()
@@ -155,6 +162,7 @@ class TransportLayer(TransportLayerLogic):
         with self._life:
             if not self.started:
                 return
+            self.logger.debug("Stopping %s", type(self).__name__)
             try:
                 wait = self._let_go()
             except BaseException:
@@ -166,6 +174,7 @@ class TransportLayer(TransportLayerLogic):
             # What the thread still did; unless another one started the layer meanwhile.
             if not self.started:
                 self._reset()
+        self.logger.debug("%s stopped", type(self).__name__)
 
     def _let_go(self) -> Callable[[], object] | None:
         """Begin to stop; what this returns waits for the end. Whatever is raised on the way, the layer is stopped."""
@@ -309,6 +318,7 @@ class TransportLayer(TransportLayerLogic):
         :param timeout: seconds that it was asked to wait.
         :param remaining: what was left of them when it returned; less than 0: it was late.
         """
+        self._look_at_callers()
         if remaining > timeout / 2:
             # rxfn does not wait: do it for it, in short pieces since frames can not wake this thread
             stop_requested.wait(min(self.sleep_time(), remaining))
@@ -316,6 +326,27 @@ class TransportLayer(TransportLayerLogic):
             # The longest of late, which fades.
             lateness = max(-remaining, self._rxfn_lateness * 0.95)
             self._rxfn_lateness = min(max(lateness, _LEAST_LATENESS), _MOST_LATENESS)
+
+    def _look_at_callers(self) -> None:
+        """Tell of a thread that does not come back from txfn, which may wait for a lock that it holds itself."""
+        busy_with = self._busy_with
+        if busy_with is None:
+            self._seen_busy = None
+            return
+        now = time.monotonic()
+        if self._seen_busy is None or self._seen_busy[0] != busy_with:
+            self._seen_busy = busy_with, now
+        elif now - self._seen_busy[1] > _LONGEST_CALL:
+            self._seen_busy = busy_with, math.inf
+            name = next(
+                (each.name for each in threading.enumerate() if each.ident == busy_with[0]), "unknown"
+            )
+            self.logger.warning(
+                "txfn, or another function of yours, has not returned for %g s on thread %s. If that thread called"
+                " send() and holds a lock that txfn waits for, both wait for ever: docs/threads.md, Locks around send",
+                _LONGEST_CALL,
+                name,
+            )
 
     def _read_before_frame(self, delay_ns: int, stop_requested: threading.Event) -> None:
         """Have a last look for a frame before the next consecutive frame, then send that in time.

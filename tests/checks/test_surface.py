@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
 
 import pytest
 
-from checks.surface.__main__ import RELEASES, recorded
+from checks.surface.__main__ import RELEASES, peer
 from checks.surface.overriding import HOOKS, STORIES, play
-
-
-def peer(generation: int) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(recorded(generation).read_text(encoding="utf-8"))
-    return found
-
 
 # --- A subclass that overrides one method ---
 
@@ -52,3 +44,62 @@ def test_an_overridden_method_is_called_alike(generation: int, hook: str, story:
         calls = hook in steps or "reset" in steps
         theirs = [line for line in theirs if calls or not line.startswith(hook)]
     assert seen(generation, hook, ours) == seen(generation, hook, theirs)
+
+
+# --- Names, signatures, attributes ---
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[int, list[str]]:
+    pytest.importorskip("can")
+    from checks.surface import compare
+
+    return {generation: compare.differences(generation) for generation in RELEASES}
+
+
+def test_each_difference_has_one_reason(found: dict[int, list[str]]) -> None:
+    from checks.surface import compare
+
+    wrong = {
+        fact: [reason.what for reason in compare.reasons_of(fact)]
+        for facts in found.values()
+        for fact in facts
+        if len(compare.reasons_of(fact)) != 1
+    }
+    assert wrong == {}
+
+
+def test_each_reason_has_a_difference(found: dict[int, list[str]]) -> None:
+    from checks.surface import compare
+
+    used = {reason for facts in found.values() for fact in facts for reason in compare.reasons_of(fact)}
+    assert [reason.what for reason in compare.REASONS if reason not in used] == []
+
+
+def test_the_page_has_the_list() -> None:
+    pytest.importorskip("can")
+    from checks.surface import compare
+
+    assert compare.PAGE.read_text(encoding="utf-8") == compare.page(), (
+        "python -m checks.surface.compare --page"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "alike"),
+    [
+        ("f(a, b=1)", "f(a)", True),
+        ("f(a, b)", "f(a)", False),
+        ("f(a=1)", "f(a)", True),
+        ("f(a=2)", "f(a=1)", False),
+        ("f(a)", "f(a=1)", False),
+        ("f(b, a)", "f(a, b)", False),
+        ("f(a, *args, **kwargs)", "f(a, b)", True),
+        ("f(a, b)", "f(*args, **kwargs)", True),
+    ],
+)
+def test_what_is_a_signature_that_takes_all(ours: str, theirs: str, alike: bool) -> None:
+    pytest.importorskip("can")
+    from checks.surface import compare
+
+    assert compare.accepts(ours, theirs) is alike

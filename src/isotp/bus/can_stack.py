@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from isotp._core import CanMessage, SendRequest
-from isotp.bus.python_can import require_echoes
+from isotp.bus.python_can import BusOwner, require_echoes
 from isotp.bus.shared import shared_bus
 from isotp.bus.table import Listener, Mailbox
 from isotp.errors import FramesLostError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CanStack"]
 
 
-class CanStack(Listener):
+class CanStack(Listener, BusOwner):
     """The transport layer on a python-can bus.
 
     Any number of stacks, hubs and layers of `isotp.aio` may use one bus, beside a `can.Notifier` and others that read
@@ -109,6 +109,16 @@ class CanStack(Listener):
             shared.add(self._mailbox)
             before.remove(self._mailbox)
             before.remove_user(self._mailbox)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that one read of the bus waits when the layer is polled with process()."""
+        return self._polling_timeout
+
+    @timeout.setter
+    def timeout(self, timeout: float) -> None:
+        require_seconds("timeout", timeout)
+        self._polling_timeout = timeout
 
     @property
     def _addressing(self) -> AbstractContextManager[object]:  # type: ignore[override]

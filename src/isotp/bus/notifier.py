@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from isotp._core import CanMessage, frame_from_python_can
 from isotp.bus.native import native_bus
-from isotp.bus.python_can import check_bus, python_can, require_echoes, sender_for
+from isotp.bus.python_can import BusOwner, check_bus, python_can, require_echoes, sender_for
 from isotp.errors import FramesLostError
 from isotp.overridden import own_method
 from isotp.started import TransportLayer
@@ -34,27 +34,40 @@ def check_notifier(notifier: can.Notifier) -> None:
 _changing_listeners = threading.Lock()
 
 
+class _Listeners(list[Any]):
+    """Listeners that can be removed amid a frame: who goes through them sees those that there were when he began."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self[:])
+
+
+def _let_nobody_miss_a_frame(notifier: can.Notifier) -> None:
+    """Its remove_listener() shortens the list that its thread goes through, which would skip the next listener."""
+    listeners = getattr(notifier, "listeners", None)
+    if type(listeners) is list:
+        lasting = _Listeners(listeners)
+        seen = len(lasting)
+        notifier.listeners = lasting
+        # Others that the user added meanwhile
+        lasting.extend(listeners[seen:])
+
+
 def add_listener(notifier: can.Notifier, listener: Callable[[can.Message], None]) -> None:
-    """Add a listener to a notifier, of which another one may just be removed."""
+    """Add a listener by the notifier's own method."""
     with _changing_listeners:
+        _let_nobody_miss_a_frame(notifier)
         notifier.add_listener(listener)
 
 
 def remove_listener(notifier: can.Notifier, listener: Callable[[can.Message], None]) -> None:
-    """Remove a listener of a notifier that may be amid a frame; others may have removed it already.
-
-    The notifier's own method shortens the list that its thread goes through: the next listener would miss the frame.
-    """
+    """Remove a listener by the notifier's own method; it may be amid a frame, or have lost the listener already."""
     with _changing_listeners:
-        listeners = notifier.listeners
-        kept = listeners.copy()
-        if listener not in kept:
-            return
-        kept.remove(listener)
-        seen = len(listeners)
-        notifier.listeners = kept
-        # Others that the user added meanwhile
-        kept.extend(listeners[seen:])
+        _let_nobody_miss_a_frame(notifier)
+        try:
+            notifier.remove_listener(listener)
+        except ValueError:
+            if listener in getattr(notifier, "listeners", ()):
+                raise
 
 
 def _new_lock_in_child() -> None:
@@ -66,7 +79,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock_in_child)
 
 
-class NotifierBasedCanStack(TransportLayer):
+class NotifierBasedCanStack(TransportLayer, BusOwner):
     """The transport layer on a python-can bus that a `can.Notifier` reads; needs no thread of its own.
 
     Started, it calls `on_message` and `error_handler` on threads that the package has for that, so that neither the

@@ -11,7 +11,7 @@ import importlib
 import re
 import threading
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from isotp._core import CanMessage, TryAgain
 from isotp.layers import TxFn
@@ -48,7 +48,7 @@ def python_can() -> ModuleType:
         raise RuntimeError("python-can is not installed: pip install 'can-isotp-cython[can]'") from error
 
 
-class BusOwner(Protocol):
+class BusOwner:
     """Whatever has a python-can bus."""
 
     bus: can.BusABC

@@ -78,6 +78,14 @@ cdef class DrivenEngine(Engine):
         if self.enter():
             self.drive_entered()
 
+    @property
+    def _busy_with(self):
+        """What tells a call of the user's function that another thread is amid from the next one; None: none is."""
+        with cython.critical_section(self):
+            if not self.busy or self.owner == PyThread_get_thread_ident():
+                return None
+            return self.owner, self.outlet.sent, self.frames_received, self.session.tx.epoch
+
     def _drive_unread(self):
         """_drive(), by a reader that found no frame just now: the first frame that is due goes without another look."""
         self.has_read = True

@@ -6,6 +6,12 @@ cdef class Addresses:
     """The addresses of a session, as objects. Never changed: other addresses are another one of these."""
 
 
+cdef uint32_t number_up_to(str name, object value, uint32_t most) except? 0xFFFFFFFF:
+    if not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError(f"{name} must be an integer from 0 to {most}, not {value!r}")
+    return value
+
+
 cdef class Endpoint:
     """A session with what it is set to. Each change of it is one step without Python code in it, from any thread."""
 
@@ -439,15 +445,28 @@ cdef class Endpoint:
         """SN of the last consecutive frame received."""
         return self.session.rx.sn
 
+    @last_seqnum.setter
+    def last_seqnum(self, value):
+        self.session.rx.sn = <uint8_t>number_up_to("last_seqnum", value, 0x0F)
+
     @property
     def tx_seqnum(self):
         """SN of the next consecutive frame to send."""
         return self.session.tx.sn
 
+    @tx_seqnum.setter
+    def tx_seqnum(self, value):
+        self.session.tx.sn = <uint8_t>number_up_to("tx_seqnum", value, 0x0F)
+
     @property
     def remote_blocksize(self):
         """BS that the last flow control frame asked for; None before the first one."""
         return None if self.session.tx.blocksize == NO_BLOCKSIZE else self.session.tx.blocksize
+
+    @remote_blocksize.setter
+    def remote_blocksize(self, value):
+        self.session.tx.blocksize = (
+            <uint16_t>NO_BLOCKSIZE if value is None else <uint16_t>number_up_to("remote_blocksize", value, 0xFF))
 
     @property
     def actual_rxdl(self):
@@ -469,20 +488,54 @@ cdef class Endpoint:
         """Consecutive frames received since our last flow control frame."""
         return self.session.rx.in_block
 
+    @rx_block_counter.setter
+    def rx_block_counter(self, value):
+        self.session.rx.in_block = number_up_to("rx_block_counter", value, 0xFFFFFFFF)
+
     @property
     def tx_block_counter(self):
         """Consecutive frames sent since the receiver's last flow control frame."""
         return self.session.tx.in_block
 
+    @tx_block_counter.setter
+    def tx_block_counter(self, value):
+        self.session.tx.in_block = number_up_to("tx_block_counter", value, 0xFFFFFFFF)
+
     @property
     def pending_flow_control_tx(self):
-        """A flow control frame is due."""
+        """A flow control frame is due; to set it has one (CTS) go with the next pass, or none."""
         return self.session.rx.due != FS_NONE
+
+    @pending_flow_control_tx.setter
+    def pending_flow_control_tx(self, bint is_due):
+        if not is_due:
+            self.stop_sending_flow_control()
+        elif self.session.rx.due == FS_NONE:
+            self.request_tx_flowcontrol()
+
+    def request_tx_flowcontrol(self, status=FS_CTS):
+        """Have a flow control frame go with the next pass: 0 CTS, 1 Wait, 2 Overflow."""
+        cdef FlowStatus due = <FlowStatus><int>number_up_to("status", status, FS_OVFLW)
+        with cython.critical_section(self):
+            self.session.rx.due = due
+
+    def request_wait_flow_control(self):
+        """Have a flow control frame with FlowStatus Wait go with the next pass."""
+        self.request_tx_flowcontrol(FS_WAIT)
+
+    def stop_sending_flow_control(self):
+        """Let no flow control frame go that is due."""
+        with cython.critical_section(self):
+            self.session.rx.due = FS_NONE
 
     @property
     def wft_counter(self):
         """Wait frames in a row."""
         return self.session.tx.waits
+
+    @wft_counter.setter
+    def wft_counter(self, value):
+        self.session.tx.waits = number_up_to("wft_counter", value, 0xFFFFFFFF)
 
     @property
     def tx_standby_msg(self):

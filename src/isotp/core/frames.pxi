@@ -292,17 +292,17 @@ cdef class PDU:
     :raises ValueError: if the frame is no valid N_PDU.
     """
 
-    cdef readonly object type
-    cdef readonly object length
-    cdef readonly object data
-    cdef readonly object blocksize
-    cdef readonly object stmin
-    cdef readonly object stmin_sec
-    cdef readonly object seqnum
-    cdef readonly object flow_status
-    cdef readonly object rx_dl
-    cdef readonly object can_dl
-    cdef readonly object escape_sequence
+    cdef public object type
+    cdef public object length
+    cdef public object data
+    cdef public object blocksize
+    cdef public object stmin
+    cdef public object stmin_sec
+    cdef public object seqnum
+    cdef public object flow_status
+    cdef public object rx_dl
+    cdef public object can_dl
+    cdef public object escape_sequence
 
     def __init__(self, msg, start_of_data=0):
         cdef NPci pci

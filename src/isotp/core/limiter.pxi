@@ -37,8 +37,8 @@ cdef class RateLimiter:
     def configure(self, mean_bitrate, window_size_sec):
         """Start anew with other values; enabled if they are possible."""
         with cython.critical_section(self):
-            self.mean_bitrate, mean_bitrate = mean_bitrate, self.mean_bitrate
-            self.window_size_sec, window_size_sec = window_size_sec, self.window_size_sec
+            self.rate, mean_bitrate = mean_bitrate, self.rate
+            self.length, window_size_sec = window_size_sec, self.length
             self.is_enabled = False
         if self.can_be_enabled():
             self.enable()
@@ -47,17 +47,88 @@ cdef class RateLimiter:
     cdef tuple _settings(self):
         """Bit rate and window, which another thread may change."""
         with cython.critical_section(self):
-            mean_bitrate = self.mean_bitrate
-            window_size_sec = self.window_size_sec
+            mean_bitrate = self.rate
+            window_size_sec = self.length
         return mean_bitrate, window_size_sec
 
     def __dealloc__(self):
         free(self.window.slots)
 
     @property
+    def mean_bitrate(self):
+        """Bits a second; another value counts from the next reset() or enable() on."""
+        return self._settings()[0]
+
+    @mean_bitrate.setter
+    def mean_bitrate(self, mean_bitrate):
+        with cython.critical_section(self):
+            self.rate, mean_bitrate = mean_bitrate, self.rate
+
+    @property
+    def window_size_sec(self):
+        """Length of the window in seconds; another value counts from the next reset() or enable() on."""
+        return self._settings()[1]
+
+    @window_size_sec.setter
+    def window_size_sec(self, window_size_sec):
+        with cython.critical_section(self):
+            self.length, window_size_sec = window_size_sec, self.length
+
+    @property
     def enabled(self):
         """The limiter holds frames back."""
         return self.is_enabled
+
+    @enabled.setter
+    def enabled(self, bint enabled):
+        if enabled:
+            self.enable()
+        else:
+            self.disable()
+
+    @property
+    def error_reason(self):
+        """Why it can not be enabled; empty if it can."""
+        mean_bitrate, window_size_sec = self._settings()
+        try:
+            require_possible_rate(mean_bitrate, window_size_sec)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    @property
+    def window_bit_max(self):
+        """Bits that the window holds."""
+        return self.window.capacity
+
+    @property
+    def bit_total(self):
+        """Bits that are in the window."""
+        return int(self.window.used)
+
+    @property
+    def burst_bitcount(self):
+        """Bits of each slot of the window."""
+        return [bits for _, bits in self._slots()]
+
+    @property
+    def burst_time(self):
+        """When each slot of the window began, in seconds of the layer's clock."""
+        return [start / 1e9 for start, _ in self._slots()]
+
+    @cython.final
+    cdef list _slots(self):
+        cdef list slots = []
+        cdef size_t k
+        cdef RateSlot *slot
+        for k in range(self.window.count):
+            with cython.critical_section(self):
+                if k >= self.window.count:
+                    break              # another thread has forgotten some
+                slot = &self.window.slots[(self.window.first + k) % self.window.size]
+                start, bits = slot.start, slot.bits
+            slots.append((start, bits))
+        return slots
 
     def can_be_enabled(self):
         """True if bit rate and window are numbers above 0."""
@@ -85,7 +156,7 @@ cdef class RateLimiter:
         """
         require_possible_rate(mean_bitrate, self._settings()[1])
         with cython.critical_section(self):
-            self.mean_bitrate, mean_bitrate = mean_bitrate, self.mean_bitrate
+            self.rate, mean_bitrate = mean_bitrate, self.rate
         self.reset()
 
     def reset(self):

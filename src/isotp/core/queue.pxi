@@ -322,6 +322,34 @@ cdef class MessageQueue:
         """
         return self.get(False)
 
+    @property
+    def maxsize(self):
+        """0: there is no limit to the number of items."""
+        return 0
+
+    @property
+    def mutex(self):
+        """A lock for code that takes one; what waits here can be changed without."""
+        fresh = threading.Lock()
+        with cython.critical_section(self):
+            if self.lock is None:
+                self.lock = fresh
+            lock = self.lock
+        return lock
+
+    @property
+    def queue(self):
+        """What waits now, the oldest first; append(), popleft() and clear() change the queue itself."""
+        return WaitingItems(self)
+
+    cdef list items(self):
+        cdef list found = []
+        cdef Py_ssize_t k
+        with cython.critical_section(self):
+            for k in range(self.count):
+                found.append(self.ring[(self.first + k) & (self.places - 1)])
+        return found
+
     def qsize(self):
         """Number of items."""
         return self.count
@@ -350,3 +378,34 @@ cdef class MessageQueue:
 
     def __repr__(self):
         return f"<{type(self).__name__} of {self.count} items at 0x{id(self):x}>"
+
+
+class WaitingItems(collections.abc.Sequence):
+    """What waits in a MessageQueue, as `queue.Queue.queue` has it."""
+
+    def __init__(self, MessageQueue waiting_in not None):
+        self._waiting_in = waiting_in
+
+    def __len__(self):
+        return self._waiting_in.qsize()
+
+    def __getitem__(self, place):
+        return (<MessageQueue?>self._waiting_in).items()[place]
+
+    def append(self, item):
+        """Put an item behind all others."""
+        self._waiting_in.put(item)
+
+    def popleft(self):
+        """Take the oldest item; IndexError if there is none."""
+        try:
+            return self._waiting_in.get_nowait()
+        except queue.Empty:
+            raise IndexError("no item waits") from None
+
+    def clear(self):
+        """Drop all items."""
+        self._waiting_in.clear()
+
+    def __repr__(self):
+        return f"{type(self).__name__}({list(self)!r})"

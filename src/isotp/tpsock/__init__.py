@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from isotp.address import AbstractAddress, Address, AsymmetricAddress
 from isotp.tpsock.errors import (
+    AlreadyBoundError,
     OptionError,
+    PartialAddressError,
     SocketConsecutiveFrameTimeoutError,
     SocketError,
     SocketFlowControlTimeoutError,
@@ -332,21 +334,25 @@ class socket:
 
         :raises ValueError: ``interface`` is no str, the address is wrong or partial, or has an extension byte
             on one side only, which the kernel cannot do.
-        :raises RuntimeError: the socket is bound or closed already.
+        :raises RuntimeError: the socket is bound or closed already; it is an OSError too, as can-isotp's is.
         :raises OSError: there is no such CAN interface, or it cannot carry CAN FD and the socket is set to
             it.
         """
         from isotp.tpsock.opts import GeneralOpts
 
         if self.closed:
-            raise RuntimeError("the socket is closed; build a new one")
+            raise AlreadyBoundError("the socket is closed; build a new one")
         if self.bound:
-            raise RuntimeError(f"the socket is already bound to {self.interface}; build one for each address")
+            raise AlreadyBoundError(
+                f"the socket is already bound to {self.interface}; build one for each address"
+            )
         if not isinstance(interface, str):
             raise ValueError(f"interface must be a str, not {interface!r}")
         address = _address_of(args, kwargs)
         if address.is_partial_address():
-            raise ValueError(f"a socket needs both directions, and this address is partial: {address!r}")
+            raise PartialAddressError(
+                f"a socket needs both directions, and this address is partial: {address!r}"
+            )
         if address.requires_tx_extension_byte() != address.requires_rx_extension_byte():
             raise ValueError(
                 f"the kernel takes an extension byte in both directions or in none, not {address!r}"

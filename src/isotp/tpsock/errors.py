@@ -67,6 +67,14 @@ class SocketConsecutiveFrameTimeoutError(ConsecutiveFrameTimeoutError, SocketErr
     """
 
 
+class AlreadyBoundError(RuntimeError, OSError):
+    """``bind()`` of a socket that is bound, or closed: can-isotp's comes from the kernel, as an OSError."""
+
+
+class PartialAddressError(ValueError, NotImplementedError):
+    """``bind()`` with an address for one direction only."""
+
+
 class OptionError(OSError, ValueError):
     """The kernel refused a socket option; ``errno`` is the kernel's, the text has the values and the rule."""
 
