@@ -1,4 +1,4 @@
-"""What there is against can-isotp in the same folder: the warning (_installation), the doctor (_doctor), the kept files."""
+"""can-isotp in the same folder: the warning (_installation), the doctor (_doctor), and the files that are kept."""
 
 from __future__ import annotations
 
