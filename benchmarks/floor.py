@@ -269,7 +269,7 @@ def listen_to(layer: isotp.TransportLayer) -> bytearray:
         tape.append(RETURN)
         return stats
 
-    layer._set_rxfn(noting_rxfn, True)
+    layer._wire_rxfn(noting_rxfn, True)
     layer.txfn = noting_txfn
     layer.process = noting_process  # type: ignore[assignment,method-assign]
     layer.rx_queue.on_arrival = lambda: tape.append(MESSAGE)

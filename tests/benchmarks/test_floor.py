@@ -40,7 +40,7 @@ def watched(workload: Workload, calls: list[object]) -> Workload:
             calls.append((role, "txfn", type(message)))
             txfn(message)
 
-        layer._set_rxfn(watching_rxfn, True)
+        layer._wire_rxfn(watching_rxfn, True)
         layer.txfn = watching_txfn
 
     for role in roles(workload):
