@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from isotp import Address, Messages, Reassembler
-from isotp.bulk import _uds_names
+from isotp.bulk import _uds, _uds_names
 from isotp.bulk._uds import said
 from isotp.uds import Exchanges, UdsRow
 from tests.bulk.logs import FIXED, OTHER, TESTER, decoded, log
@@ -106,6 +106,7 @@ def without_udsoncan(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in [name for name in sys.modules if name.partition(".")[0] == "udsoncan"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "udsoncan", None)
+    caches.append(_uds.said_by)
     for each in caches:
         each.cache_clear()
     yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from isotp.address import TargetAddressType
@@ -29,6 +30,8 @@ READ_DID, DEFINE_DID, ROUTINE = 0x22, 0x2C, 0x31
 # Those whose next two bytes are a data identifier, in request and response.
 WITH_DID: Final = frozenset((READ_DID, 0x24, 0x2E, 0x2F))
 MOST_DIDS: Final = 64  # of one request that are told
+# Bytes that tell all: of a request that reads data identifiers, of others.
+MOST_READ, LEAST_READ = 1 + 2 * MOST_DIDS, 4
 MOST_OPEN: Final = 8  # requests of one service to one session that a response is looked for
 
 # For a response, or a further one after "response pending": twice the longest that ISO 14229-2 has (P2*).
@@ -70,6 +73,12 @@ def said(payload: bytes) -> Said | None:
     """None for an empty one."""
     if not payload:
         return None
+    return said_by(payload[: MOST_READ if payload[0] == READ_DID else LEAST_READ])
+
+
+@lru_cache(4096)
+def said_by(payload: bytes) -> Said:
+    """What the beginning of a message tells, as many begin alike."""
     first = payload[0]
     if first == NEGATIVE:
         return refused(payload)
@@ -111,7 +120,7 @@ def refused(payload: bytes) -> Said:
 def dids_of(service: int, kind: str, payload: bytes) -> list[int]:
     """All that a request reads; the first of a response, as nobody knows here how long its data are."""
     if service == READ_DID and kind == "request":
-        places = range(1, min(len(payload) - 1, 2 * MOST_DIDS), 2)
+        places = range(1, len(payload) - 1, 2)
     elif service in WITH_DID:
         places = range(1, min(len(payload) - 1, 2))
     elif service == DEFINE_DID:
