@@ -288,5 +288,12 @@ def test_tables_continue_those_before() -> None:
     assert [row.exchange for row in whole] == [1, 1, 1, 2, 2]
 
 
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of services that nobody asked for in a long time, requests are forgotten."""
+    monkeypatch.setattr(_uds, "MOST_KINDS", 2)
+    frames = ("7E0#02 10 03", "7E0#02 11 01", "7E0#02 10 03", "7E0#02 3E 00", "7E8#02 51 01", "7E8#02 50 03")
+    assert [row.exchange for row in rows_of(*frames)] == [1, 2, 3, 4, None, 3]
+
+
 def test_nothing_says_nothing() -> None:
     assert Exchanges().rows(Messages.concat([])) == []

@@ -6,7 +6,7 @@ names here. 7F is a negative response.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -32,7 +32,8 @@ WITH_DID: Final = frozenset((READ_DID, 0x24, 0x2E, 0x2F))
 MOST_DIDS: Final = 64  # of one request that are told
 # Bytes that tell all: of a request that reads data identifiers, of others.
 MOST_READ, LEAST_READ = 1 + 2 * MOST_DIDS, 4
-MOST_OPEN: Final = 8  # requests of one service to one session that a response is looked for
+MOST_OPEN: Final = 8  # requests of one service to one session that a response is looked for among
+MOST_KINDS: Final = 8192  # services of all sessions whose latest requests are kept, whatever a log has
 
 # For a response, or a further one after "response pending": twice the longest that ISO 14229-2 has (P2*).
 PATIENCE: Final = 10_000_000_000
@@ -177,7 +178,7 @@ class Exchanges:
     def __init__(self) -> None:
         self._count = 0
         # The latest ones, by channel and service, and by session, if they were not to many.
-        self._open: dict[tuple[int, int, int | None], deque[Open]] = {}
+        self._open: OrderedDict[tuple[int, int, int | None], deque[Open]] = OrderedDict()
 
     def rows(self, messages: Messages) -> list[UdsRow]:
         """A row for each of these messages, which come after those of the tables before. Exchanges count from 1."""
@@ -208,6 +209,9 @@ class Exchanges:
         key = place.channel, service, None if to_many else place.session
         # A response that broke off is told after later requests.
         self._open.setdefault(key, deque(maxlen=MOST_OPEN)).append(request)
+        self._open.move_to_end(key)
+        if len(self._open) > MOST_KINDS:
+            self._open.popitem(last=False)
         return row._replace(exchange=request.number)
 
     def _response(self, service: int, row: UdsRow, place: Place) -> UdsRow:

@@ -85,7 +85,7 @@ def command(
     errors = Console(stderr=True)
     with ExitStack() as stack:
         files = LogFiles(asked, stack.enter_context(progress_of(asked, errors, hidden=logs.quiet)))
-        summary, columns = Summary(), MessageColumns()
+        summary, columns = Summary(keep_times=True), MessageColumns()
         reassembler = reassembler_for(asked, sessions_of(asked, files))
         for messages, uds in with_uds(asked, messages_of(files, reassembler)):
             summary.add(messages, uds)

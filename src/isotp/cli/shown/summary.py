@@ -25,9 +25,13 @@ __all__ = ["Summary"]
 
 
 class Summary:
-    """Counts over tables of messages."""
+    """Counts over tables of messages.
 
-    def __init__(self) -> None:
+    :param keep_times: of responses in UDS, not only how many there were.
+    """
+
+    def __init__(self, *, keep_times: bool = False) -> None:
+        self._keep_times = keep_times
         self.statuses: Counter[MessageStatus] = Counter()
         self.bytes = 0
         self.lost_bytes = 0
@@ -38,7 +42,7 @@ class Summary:
     def add(self, messages: Messages, uds: Sequence[UdsRow] | None = None) -> None:
         """Count these, and what they say in UDS if that is given."""
         if uds is not None:
-            self.uds = self.uds or UdsFigures()
+            self.uds = self.uds or UdsFigures(keep_times=self._keep_times)
             self.uds.add(messages, uds)
         columns = {
             name: numpy.asarray(messages.column(name)) for name in ("status", "length", "session", "channel")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy
@@ -15,6 +17,8 @@ from isotp.bulk._uds import UdsRow
 from isotp.cli.shown.words import count_text
 
 __all__ = ["ServiceFigures", "UdsFigures", "kinds_text", "times_as_json"]
+
+MOST_ASKED = 65_536  # requests
 
 
 @dataclass
@@ -30,9 +34,10 @@ class ServiceFigures:
     positive: int = 0
     negative: Counter[str] = field(default_factory=Counter)  # by name, or code
     pending: int = 0
-    unanswered: int = 0
+    given_up: int = 0  # unanswered ones, so long ago that nobody will answer them
+    unanswered: int = 0  # all of them
     unasked: int = 0  # responses without a request
-    times: list[int] = field(default_factory=list)  # ns from requests to final responses
+    times: array[int] = field(default_factory=partial(array, "q"))  # ns from requests to final responses
 
     @property
     def title(self) -> str:
@@ -49,7 +54,7 @@ class ServiceFigures:
             "pending": self.pending,
             "unanswered": self.unanswered,
             "unasked": self.unasked,
-            "response_times": times_as_json(numpy.array(self.times, numpy.int64)),
+            "response_times": times_as_json(numpy.array(self.times)),
         }
 
 
@@ -63,11 +68,16 @@ def times_as_json(times: Any) -> dict[str, int | None]:
 
 
 class UdsFigures:
-    """Counts over messages, each with what it says; a response counts where its request was sent."""
+    """Counts over messages, each with what it says; a response counts where its request was sent.
 
-    def __init__(self) -> None:
+    :param keep_times: of responses, 8 bytes each.
+    """
+
+    def __init__(self, *, keep_times: bool = True) -> None:
+        self._keep_times = keep_times
         self._services: dict[tuple[int, str, str], ServiceFigures] = {}
-        self._asked: dict[int, ServiceFigures] = {}  # requests that may have a response, by their exchange
+        # Requests that may have a response, by their exchange: the latest ones.
+        self._asked: OrderedDict[int, ServiceFigures] = OrderedDict()
         self._unanswered: set[int] = set()
 
     def add(self, messages: Messages, rows: Sequence[UdsRow]) -> None:
@@ -79,7 +89,7 @@ class UdsFigures:
 
     def _of(self, row: UdsRow, channel: int, session: str) -> ServiceFigures:
         """Those of the request that a response has, or else of its own session."""
-        if row.kind != "request" and row.exchange in self._asked:
+        if row.kind != "request" and row.exchange is not None and row.exchange in self._asked:
             return self._asked[row.exchange]
         assert row.service is not None
         key = channel, session, row.service
@@ -93,6 +103,7 @@ class UdsFigures:
             figures.suppressed += bool(row.suppressed)
             if row.exchange is not None:
                 self._asked[row.exchange] = figures
+                self._give_up()
                 if not row.suppressed:
                     self._unanswered.add(row.exchange)
             return
@@ -107,12 +118,21 @@ class UdsFigures:
             figures.negative[row.nrc_name or row.nrc or "cut"] += 1
         if row.exchange is not None and row.response_ns is not None:
             self._unanswered.discard(row.exchange)
-            figures.times.append(row.response_ns)
+            if self._keep_times:
+                figures.times.append(row.response_ns)
+
+    def _give_up(self) -> None:
+        """Memory does not grow with the log."""
+        while len(self._asked) > MOST_ASKED:
+            exchange, figures = self._asked.popitem(last=False)
+            if exchange in self._unanswered:
+                self._unanswered.remove(exchange)
+                figures.given_up += 1
 
     def services(self) -> list[ServiceFigures]:
         """Session by session, and in each by the service."""
         for each in self._services.values():
-            each.unanswered = 0
+            each.unanswered = each.given_up
         for exchange in self._unanswered:
             self._asked[exchange].unanswered += 1
         return [self._services[key] for key in sorted(self._services)]
