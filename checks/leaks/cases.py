@@ -451,7 +451,9 @@ def tables(_: ExitStack) -> Round:
         with memoryview(copied) as view, contextlib.suppress(BufferError):
             assert len(view)
             copied.extend(isotp.Records.from_buffer(bytes(24 * 1000), "classic"))
-        pickle.loads(pickle.dumps((frames, table), 5))
+        named = [table.with_channels({0: name}) for name in ("body", "drive")]
+        pickle.loads(pickle.dumps((frames, table, *named), 5))
+        isotp.Messages.concat(named).channel_name(0)
         isotp.Messages.concat([table[::-1], table.filter(status=0)]).payloads.clear()
         list(table)
         for name in conversions:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from isotp import Address, Messages, Reassembler
-from isotp.bulk import _uds_names
+from isotp.bulk import _uds, _uds_names
 from isotp.bulk._uds import said
 from isotp.uds import Exchanges, UdsRow
 from tests.bulk.logs import FIXED, OTHER, TESTER, decoded, log
@@ -106,6 +106,7 @@ def without_udsoncan(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in [name for name in sys.modules if name.partition(".")[0] == "udsoncan"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "udsoncan", None)
+    caches.append(_uds.said_by)
     for each in caches:
         each.cache_clear()
     yield
@@ -285,6 +286,13 @@ def test_tables_continue_those_before() -> None:
     cut = [row for k in range(5) for row in exchanges.rows(reassembler.feed(records[k : k + 1]))]
     assert cut == whole
     assert [row.exchange for row in whole] == [1, 1, 1, 2, 2]
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of services that nobody asked for in a long time, requests are forgotten."""
+    monkeypatch.setattr(_uds, "MOST_KINDS", 2)
+    frames = ("7E0#02 10 03", "7E0#02 11 01", "7E0#02 10 03", "7E0#02 3E 00", "7E8#02 51 01", "7E8#02 50 03")
+    assert [row.exchange for row in rows_of(*frames)] == [1, 2, 3, 4, None, 3]
 
 
 def test_nothing_says_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,6 +118,32 @@ def test_messages_of_both_buses() -> None:
         "rear",
         "front",
     ]
+
+
+def test_decode_takes_logs_of_the_same_time(tmp_path: Path) -> None:
+    """As one, or one after the other; sessions are discovered in all of them."""
+    pairs = [(0.1 * k, (b"7E0#0322F190CCCCCCCC", b"7E8#0662F19001020300")[k % 2].decode()) for k in range(40)]
+    paths = []
+    for name in ("front", "rear"):
+        path = tmp_path / f"{name}.log"
+        path.write_bytes(log(*pairs).getvalue())
+        paths.append(path)
+    names = [{"can0": "front"}, {"can0": "rear"}]
+    with capture.decode(paths, merge=True, names=names) as decoding:
+        merged = decoding.table()
+    assert [merged.channel_name(message.channel) for message in merged][:4] == ["front", "rear"] * 2
+    assert decoding.frames == len(merged) == 80
+    assert decoding.bytes_read == sum(path.stat().st_size for path in paths)
+    (recording,) = capture.decode_all([paths], merge=True, names=names)
+    assert recording.messages == merged
+    for threads in (1, 2):
+        with capture.decode(paths, names=names, threads=threads) as decoding:
+            apart = decoding.table()
+        assert [apart.channel_name(message.channel) for message in apart] == ["front"] * 40 + ["rear"] * 40
+    with pytest.raises(ValueError, match="names of channels for 1 logs"):
+        capture.decode(paths, names=names[:1])
+    with pytest.raises(ValueError, match="which can be read twice"):
+        capture.decode([log(*pairs), paths[0]], merge=True)
 
 
 def test_wrong_options() -> None:

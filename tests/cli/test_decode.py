@@ -21,6 +21,7 @@ from isotp.cli.logs import LogFiles, messages_of, reassembler_for, sessions_of
 from isotp.cli.options.logs import LogOptions
 from isotp.cli.shown.tables import ParquetWriter
 from tests.cli.command import PAIR, TALK, Run, isotp_command, log_of, without
+from tests.processes import python
 from tests.recorded_traffic import (
     CAPTURES,
     NAMES,
@@ -380,6 +381,35 @@ def test_uds_of_chosen_messages(tmp_path: Path) -> None:
     ]
     run = isotp_command("decode --uds --json --until 1000.002", *PAIR, log)
     assert [line["uds_service"] for line in run.json] == ["10", "22"]
+
+
+def test_requests_that_nobody_answered(tmp_path: Path) -> None:
+    """They are named; who filters the answers away is told no nonsense."""
+    pytest.importorskip("udsoncan", reason="names are udsoncan's")
+    log = log_of(tmp_path / "uds.log", *UDS, *(f"7E0#0322F1{k:02X}" for k in range(7)))
+    run = isotp_command("decode --uds", *PAIR, log)
+    assert (
+        "10 requests, 1 positive response, 1 negative, 2 times response pending, 7 unanswered"
+        in run.complaint
+    )
+    told = [line for line in run.errors.splitlines() if line.startswith("unanswered: ")]
+    assert len(told) == 5
+    assert told[0] == "unanswered: [SRQ] ReadDataByIdentifier F100, 7E0:7E8 on channel can0 at 1000.007000"
+    run = isotp_command("decode --uds --until 1000.002", *PAIR, log)
+    assert (
+        "2 requests, 0 positive responses, 0 negative, 0 times response pending, 0 unanswered"
+        in run.complaint
+    )
+    assert "unanswered: " not in run.errors
+
+
+def test_uds_without_udsoncan(tmp_path: Path) -> None:
+    """Codes in place of names."""
+    code = "import sys; sys.modules['udsoncan'] = None; from isotp.cli import main; sys.exit(main())"
+    run = python("-c", code, "decode", "--uds", *PAIR, log_of(tmp_path / "uds.log", *UDS))
+    header, *lines = run.stdout.splitlines()
+    told = [line[header.index("UDS") :].split("  ")[0] for line in lines]
+    assert told[1:5] == ["[SRQ] 22 F190", *["[NRC] service 22: 78"] * 2, "[NRC] service 22: 31, 3 ms"]
 
 
 def test_uds_is_not_for_frames(tmp_path: Path) -> None:

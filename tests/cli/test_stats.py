@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from isotp.cli.shown import uds_figures
 from tests.cli.command import PAIR, TALK, isotp_command, log_of, without
 from tests.cli.recorded_drive import LOG
 from tests.recorded_traffic import CAPTURES
@@ -212,6 +213,16 @@ def test_services_of_uds(tmp_path: Path) -> None:
     assert by_session["7E0:7E8"]["3E"]["unasked"] == 1
     functional = by_session["7DF:"]["3E"]
     assert (functional["requests"], functional["positive"], functional["unanswered"]) == (1, 1, 0)
+
+
+def test_requests_that_nobody_answered_long_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are counted, and not kept."""
+    monkeypatch.setattr(uds_figures, "MOST_ASKED", 2)
+    asked = [f"7E0#0322F1{k:02X}" for k in range(9)]
+    log = log_of(tmp_path / "a.log", asked[0], "7E8#0462F10001", *asked[1:], "7E8#0462F10801")
+    (line,) = isotp_command("stats --uds --json", *PAIR, log).json
+    (read,) = line["uds"]
+    assert (read["requests"], read["positive"], read["unanswered"]) == (9, 2, 7)
 
 
 def test_table_and_picture_of_services(tmp_path: Path) -> None:

@@ -209,14 +209,18 @@ cdef Messages messages_of(tuple sessions, Columns *columns, const Rows *rows, Sp
     return new_messages(block, 0, block.columns.count, sessions)
 
 
-cdef Messages new_messages(
-    Block block, Py_ssize_t first, Py_ssize_t count, tuple sessions, object channels=None,
-):
+cdef Messages new_messages(Block block, Py_ssize_t first, Py_ssize_t count, tuple sessions):
     cdef Messages messages = Messages.__new__(Messages)
     messages.block = block
     messages.first = first
     messages.count = count
     messages.sessions = sessions
+    return messages
+
+
+cdef Messages named_messages(Block block, Py_ssize_t first, Py_ssize_t count, tuple sessions, object channels):
+    """With names of channels. Apart from the others: each call of feed() makes some without."""
+    cdef Messages messages = new_messages(block, first, count, sessions)
     messages.channels = channels
     return messages
 
@@ -294,7 +298,6 @@ cdef class Messages:
             raise TypeError("Messages are made by a Reassembler, or by Messages.concat(), and of no subclass")
         self.block = EMPTY
         self.sessions = ()
-        self.channels = None
 
     def __init__(self):
         raise TypeError("Messages are made by a Reassembler, or by Messages.concat()")
@@ -336,7 +339,7 @@ cdef class Messages:
         :param channels: what gives the name (or number) of a number by ``channels[number]``:
             :class:`isotp.capture.Channels`, or a dict that has all of them. None: they are numbers.
         """
-        return new_messages(self.block, self.first, self.count, self.sessions, channels)
+        return named_messages(self.block, self.first, self.count, self.sessions, channels)
 
     def channel_name(self, number):
         """What the log calls a channel: the number in words where it has no names."""
@@ -352,7 +355,7 @@ cdef class Messages:
         if isinstance(index, slice):
             start, stop, step = index.indices(self.count)
             if step == 1:
-                return new_messages(
+                return named_messages(
                     self.block, self.first + start, max(stop - start, 0), self.sessions, self.channels)
             return self.take(range(start, stop, step))
         position = operator.index(index)
@@ -433,7 +436,7 @@ cdef class Messages:
                 block.columns.data + block.columns.offsets[position], columns.data + columns.offsets[row],
                 <size_t>payload_size(columns, row, 1))
             position += 1
-        return new_messages(block, 0, count, self.sessions, self.channels)
+        return named_messages(block, 0, count, self.sessions, self.channels)
 
     cdef Py_ssize_t session_index(self, session) except -1:
         if isinstance(session, AbstractAddress):
@@ -526,7 +529,7 @@ cdef class Messages:
                 <size_t>row)
             size += row
             position += table.count
-        return new_messages(block, 0, count, tuple(sessions), channels)
+        return named_messages(block, 0, count, tuple(sessions), channels)
 
     def __add__(self, other):
         if not isinstance(other, Messages):
@@ -693,4 +696,4 @@ cdef Messages restored(tuple sessions, Py_ssize_t count, list buffers, object ch
         columns.offsets[k] -= start
     if channels is not None and not {columns.channel[k] for k in range(count)} <= set(channels):
         raise ValueError("channels have no names")
-    return new_messages(block, 0, count, sessions, channels)
+    return named_messages(block, 0, count, sessions, channels)

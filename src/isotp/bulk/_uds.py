@@ -6,8 +6,9 @@ names here. 7F is a negative response.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from isotp.address import TargetAddressType
@@ -29,7 +30,10 @@ READ_DID, DEFINE_DID, ROUTINE = 0x22, 0x2C, 0x31
 # Those whose next two bytes are a data identifier, in request and response.
 WITH_DID: Final = frozenset((READ_DID, 0x24, 0x2E, 0x2F))
 MOST_DIDS: Final = 64  # of one request that are told
-MOST_OPEN: Final = 8  # requests of one service to one session that a response is looked for
+# Bytes that tell all: of a request that reads data identifiers, of others.
+MOST_READ, LEAST_READ = 1 + 2 * MOST_DIDS, 4
+MOST_OPEN: Final = 8  # requests of one service to one session that a response is looked for among
+MOST_KINDS: Final = 8192  # services of all sessions whose latest requests are kept, whatever a log has
 
 # For a response, or a further one after "response pending": twice the longest that ISO 14229-2 has (P2*).
 PATIENCE: Final = 10_000_000_000
@@ -70,6 +74,12 @@ def said(payload: bytes) -> Said | None:
     """None for an empty one."""
     if not payload:
         return None
+    return said_by(payload[: MOST_READ if payload[0] == READ_DID else LEAST_READ])
+
+
+@lru_cache(4096)
+def said_by(payload: bytes) -> Said:
+    """What the beginning of a message tells, as many begin alike."""
     first = payload[0]
     if first == NEGATIVE:
         return refused(payload)
@@ -111,7 +121,7 @@ def refused(payload: bytes) -> Said:
 def dids_of(service: int, kind: str, payload: bytes) -> list[int]:
     """All that a request reads; the first of a response, as nobody knows here how long its data are."""
     if service == READ_DID and kind == "request":
-        places = range(1, min(len(payload) - 1, 2 * MOST_DIDS), 2)
+        places = range(1, len(payload) - 1, 2)
     elif service in WITH_DID:
         places = range(1, min(len(payload) - 1, 2))
     elif service == DEFINE_DID:
@@ -168,7 +178,7 @@ class Exchanges:
     def __init__(self) -> None:
         self._count = 0
         # The latest ones, by channel and service, and by session, if they were not to many.
-        self._open: dict[tuple[int, int, int | None], deque[Open]] = {}
+        self._open: OrderedDict[tuple[int, int, int | None], deque[Open]] = OrderedDict()
 
     def rows(self, messages: Messages) -> list[UdsRow]:
         """A row for each of these messages, which come after those of the tables before. Exchanges count from 1."""
@@ -199,6 +209,9 @@ class Exchanges:
         key = place.channel, service, None if to_many else place.session
         # A response that broke off is told after later requests.
         self._open.setdefault(key, deque(maxlen=MOST_OPEN)).append(request)
+        self._open.move_to_end(key)
+        if len(self._open) > MOST_KINDS:
+            self._open.popitem(last=False)
         return row._replace(exchange=request.number)
 
     def _response(self, service: int, row: UdsRow, place: Place) -> UdsRow:

@@ -16,6 +16,7 @@ from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
 from isotp.capture._capture import Capture, open
 from isotp.capture._channels import Channels
+from isotp.capture._merge import ChannelMap, Group, Merged, groups_of, open_group
 from isotp.capture._reading import MOST_PROBLEMS, Problem
 from isotp.capture._recognise import UnknownFormatError
 from isotp.capture._remote import is_url
@@ -38,15 +39,15 @@ class Decoding:
 
     def __init__(
         self,
-        parts: Sequence[Log],
+        parts: Sequence[Log | Group],
         reassembler: Reassembler,
         channels: Channels,
-        opener: Callable[[Log], Capture],
+        opener: Callable[[Any], Capture | Merged],
         threads: int,
     ) -> None:
         self._parts = parts
         self._opener = opener
-        self._open: list[Capture] = []
+        self._open: list[Capture | Merged] = []
         self._threads = threads
         self._sizes = [os.stat(part).st_size for part in parts if is_path(part)]
         self._tables = self._decode()
@@ -104,12 +105,12 @@ class Decoding:
             self.frames += len(records)
             yield records
 
-    def _start(self, part: Log) -> Capture:
+    def _start(self, part: Log | Group) -> Capture | Merged:
         capture = self._opener(part)
         self._open.append(capture)
         return capture
 
-    def _end(self, capture: Capture) -> None:
+    def _end(self, capture: Capture | Merged) -> None:
         capture.close()
         self._open.remove(capture)
         self._ended_bytes += capture.bytes_read
@@ -128,7 +129,7 @@ class Decoding:
     def _ahead(self) -> Generator[Records, None, None]:
         """The same, with the next parts read by other threads, each up to AHEAD bytes further."""
         waiting = deque(self._parts)
-        reading: deque[tuple[Capture, Future[list[Records]]]] = deque()
+        reading: deque[tuple[Capture | Merged, Future[list[Records]]]] = deque()
         with ThreadPoolExecutor(self._threads, "isotp-capture") as pool:
             try:
                 while waiting or reading:
@@ -151,7 +152,7 @@ class Decoding:
                     self._end(capture)
 
 
-def is_path(part: Log) -> TypeGuard[StrPath]:
+def is_path(part: Log | Group) -> TypeGuard[StrPath]:
     """True for the path of a file here."""
     return isinstance(part, os.PathLike) or (isinstance(part, str) and not is_url(part))
 
@@ -172,7 +173,7 @@ def too_many_channels(reassembler: Reassembler) -> str:
     return f"{reassembler.passed_over} frames were on more channels than their addresses are followed on"
 
 
-def read_some(capture: Capture) -> list[Records]:
+def read_some(capture: Capture | Merged) -> list[Records]:
     """The next pieces of a log, AHEAD bytes or a little more; none at the end."""
     pieces: list[Records] = []
     size = 0
@@ -193,6 +194,8 @@ def decode(
     start: int | None = None,
     end: int | None = None,
     absolute: bool = False,
+    merge: bool = False,
+    names: Sequence[ChannelMap] | None = None,
     table: Channels | None = None,
     rx_consecutive_frame_timeout: float = 1000,
     max_frame_size: int | None = None,
@@ -211,6 +214,8 @@ def decode(
     :param start: ns; frames before this time are left out.
     :param end: ns; frames at this time and after it are left out.
     :param absolute: add the date of ASC files to their times; needed for parts that each begin at 0.
+    :param merge: the parts are of the same time: they are read as one, by their times (see :func:`merge`).
+    :param names: other names of channels, for each part, as for :func:`merge`.
     :param table: the numbers of the channels' names.
     :param rx_consecutive_frame_timeout: N_Cr in ms, by the times in the log.
     :param max_frame_size: longest message in bytes; None: no limit.
@@ -227,7 +232,7 @@ def decode(
     if isinstance(parts, (str, os.PathLike)) or not isinstance(parts, Sequence):
         parts = [parts]
     table = Channels() if table is None else table
-    opener = partial(
+    opener: partial[Any] = partial(
         open,
         format=format,
         channels=None if channels is None else list(channels),
@@ -238,21 +243,27 @@ def decode(
         block_size=block_size,
         threads=max(threads // max(len(parts), 1), 1),
     )
+    read: Sequence[Log | Group] = parts
+    if merge or names is not None:
+        read, opener = groups_of(parts, names, together=merge), partial(open_group, **opener.keywords)
     reassembler = Reassembler(
-        discovered(parts, opener) if addresses is None else [numbered(each, table) for each in addresses],
+        discovered(read, opener) if addresses is None else [numbered(each, table) for each in addresses],
         rx_consecutive_frame_timeout=rx_consecutive_frame_timeout,
         max_frame_size=max_frame_size,
         strict=strict,
     )
-    return Decoding(parts, reassembler, table, opener, threads)
+    return Decoding(read, reassembler, table, opener, threads)
 
 
-def discovered(parts: Sequence[Log], opener: Callable[[Log], Capture]) -> list[tuple[AbstractAddress, int]]:
+def discovered(
+    parts: Sequence[Log | Group], opener: Callable[[Any], Capture | Merged]
+) -> list[tuple[AbstractAddress, int]]:
     """The sessions in a log, each with its channel."""
     discovery = Discovery()
     for part in parts:
-        if not isinstance(part, (str, os.PathLike)):
-            raise ValueError(f"sessions are discovered in files, which can be read twice, not in {part!r}")
+        for log in part.logs if isinstance(part, Group) else [part]:
+            if not isinstance(log, (str, os.PathLike)):
+                raise ValueError(f"sessions are discovered in files, which can be read twice, not in {log!r}")
         with opener(part) as capture:
             for records in capture:
                 discovery.feed(records)
@@ -322,7 +333,7 @@ def decode_all(
         raise ValueError(f"ahead must be 1 or more, not {ahead!r}")
     # What is wrong with them is told here, not by a worker.
     addresses = None if addresses is None else list(addresses)
-    decode([], addresses, **options)
+    decode([], addresses, **{**options, "names": None})
     task = partial(decode_recording, addresses=addresses, options=options)
     return map(task, several) if executor is None else in_order(executor, task, several, ahead)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 
 from isotp.bulk._records import Records, record_dtype
 from isotp.capture._capture import Capture, open
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-__all__ = ["ChannelMap", "Merged", "merge"]
+__all__ = ["ChannelMap", "Group", "Merged", "groups_of", "merge", "open_group"]
 
 # Other names of channels, by what a log calls them, by name or number.
 ChannelMap: TypeAlias = "Mapping[str | int, str]"
@@ -91,6 +91,11 @@ class Merged:
         self._streams = streams
         self.channels = channels
         self._pieces = self._merge()
+
+    @property
+    def name(self) -> str:
+        """Those of the logs."""
+        return ", ".join(each.name for each in self._captures)
 
     @property
     def problems(self) -> list[Problem]:
@@ -202,9 +207,7 @@ def merge(
     :raises ValueError: if there are no names for each log, and as :func:`open` does.
     """
     table = Channels() if table is None else table
-    names = [{}] * len(logs) if names is None else names
-    if len(names) != len(logs):
-        raise ValueError(f"there are names of channels for {len(names)} logs, and {len(logs)} logs")
+    (group,) = groups_of(logs, names, together=True)
     wanted = table.chosen(channels)
     opener: Callable[..., Capture] = partial(open, **options)
     captures: list[Capture] = []
@@ -214,10 +217,36 @@ def merge(
             captures.append(opener(log, table=Channels()))
         streams = [
             Stream(each, those, table, None if wanted is None else set(wanted))
-            for each, those in zip(captures, names, strict=True)
+            for each, those in zip(captures, group.names, strict=True)
         ]
     except BaseException:
         for each in captures:
             each.close()
         raise
     return Merged(captures, streams, table)
+
+
+class Group(NamedTuple):
+    """Logs that are read as one, and other names of the channels of each."""
+
+    logs: Sequence[StrPath | BinaryIO]
+    names: Sequence[ChannelMap]
+
+
+def groups_of(
+    logs: Sequence[StrPath | BinaryIO], names: Sequence[ChannelMap] | None, *, together: bool
+) -> list[Group]:
+    """All of them as one, or each for itself, with its names.
+
+    :raises ValueError: if there are no names for each log.
+    """
+    names = [{}] * len(logs) if names is None else names
+    if len(names) != len(logs):
+        raise ValueError(f"there are names of channels for {len(names)} logs, and {len(logs)} logs")
+    if together:
+        return [Group(logs, names)]
+    return [Group([log], [those]) for log, those in zip(logs, names, strict=True)]
+
+
+def open_group(group: Group, **options: Any) -> Merged:
+    return merge(group.logs, names=group.names, **options)

@@ -30,6 +30,7 @@ from isotp.cli.options import checking
 from isotp.cli.options.logs import STDIN, Place, Question
 from isotp.cli.order import Order
 from isotp.cli.shown.lines import printable
+from isotp.cli.shown.uds_figures import UdsFigures
 from isotp.discovery import Discovery, FoundSession
 
 __all__ = [
@@ -281,17 +282,21 @@ def chosen_of(question: Question, tables: Iterable[Messages]) -> Iterator[Messag
 
 
 def with_uds(
-    question: Question, tables: Iterable[Messages]
+    question: Question, tables: Iterable[Messages], figures: UdsFigures | None
 ) -> Iterator[tuple[Messages, list[UdsRow] | None]]:
-    """The messages asked for, with what they say in UDS if that is asked for: to requests that are left out, too."""
-    if not question.uds:
+    """The messages asked for, with what they say in UDS if that is asked for: to requests that are left out, too.
+
+    :param figures: of UDS, if that is asked for; counts all this.
+    """
+    if figures is None:
         yield from ((messages, None) for messages in chosen_of(question, tables))
         return
     exchanges = Exchanges()
     for messages in tables:
         rows = exchanges.rows(messages)
-        if question.picks_messages:
-            chosen = chosen_rows(question, messages)
+        chosen = chosen_rows(question, messages) if question.picks_messages else None
+        figures.add(messages, rows, chosen)
+        if chosen is not None:
             rows = [row for row, is_chosen in zip(rows, chosen, strict=True) if is_chosen]
             messages = messages.filter(status=question.statuses, since=question.since, until=question.until)
         if len(messages) > 0:

@@ -32,6 +32,7 @@ from isotp.cli.shown.partitions import Partition, PartitionedWriter
 from isotp.cli.shown.pdus import PduWriter
 from isotp.cli.shown.summary import Summary
 from isotp.cli.shown.tables import CsvWriter, JsonWriter, MessageWriter, ParquetWriter, TableWriter
+from isotp.cli.shown.uds_figures import UdsFigures
 
 __all__ = ["EXAMPLES", "Format", "command"]
 
@@ -202,7 +203,8 @@ def command(
             if not sessions:
                 raise typer.BadParameter("no session was found so far: name them", param_hint="--follow")
             files.follow_until = stack.enter_context(ended_by_ctrl_c())
-        summary, reassembler = Summary(), reassembler_for(asked, sessions)
+        figures = UdsFigures(keep_times=False) if asked.uds else None
+        summary, reassembler = Summary(figures), reassembler_for(asked, sessions)
         if chosen.has_frames:
             frames = FRAME_WRITERS[chosen](stream_of(chosen, output, stack), files.channel_name)
             write_frames(asked, files, sessions, reassembler, summary, frames)
@@ -216,8 +218,8 @@ def command(
                 )
             else:
                 messages = MESSAGE_WRITERS[chosen](stream_of(chosen, output, stack), uds=asked.uds, **more)
-            for table, uds in with_uds(asked, messages_of(files, reassembler)):
-                summary.add(table, uds)
+            for table, uds in with_uds(asked, messages_of(files, reassembler), figures):
+                summary.add(table)
                 messages.write(table, uds)
             messages.close()
     summary.conclude(errors, files, quiet=logs.quiet)

@@ -85,10 +85,11 @@ def command(
     errors = Console(stderr=True)
     with ExitStack() as stack:
         files = LogFiles(asked, stack.enter_context(progress_of(asked, errors, hidden=logs.quiet)))
-        summary, columns = Summary(), MessageColumns()
+        figures_of_uds = UdsFigures() if asked.uds else None
+        summary, columns = Summary(figures_of_uds), MessageColumns()
         reassembler = reassembler_for(asked, sessions_of(asked, files))
-        for messages, uds in with_uds(asked, messages_of(files, reassembler)):
-            summary.add(messages, uds)
+        for messages, _ in with_uds(asked, messages_of(files, reassembler), figures_of_uds):
+            summary.add(messages)
             columns.add(messages)
     figures = list(columns.sessions())
     if as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import typer
 from rich.console import Console
@@ -12,33 +11,32 @@ from rich.text import Text
 from isotp.address import AbstractAddress
 from isotp.bulk._address_text import address_text
 from isotp.bulk._messages import Messages, tally
-from isotp.bulk._uds import UdsRow
 from isotp.cli.logs import MOST_SHOWN, LogFiles
 from isotp.cli.shown.found import found_text, nearly_text
 from isotp.cli.shown.lines import printable
+from isotp.cli.shown.uds import row_text
 from isotp.cli.shown.uds_figures import UdsFigures
-from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES, count_text, size_text
+from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES, count_text, seconds_text, size_text
 from isotp.message import MessageStatus
 
 __all__ = ["Summary"]
 
 
 class Summary:
-    """Counts over tables of messages."""
+    """Counts over tables of messages.
 
-    def __init__(self) -> None:
+    :param uds: those of UDS, which somebody else counts.
+    """
+
+    def __init__(self, uds: UdsFigures | None = None) -> None:
+        self.uds = uds
         self.statuses: Counter[MessageStatus] = Counter()
         self.bytes = 0
         self.lost_bytes = 0
-        self.uds: UdsFigures | None = None
         self._messages: Counter[tuple[AbstractAddress, int]] = Counter()
         self._bytes: Counter[tuple[AbstractAddress, int]] = Counter()
 
-    def add(self, messages: Messages, uds: Sequence[UdsRow] | None = None) -> None:
-        """Count these, and what they say in UDS if that is given."""
-        if uds is not None:
-            self.uds = self.uds or UdsFigures()
-            self.uds.add(messages, uds)
+    def add(self, messages: Messages) -> None:
         lanes: dict[tuple[int, int, int], list[int]] = {}
         tally(messages, lanes)
         for (session, channel, code), (count, received, announced) in lanes.items():
@@ -78,6 +76,14 @@ class Summary:
             )
         if self.uds is not None:
             lines.append(Text(self.uds.line()))
+            lines += [
+                Text(
+                    f"unanswered: {row_text(each.row)}, {each.figures.session} on channel"
+                    f" {files.channel_name(each.figures.channel)} at {seconds_text(each.start)}",
+                    "yellow",
+                )
+                for each in self.uds.unanswered()
+            ]
         if self.broken:
             kinds = ", ".join(
                 f"{STATUSES[status]} {count}"

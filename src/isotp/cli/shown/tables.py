@@ -16,6 +16,7 @@ from isotp.bulk._messages import Messages
 from isotp.bulk._schema import COLUMNS, STATUSES, UDS_COLUMNS, SessionWords, channel_text, text_rows
 from isotp.bulk._uds import UdsRow
 from isotp.cli.shown.uds import row_text
+from isotp.cli.shown.words import seconds_text
 
 if TYPE_CHECKING:
     import pyarrow
@@ -104,7 +105,7 @@ class TableWriter(MessageWriter):
         sender = self._words.can_id(session, direction, target_type)
         receiver = self._words.can_id(session, 1 - direction, 0)
         return (
-            f"{seconds(start):>17}  {channel_text(messages, channel):8}  {sender:11}  {receiver:11}"
+            f"{seconds_text(start):>17}  {channel_text(messages, channel):8}  {sender:11}  {receiver:11}"
             f"  {self._status(STATUSES[status])}  {self._size(length, payload):>7}  {told}{self._hex(payload)}\n"
         )
 
@@ -176,9 +177,3 @@ class ParquetWriter(MessageWriter):
             self._tables = self._tables or [Messages.concat([]).to_arrow(uds=self._uds)]
             self._write_group()
         self._writer.close()
-
-
-def seconds(ns: int) -> str:
-    """A time in ns as decimal seconds, exact to the us."""
-    sign = "-" if ns < 0 else ""
-    return f"{sign}{abs(ns) // 10**9}.{abs(ns) % 10**9 // 1000:06}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
 
 from isotp.bulk._address_text import address_text
 from isotp.bulk._messages import Messages
@@ -13,6 +16,9 @@ from isotp.bulk._uds import UdsRow
 from isotp.cli.shown.words import count_text
 
 __all__ = ["ServiceFigures", "UdsFigures", "kinds_text", "times_as_json"]
+
+MOST_ASKED = 65_536  # requests
+MOST_TOLD = 5  # of those without a response
 
 
 @dataclass
@@ -28,9 +34,10 @@ class ServiceFigures:
     positive: int = 0
     negative: Counter[str] = field(default_factory=Counter)  # by name, or code
     pending: int = 0
-    unanswered: int = 0
+    given_up: int = 0  # unanswered ones, so long ago that nobody will answer them
+    unanswered: int = 0  # all of them
     unasked: int = 0  # responses without a request
-    times: list[int] = field(default_factory=list)  # ns from requests to final responses
+    times: array[int] = field(default_factory=partial(array, "q"))  # ns from requests to final responses
 
     @property
     def title(self) -> str:
@@ -62,24 +69,45 @@ def times_as_json(times: Any) -> dict[str, int | None]:
     }
 
 
+class Asked(NamedTuple):
+    """A request: when it began, and what it says."""
+
+    start: int
+    figures: ServiceFigures
+    row: UdsRow
+
+
 class UdsFigures:
-    """Counts over messages, each with what it says; a response counts where its request was sent."""
+    """Counts over messages, each with what it says; a response counts where its request was sent.
 
-    def __init__(self) -> None:
+    :param keep_times: of responses, 8 bytes each.
+    """
+
+    def __init__(self, *, keep_times: bool = True) -> None:
+        self._keep_times = keep_times
         self._services: dict[tuple[int, str, str], ServiceFigures] = {}
-        self._asked: dict[int, ServiceFigures] = {}  # requests that may have a response, by their exchange
-        self._unanswered: set[int] = set()
+        # Requests that may have a response, by their exchange: the latest ones.
+        self._asked: OrderedDict[int, ServiceFigures] = OrderedDict()
+        self._unanswered: dict[int, Asked] = {}
+        self._given_up: list[Asked] = []  # the first ones
 
-    def add(self, messages: Messages, rows: Sequence[UdsRow]) -> None:
+    def add(self, messages: Messages, rows: Sequence[UdsRow], chosen: Sequence[bool] | None = None) -> None:
+        """Count them; of those that are not chosen, only that they answer others."""
         sessions = [address_text(each) for each in messages.sessions]
-        lanes = zip(messages.column("channel").tolist(), messages.column("session").tolist(), strict=True)
-        for (channel, session), row in zip(lanes, rows, strict=True):
-            if row.service is not None:
-                self._count(row, self._of(row, channel, sessions[session]))
+        columns = [messages.column(name).tolist() for name in ("start", "channel", "session")]
+        wanted = [True] * len(rows) if chosen is None else chosen
+        for start, channel, session, row, is_wanted in zip(*columns, rows, wanted, strict=True):
+            if row.service is None:
+                continue
+            if is_wanted:
+                figures = self._of(row, channel, sessions[session])
+                self._count(row, figures, Asked(start, figures, row))
+            elif row.exchange is not None and row.response_ns is not None:
+                self._unanswered.pop(row.exchange, None)
 
     def _of(self, row: UdsRow, channel: int, session: str) -> ServiceFigures:
         """Those of the request that a response has, or else of its own session."""
-        if row.kind != "request" and row.exchange in self._asked:
+        if row.kind != "request" and row.exchange is not None and row.exchange in self._asked:
             return self._asked[row.exchange]
         assert row.service is not None
         key = channel, session, row.service
@@ -87,14 +115,15 @@ class UdsFigures:
             self._services[key] = ServiceFigures(*key, row.service_name)
         return self._services[key]
 
-    def _count(self, row: UdsRow, figures: ServiceFigures) -> None:
+    def _count(self, row: UdsRow, figures: ServiceFigures, asked: Asked) -> None:
         if row.kind == "request":
             figures.requests += 1
             figures.suppressed += bool(row.suppressed)
             if row.exchange is not None:
                 self._asked[row.exchange] = figures
+                self._give_up()
                 if not row.suppressed:
-                    self._unanswered.add(row.exchange)
+                    self._unanswered[row.exchange] = asked
             return
         if row.exchange is None:
             figures.unasked += 1
@@ -106,19 +135,34 @@ class UdsFigures:
         else:
             figures.negative[row.nrc_name or row.nrc or "cut"] += 1
         if row.exchange is not None and row.response_ns is not None:
-            self._unanswered.discard(row.exchange)
-            figures.times.append(row.response_ns)
+            self._unanswered.pop(row.exchange, None)
+            if self._keep_times:
+                figures.times.append(row.response_ns)
+
+    def _give_up(self) -> None:
+        """Memory does not grow with the log."""
+        while len(self._asked) > MOST_ASKED:
+            exchange, figures = self._asked.popitem(last=False)
+            if exchange in self._unanswered:
+                asked = self._unanswered.pop(exchange)
+                figures.given_up += 1
+                if len(self._given_up) < MOST_TOLD:
+                    self._given_up.append(asked)
 
     def services(self) -> list[ServiceFigures]:
         """Session by session, and in each by the service."""
         for each in self._services.values():
-            each.unanswered = 0
-        for exchange in self._unanswered:
-            self._asked[exchange].unanswered += 1
+            each.unanswered = each.given_up
+        for asked in self._unanswered.values():
+            asked.figures.unanswered += 1
         return [self._services[key] for key in sorted(self._services)]
 
     def of(self, channel: int, session: str) -> Iterator[ServiceFigures]:
         return (each for each in self.services() if (each.channel, each.session) == (channel, session))
+
+    def unanswered(self) -> list[Asked]:
+        """The first requests without a response, in their order."""
+        return [*self._given_up, *islice(self._unanswered.values(), MOST_TOLD - len(self._given_up))]
 
     def line(self) -> str:
         """All of it in short."""

@@ -12,6 +12,7 @@ __all__ = [
     "TARGET_TYPES",
     "count_text",
     "number_text",
+    "seconds_text",
     "size_text",
     "time_text",
 ]
@@ -51,3 +52,9 @@ def time_text(ns: float) -> str:
         if ns < 999.5 * size:
             return f"{number_text(ns / size)} {unit}"
     return f"{number_text(ns / 1e9)} s"
+
+
+def seconds_text(ns: int) -> str:
+    """A time as decimal seconds, exact to the us."""
+    sign = "-" if ns < 0 else ""
+    return f"{sign}{abs(ns) // 10**9}.{abs(ns) % 10**9 // 1000:06}"
