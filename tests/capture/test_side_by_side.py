@@ -6,7 +6,9 @@ import gzip
 import io
 import random
 import signal
+import struct
 import threading
+import zlib
 from typing import Any
 
 import pytest
@@ -14,8 +16,9 @@ import pytest
 import isotp
 from isotp import capture
 from isotp.bulk._records import Record
-from isotp.capture import _parsing
+from isotp.capture import _blocked_gz, _parsing
 from isotp.capture._formats import blf_ahead
+from isotp.capture._source import Source
 from tests.capture.blf import blf, blf_object, can_message, container
 from tests.capture.logs import LOG, asc, problems, read, text_logs
 from tests.processes import python
@@ -99,6 +102,52 @@ def test_more_problems_than_are_kept() -> None:
 @pytest.mark.parametrize("pack", [gzip.compress, lambda log: gzip.compress(log)[:-3_000]])
 def test_packed_text(pack: Any) -> None:
     same(pack(LOG))
+
+
+def blocked(log: bytes, size: int) -> bytes:
+    """As bgzip packs it: the last member is empty."""
+    members = []
+    for place in range(0, len(log) + size, size):
+        packer = zlib.compressobj(1, zlib.DEFLATED, -15)
+        data = log[place : place + size]
+        deflated = packer.compress(data) + packer.flush()
+        head = b"\x1f\x8b\x08\x04" + bytes(6) + struct.pack("<H2sHH", 6, b"BC", 2, len(deflated) + 25)
+        members.append(head + deflated + struct.pack("<LL", zlib.crc32(data), len(data)))
+    return b"".join(members)
+
+
+@pytest.mark.parametrize("size", [900, 65_280])
+def test_blocked_gzip(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole, cut, damaged, with other members and other bytes behind."""
+    monkeypatch.setattr(_blocked_gz, "PIECE", 5_000)
+    monkeypatch.setattr(_blocked_gz, "READ", 3_000)
+    packed = blocked(LOG[:200_000], size)
+    assert gzip.decompress(packed) == LOG[:200_000]
+    assert len(same(packed)) == len(read(LOG[:200_000])[0])
+    for more in (gzip.compress(LOG[:9_000]), bytes(700), b"something else", packed[:50]):
+        same(packed + more)
+    dice = random.Random(size)
+    for _ in range(40):
+        file = bytearray(packed)
+        place = dice.randrange(40, len(file))
+        file[place : place + dice.randrange(3)] = dice.choice([b"", b"\0", b"\xff" * 3, packed[:20]])
+        same(bytes(file[: dice.randrange(40, len(file))] if dice.random() < 0.5 else file), format="candump")
+
+
+def test_blocked_gzip_is_unpacked_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = 0
+
+    def again(self: Any, to: int) -> bytes:
+        nonlocal place
+        place = to
+        return unpatched(self, to)
+
+    unpatched = Source._again
+    monkeypatch.setattr(Source, "_again", again)
+    packed = blocked(LOG, 9_000)
+    same(packed)
+    # All but the last, empty member.
+    assert place == len(packed) - 28
 
 
 def objects_of(count: int) -> bytes:
