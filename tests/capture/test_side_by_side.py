@@ -26,15 +26,24 @@ from tests.processes import python
 BLOCK = 4096
 
 
-def outcome(file: bytes, **options: Any) -> tuple[object, ...]:
+class Pipe(io.BytesIO):
+    """A file whose beginning does not come again: nothing of it is read ahead."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def outcome(file: bytes | Pipe, **options: Any) -> tuple[object, ...]:
     frames, log = read(file, **options)
     return frames, log.problem_count, problems(log), log.others, log.left_out, log.channels.numbers
 
 
 def same(file: bytes, **options: Any) -> list[Record]:
-    """What one core reads, and others read, too."""
-    expected = outcome(file, block_size=BLOCK, **options)
-    for threads in (2, 3):
+    """What is read of a pipe, and of a file by one core and by others, too."""
+    # Another library unpacks a pipe, which may find a cut a byte earlier.
+    is_packed = file.startswith(b"\x1f\x8b")
+    expected = outcome(file if is_packed else Pipe(file), block_size=BLOCK, **options)
+    for threads in (1, 2, 3):
         assert outcome(file, block_size=BLOCK, threads=threads, **options) == expected
     return read(file, **options)[0]
 
@@ -323,17 +332,14 @@ def test_an_error_of_another_thread_is_raised_in_its_turn(monkeypatch: pytest.Mo
 def test_a_pipe_is_not_read_ahead() -> None:
     """Its frames are given before it is read on, so that those of a live bus are seen at once."""
 
-    class Pipe(io.BytesIO):
+    class Dribbling(Pipe):
         reads = 0
-
-        def seekable(self) -> bool:
-            return False
 
         def read(self, size: int | None = -1) -> bytes:
             self.reads += 1
             return super().read(50)
 
-    pipe = Pipe(LOG)
+    pipe = Dribbling(LOG)
     with capture.open(pipe, threads=4) as log:
         frames = iter(log)
         next(frames)
