@@ -18,6 +18,7 @@ from isotp import capture
 from isotp.bulk._records import Record
 from isotp.capture import _blocked_gz, _parsing
 from isotp.capture._formats import blf_ahead
+from isotp.capture._parsers import BlfParser, CandumpParser, TrcParser
 from isotp.capture._source import Source
 from tests.capture.blf import blf, blf_object, can_message, container
 from tests.capture.logs import LOG, asc, problems, read, text_logs
@@ -374,3 +375,20 @@ def test_messages_of_one_file_and_of_several() -> None:
 def test_threads_are_at_least_one() -> None:
     with pytest.raises(ValueError, match="threads must be 1 or more, not 0"):
         capture.open(io.BytesIO(LOG), threads=0)
+
+
+def test_a_twin_takes_nothing_else() -> None:
+    """Its methods are for the readers of the formats; whoever calls them with something else gets an exception."""
+    twin = CandumpParser(lambda name: 0, lambda hour: 0)
+    with pytest.raises(ValueError, match="no state of a parser of candump"):
+        twin.read_ahead((bytes(100_000), bytes(14), 0, False, False), b"", b"", 0, 0, 1)
+    with pytest.raises(ValueError, match="bytes from 0 to 9 of 0"):
+        twin.read_ahead((b"", bytes(14), 0, False, False), b"", b"", 0, 9, 1)
+    with pytest.raises(ValueError, match="no state of a parser of TRC"):
+        TrcParser(lambda name: 0).read_ahead((0, 11, True, 0, b"", False), b"", b"", 0, 0, 1)
+    blf_twin = BlfParser(lambda name: 0, 0)
+    for contents, begin in (([], 0), ([b""] * 1_000, 0), ([b"LOBJ"], 5)):
+        with pytest.raises(ValueError, match=r"containers|an object at byte 5 of 4"):
+            blf_twin.read_ahead(contents, begin, False)
+    with pytest.raises(TypeError, match="what a container holds is bytes, not None"):
+        blf_twin.read_ahead([None], 0, False)  # type: ignore[list-item]

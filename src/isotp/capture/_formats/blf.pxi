@@ -94,9 +94,12 @@ cdef class BlfParser(LogParser):
         cdef Run[MOST_RUNS] runs
         cdef Py_ssize_t count = 0
         cdef bytes data = b""
-        if len(contents) > MOST_RUNS:
+        if not 0 < len(contents) <= MOST_RUNS:
             raise ValueError(f"{len(contents)} containers")
-        for data in contents:
+        for each in contents:
+            if not isinstance(each, bytes):
+                raise TypeError(f"what a container holds is bytes, not {each!r}")
+            data = each
             runs[count].place = <const uint8_t *>PyBytes_AS_STRING(data)
             runs[count].size = PyBytes_GET_SIZE(data)
             count += 1
