@@ -88,8 +88,8 @@ cdef class BlfParser(LogParser):
     def read_ahead(self, list contents not None, Py_ssize_t begin, bint wide):
         """The records of what some containers hold, from byte `begin` of the first one on, where an object begins.
 
-        This parser is a twin of the one that feeds the log: made alike, and never fed. Offsets count from `begin`. None:
-        something is wrong, or an object is so long that only feed() can tell.
+        This parser is a twin of the one that feeds the log: made alike, and never fed. Offsets count from `begin`.
+        None: something is wrong, or an object is so long that only feed() can tell.
         """
         cdef Run[MOST_RUNS] runs
         cdef Py_ssize_t count = 0
