@@ -136,12 +136,12 @@ cdef class BlfParser(LogParser):
                 memcpy(joined, rest, <size_t>kept)
                 memcpy(joined + kept, runs[k].place, <size_t>size)
                 pos = self.consume(joined, kept + size, self.base, False)
-                self.base += pos
+                self.base = self.base + pos
                 pos -= kept
                 if pos < 0:
                     return -1
             size = self.consume(runs[k].place + pos, runs[k].size - pos, self.base, False)
-            self.base += size
+            self.base = self.base + size
             kept = runs[k].size - pos - size
             if kept > STRETCH:
                 return -1
