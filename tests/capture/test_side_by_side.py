@@ -6,7 +6,9 @@ import gzip
 import io
 import random
 import signal
+import struct
 import threading
+import zlib
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ import pytest
 import isotp
 from isotp import capture
 from isotp.bulk._records import Record
-from isotp.capture import _parsing
+from isotp.capture import _blocked_gz, _parsing
 from isotp.capture._formats import blf_ahead
+from isotp.capture._parsers import BlfParser, CandumpParser, TrcParser
+from isotp.capture._source import Source
 from tests.capture.blf import blf, blf_object, can_message, container
 from tests.capture.logs import LOG, asc, problems, read, text_logs
 from tests.processes import python
@@ -23,15 +27,24 @@ from tests.processes import python
 BLOCK = 4096
 
 
-def outcome(file: bytes, **options: Any) -> tuple[object, ...]:
+class Pipe(io.BytesIO):
+    """A file whose beginning does not come again: nothing of it is read ahead."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def outcome(file: bytes | Pipe, **options: Any) -> tuple[object, ...]:
     frames, log = read(file, **options)
     return frames, log.problem_count, problems(log), log.others, log.left_out, log.channels.numbers
 
 
 def same(file: bytes, **options: Any) -> list[Record]:
-    """What one core reads, and others read, too."""
-    expected = outcome(file, block_size=BLOCK, **options)
-    for threads in (2, 3):
+    """What is read of a pipe, and of a file by one core and by others, too."""
+    # Another library unpacks a pipe, which may find a cut a byte earlier.
+    is_packed = file.startswith(b"\x1f\x8b")
+    expected = outcome(file if is_packed else Pipe(file), block_size=BLOCK, **options)
+    for threads in (1, 2, 3):
         assert outcome(file, block_size=BLOCK, threads=threads, **options) == expected
     return read(file, **options)[0]
 
@@ -99,6 +112,52 @@ def test_more_problems_than_are_kept() -> None:
 @pytest.mark.parametrize("pack", [gzip.compress, lambda log: gzip.compress(log)[:-3_000]])
 def test_packed_text(pack: Any) -> None:
     same(pack(LOG))
+
+
+def blocked(log: bytes, size: int) -> bytes:
+    """As bgzip packs it: the last member is empty."""
+    members = []
+    for place in range(0, len(log) + size, size):
+        packer = zlib.compressobj(1, zlib.DEFLATED, -15)
+        data = log[place : place + size]
+        deflated = packer.compress(data) + packer.flush()
+        head = b"\x1f\x8b\x08\x04" + bytes(6) + struct.pack("<H2sHH", 6, b"BC", 2, len(deflated) + 25)
+        members.append(head + deflated + struct.pack("<LL", zlib.crc32(data), len(data)))
+    return b"".join(members)
+
+
+@pytest.mark.parametrize("size", [900, 65_280])
+def test_blocked_gzip(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole, cut, damaged, with other members and other bytes behind."""
+    monkeypatch.setattr(_blocked_gz, "PIECE", 5_000)
+    monkeypatch.setattr(_blocked_gz, "READ", 3_000)
+    packed = blocked(LOG[:200_000], size)
+    assert gzip.decompress(packed) == LOG[:200_000]
+    assert len(same(packed)) == len(read(LOG[:200_000])[0])
+    for more in (gzip.compress(LOG[:9_000]), bytes(700), b"something else", packed[:50]):
+        same(packed + more)
+    dice = random.Random(size)
+    for _ in range(40):
+        file = bytearray(packed)
+        place = dice.randrange(40, len(file))
+        file[place : place + dice.randrange(3)] = dice.choice([b"", b"\0", b"\xff" * 3, packed[:20]])
+        same(bytes(file[: dice.randrange(40, len(file))] if dice.random() < 0.5 else file), format="candump")
+
+
+def test_blocked_gzip_is_unpacked_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = 0
+
+    def again(self: Any, to: int) -> bytes:
+        nonlocal place
+        place = to
+        return unpatched(self, to)
+
+    unpatched = Source._again
+    monkeypatch.setattr(Source, "_again", again)
+    packed = blocked(LOG, 9_000)
+    same(packed)
+    # All but the last, empty member.
+    assert place == len(packed) - 28
 
 
 def objects_of(count: int) -> bytes:
@@ -274,17 +333,14 @@ def test_an_error_of_another_thread_is_raised_in_its_turn(monkeypatch: pytest.Mo
 def test_a_pipe_is_not_read_ahead() -> None:
     """Its frames are given before it is read on, so that those of a live bus are seen at once."""
 
-    class Pipe(io.BytesIO):
+    class Dribbling(Pipe):
         reads = 0
-
-        def seekable(self) -> bool:
-            return False
 
         def read(self, size: int | None = -1) -> bytes:
             self.reads += 1
             return super().read(50)
 
-    pipe = Pipe(LOG)
+    pipe = Dribbling(LOG)
     with capture.open(pipe, threads=4) as log:
         frames = iter(log)
         next(frames)
@@ -319,3 +375,20 @@ def test_messages_of_one_file_and_of_several() -> None:
 def test_threads_are_at_least_one() -> None:
     with pytest.raises(ValueError, match="threads must be 1 or more, not 0"):
         capture.open(io.BytesIO(LOG), threads=0)
+
+
+def test_a_twin_takes_nothing_else() -> None:
+    """Its methods are for the readers of the formats; whoever calls them with something else gets an exception."""
+    twin = CandumpParser(lambda name: 0, lambda hour: 0)
+    with pytest.raises(ValueError, match="no state of a parser of candump"):
+        twin.read_ahead((bytes(100_000), bytes(14), 0, False, False), b"", b"", 0, 0, 1)
+    with pytest.raises(ValueError, match="bytes from 0 to 9 of 0"):
+        twin.read_ahead((b"", bytes(14), 0, False, False), b"", b"", 0, 9, 1)
+    with pytest.raises(ValueError, match="no state of a parser of TRC"):
+        TrcParser(lambda name: 0).read_ahead((0, 11, True, 0, b"", False), b"", b"", 0, 0, 1)
+    blf_twin = BlfParser(lambda name: 0, 0)
+    for contents, begin in (([], 0), ([b""] * 1_000, 0), ([b"LOBJ"], 5)):
+        with pytest.raises(ValueError, match=r"containers|an object at byte 5 of 4"):
+            blf_twin.read_ahead(contents, begin, False)
+    with pytest.raises(TypeError, match="what a container holds is bytes, not None"):
+        blf_twin.read_ahead([None], 0, False)  # type: ignore[list-item]

@@ -121,7 +121,7 @@ cdef class LogParser(FrameCollector):
 
     cdef inline Reason pass_by(self, Other kind) noexcept nogil:
         """Something that is no frame, and no problem either: it is counted."""
-        self.others[kind] += 1
+        self.others[kind] = self.others[kind] + 1
         self.has_others = True
         return READABLE
 

@@ -133,7 +133,7 @@ def open(
         raise ValueError(f"threads must be 1 or more, not {threads!r}")
     table = Channels() if table is None else table
     reading = Reading("", table, start, end, table.chosen(channels), absolute, block_size, threads)
-    source = Source(file, reading.report)
+    source = Source(file, reading.report_of_source, threads)
     try:
         reading.name = source.name
         found = format or format_of(source)

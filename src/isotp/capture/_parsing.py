@@ -37,7 +37,8 @@ def parse_all(make: Callable[[], LogParser], source: Source, reading: Reading) -
     """
     parser = make()
     if reading.threads > 1 and source.is_steady and isinstance(parser, TextParser):
-        yield from TextReader(parser, make, reading).read(source)
+        with reading.reading_ahead():
+            yield from TextReader(parser, make, reading).read(source)
     else:
         while block := source.read(reading.block_size):
             yield from reading.parse(parser, block)

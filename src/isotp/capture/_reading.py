@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -55,11 +56,30 @@ class Reading:
     others: dict[str, int] = field(default_factory=dict)
     #: Channels that have frames, and are not wanted.
     left_out: set[int] = field(default_factory=set)
+    #: What the source told, until its turn comes; None: that is at once.
+    held: list[tuple[int, str]] | None = None
 
     def report(self, offset: int, reason: str, line: int | None = None) -> None:
         self.problem_count += 1
         if len(self.problems) < MOST_PROBLEMS:
             self.problems.append(Problem(self.name, offset, line, reason))
+
+    def report_of_source(self, offset: int, reason: str) -> None:
+        """Where the bytes of the log end too early; told in its turn where they are read ahead."""
+        if self.held is None:
+            self.report(offset, reason)
+        else:
+            self.held.append((offset, reason))
+
+    @contextmanager
+    def reading_ahead(self) -> Iterator[None]:
+        """What the source tells meanwhile, it tells at the end."""
+        held: list[tuple[int, str]] = []
+        self.held = held
+        yield
+        self.held = None
+        for offset, reason in held:
+            self.report(offset, reason)
 
     def pass_by(self, kind: str, number: int = 1) -> None:
         """Count something that is no frame."""

@@ -50,11 +50,11 @@ class UntilError(Generic[T]):
 
 
 class Task(Generic[T]):
-    """One that a thread of a pool does, or who waits for it."""
+    """One that a thread of a pool does, if there is one, or who waits for it."""
 
-    def __init__(self, pool: ThreadPoolExecutor, do: Callable[[], T]) -> None:
+    def __init__(self, pool: ThreadPoolExecutor | None, do: Callable[[], T]) -> None:
         self._do = do
-        self._future: Future[T] = pool.submit(do)
+        self._future: Future[T] = Future() if pool is None else pool.submit(do)
 
     @property
     def is_done(self) -> bool:
@@ -83,9 +83,9 @@ class SideBySide(Generic[T]):
     """Tasks that are done by so many threads in all; whoever makes it has to close it."""
 
     def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads - 1, "isotp-capture")
+        self._pool = ThreadPoolExecutor(threads - 1, "isotp-capture") if threads > 1 else None
         self._waiting: deque[Task[T]] = deque()
-        self._most = AHEAD * threads
+        self._most = AHEAD * threads if threads > 1 else 1
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -114,4 +114,5 @@ class SideBySide(Generic[T]):
 
     def close(self) -> None:
         self.drop()
-        self._pool.shutdown()
+        if self._pool is not None:
+            self._pool.shutdown()

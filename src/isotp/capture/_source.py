@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, BinaryIO, Final, TypeAlias
 
 from isotp.capture import _zip
+from isotp.capture._blocked_gz import BlockedGz, member_size
 from isotp.capture._inflate import GZIP, ZLIB_PIECE, FastError, Unpacker, ZlibUnpacker, fast_unpacker
 from isotp.capture._remote import RemoteFile, is_url, open_url
 
@@ -59,10 +60,14 @@ class Source:
     :param file: a path, a URL, or a file that is open for reading bytes; only the former is closed again by `close()`.
     :param report: called with an offset in what is unpacked and a reason where packed bytes can not be unpacked; `cut`
         is set then, and the blocks end.
+    :param threads: how many unpack it, if it is packed so that several can.
     """
 
-    def __init__(self, file: StrPath | BinaryIO, report: Callable[[int, str], None]) -> None:
+    def __init__(
+        self, file: StrPath | BinaryIO, report: Callable[[int, str], None], threads: int = 1
+    ) -> None:
         self._report = report
+        self._threads = threads
         self._is_ours = isinstance(file, (str, os.PathLike))
         if isinstance(file, str) and is_url(file):
             self.name = file
@@ -120,7 +125,9 @@ class Source:
         for magic, (name, start, size) in UNPACKERS.items():
             if self._ahead.startswith(magic):
                 self.compression = name
-                self._pieces = self._unpack(magic, start, size, self._filled(self._ahead))
+                packed = self._filled(self._ahead)
+                unpack = self._unpack_blocked if self._is_blocked(packed) else self._unpack
+                self._pieces = unpack(magic, start, size, packed)
 
     def _read_file(self, size: int) -> bytes:
         data = self.file.read(size)
@@ -217,6 +224,17 @@ class Source:
                 if not packed:
                     self._end(f"the {self.compression} data ends in the middle")
                     return
+
+    def _is_blocked(self, packed: bytes) -> bool:
+        return self._threads > 1 and self.is_steady and member_size(packed) > 0
+
+    def _unpack_blocked(
+        self, magic: bytes, start: Callable[[], Any], size: int, packed: bytes
+    ) -> Generator[bytes, None, None]:
+        blocked = BlockedGz(self._read_file, packed, self._threads)
+        yield from blocked.pieces()
+        yield b""
+        yield from self._unpack(magic, start, size, self._again(blocked.place))
 
     def _unpacker(self, start: Callable[[], Any]) -> tuple[Unpacker, bool]:
         """One, and whether it is a faster one: for that, the file must be one that can be read again."""

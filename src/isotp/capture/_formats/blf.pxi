@@ -88,15 +88,18 @@ cdef class BlfParser(LogParser):
     def read_ahead(self, list contents not None, Py_ssize_t begin, bint wide):
         """The records of what some containers hold, from byte `begin` of the first one on, where an object begins.
 
-        This parser is a twin of the one that feeds the log: made alike, and never fed. Offsets count from `begin`. None:
-        something is wrong, or an object is so long that only feed() can tell.
+        This parser is a twin of the one that feeds the log: made alike, and never fed. Offsets count from `begin`.
+        None: something is wrong, or an object is so long that only feed() can tell.
         """
         cdef Run[MOST_RUNS] runs
         cdef Py_ssize_t count = 0
         cdef bytes data = b""
-        if len(contents) > MOST_RUNS:
+        if not 0 < len(contents) <= MOST_RUNS:
             raise ValueError(f"{len(contents)} containers")
-        for data in contents:
+        for each in contents:
+            if not isinstance(each, bytes):
+                raise TypeError(f"what a container holds is bytes, not {each!r}")
+            data = each
             runs[count].place = <const uint8_t *>PyBytes_AS_STRING(data)
             runs[count].size = PyBytes_GET_SIZE(data)
             count += 1
@@ -133,12 +136,12 @@ cdef class BlfParser(LogParser):
                 memcpy(joined, rest, <size_t>kept)
                 memcpy(joined + kept, runs[k].place, <size_t>size)
                 pos = self.consume(joined, kept + size, self.base, False)
-                self.base += pos
+                self.base = self.base + pos
                 pos -= kept
                 if pos < 0:
                     return -1
             size = self.consume(runs[k].place + pos, runs[k].size - pos, self.base, False)
-            self.base += size
+            self.base = self.base + size
             kept = runs[k].size - pos - size
             if kept > STRETCH:
                 return -1

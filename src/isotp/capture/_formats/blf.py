@@ -44,7 +44,7 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
     parser = make()
     size = min(max(struct.unpack_from("<L", header, 4)[0], START + 16), 65_536)
     pass_over(window, reading, 0, size, "the size of the header can not be right")
-    if reading.threads > 1 and source.is_steady:
+    if source.is_steady:
         with closing(ContainersAhead(window, reading, parser, make)) as ahead:
             yield from read_objects(window, reading, parser, ahead)
     else:

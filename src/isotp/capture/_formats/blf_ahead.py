@@ -1,4 +1,4 @@
-"""Log containers of a BLF file on several cores: some are unpacked and parsed ahead of those before them.
+"""Log containers of a BLF file, several at once: unpacked and parsed ahead of those before them, on several cores.
 
 Only sound containers are: deflated, as long as they say, and without a defect in the objects. A thread begins with the
 first object that is whole; what comes before it belongs to the container before. All else is left to the reading of one

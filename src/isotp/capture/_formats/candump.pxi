@@ -55,6 +55,8 @@ cdef class CandumpParser(TextParser):
     cdef int unpack(self, tuple state) except -1:
         cdef bytes known, hour
         known, hour, self.hour_began, self.hour_bad, self.wide = state
+        if not 0 <= len(known) <= sizeof(self.known) or len(hour) != HOUR_SIZE:
+            raise ValueError("no state of a parser of candump")
         self.known_count = <int>(PyBytes_GET_SIZE(known) // <Py_ssize_t>sizeof(ChannelName))
         memcpy(self.known, PyBytes_AS_STRING(known), <size_t>PyBytes_GET_SIZE(known))
         memcpy(self.hour, PyBytes_AS_STRING(hour), HOUR_SIZE)

@@ -493,7 +493,7 @@ cdef class PcapParser(LogParser):
         cdef uint32_t usual = big32(p) if big_endian else little32(p)
         cdef uint32_t other = little32(p) if big_endian else big32(p)
         if is_plausible(usual) != is_plausible(other):
-            self.other_order += 1 if is_plausible(other) else -1
+            self.other_order = self.other_order + (1 if is_plausible(other) else -1)
             if is_plausible(other):
                 usual = other
         elif self.other_order > 0:

@@ -42,6 +42,8 @@ cdef class TrcParser(TextParser):
     cdef int unpack(self, tuple state) except -1:
         cdef bytes columns
         self.began, self.version, self.has_frames, self.column_count, columns, self.wide = state
+        if len(columns) != sizeof(self.columns) or not 0 <= self.column_count <= MOST_COLUMNS:
+            raise ValueError("no state of a parser of TRC")
         memcpy(self.columns, PyBytes_AS_STRING(columns), sizeof(self.columns))
         return 0
 
