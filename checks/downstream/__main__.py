@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from checks.packaging.beside import THEIRS, build
-from isotp._installation import stand_in
+from isotp._doctor import stand_in
 
 ROOT = Path(__file__).parents[2]
 # With what they are compared; the newest release that they allow.

@@ -170,7 +170,7 @@ def main() -> int:
     parser.add_argument("--page", action="store_true", help="write the table into docs/switching.md")
     chosen = parser.parse_args()
     sys.path.insert(0, str(ROOT / "src" / "isotp"))
-    from _installation import stand_in  # the file itself: the package need not be installed here
+    from _doctor import stand_in  # the file itself: the package need not be installed here
 
     found: dict[Story, dict[str, str]] = {story: {} for story in STORIES}
     good = True

@@ -4,7 +4,7 @@ import sys
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["doctor"]:
-        from isotp._installation import doctor
+        from isotp._doctor import doctor
 
         sys.exit(doctor(sys.argv[2:]))
     from isotp.cli import main
