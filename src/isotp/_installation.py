@@ -1,7 +1,4 @@
-"""Whether can-isotp lies in the folder of this package: then a warning says so when it is imported.
-
-Imports nothing of this package: files of it may be those of can-isotp.
-"""
+"""Tells a user whose environment also holds can-isotp that two packages now share the folder of this one."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ import warnings
 
 __all__ = ["warn_of_shared_folder"]
 
-# The release that the stand-in of can-isotp has, see _doctor.py.
-_STAND_IN = "2.0.7+cython"
+# How the metadata of the stand-in end, which `python -m isotp doctor` makes: it has no files.
+_STAND_IN = "+cython.dist-info"
 
 
 def warn_of_shared_folder(site: str | os.PathLike[str]) -> None:
@@ -24,7 +21,7 @@ def warn_of_shared_folder(site: str | os.PathLike[str]) -> None:
     except OSError:
         return  # inside an archive, say: nothing else can be installed there
     if any(
-        name.startswith("can_isotp-") and name.endswith(".dist-info") and _STAND_IN not in name
+        name.startswith("can_isotp-") and name.endswith(".dist-info") and not name.endswith(_STAND_IN)
         for name in names
     ):
         warnings.warn(
