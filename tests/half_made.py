@@ -27,7 +27,10 @@ MODULES: Final = sorted(
     if path.suffix in (".so", ".pyd")
 )
 # They wait without an end for what only others can bring.
-BLOCKING: Final = {("MessageQueue", "get"), ("MessageQueue", "_wait"), ("Layer", "recv")}
+BLOCKING: Final = {
+    *(("MessageQueue", name) for name in ("get", "_get", "_wait")),
+    *(("Layer", name) for name in ("recv", "recvmsg", "_await_message")),
+}
 # What says how objects are made, and nothing of one object
 OF_THE_CLASS: Final = {"__class__", "__new__", "__init_subclass__", "__subclasshook__"}
 
