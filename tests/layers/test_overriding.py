@@ -71,8 +71,9 @@ def test_frames_are_made_by_the_users_method(prefix: str) -> None:
     assert {arbitration_id for arbitration_id, _ in given} == {0x123}
 
 
-@pytest.mark.parametrize("size", [1, 7, 8, 62, 63, 100, 4095, 4096])
-def test_the_users_method_gets_data_before_it_is_padded(size: int) -> None:
+@pytest.mark.parametrize("tx_data_length", [8, 64])
+@pytest.mark.parametrize("size", [1, 5, 7, 8, 62, 63, 100, 4095, 4096])
+def test_the_users_method_gets_data_before_it_is_padded(size: int, tx_data_length: int) -> None:
     """Whatever form the N_PCI has: together the data are the message."""
     given = []
 
@@ -81,11 +82,11 @@ def test_the_users_method_gets_data_before_it_is_padded(size: int) -> None:
         return super(type(self), self)._make_tx_msg(arbitration_id, data)  # type: ignore[misc,no-any-return]
 
     address = isotp.Address(isotp.AddressingMode.Mixed_11bits, txid=1, rxid=2, address_extension=0x99)
-    plain = Bench(address, tx_data_length=64, can_fd=True, tx_padding=0x55)
+    plain = Bench(address, tx_data_length=tx_data_length, can_fd=True, tx_padding=0x55)
     bench = Bench(
         address,
         layer_class=type("Noting", (isotp.TransportLayerLogic,), {"_make_tx_msg": noting}),
-        tx_data_length=64,
+        tx_data_length=tx_data_length,
         can_fd=True,
         tx_padding=0x55,
     )
