@@ -65,6 +65,7 @@ ENGINE: dict[str, tuple[str, ...] | None] = {
         "rests",
         "run",
         "expire",
+        "expire_more",
         "run_out",
         "deadline",
         "receive_pass",
@@ -73,6 +74,7 @@ ENGINE: dict[str, tuple[str, ...] | None] = {
         "is_echo",
     ),
     "core/driven.pxi": ("planned", "_read_on"),
+    "core/hooks.pxi": None,
 }
 # The modules that run the protocol on what comes from outside, each with the changed protocol in it
 MODULES = ("_core", "bulk._reassembler")
@@ -80,6 +82,7 @@ MODULES = ("_core", "bulk._reassembler")
 TESTS = (
     "core/test_*.py",
     "layers/test_better_than_can_isotp.py",
+    "layers/test_overriding.py",
     "layers/test_restarts.py",
     "layers/test_stmin.py",
     "threads/test_callbacks.py",

@@ -145,6 +145,15 @@ def test_strictly_a_block_that_is_answered_before_its_echo_went_at_the_latest_th
     assert len(bench.run()) == 1
 
 
+def test_n_cr_runs_out_here_too() -> None:
+    bench = EchoBench(rx_consecutive_frame_timeout=100)
+    bench.hear("10 0A 00*6")
+    bench.echo()
+    bench.wait(100 * MS)
+    bench.run()
+    assert bench.complaints() == [isotp.ConsecutiveFrameTimeoutError]
+
+
 def test_n_bs_runs_from_the_echo() -> None:
     bench = EchoBench(rx_flowcontrol_timeout=100)
     bench.say(counted(20))

@@ -666,3 +666,40 @@ def test_further_addresses_that_can_not_be(addresses: list[Any], shown: str) -> 
     layer = isotp.TransportLayer(lambda: None, lambda message: None, HERE)
     with pytest.raises(ValueError, match=shown):
         layer.receive_also(addresses)
+
+
+class Overriding(Native):
+    """With methods of the user's for frames in and out."""
+
+    def __init__(self, can: CanSocket, **kwargs: Any) -> None:
+        self.heard: list[tuple[int, bool, int, bytes]] = []
+        super().__init__(can, **kwargs)
+
+    def _process_rx(self, msg: isotp.CanMessage) -> Any:
+        self.heard.append((msg.arbitration_id, msg.is_extended_id, msg.dlc, bytes(msg.data)))
+        return super()._process_rx(msg)
+
+    def _make_tx_msg(self, arbitration_id: int, data: bytes) -> isotp.CanMessage:
+        return super()._make_tx_msg(arbitration_id + 1, data)
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_methods_that_the_user_overrides(bus: tuple[CanSocket, Wire], extended: bool) -> None:
+    mode = isotp.AddressingMode.Normal_29bits if extended else isotp.AddressingMode.Normal_11bits
+    flag = EFF if extended else 0
+    can, wire = bus
+    layer = Overriding(can, address=isotp.Address(mode, txid=0x123, rxid=0x456))
+    layer.start()
+    wire.put("02 AB CD", flag | 0x456)
+    layer.read()
+    assert layer.recv() == b"\xab\xcd"
+    assert layer.heard == [(0x456, extended, 0, b"\x02\xab\xcd")]
+    layer.send(counted(100))
+    assert wire.take() == (flag | 0x124, "10 64 00 01 02 03 04 05", 16)
+    wire.put(CTS, flag | 0x456)
+    layer.read()
+    frames = [wire.take() for _ in range(14)]
+    assert {can_id for can_id, _, _ in frames} == {flag | 0x124}
+    assert b"".join(bytes.fromhex(data)[1:] for _, data, _ in frames) == counted(100)[6:]
+    assert not layer.transmitting()
+    layer.stop()

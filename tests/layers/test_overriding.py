@@ -71,8 +71,9 @@ def test_frames_are_made_by_the_users_method(prefix: str) -> None:
     assert {arbitration_id for arbitration_id, _ in given} == {0x123}
 
 
-@pytest.mark.parametrize("size", [1, 7, 8, 62, 63, 100, 4095, 4096])
-def test_the_users_method_gets_data_before_it_is_padded(size: int) -> None:
+@pytest.mark.parametrize("tx_data_length", [8, 64])
+@pytest.mark.parametrize("size", [1, 5, 7, 8, 62, 63, 100, 4095, 4096])
+def test_the_users_method_gets_data_before_it_is_padded(size: int, tx_data_length: int) -> None:
     """Whatever form the N_PCI has: together the data are the message."""
     given = []
 
@@ -81,21 +82,22 @@ def test_the_users_method_gets_data_before_it_is_padded(size: int) -> None:
         return super(type(self), self)._make_tx_msg(arbitration_id, data)  # type: ignore[misc,no-any-return]
 
     address = isotp.Address(isotp.AddressingMode.Mixed_11bits, txid=1, rxid=2, address_extension=0x99)
-    plain = Bench(address, tx_data_length=64, can_fd=True, tx_padding=0x55)
+    plain = Bench(address, tx_data_length=tx_data_length, can_fd=True, tx_padding=0x55)
     bench = Bench(
         address,
         layer_class=type("Noting", (isotp.TransportLayerLogic,), {"_make_tx_msg": noting}),
-        tx_data_length=64,
+        tx_data_length=tx_data_length,
         can_fd=True,
         tx_padding=0x55,
     )
     sent = [each.say(counted(size)) + each.hear("99 30 00 00") for each in (plain, bench)]
     assert sent[0] == sent[1]
-    assert all(data[:1] == b"\x99" for data in given)
-    other_end = isotp.Address(isotp.AddressingMode.Mixed_11bits, txid=2, rxid=1, address_extension=0x99)
-    receiver = Bench(other_end, max_frame_size=5000)
-    receiver.hear(*[isotp.CanMessage(1, data=data) for data in given])
-    assert receiver.received() == [counted(size)]
+    first, *others = (data[1:] for data in given)
+    # SF and FF, in the short form or with an escape
+    n_pci = {0: 2, 0x10: 2 if first[1] else 6}.get(first[0], 2 if first[0] > 0x10 else 1)
+    assert first[n_pci:] + b"".join(data[1:] for data in others) == counted(size)
+    bench.hear("99 10 0A 00 01 02 03 04")
+    assert given[-1] == b"\x99\x30\x08\x00"
 
 
 @pytest.mark.parametrize(
@@ -310,6 +312,63 @@ def test_time_outs_of_both_sides_where_one_is_the_users() -> None:
     assert bench.complaints() == [isotp.ConsecutiveFrameTimeoutError, isotp.FlowControlTimeoutError]
 
 
+def test_what_is_overridden_lets_go_of_frames_and_time_outs() -> None:
+    """Calls of the methods from elsewhere are as ever, after the layer has called them."""
+
+    class All(isotp.TransportLayerLogic):
+        def _process_rx(self, msg: isotp.CanMessage) -> Any:
+            return super()._process_rx(msg)
+
+        def _process_tx(self) -> Any:
+            return super()._process_tx()
+
+        def _check_timeouts_rx(self) -> None:
+            super()._check_timeouts_rx()
+
+    bench = Bench(layer_class=All)
+    bench.hear("01 3E")
+    bench.say(b"a")
+    bench.layer.process_rx(frame("01 3F"))
+    assert bench.received() == [b"\x3e", b"\x3f"]
+    bench.layer.send(b"b")
+    message = bench.layer.process_tx()
+    assert message is not None
+    assert message.data == b"\x01b"
+    bench.hear(FIRST)
+    bench.wait(1000 * MS)
+    bench.layer.check_timeouts_rx()
+    assert bench.complaints() == [isotp.ConsecutiveFrameTimeoutError]
+
+
+def test_a_time_out_to_the_nanosecond() -> None:
+    bench = overriding({"_check_timeouts_rx": lambda self: None})
+    bench.hear(FIRST)
+    bench.wait(1000 * MS)
+    bench.run()
+    assert bench.layer.deadline_ns() == bench.clock.ns + 1000 * MS
+
+
+def test_n_bs_where_time_outs_of_reception_are_the_users() -> None:
+    bench = overriding({"_check_timeouts_rx": lambda self: None})
+    bench.say(counted(20))
+    bench.wait(999 * MS)
+    bench.run()
+    assert bench.layer.transmitting()
+    bench.wait(MS)
+    bench.run()
+    assert bench.complaints() == [isotp.FlowControlTimeoutError]
+
+
+def test_the_end_of_what_is_no_frame_while_idle() -> None:
+    """As in can-isotp, but of a frame that was right nobody is told while idle."""
+    bench = Bench(layer_class=Ends)
+    bench.hear("30 00 F0", "40")
+    assert ends(bench) == ["received", "received"]
+    bench.complaints()
+    bench.hear("01 3E", "21 00")
+    assert ends(bench) == []
+
+
 # --- Ends and errors ---
 
 
@@ -381,6 +440,15 @@ def test_what_is_told_of_an_end_does_not_end_the_next_message() -> None:
     bench.layer.send(b"b")
     assert bench.run() == ["01 61", "01 62"]
     assert ends(bench) == [True, True]
+
+
+def test_who_submitted_a_message_hears_of_its_end_as_well() -> None:
+    done: list[Any] = []
+    bench = Bench(layer_class=Ends)
+    request = bench.layer._submit(b"a", None, done.append)
+    bench.run()
+    assert done == [request]
+    assert ends(bench) == [True]
 
 
 def test_a_blocking_send_that_is_told_of() -> None:

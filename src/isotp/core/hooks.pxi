@@ -209,7 +209,7 @@ cdef class AskingPort(FramePort):
         elif n_pci_type == N_PCI_SF:
             size += tx.in_frame + (1 if pci[0] != 0 else 2)
         elif n_pci_type == N_PCI_FF:
-            size += tx.in_frame + (2 if pci[0] != 0x10 or pci[1] != 0 else 6)
+            size = self.next.len       # it is always full
         else:
             size += tx.in_frame + 1
         return frame_by_hook(
