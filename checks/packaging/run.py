@@ -285,7 +285,7 @@ def check_wheel(wheel: Path, sources: set[str], version: str) -> None:
         require(metadata[field] == value, f"{wheel.name}: {field} is {metadata[field]!r}, not {value!r}")
     needs = metadata.get_all("Requires-Dist", [])
     require(all("extra ==" in need for need in needs), f"{wheel.name}: needs more than Python: {needs}")
-    extras = {"can", "tables", "capture", "mf4", "cli", "plot", "uds", "dask"}
+    extras = {"can", "tables", "capture", "mf4", "cli", "plot", "uds", "url", "dask"}
     require(set(metadata.get_all("Provides-Extra")) == extras, f"{wheel.name}: extras are not {extras}")
     report(f"{wheel.name}: metadata; needs nothing, python-can is the extra [can]")
 

@@ -362,7 +362,7 @@ def test_n_bs_where_time_outs_of_reception_are_the_users() -> None:
 def test_the_end_of_what_is_no_frame_while_idle() -> None:
     """As in can-isotp, but of a frame that was right nobody is told while idle."""
     bench = Bench(layer_class=Ends)
-    bench.hear("30 00 F0", "40")
+    bench.hear("33 00 00", "40")
     assert ends(bench) == ["received", "received"]
     bench.complaints()
     bench.hear("01 3E", "21 00")

@@ -78,11 +78,11 @@ cdef class LogParser(FrameCollector):
 
     def __cinit__(self, *args, **kwargs):
         self.names = set()
+        self.tail = b""
 
     def __init__(self, number_of, start=None, end=None, channels=None):
         FrameCollector.__init__(self, start, end, channels)
         self.number_of = number_of
-        self.tail = b""
 
     cdef Py_ssize_t consume(self, const uint8_t *data, Py_ssize_t size, int64_t offset, bint final) noexcept nogil:
         """Parse what is whole; the number of bytes that are done with."""

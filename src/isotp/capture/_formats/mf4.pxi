@@ -21,7 +21,11 @@ cdef class RecordSorter:
     cdef readonly int64_t offset   # of the tail in the data
     cdef readonly bint lost        # nobody knows how long a record is
 
-    def __init__(self, id_size, dict sizes):
+    def __cinit__(self, *args, **kwargs):
+        self.sizes = {}
+        self.tail = b""
+
+    def __init__(self, id_size, dict sizes not None):
         self.id_size = operator.index(id_size)
         if self.id_size not in (1, 2, 4, 8):
             raise ValueError(f"the number of a record has 1, 2, 4 or 8 bytes, not {id_size!r}")
@@ -29,11 +33,10 @@ cdef class RecordSorter:
             raise ValueError(f"records have no negative size: {sizes!r}")
         self.sizes = dict(sizes)
         self.taken = {number: bytearray() for number in sizes}
-        self.tail = b""
         self.offset = 0
         self.lost = False
 
-    def feed(self, bytes block):
+    def feed(self, bytes block not None):
         """The records of the next bytes of the data: by number; a bytearray of them, or a list if they vary in size."""
         cdef bytes data = self.tail + block if self.tail else block
         cdef const uint8_t *p = <const uint8_t *>PyBytes_AS_STRING(data)
