@@ -19,7 +19,9 @@ INSTALL = "pip uninstall -y can-isotp can-isotp-cython"
 
 
 @pytest.mark.parametrize("name", ["can_isotp-2.0.7.dist-info", "can_isotp-1.9.dist-info"])
-def test_can_isotp_in_the_same_folder(tmp_path: Path, name: str) -> None:
+def test_can_isotp_in_the_same_folder(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A wheel brings what makes the warning needless.
+    monkeypatch.delitem(sys.modules, "_can_isotp_cython", raising=False)
     (tmp_path / name).mkdir()
     (tmp_path / "can_isotp_cython-1.0.dist-info").mkdir()
     with pytest.warns(RuntimeWarning, match="can-isotp and can-isotp-cython") as warned:
@@ -55,8 +57,11 @@ def test_folder_that_can_not_be_listed(tmp_path: Path) -> None:
 
 
 def import_from(site: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Import the package from this folder, in a Python that knows no other."""
-    program = f"import sys; sys.path.insert(0, {str(site)!r})\nimport isotp\nprint(isotp.__file__)"
+    """Import the package from this folder, in a Python that knows no other, nor what a wheel brings to keep it."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); sys.modules.pop('_can_isotp_cython', None)\n"
+        "import isotp\nprint(isotp.__file__)"
+    )
     return subprocess.run(
         [sys.executable, "-I", *options, "-c", program],
         capture_output=True,
