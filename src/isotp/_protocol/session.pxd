@@ -404,9 +404,13 @@ cdef inline bint session_next(Session *session, int64_t now, uint64_t allowed, F
     return transmit(&session.tx, session.tx_config, session.tx_address, now, allowed, out)
 
 
-cdef inline bint session_is_sent(Session *session) noexcept nogil:
+cdef inline void session_count_sent(Session *session, uint64_t size) noexcept nogil:
     session.counted.messages_sent += 1
-    session.counted.bytes_sent += session.tx.size
+    session.counted.bytes_sent += size
+
+
+cdef inline bint session_is_sent(Session *session) noexcept nogil:
+    session_count_sent(session, session.tx.size)
     return True
 
 
@@ -439,8 +443,7 @@ cdef inline bint session_functional(
 
 
 cdef inline void session_functional_sent(Session *session, uint64_t size) noexcept nogil:
-    session.counted.messages_sent += 1
-    session.counted.bytes_sent += size
+    session_count_sent(session, size)
 
 
 cdef inline void session_stop_sending(Session *session) noexcept nogil:

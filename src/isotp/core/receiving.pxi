@@ -16,20 +16,18 @@ cdef class Receiving(Sending):
         cdef Py_ssize_t size
         cdef object given          # owns what the bytes point at
         self.is_native = False
-        if type(message) is CanMessage:
-            self.stamp = (<CanMessage>message).stamp
-        else:
-            self.stamp = stamp_of(message)
         if type(message) is CanMessage and (<CanMessage>message).frame.res0 & INLINE:
             can_id = (<CanMessage>message).frame.can_id
             data = (<CanMessage>message).frame.data
             size = (<CanMessage>message).frame.len
+            self.stamp = (<CanMessage>message).stamp
         else:
             given = data_of(message, &can_id)
             data = <const uint8_t *>PyBytes_AS_STRING(given)
             size = PyBytes_GET_SIZE(given)
             if takes_next_cf(self, can_id, data, size):
                 return 0
+            self.stamp = stamp_of(message)
         return self.take_bytes(message, can_id, data, size)
 
     @cython.final
