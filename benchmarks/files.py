@@ -225,9 +225,11 @@ FORMATS: dict[str, tuple[str, Callable[..., None], bool, bool]] = {
 def frames_case(format_name: str) -> Case:
     """Return the case of reading the frames of a log."""
     name, write, fd, known = FORMATS[format_name]
-    roles = {"ours": Repeated(partial(reading, read_frames, name, write, fd), needs=("can",))}
+    # python-can writes the log; MF4 by asammdf.
+    needs = ("can", "asammdf") if format_name == "mf4" else ("can",)
+    roles = {"ours": Repeated(partial(reading, read_frames, name, write, fd), needs=needs)}
     if known:
-        roles["beside"] = Repeated(partial(reading, read_by_python_can, name, write, fd), needs=("can",))
+        roles["beside"] = Repeated(partial(reading, read_by_python_can, name, write, fd), needs=needs)
     modes = {
         "candump": QUICK,
         "blf": QUICK,
