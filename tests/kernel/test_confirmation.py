@@ -212,18 +212,24 @@ def test_no_gap_behind_a_slow_queue_is_shorter_than_stmin(kind: str, cleanup: Ex
         assert ecu.recv(block=True, timeout=PATIENCE) == counted(size)
 
 
+def impatient_layer(kind: str, cleanup: ExitStack) -> isotp.TransportLayer:
+    """A started layer on vcan1 whose N_As is 200 ms."""
+    layer = KINDS[kind](
+        "vcan1",
+        cleanup,
+        address=at_tester(0),
+        params={"blocking_send": True, "tx_frame_timeout": 200},
+        tx_confirmation=True,
+    )
+    layer.start()
+    cleanup.callback(layer.stop)
+    return layer
+
+
 @pytest.mark.parametrize("kind", ["raw_stack", "can_stack", "can_stack_by_python_can"])
 def test_a_frame_that_stays_in_the_queue_is_not_sent(kind: str, cleanup: ExitStack) -> None:
     with slow_queue("8bit"):
-        layer = KINDS[kind](
-            "vcan1",
-            cleanup,
-            address=at_tester(0),
-            params={"blocking_send": True, "tx_frame_timeout": 200},
-            tx_confirmation=True,
-        )
-        layer.start()
-        cleanup.callback(layer.stop)
+        layer = impatient_layer(kind, cleanup)
         layer.params.blocking_send = False
         layer.send(b"the burst that the queue lets pass")
         layer.stop_sending()
@@ -293,12 +299,5 @@ def test_both_give_up_a_frame_that_stays_in_the_queue(cleanup: ExitStack) -> Non
         with pytest.raises((isotp.IsoTpError, OSError)) as failure:
             send_by_the_kernel(b"\x3e\x00", cleanup)
         assert not isinstance(failure.value, TimeoutError)  # that would be the patience of the test
-        layer = raw_stack(
-            "vcan1",
-            cleanup,
-            address=at_tester(0),
-            params={"blocking_send": True, "tx_frame_timeout": 200},
-            tx_confirmation=True,
-        )
-        layer.start()
+        layer = impatient_layer("raw_stack", cleanup)
         stories.require_timeout(layer, "did not confirm within 0.2 s")
