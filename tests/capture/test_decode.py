@@ -330,7 +330,9 @@ def test_memory_does_not_grow_with_the_log(tmp_path: Path, form: str, threads: i
         assert count == frames
         return kilobytes
 
-    assert peak(600_000) - peak(60_000) < 4096
+    # Two threads have all their blocks in memory only with a log that is several times longer than these.
+    frames = 60_000 if threads == 1 else 240_000
+    assert peak(10 * frames) - peak(frames) < 4096
 
 
 def write_long(path: Path, form: str, frames: int) -> None:
