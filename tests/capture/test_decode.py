@@ -304,6 +304,10 @@ LINES = {
         "***BUSMASTER Ver 3.2.2***\n***HEX***\n***RELATIVE MODE***\n",
         "0:0:0:0001 Rx 1 0x123 s 8 04 61 62 63 64 65 66 67\n",
     ),
+    "vspy": (
+        "Vehicle Spy 3 Bus Traffic File\nLine,Abs Time(Sec),Rel Time (Sec)\n",
+        "{n},{n}.5,1.0,67371008,F,F,HS CAN $123,HS CAN,,123,F,F,04,61,62,63,64,65,66,67,,,\n",
+    ),
     "carbus": (
         "@ TEXT @ 3 @ 64 @ 0 @ 6 @ 7 @ 00:00:07 @\r",
         "{n},000000\t1\t00000004\t123\t8\t04 61 62 63 64 65 66 67\t00000000\t  \t\r",

@@ -115,14 +115,15 @@ def open(
     :param end: ns; frames at this time and after it are left out.
     :param channels: names or numbers of the channels to keep; None: all.
     :param table: where the channels' names get their numbers, for several logs that belong together.
-    :param absolute: add the date in the header of an ASC file (local time) to its times, which count from the start of
-        the measurement otherwise. The times of the other formats are what they are: ns since 1970 as a rule.
+    :param absolute: add the date in the header of an ASC, BUSMASTER or Vehicle Spy file (local time) to its times,
+        which count from the start of the measurement or of the day otherwise. Those of the other formats are what
+        they are, ns since 1970 as a rule.
     :param block_size: bytes that are parsed at once, from 4096 on.
     :param threads: how many blocks of a file are parsed at the same time, which a pipe's are not. Frames and problems
         do not depend on it.
     :raises UnknownFormatError: if the content is no log that is known; it is a ValueError.
     :raises ValueError: if an option makes no sense.
-    :raises OSError: if the file can not be opened.
+    :raises OSError: if the file cannot be opened.
     :raises ImportError: if the library that reads this format is not installed.
     """
     if format is not None and format not in FORMATS:

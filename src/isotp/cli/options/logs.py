@@ -161,7 +161,8 @@ class LogOptions(LogSessionOptions, LogFileOptions):
     absolute: Annotated[
         bool,
         typer.Option(
-            "--absolute", help="Add the date in the header of an ASC or BUSMASTER file to its times."
+            "--absolute",
+            help="Add the date in the header of an ASC, BUSMASTER or Vehicle Spy file to its times.",
         ),
     ] = False
     log_format: Annotated[
