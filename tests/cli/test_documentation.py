@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import pages, recorded_drive
+from tests.cli import pages
 from tests.cli.command import isotp_command
 from tests.documentation import ROOT
 from tools import commands_page
@@ -26,10 +26,6 @@ COMMANDS = pages.shown()
 @pytest.mark.parametrize(("command", "output"), [each for each in COMMANDS if "--plot" not in each[0]])
 def test_command_prints_what_the_page_says(command: str, output: str) -> None:
     assert pages.shown_output_of(command) == output
-
-
-def test_the_log_of_the_page_is_the_drive() -> None:
-    assert recorded_drive.unpacked() == recorded_drive.drive()
 
 
 def test_picture_of_the_page(tmp_path: Path) -> None:
