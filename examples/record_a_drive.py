@@ -404,78 +404,77 @@ class Signals(Station):
 # ---------------------------------------------------------------- all of it
 
 
+FIXED, EXTENDED = isotp.AddressingMode.NormalFixed_29bits, isotp.AddressingMode.Extended_11bits
+# The tester's addresses: of the three ECUs, and to all on each bus.
+ENGINE = isotp.Address(txid=0x7E0, rxid=0x7E8)
+GEARBOX = isotp.Address(FIXED, target_address=0x18, source_address=0xF1)
+DOOR = isotp.Address(EXTENDED, txid=0x6F1, rxid=0x640, target_address=0x40, source_address=0xF1)
+EVERYBODY_11 = isotp.Address(txid=0x7DF, rxid=0x7FF)
+EVERYBODY_29 = isotp.Address(FIXED, target_address=0x33, source_address=0xF1)
+EVERYBODY_ON_CAN1 = isotp.Address(EXTENDED, txid=0x6F1, rxid=0x7FF, target_address=0xEF, source_address=0xF1)
+# Instructions of a processor, more or less.
+OPCODES = b"\x00\x00\xff\x4e\x71\x20\x3c\x60\x4a\x80\x66\x08\x22\x01\xd0\x81"
+
+
 def record() -> list[Frame]:
     """The frames, as the recorder of the rig has them."""
     logging.getLogger("rig").addHandler(logging.NullHandler())
     chance = random.Random(SEED)
     world = World()
-    buses = can0, can1 = Bus(world, "can0"), Bus(world, "can1")
-    fixed, extended = isotp.AddressingMode.NormalFixed_29bits, isotp.AddressingMode.Extended_11bits
-    nobody = 0x7FF
-    at_engine = isotp.Address(txid=0x7E0, rxid=0x7E8)
-    at_gearbox = isotp.Address(fixed, target_address=0x18, source_address=0xF1)
-    at_door = isotp.Address(extended, txid=0x6F1, rxid=0x640, target_address=0x40, source_address=0xF1)
-    to_all = [
-        (can0, isotp.Address(txid=0x7DF, rxid=nobody)),
-        (can0, isotp.Address(fixed, target_address=0x33, source_address=0xF1)),
-        (can1, isotp.Address(extended, txid=0x6F1, rxid=nobody, target_address=0xEF, source_address=0xF1)),
-    ]
-    engine_station = EcuStation(
-        can0, engine(), at_engine.reversed(), isotp.Address(rxid=0x7DF, rx_only=True), 5 * MS
-    )
+    can0, can1 = Bus(world, "can0"), Bus(world, "can1")
+    can0.loses = one_frame_of_block(8)
+    at_engine = EcuStation(can0, engine(), ENGINE.reversed(), EVERYBODY_11.reversed(), 5 * MS)
     EcuStation(
-        *(can0, gearbox(), at_gearbox.reversed()),
-        isotp.Address(fixed, target_address=0xF1, source_address=0x33),
-        *(10 * MS,),
-        blocksize=16,
-        stmin=0xF3,
+        can0, gearbox(), GEARBOX.reversed(), EVERYBODY_29.reversed(), 10 * MS, blocksize=16, stmin=0xF3
     )
-    door_station = EcuStation(
-        *(can1, door(), at_door.reversed()),
-        isotp.Address(extended, rxid=0x6F1, source_address=0xEF, rx_only=True),
-        *(10 * MS,),
-        tx_padding=0x00,
+    at_door = EcuStation(
+        can1, door(), DOOR.reversed(), EVERYBODY_ON_CAN1.reversed(), 10 * MS, tx_padding=0x00
     )
-    testers = [Connection(bus, at) for bus, at in ((can0, at_engine), (can0, at_gearbox), (can1, at_door))]
+    image = bytes(chance.choices(OPCODES, k=20 * 1024))
+    to_engine, to_gearbox, to_door = (
+        Connection(can0, ENGINE),
+        Connection(can0, GEARBOX),
+        Connection(can1, DOOR),
+    )
     # The gateway before the door is slow.
-    testers[2].station.layer.params.set("stmin", 5)
-    image = bytes(
-        chance.choices(b"\x00\x00\xff\x4e\x71\x20\x3c\x60\x4a\x80\x66\x08\x22\x01\xd0\x81", k=20 * 1024)
-    )
-    testers[0].play(watch_engine(testers[0], engine_station, random.Random(SEED + 1)), START + 12 * MS)
-    testers[1].play(program_gearbox(testers[1], image), START + 1400 * MS)
-    testers[2].play(watch_door(testers[2], door_station.ecu, random.Random(SEED + 2)), START + 350 * MS)
-    everybody = [Station(bus, at, lambda payload, functional: None) for bus, at in to_all]
-    world.at(START + 600 * MS, lambda: keep_alive(world, everybody))
-    for bus, can_id, period in (
-        (can0, 0x0C0, 20 * MS),
-        (can0, 0x1A5, 50 * MS),
-        (can0, 0x2F1, 100 * MS),
-        (can1, 0x3D2, 40 * MS),
-        (can1, 0x5F0, 1000 * MS),
-    ):
-        Signals(bus, can_id, period, chance)
-    # One frame of the eighth block does not get through.
-    lost = iter([True])
-    block = bytes((0x36, 8))
-    seen: list[bool] = []
+    to_door.station.layer.params.set("stmin", 5)
+    to_engine.play(watch_engine(to_engine, at_engine, random.Random(SEED + 1)), START + 12 * MS)
+    to_gearbox.play(program_gearbox(to_gearbox, image), START + 1400 * MS)
+    to_door.play(watch_door(to_door, at_door.ecu, random.Random(SEED + 2)), START + 350 * MS)
+    to_all = ((can0, EVERYBODY_11), (can0, EVERYBODY_29), (can1, EVERYBODY_ON_CAN1))
+    stations = [Station(bus, address, lambda payload, functional: None) for bus, address in to_all]
+    world.at(START + 600 * MS, lambda: keep_alive(world, stations))
+    for bus, can_id, ms in ((can0, 0x0C0, 20), (can0, 0x1A5, 50), (can0, 0x2F1, 100), (can1, 0x3D2, 40)):
+        Signals(bus, can_id, ms * MS, chance)
+    Signals(can1, 0x5F0, SECOND, chance)
+    world.run(START + LENGTH)
+    return until_the_last_answer(sorted(can0.frames + can1.frames))
+
+
+def one_frame_of_block(number: int) -> Callable[[isotp.CanMessage], bool]:
+    """Which frame does not get through: the first one with the sequence number B in this block of the download."""
+    begin, lost = bytes((0x36, number)), iter([True])
+    is_it = False
 
     def loses(frame: isotp.CanMessage) -> bool:
-        if frame.arbitration_id != at_gearbox.get_tx_arbitration_id():
+        nonlocal is_it
+        if frame.arbitration_id != GEARBOX.get_tx_arbitration_id():
             return False
         if frame.data[0] >> 4 == 1:
-            seen[:] = [frame.data[2:4] == block]
-        return seen == [True] and frame.data[0] == 0x2B and next(lost, False)
+            is_it = bytes(frame.data[2:4]) == begin
+        return is_it and frame.data[0] == 0x2B and next(lost, False)
 
-    can0.loses = loses
-    world.run(START + LENGTH)
-    frames = sorted(frame for bus in buses for frame in bus.frames)
-    # The recorder is switched off amid the last answer of the door.
-    long = [
-        frame for frame in frames if frame.can_id == 0x640 and frame.data[1] >> 4 == 1 and frame.data[2] > 60
+    return loses
+
+
+def until_the_last_answer(frames: list[Frame]) -> list[Frame]:
+    """The recorder is switched off amid the last long answer of the door."""
+    begins = [
+        frame.time
+        for frame in frames
+        if frame.can_id == 0x640 and frame.data[1] >> 4 == 1 and frame.data[2] > 60
     ]
-    end = long[-1].time + 40 * MS
-    return [frame for frame in frames if frame.time < end]
+    return [frame for frame in frames if frame.time < begins[-1] + 40 * MS]
 
 
 def candump(frames: list[Frame]) -> Iterator[str]:
