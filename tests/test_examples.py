@@ -60,7 +60,6 @@ def test_quickstart_notices_what_is_wrong(tmp_path: Path) -> None:
     spoilt = source.replace("tester.send(payload,", "tester.send(payload[1:],")
     assert spoilt != source
     (tmp_path / "quickstart.py").write_text(spoilt)
-    (tmp_path / "ecu_simulator.py").write_text((EXAMPLES / "ecu_simulator.py").read_text())
 
     run = run_example(tmp_path / "quickstart.py")
     assert run.returncode == 1
