@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import isotp
-from isotp.testing import Ecu
+from isotp.testing import Ecu, Serving
 from tests import ecu_stories
 from tests.ecu_stories import PLACES, TESTERS
 from tests.kernel.conftest import Sockets
@@ -43,6 +43,20 @@ def test_two_testers_at_once_do_ten_services(way: str) -> None:
             bus.shutdown()
     ecu_stories.check(ecu, done)
     assert serving.errors == []
+
+
+def test_the_command_is_asked_by_the_kernels_sockets(sockets: Sockets) -> None:
+    command = pytest.importorskip("tests.cli.live_command", reason="the command needs the extra cli")
+
+    def ask() -> None:
+        tester = sockets()
+        tester.bind(INTERFACE, TESTERS[0])
+        tester.send(b"\x22\xf1\x90")
+        assert tester.recv() == b"\x62\xf1\x90WVWZZZ1JZ3W386752"
+
+    run = command.live_command(ask, "ecu -n 1 --json", INTERFACE, opener=(Serving, "start"))
+    assert (run.status, run.errors) == (0, "")
+    assert [each["payload"][:6] for each in run.json] == ["22f190", "62f190"]
 
 
 def test_the_kernels_sockets_ask_it(sockets: Sockets) -> None:
