@@ -137,6 +137,7 @@ extensions = [
         "_core",
         *("bulk._records", "bulk._messages", "bulk._encode", "bulk._reassembler", "bulk._observer"),
         "capture._parsers",
+        "testing._wire",
     )
 ]
 if sys.platform == "linux":

@@ -28,6 +28,7 @@ from isotp.layers import (
 )
 from isotp.threads import timekeeper
 from isotp.threads.courier import Courier
+from isotp.threads.kept_clock import KeptClock
 from isotp.threads.readers import Readers, read_until
 
 __all__ = ["TransportLayer", "longest_end"]
@@ -270,7 +271,10 @@ class TransportLayer(TransportLayerLogic):
             if layer is not None:
                 method(layer)
 
-        timekeeper.call_at(when_ns, call, busy_ns)
+        if isinstance(self.clock, KeptClock):
+            self.clock.call_at(when_ns, call)
+        else:
+            timekeeper.call_at(when_ns, call, busy_ns)
 
     def _begin_to_read(self, events: Events) -> None:
         """The thread: it is there. An earlier one may still be on its way out, and be the one that starts this one."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import can
     from typing_extensions import Self
 
+    from isotp.bus.feed import HasFeed
     from isotp.testing._ecu_serving import Serving, Watch
 
 __all__ = [
@@ -277,14 +278,15 @@ class Ecu:
 
     def serve(
         self,
-        bus: can.BusABC | str,
+        bus: can.BusABC | str | HasFeed,
         *testers: Tester | Address | AsymmetricAddress,
         params: Mapping[str, Any] | None = None,
         watch: Watch | None = None,
     ) -> Serving:
-        """The ECU on a bus, from the beginning of ``with ecu.serve(...)`` to its end; a thread answers.
+        """The ECU on a bus, from the beginning of ``with ecu.serve(...)`` to its end.
 
-        :param bus: a python-can bus, or the name of a CAN interface of Linux.
+        :param bus: a python-can bus, the name of a CAN interface of Linux, or an `isotp.testing.Wire`. A thread
+            answers; on a wire whose clock is held, the ECU goes by that, without a thread.
         :param testers: an address of the ECU's side, or a :class:`Tester`, for each; by default those of the ECU.
         :param params: parameters of its layers.
         :param watch: called with each message, by the ECU's thread, as :class:`isotp.testing.Exchanged`.
