@@ -22,11 +22,12 @@ class SocketCanStack(Listener):
     """The transport layer on a CAN interface of Linux, by a raw socket of its own.
 
     The kernel filters frames for exactly the address of the layer, many frames are read and sent with one system
-    call, and time-outs count from the kernel's time stamps. Waits for room if the interface's queue is full (N_As).
+    call, and time-outs count from the kernel's time stamps. If the interface's queue is full, the stack waits for
+    room (N_As).
 
-    :param interface: name of the CAN interface, as `can0`.
+    :param interface: name of the CAN interface, such as `can0`.
 
-    All other parameters are those of :class:`isotp.TransportLayer`, by name, but for rxfn and txfn. Close it after
+    All other parameters are those of :class:`isotp.TransportLayer`, by name, except rxfn and txfn. Close it after
     use, or use it as a context manager.
 
     :raises NotImplementedError: on other systems than Linux.

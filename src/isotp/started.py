@@ -1,4 +1,4 @@
-"""The layer that works on its own, once it was started: a thread that reads, and the pace of what it sends."""
+"""The layer that works on its own after start(): a thread that reads, and the pace of what it sends."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ _LOOK_MARGIN_NS = 5_000
 
 
 class TransportLayer(TransportLayerLogic):
-    """The transport layer with a thread of its own, once :meth:`start` was called; polled as long as not.
+    """The transport layer with a thread of its own after :meth:`start`; until then it is polled.
 
-    :param read_timeout: seconds that rxfn is asked to wait at the most. How long :meth:`stop` may take. (A stack on a
-        python-can bus with a file descriptor, as SocketCAN's, waits until there is something to do.)
+    :param read_timeout: the most seconds that rxfn is asked to wait, and so how long :meth:`stop` may take. (A stack
+        on a python-can bus with a file descriptor, such as SocketCAN's, waits until there is something to do.)
 
     The other parameters are those of :class:`TransportLayerLogic`. After :meth:`start`, `rxfn` is called by
     the layer's thread; `txfn` and `error_handler` by the thread that brings the event: the layer's thread for
     a received frame, the caller of :meth:`send` for the first frame of a message.
 
-    :raises TypeError: if `read_timeout` is no number.
+    :raises TypeError: if `read_timeout` is not a number.
     :raises ValueError: if it is negative, infinite or NaN, and as :class:`TransportLayerLogic` does.
     """
 
@@ -210,7 +210,7 @@ class TransportLayer(TransportLayerLogic):
         return readers
 
     def _end_in_child(self) -> None:
-        """After a fork, in the child: the threads are gone, and with them what they were amid; so are locks' owners."""
+        """After a fork, in the child: the threads are gone, and so are their work and the owners of locks."""
         self.started = False
         self.main_thread = None
         self._life = threading.RLock()
@@ -273,7 +273,7 @@ class TransportLayer(TransportLayerLogic):
         timekeeper.call_at(when_ns, call, busy_ns)
 
     def _begin_to_read(self, events: Events) -> None:
-        """The thread: it is there. An earlier one may still be on its way out, and be the one that starts this one."""
+        """The thread has begun. An earlier one may still be ending, and may be the one that starts this one."""
         self._set_reader()
         sharpen_timers()
         events.main_thread_ready.set()
@@ -313,7 +313,7 @@ class TransportLayer(TransportLayerLogic):
         return self.default_read_timeout
 
     def _look_at_rxfn(self, timeout: float, remaining: float, stop_requested: threading.Event) -> None:
-        """What a rxfn does that found nothing, or was late: does it wait, and how well?
+        """Learn from an rxfn that found nothing, or was late: does it wait, and how well?
 
         :param timeout: seconds that it was asked to wait.
         :param remaining: what was left of them when it returned; less than 0: it was late.
@@ -328,7 +328,7 @@ class TransportLayer(TransportLayerLogic):
             self._rxfn_lateness = min(max(lateness, _LEAST_LATENESS), _MOST_LATENESS)
 
     def _look_at_callers(self) -> None:
-        """Tell of a thread that does not come back from txfn, which may wait for a lock that it holds itself."""
+        """Warn of a thread that does not return from txfn: it may wait for a lock that it holds itself."""
         busy_with = self._busy_with
         if busy_with is None:
             self._seen_busy = None
@@ -349,10 +349,10 @@ class TransportLayer(TransportLayerLogic):
             )
 
     def _read_before_frame(self, delay_ns: int, stop_requested: threading.Event) -> None:
-        """Have a last look for a frame before the next consecutive frame, then send that in time.
+        """Look for a frame a last time, then send the next consecutive frame in time.
 
-        The look comes late, after the sleep: what it finds acts before the frame, and what runs for it is then what
-        sends the frame, with the caches warm.
+        The look comes late, after the sleep: what it finds acts before the frame, and it warms the caches for the
+        code that sends the frame.
         """
         busy_ns = self._busy_ns_now()
         dozes = busy_ns > 0 and self.params.wait_func is time.sleep
@@ -400,7 +400,7 @@ class TransportLayer(TransportLayerLogic):
 
 
 def longest_end(read_timeout: float) -> float:
-    """Seconds that a thread may take to end which reads for up to `read_timeout` seconds at a time."""
+    """Seconds that a thread may take to end if it reads for up to `read_timeout` seconds at a time."""
     return max(read_timeout + 0.5, 1.0)
 
 
