@@ -23,10 +23,10 @@ class Audience(Protocol):
     table: Table[Listener]
 
     def report(self, error: BaseException) -> None:
-        """The bus cannot be read: all are concerned."""
+        """The bus cannot be read: this concerns all."""
 
     def report_lost(self, count: int, text: str) -> None:
-        """Frames were lost before anybody saw whose they are: all are concerned."""
+        """Frames were lost before anybody saw whose they are: this concerns all."""
 
 
 class Feed(Protocol):

@@ -73,7 +73,7 @@ class _FramesFromThread:
             self.loop.call_soon(self._deliver)
 
     def deliver(self) -> None:
-        """Give the frames that are there, but not without end."""
+        """Give the frames that are there, up to a limit."""
         lost = self._lost
         if lost:
             self._lost -= lost
@@ -109,7 +109,7 @@ class _DescriptorReader:
             self._again.cancel()
 
     def deliver(self) -> None:
-        """Read what is there, but not without end."""
+        """Read what is there, up to a limit."""
         try:
             for _ in range(_READS_AT_ONCE):
                 if not self._read():

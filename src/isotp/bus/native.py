@@ -28,7 +28,7 @@ _BITRATE_SWITCH, _ERROR_STATE, _IS_FD = 1, 2, 4
 class NativeBus:
     """A bus of python-can's class `SocketcanBus`, by a descriptor of its own on the same socket.
 
-    So a descriptor that python-can closes never is somebody else's file while a frame is read.
+    So a descriptor that python-can closes never becomes somebody else's file while a frame is read.
     """
 
     def __init__(self, bus: can.BusABC) -> None:
@@ -79,7 +79,7 @@ _native: weakref.WeakValueDictionary[int, NativeBus] = weakref.WeakValueDictiona
 
 
 def native_bus(bus: can.BusABC) -> NativeBus | None:
-    """The native way to a bus; None where there is none: another class, or one that somebody has changed.
+    """The native way to a bus; None if there is none, because its class is another one or was changed.
 
     The environment variable ISOTP_NATIVE turns it off: `ISOTP_NATIVE=0`.
     """

@@ -91,7 +91,7 @@ def _outgoing_class() -> type[can.Message]:
 
 
 def _says_queue_is_full(error: BaseException) -> bool:
-    """Whether a driver has no room for a frame just now; each has words of its own, some only in the `__cause__`."""
+    """Whether a driver has no room for a frame now. Each says it in its own words, some only in the `__cause__`."""
     code, cause = getattr(error, "error_code", None), error.__cause__
     # SocketCAN reports ENOBUFS; usb2can one of its own codes, by its name: FIFO_FULL, TRM_FULL.
     if code == errno.ENOBUFS or _NO_ROOM.search(f"{error} {getattr(code, 'name', '')}"):
@@ -112,7 +112,7 @@ def sender_for(owner: BusOwner) -> TxFn:
 
 
 def check_bus(bus: can.BusABC) -> None:
-    """ValueError if it is no python-can bus, RuntimeError if there is no python-can."""
+    """ValueError if it is not a python-can bus, RuntimeError if there is no python-can."""
     bus_class: type[can.BusABC] = python_can().BusABC
     if not isinstance(bus, bus_class):
         raise ValueError(f"bus must be a python-can bus, not {bus!r}")

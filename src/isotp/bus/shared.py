@@ -1,8 +1,8 @@
-"""One reader for each python-can bus of this process, whatever sits on it: each frame goes to all whom it is for.
+"""One reader for each python-can bus of this process, whatever uses it: each frame goes to everyone it is for.
 
-Who asks for a bus gets the same `SharedBus` as everybody else who uses that bus. At any time one thread has the turn to
-read: the bus's own, which exists while somebody needs it, or one that waits for a frame anyway, as who polls a layer.
-It gives each frame to all others. So nobody takes a frame away from anybody else, and the order stays.
+All who ask for a bus get the same `SharedBus`. At any time one thread has the turn to read: the bus's own, which
+exists while somebody needs it, or one that waits for a frame anyway, such as one that polls a layer. It gives each
+frame to all others, so nobody takes a frame away from anybody else, and the order stays.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class SharedBus(ThreadedFeed):
         self._doorbell = Doorbell(descriptor) if descriptor >= 0 and hasattr(select, "poll") else None
 
     def end(self) -> None:
-        """The bus was shut down: who waits for its descriptor would wait for ever."""
+        """The bus was shut down: a thread that waits for its descriptor would wait for ever."""
         native = self.native
         self.use_python_can()
         doorbell, self._doorbell = self._doorbell, None
@@ -292,9 +292,9 @@ class SharedBus(ThreadedFeed):
     # ------------------------------------------------ others who wait for a frame
 
     def read_for(self, mailbox: Mailbox, timeout: float) -> CanMessage | None:
-        """The next data frame for who owns the mailbox; what this reads for others meanwhile, they get.
+        """The next data frame for the owner of the mailbox; frames for others that this reads meanwhile go to them.
 
-        What nobody else is to have comes here too, whatever its identifier: who polls a bus sees all.
+        Frames for nobody else also come here, whatever their identifier: who polls a bus sees all of it.
         """
 
         def take(received: can.Message) -> CanMessage | None:
@@ -370,10 +370,11 @@ class SharedBus(ThreadedFeed):
     # ------------------------------------------------ who leads
 
     def lead(self, is_over: Callable[[], bool], timeout: float | None) -> None:
-        """Read the bus in place of its thread, until it is over or the time is: who waits for a message needs no other
-        thread to wake it then. Only natively, and where nobody else is on the bus; else this returns at once.
+        """Read the bus in place of its thread, until it is over or the time is: then no other thread has to wake the
+        one that waits for a message. This works only natively and for the only user of the bus; else it returns at
+        once.
 
-        :meth:`follow` lets who leads look whether it is over.
+        :meth:`follow` makes the leader look whether it is over.
         """
         native = self.native
         if native is None or len(self.table.sessions) != 1 or self._find_engines() is None:
@@ -393,7 +394,7 @@ class SharedBus(ThreadedFeed):
             self.turn.end_lead()
 
     def follow(self, *_: object) -> None:
-        """Something has happened that who leads may wait for."""
+        """Something has happened that the leader may wait for."""
         native = self.native
         if self.turn.is_led and native is not None and not self.turn.is_mine():
             native.can.wake()
@@ -496,9 +497,9 @@ _sharing = threading.RLock()
 
 
 def shared_bus(face: can.BusABC) -> SharedBus:
-    """What everybody in this process shares who uses this bus.
+    """What all users of this bus in this process share.
 
-    :raises ValueError: if it is no python-can bus.
+    :raises ValueError: if it is not a python-can bus.
     :raises RuntimeError: if python-can is not installed.
     """
     check_bus(face)

@@ -24,7 +24,7 @@ class Shared(Protocol):
 
 
 class _Recv:
-    """Stands in for recv(): who reads the bus by itself, as a notifier does, gets each frame, and so do all others."""
+    """Stands in for recv(): a reader of its own, such as a notifier, gets each frame, and so do all others."""
 
     def __init__(self, shared: Shared, original: Callable[..., can.Message | None]) -> None:
         self._shared = weakref.ref(shared)

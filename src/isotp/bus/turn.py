@@ -17,12 +17,13 @@ _SHORT_PAUSE, _LONG_PAUSE = 0.0001, 0.002
 class Turn:
     """The turn to read one bus.
 
-    The bus's own thread has it most of the time. Who *leads* has it in place of that thread, to read what he waits for
-    by himself. He does not take it away: the thread leaves it to him after its next frames. How long the thread then
-    keeps away, in case that he comes again, it learns: the longer, the more often it came back for nothing.
+    The bus's own thread has it most of the time. A *leader* has it in place of that thread, to read by itself what it
+    waits for. The leader does not take it away: the thread hands it over after its next frames. The thread then stays
+    away for a while, in case the leader comes again. It learns how long: the longer, the more often it came back for
+    nothing.
 
-    :param is_read_by_notifier: whether a notifier reads the bus: then nobody else needs to, but for guests, of whom the
-        notifier is one.
+    :param is_read_by_notifier: whether a notifier reads the bus: then nobody else needs to, except guests, of which
+        the notifier is one.
     """
 
     def __init__(self, is_read_by_notifier: Callable[[], bool]) -> None:
@@ -40,7 +41,7 @@ class Turn:
         self._pause = 0.0
 
     def is_mine(self) -> bool:
-        """Whether it is who has the turn that asks: a callback amid a frame."""
+        """Whether the caller has the turn: it is a callback during a frame."""
         return self._holder == threading.get_ident()
 
     def is_of(self, thread: threading.Thread) -> bool:

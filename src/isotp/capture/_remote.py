@@ -16,7 +16,7 @@ def is_url(text: str) -> bool:
 
 
 class RemoteFile:
-    """A file that tells what goes wrong elsewhere as an OSError, whatever its library calls it."""
+    """A file that raises an OSError for what goes wrong elsewhere, whatever its library raises."""
 
     def __init__(self, url: str, file: Any, size: int | None) -> None:
         self.name = url
