@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Hub", "Layer"]
 
-# Messages sent in a row, each of which went at once, before the loop has its turn.
+# Messages in a row that may go at once before the loop gets its turn.
 _SENDS_AT_ONCE = 16
 
 
@@ -332,7 +332,7 @@ class Layer:
             return self._take_now(whole)
         receiver: asyncio.Future[None] = loop.create_future()
         self._receivers.append(receiver)
-        # Not at once: those before this one, who were woken and did not run yet, take their messages first.
+        # Not at once: earlier tasks that were woken and did not run yet take their messages first.
         if len(messages) >= len(self._receivers):
             loop.call_soon(self._wake_receivers)
         patience = None if begin_within is None else _Patience(self._session, receiver, begin_within)
@@ -360,7 +360,7 @@ class Layer:
         if self._receivers:
             for receiver in itertools.islice(self._receivers, len(self._session.rx_queue)):
                 _finish(receiver)
-        # Later: what has ended is known when all is done that a frame has led to.
+        # Later: only when all that a frame led to is done is it known what has ended.
         for patience in self._patience:
             patience.look_soon()
 
@@ -494,7 +494,7 @@ class Hub:
         return f"<Hub with {len(self._layers)} layers on {self.bus!r}>"
 
     async def _give_others_a_turn(self) -> None:
-        # A task that sends short messages only never has to wait: the loop would hear no frame.
+        # A task that only sends short messages never has to wait, so the loop would hear no frame.
         self._sent_at_once += 1
         if self._sent_at_once >= _SENDS_AT_ONCE:
             self._sent_at_once = 0

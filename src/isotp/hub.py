@@ -56,7 +56,7 @@ class HubSession(Listener):
         self.hub._feed.connect(self)
 
     def _drive_from_now_on(self) -> None:
-        # In this order: a session that works must not miss a frame amid others, which it might put together then.
+        # In this order: a session that works must not miss a frame between others, or it might join those.
         self.hub._enlist(self)
         super()._drive_from_now_on()
 
@@ -96,7 +96,7 @@ class Hub:
         self._feed = self._open_feed(bus, notifier)
         self.bus = bus
         self.table: Table[Listener] = Table()
-        # Reentrant: the class of an address is a user's, and its methods may look at the hub.
+        # Reentrant: the methods of a user's class of address may look at the hub.
         self._changing = threading.RLock()
 
     def _open_feed(self, bus: can.BusABC | str, notifier: can.Notifier | None) -> Feed:
@@ -191,7 +191,7 @@ class Hub:
             if session not in self.table.sessions:
                 return None
             self.table.remove(session)
-            # Where the bus is gone, it brings no frames that nobody wants.
+            # If the bus is gone, it brings no unwanted frames.
             with suppress(OSError):
                 self._feed.listen_for(self.table)
             return None if self.table.sessions else self._feed.stop()

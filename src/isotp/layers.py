@@ -153,10 +153,10 @@ class TransportLayerLogic(Layer):
     """
 
     LOGGER_NAME = "isotp"
-    # pad_message_data() of the user's, if he has overridden it
+    # The user's own pad_message_data(), if it is overridden
     _own_pad: Callable[[bytearray], bytes | None] | None = None
 
-    # TypeAlias: without it, type checkers take a name in a class for a variable, which can be no type.
+    # TypeAlias: without it, type checkers take a name in a class for a variable, which cannot be a type.
     Params: TypeAlias = _Params
     SendRequest: TypeAlias = _SendRequest
     ProcessStats: TypeAlias = _ProcessStats

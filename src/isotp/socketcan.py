@@ -14,7 +14,7 @@ __all__ = ["SocketCanStack", "open_can_socket", "port_on", "receive_identifiers"
 
 # Nothing but a frame, a deadline or a wake-up ends the wait: there is no polling.
 _LONGEST_WAIT = 3600.0
-# How long before a consecutive frame is due the layer stops waiting for frames, in seconds.
+# The layer stops waiting for frames this long before a consecutive frame is due, in seconds.
 _WAITED_PRECISELY = 0.0002
 
 
@@ -91,7 +91,7 @@ class SocketCanStack(Listener):
         self._set_wake(deadline_ns)
         self._can.wake()
 
-    # Where one stays amid a callback, the frames of its batch are still to be handled, in the place for the next batch.
+    # If a reader stays in a callback, the frames of its batch still need handling, in the memory of the next batch.
     _leaves_readers_behind = False
 
     def _start_reading(self) -> None:

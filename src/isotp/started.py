@@ -32,8 +32,8 @@ from isotp.threads.readers import Readers, read_until
 
 __all__ = ["TransportLayer", "longest_end"]
 
-# How late (s) a rxfn may be when its time-out is over; what it is found to be is kept within these limits. A layer
-# waits in rxfn until so long before a consecutive frame is due, and precisely from then on.
+# How late (s) an rxfn may return after its time-out: the measured value is kept within these limits. A layer waits
+# in rxfn until that long before a consecutive frame is due, and precisely from then on.
 _LEAST_LATENESS = 0.0005
 _MOST_LATENESS = 0.02
 # Seconds that a new thread may take to run.
@@ -41,10 +41,10 @@ _PATIENCE = 10.0
 # The longest precise wait at a time, in ns: how long a frame that arrives meanwhile may wait.
 _PRECISE_PIECE_NS = 2_000_000
 
-# Seconds that a function of the user's may take on a thread that called send(), before the log tells of it.
+# Seconds that a user's function may take on a thread that called send() before the log warns of it.
 _LONGEST_CALL = 1.0
 
-# What a look for a frame takes (ns), as long as it is not known, and what to add to a call of rxfn.
+# Assumed time of a look for a frame (ns) until it is measured, and what to add to a call of rxfn.
 _FIRST_LOOK_NS = 100_000
 _LOOK_MARGIN_NS = 5_000
 
@@ -100,7 +100,7 @@ class TransportLayer(TransportLayerLogic):
         self._sleeper = Sleeper()
         self._rxfn_lateness = _LEAST_LATENESS
         self._look_ns = _FIRST_LOOK_NS
-        # What another thread was seen to be amid, and since when
+        # The call in which another thread was seen, and since when
         self._seen_busy: tuple[object, float] | None = None
         super().__init__(
             rxfn,
@@ -142,7 +142,7 @@ class TransportLayer(TransportLayerLogic):
                 raise RuntimeError("the transport layer was started already")
             self.logger.debug("Starting %s", type(self).__name__)
             self.started = True
-            # New ones each time: a thread of an earlier start may still be on its way out.
+            # New ones each time: a thread of an earlier start may still be ending.
             self.events = self.Events()
             _started.add(self)
             self._set_courier(self._first_courier())
@@ -171,7 +171,7 @@ class TransportLayer(TransportLayerLogic):
         if wait is not None:
             wait()
         with self._life:
-            # What the thread still did; unless another one started the layer meanwhile.
+            # Undo what the thread still did, unless another one started the layer meanwhile.
             if not self.started:
                 self._reset()
         self.logger.debug("%s stopped", type(self).__name__)
@@ -201,7 +201,8 @@ class TransportLayer(TransportLayerLogic):
         """The one that the layer begins with."""
         return self._courier
 
-    # rxfn may be another one when it is started again: a thread that does not return from the old one is no obstacle.
+    # rxfn may be a different one at the next start, so a thread that does not return from the old one is no
+    # obstacle.
     _leaves_readers_behind = True
 
     def _new_readers(self) -> Readers:
@@ -231,7 +232,7 @@ class TransportLayer(TransportLayerLogic):
             patience,
             begin=lambda: self._begin_to_read(events),
         )
-        # Before it runs: what rxfn does at once may be to stop, or to start anew.
+        # Before it runs: rxfn may stop the layer at once, or start it anew.
         self.main_thread = thread
         try:
             self._readers.start(thread)
@@ -262,7 +263,7 @@ class TransportLayer(TransportLayerLogic):
         return int(self.params.busy_wait * 1e9) if self.is_tx_transmitting_cf() else 0
 
     def _call_later(self, when_ns: int, method: Callable[[TransportLayer], object], busy_ns: int = 0) -> None:
-        # By a weak reference: a deadline keeps no dropped layer alive.
+        # By a weak reference: a deadline must not keep a dropped layer alive.
         reference = weakref.ref(self)
 
         def call() -> None:
@@ -295,7 +296,7 @@ class TransportLayer(TransportLayerLogic):
         if delay_ns is not None:
             if not self.blocking_rxfn:
                 if not self.is_rx_active():
-                    # A rxfn without a parameter might wait, and keep the message from going on.
+                    # An rxfn without a parameter might wait, and hold up the message.
                     self._wait_for_frame_time(delay_ns)
                     self._drive()
                     return
@@ -320,10 +321,10 @@ class TransportLayer(TransportLayerLogic):
         """
         self._look_at_callers()
         if remaining > timeout / 2:
-            # rxfn does not wait: do it for it, in short pieces since frames cannot wake this thread
+            # rxfn does not wait: wait in its place, in short pieces, because frames cannot wake this thread
             stop_requested.wait(min(self.sleep_time(), remaining))
         elif remaining <= 0:
-            # The longest of late, which fades.
+            # The longest recent one, which fades.
             lateness = max(-remaining, self._rxfn_lateness * 0.95)
             self._rxfn_lateness = min(max(lateness, _LEAST_LATENESS), _MOST_LATENESS)
 
@@ -368,7 +369,7 @@ class TransportLayer(TransportLayerLogic):
             self._feed(message)
             return
         remaining_ns = self._frame_delay_ns()
-        # The longest of late, which fades.
+        # The longest recent one, which fades.
         took_ns = clock() - began + _LOOK_MARGIN_NS
         self._look_ns = min(max(took_ns, self._look_ns * 15 // 16), _PRECISE_PIECE_NS)
         if dozes and delay_ns > _PRECISE_PIECE_NS:
@@ -390,7 +391,7 @@ class TransportLayer(TransportLayerLogic):
 
     def _guard_deadline(self, deadline_ns: int) -> None:
         """Have the timekeeper look whether a deadline was missed: rxfn may wait longer than it was asked to."""
-        # It always does so if it has done so: then nobody but the timekeeper can be in time.
+        # If it was late once, it always looks: then only the timekeeper can be in time.
         overstays = self._rxfn_lateness >= _MOST_LATENESS
         patience_ns = 0 if overstays else int(_MOST_LATENESS * 1e9)
         when_ns = max(deadline_ns, monotonic_ns()) + patience_ns

@@ -36,7 +36,7 @@ _LATE_IDS = range(0x600, 0x800)
 # -- Weights ---------------------------------------------------------------------------------------------------
 # Those of what frames do are in observing/weights.pxi.
 
-# So rare is it that two IDs are a session, or that one is which has no other. An extension byte makes many of one ID.
+# How rarely two IDs are a session, or one ID without another is. An extension byte makes many of one ID.
 _PRIOR_OF_TWO = -4.5
 _PRIOR_OF_ONE = -3.5
 _PREFIXED = -0.5
@@ -56,7 +56,7 @@ _LATE_PAIR = 0.5
 _EIGHT_APART = 0.5
 _ALIKE = 0.5
 
-# The score of a pair from which on one of the two is shown as what it is to the other, though that has another already.
+# From this score of a pair on, one of the two is shown as the other's partner, though that has another already.
 _LEAST_OF_TWO = 0.1
 
 # In the order of the parts of a weight, as observing/state.pxi has them.
@@ -460,7 +460,7 @@ class _Judgement:
         here = self.lines[candidate.here]
         there = None if candidate.there is None else self.lines[candidate.there]
         functional = candidate.here in self.functional or _is_functional(here)
-        # Who is answered by others asks, and who is not may be anything: then it passes for what one hears.
+        # A line that others answer asks. Any other line may be anything, and is taken as one to receive.
         alone_and_heard = there is None and not functional and not candidate.replies
         tx, rx = (None, here) if alone_and_heard else (here, there)
         return FoundSession(

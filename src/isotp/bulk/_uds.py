@@ -30,7 +30,7 @@ READ_DID, DEFINE_DID, ROUTINE = 0x22, 0x2C, 0x31
 # Those whose next two bytes are a data identifier, in request and response.
 WITH_DID: Final = frozenset((READ_DID, 0x24, 0x2E, 0x2F))
 MOST_DIDS: Final = 64  # of one request that are told
-# Bytes that tell all: of a request that reads data identifiers, of others.
+# Bytes that are enough: of a request that reads data identifiers, and of others.
 MOST_READ, LEAST_READ = 1 + 2 * MOST_DIDS, 4
 MOST_OPEN: Final = 8  # requests of one service to one session that a response is looked for among
 MOST_KINDS: Final = 8192  # services of all sessions whose latest requests are kept, whatever a log has
@@ -208,7 +208,7 @@ class Exchanges:
         to_many = place.target_type == TargetAddressType.Functional or one_way
         request = Open(self._count, place.direction, place.end, place.end, to_many)
         key = place.channel, service, None if to_many else place.session
-        # A response that broke off is told after later requests.
+        # A response that broke off is reported after later requests.
         self._open.setdefault(key, deque(maxlen=MOST_OPEN)).append(request)
         self._open.move_to_end(key)
         if len(self._open) > MOST_KINDS:

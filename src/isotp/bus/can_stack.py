@@ -140,7 +140,7 @@ class CanStack(Listener, BusOwner):
         """As long as the stack is alone on its bus, callbacks may keep who reads it."""
 
     def _share_reader(self) -> None:
-        # No callback is to hold up the others; those that wait to be called come before the ones that follow.
+        # No callback must hold up the others; callbacks that wait come before the ones that follow.
         self._set_courier(self._courier)
 
     def _end_in_child(self) -> None:
@@ -149,7 +149,7 @@ class CanStack(Listener, BusOwner):
         self._mailbox.keep()
 
     def _drive_from_now_on(self) -> None:
-        # Each time: after a fork it is another queue.
+        # Look it up each time: after a fork it is another queue.
         self.rx_queue.on_arrival = self._on_message_queued
         super()._drive_from_now_on()
         self._is_read_for = not self._is_own_way
@@ -218,6 +218,6 @@ class CanStack(Listener, BusOwner):
         """Send a frame on the bus."""
         self._shared.sender.send(self._bus, msg)
 
-    # As the second generation and the first one have it, for those who override it
+    # Names of the second and the first generation, for subclasses that override them
     _rx_canbus = rx_canbus
     _tx_canbus_3plus = tx_canbus

@@ -32,7 +32,7 @@ class NativeBus:
     """
 
     def __init__(self, bus: can.BusABC) -> None:
-        # What few need, and what takes long to import
+        # Few need it, and it takes long to import
         import socket
 
         from isotp._socketcan import CanSocket, SocketPort
@@ -95,7 +95,7 @@ def _is_as_python_can_made_it(bus: can.BusABC) -> bool:
     module = sys.modules.get("can.interfaces.socketcan.socketcan")
     if module is None or type(bus) is not module.SocketcanBus or bus.fileno() < 0:
         return False
-    # One without a channel is for all interfaces. What the kernel does not filter, python-can does, frame by frame.
+    # One without a channel is for all interfaces. Python-can filters what the kernel does not, frame by frame.
     if not bus.channel or not (bus._is_filtered or bus.filters is None):  # type: ignore[attr-defined]
         return False
     own = vars(bus)

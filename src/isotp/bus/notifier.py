@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NotifierBasedCanStack", "add_listener", "check_notifier", "remove_listener"]
 
-# Frames that wait for a _rx_canbus() of the user's.
+# Frames that wait for a user's own _rx_canbus().
 _MOST_WAITING = 65536
 
 
@@ -147,7 +147,7 @@ class NotifierBasedCanStack(TransportLayer, BusOwner):
         self.buffered_reader = None  # the notifier's thread is gone as well
 
     def _drive_from_now_on(self) -> None:
-        # In this order: a layer that works must not miss a frame amid others, which it might put together then.
+        # In this order: a layer that works must not miss a frame between others, or it might join those.
         self.buffered_reader = self._on_message_received
         add_listener(self.notifier, self.buffered_reader)
         super()._drive_from_now_on()

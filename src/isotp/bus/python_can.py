@@ -96,7 +96,7 @@ def _says_queue_is_full(error: BaseException) -> bool:
     # SocketCAN reports ENOBUFS; usb2can one of its own codes, by its name: FIFO_FULL, TRM_FULL.
     if code == errno.ENOBUFS or _NO_ROOM.search(f"{error} {getattr(code, 'name', '')}"):
         return True
-    # gs_usb: an adapter that takes no more lets the transfer time out.
+    # gs_usb: if an adapter takes no more, the transfer times out.
     return cause is not None and (
         getattr(cause, "errno", None) == errno.ETIMEDOUT or _says_queue_is_full(cause)
     )
@@ -118,7 +118,7 @@ def check_bus(bus: can.BusABC) -> None:
         raise ValueError(f"bus must be a python-can bus, not {bus!r}")
 
 
-# Those of python-can's that take what was sent for received, or never give it back.
+# Buses of python-can that mark sent frames as received, or never give them back.
 _WITHOUT_ECHOES = frozenset({"ixxat", "serial", "slcan", "socketcand", "systec", "udp_multicast", "usb2can"})
 
 

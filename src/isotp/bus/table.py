@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Listener", "Mailbox", "Table", "layers_of", "receive_identifiers", "sent_identifiers"]
 
-# Frames that wait for a layer that is not polled, at the most.
+# The most frames that wait for a layer that is not polled.
 _MOST_WAITING_FRAMES = 4096
 
 
@@ -94,7 +94,7 @@ class Mailbox:
         self.tx_confirmation = False
         self.frames: deque[CanMessage] = deque()
         self._lost = 0
-        # Who waits in a mailbox is not kept alive by it; who works is.
+        # A mailbox keeps a layer alive if it works, but not if it waits.
         self._layer = weakref.ref(layer)
         self._started: Listener | None = None
         self._changing = threading.Lock()

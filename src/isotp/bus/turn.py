@@ -10,7 +10,7 @@ __all__ = ["Turn"]
 
 # How often to look whether a notifier still reads the bus: nobody tells when it is stopped.
 _NOTIFIER_PAUSE = 0.1
-# So long (s) who led may come back before the thread takes over, if it pauses at all.
+# How long (s) the thread waits for a leader to come back before it takes over, if it pauses at all.
 _SHORT_PAUSE, _LONG_PAUSE = 0.0001, 0.002
 
 
@@ -30,7 +30,7 @@ class Turn:
         self._is_read_by_notifier = is_read_by_notifier
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        # The thread waits here: not all that lets others go on is for it.
+        # The thread waits here: not every wake-up of others is for it.
         self._for_thread = threading.Condition(self._lock)
         self._holder = 0  # the thread that has the turn
         self._waiting = 0  # threads that wait for the turn, or for what others find for them
@@ -91,7 +91,7 @@ class Turn:
                 wait_for: float | None = None
                 self._thread_sleeps_deeply = False
                 if self.is_led:
-                    # Not to be woken for each message of one who leads for a short time, again and again
+                    # Not woken for each message of a leader that leads for a short time, again and again
                     self._thread_sleeps_deeply = newly == 0 or self._pause == 0
                     wait_for = None if self._thread_sleeps_deeply else self._pause
                 elif not self._holder:

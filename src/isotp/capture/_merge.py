@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChannelMap", "Group", "Merged", "groups_of", "merge", "open_group"]
 
-# Other names of channels, by what a log calls them, by name or number.
+# New names of channels, by the name or number in the log.
 ChannelMap: TypeAlias = "Mapping[str | int, str]"
 
 UNKNOWN = -1
@@ -213,7 +213,7 @@ def merge(
     captures: list[Capture] = []
     try:
         for log in logs:
-            # Each with numbers of its own: what two logs call the same may be two channels.
+            # Each has its own numbers: two logs may use one name for two channels.
             captures.append(opener(log, table=Channels()))
         streams = [
             Stream(each, those, table, None if wanted is None else set(wanted))

@@ -31,7 +31,7 @@ class RemoteFile:
         return data
 
     def seekable(self) -> bool:
-        # What has no size is a stream, which says it can seek, too.
+        # A file without a size is a stream, though it says that it can seek.
         return self.size is not None and bool(self._file.seekable())
 
     def tell(self) -> int:
