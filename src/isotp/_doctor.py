@@ -50,7 +50,8 @@ def stand_in(folder: Path) -> Path:
 def _version_of(name: str) -> str | None:
     try:
         return metadata.version(name)
-    except metadata.PackageNotFoundError:
+    # The second one since Python 3.15, where a folder has no metadata in it
+    except (metadata.PackageNotFoundError, FileNotFoundError):
         return None
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import enum
 import numbers
 import threading
-import time
 from collections.abc import Callable, Generator, Mapping
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
 from isotp._core import PDU as _PDU
-from isotp._core import CanMessage, Hooks, Layer, Reception, dlc_of, monotonic_ns, nearest_can_fd_size
+from isotp._core import CanMessage, Hooks, Layer, Reception, dlc_of, nearest_can_fd_size
 from isotp._core import ProcessStats as _ProcessStats
 from isotp._core import SendRequest as _SendRequest
 from isotp.address import Address, AsymmetricAddress
@@ -133,7 +132,7 @@ class TransportLayerLogic(Layer):
     :param post_send_callback: called with the :class:`SendRequest` that a call of :meth:`send` queued.
     :param on_message: called as `on_message(payload, address, timestamp)` with each received message, which then does
         not go to :meth:`recv`. `address` is the one that it came in on, `timestamp` the time of its last frame in ns
-        of `time.monotonic_ns()`.
+        of `time.perf_counter_ns()`.
     :param on_reception: called with each message received as a :class:`isotp.Reception`, in place of `on_message`.
     :param on_begin: called as `on_begin(length, address, timestamp)` when a message of several frames begins
         (N_USData_FF.indication), with its length. The other arguments are those of `on_message`.
@@ -372,7 +371,7 @@ class TransportLayerLogic(Layer):
             return _Timer(0)
         start_ns, length_ns = running
         timer = _Timer(length_ns / 1e9)
-        timer.start_time = time.perf_counter_ns() - (monotonic_ns() - start_ns)
+        timer.start_time = start_ns
         return timer
 
     stats = _StatsAttribute()

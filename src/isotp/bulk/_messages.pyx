@@ -245,6 +245,9 @@ cdef class Column:
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         if flags & PyBUF_WRITABLE:
             raise BufferError("columns of messages are read-only")
+        if self.block is None:
+            # Made by hand, it has none: Python would divide by the size of an item.
+            raise BufferError("a column of no messages")
         buffer.obj = self
         buffer.buf = self.place
         buffer.len = self.shape[0] * self.strides[0]

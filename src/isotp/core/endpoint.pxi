@@ -35,7 +35,7 @@ cdef class Endpoint:
 
     @property
     def clock(self):
-        """Callable that returns ns, in place of `time.monotonic_ns()`: for tests; to be set before start()."""
+        """Callable that returns ns, in place of `time.perf_counter_ns()`: for tests; to be set before start()."""
         return self.time.function
 
     @clock.setter
