@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import can
-    from typing_extensions import Self
+    from typing_extensions import Buffer, Self
 
 __all__ = ["Hub", "Layer"]
 
@@ -181,6 +181,7 @@ class Layer:
         self._session.rx_queue.on_arrival = self._wake_receivers
         self._receivers: deque[asyncio.Future[None]] = deque()
         self._patience: set[_Patience] = set()
+        self._requesting = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -300,6 +301,56 @@ class Layer:
         if self._closed and not request.success:
             raise self._closed_error()
         self._session._require_sent(request)
+
+    async def request(
+        self,
+        payload: Buffer | Iterable[int],
+        target_address_type: int | None = None,
+        *,
+        timeout: float | None = None,
+        p2: float = 1.0,
+        p2_star: float = 5.0,
+        uds: bool = True,
+        params: Mapping[str, Any] | None = None,
+    ) -> bytearray:
+        """Send a request of UDS, and wait for the answer to it, as :meth:`isotp.TransportLayerLogic.request` does.
+
+        Requests of several tasks go one after the other. No task may be in :meth:`recv` meanwhile. A task that is
+        cancelled gives up its request, if that is not sent.
+
+        :raises TimeoutError: if no answer has begun in time.
+        :raises isotp.BlockingSendTimeout: if the request was not sent within `timeout`; it is given up.
+        :raises isotp.BlockingSendFailure: if it could not be sent; the reason is its `__cause__`.
+        :raises isotp.BlockingReceiveFailure: if a message that had begun broke off; its `__cause__` says why.
+        :raises ValueError: if the payload is empty or no request of UDS, or a time is negative, infinite or NaN.
+        :raises RuntimeError: if messages go to a callback or by `receive_into`, and as :meth:`send` does.
+        :raises isotp.LayerClosedError: if the layer is closed.
+        """
+        from isotp.exchange import Exchange  # needed by who asks
+
+        data = bytes(payload)
+        exchange = Exchange(data, timeout=timeout, p2=p2, p2_star=p2_star, uds=uds)
+        self._session._require_free_messages()
+        loop = self._running_loop()
+        async with self._requesting:
+            self._session.clear_rx_queue()
+            began_ns = self._session._now_ns()
+            exchange.begin(loop.time())
+            sending = self.send(data, target_address_type, params=params)
+            try:
+                await asyncio.wait_for(sending, exchange.left(loop.time()))
+            except asyncio.TimeoutError:
+                raise exchange.not_sent() from None
+            exchange.sent(loop.time())
+            while True:
+                try:
+                    reception = await self.recvmsg(begin_within=exchange.left(loop.time()))
+                except TimeoutError:
+                    raise exchange.not_answered() from None
+                answer: bytearray = reception.payload
+                if reception.began_ns >= began_ns and exchange.is_over(bytes(answer), loop.time()):
+                    return answer
+                self._session.logger.debug("Dropped while an answer is waited for: %d bytes", len(answer))
 
     async def recv(self, *, begin_within: float | None = None) -> bytearray:
         """Wait for a message and take it; those who wait are served in turn.
