@@ -6,9 +6,9 @@ import enum
 import numbers
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from logging import getLogger
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, overload
 
 from isotp._core import PDU as _PDU
 from isotp._core import (
@@ -25,24 +25,28 @@ from isotp._core import ProcessStats as _ProcessStats
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.overridden import HOOK_NAMES, methods_in_place_of, warn_of_methods_not_called
+from isotp.params import Parameters
 from isotp.params import Params as _Params
 from isotp.tools import Timer as _Timer
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer, Self
 
+    from isotp._core import ReceivedBytes
     from isotp.stats import Stats
 
 __all__ = [
     "PDU",
     "ErrorHandler",
     "IsReady",
+    "LayerKeywords",
     "OnBegin",
     "OnMessage",
     "OnReception",
     "PostSendCallback",
     "ReceiveInto",
     "RxFn",
+    "SessionKeywords",
     "TransportLayerLogic",
     "TxFn",
     "require_seconds",
@@ -216,7 +220,7 @@ class TransportLayerLogic(Layer):
         txfn: TxFn,
         address: Address | AsymmetricAddress | None = None,
         error_handler: ErrorHandler | None = None,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         post_send_callback: PostSendCallback | None = None,
         on_message: OnMessage | None = None,
         receive_into: ReceiveInto | None = None,
@@ -318,8 +322,8 @@ class TransportLayerLogic(Layer):
         p2: float = 1.0,
         p2_star: float = 5.0,
         uds: bool = True,
-        params: Mapping[str, Any] | None = None,
-    ) -> bytearray:
+        params: Parameters | None = None,
+    ) -> ReceivedBytes:
         """Send a request of UDS, and wait for the answer to it.
 
         Messages that were received before are dropped, and so are those that come meanwhile and are no answer to this
@@ -368,7 +372,7 @@ class TransportLayerLogic(Layer):
                 reception = self._next_reception(exchange.left(self._wait_clock()))
                 if reception is None:
                     raise exchange.not_answered()
-                answer: bytearray = reception.payload
+                answer: ReceivedBytes = reception.payload
                 if reception.began_ns >= began_ns and exchange.is_over(bytes(answer), self._wait_clock()):
                     return answer
                 self.logger.debug("Dropped while an answer is waited for: %d bytes", len(answer))
@@ -603,3 +607,26 @@ OnReception = TransportLayerLogic.OnReception
 OnBegin = TransportLayerLogic.OnBegin
 ReceiveInto = TransportLayerLogic.ReceiveInto
 IsReady = TransportLayerLogic.IsReady
+
+
+class SessionKeywords(TypedDict, total=False):
+    """What a session on a bus takes by keyword, beside its address: see :class:`TransportLayerLogic`."""
+
+    error_handler: ErrorHandler | None
+    params: Parameters | None
+    read_timeout: float
+    post_send_callback: PostSendCallback | None
+    on_message: OnMessage | None
+    receive_into: ReceiveInto | None
+    on_reception: OnReception | None
+    on_begin: OnBegin | None
+    is_ready: IsReady | None
+    tx_confirmation: bool
+
+
+class _WithAddress(TypedDict):
+    address: Address | AsymmetricAddress
+
+
+class LayerKeywords(_WithAddress, SessionKeywords):
+    """What a layer on a bus takes by keyword."""

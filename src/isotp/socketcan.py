@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isotp.bus.can_sockets import open_can_socket, port_on
 from isotp.bus.table import Listener, receive_identifiers, sent_identifiers
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
+
+    from isotp.layers import LayerKeywords
 
 __all__ = ["SocketCanStack", "open_can_socket", "port_on", "receive_identifiers"]
 
@@ -36,7 +38,7 @@ class SocketCanStack(Listener):
     :raises OSError: if there is no such interface, or no CAN in this kernel.
     """
 
-    def __init__(self, interface: str, **kwargs: Any) -> None:
+    def __init__(self, interface: str, **kwargs: Unpack[LayerKeywords]) -> None:
         self.interface = interface
         self._addressing = threading.Lock()
         self._closed = False

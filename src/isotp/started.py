@@ -7,9 +7,9 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isotp._core import (
     CanMessage,
@@ -34,6 +34,7 @@ from isotp.layers import (
     TxFn,
     require_seconds,
 )
+from isotp.params import Parameters
 from isotp.threads import timekeeper
 from isotp.threads.courier import Courier
 from isotp.threads.readers import Readers, read_until
@@ -88,7 +89,7 @@ class TransportLayer(TransportLayerLogic):
         txfn: TxFn,
         address: Address | AsymmetricAddress | None = None,
         error_handler: ErrorHandler | None = None,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         read_timeout: float = 0.05,
         post_send_callback: PostSendCallback | None = None,
         on_message: OnMessage | None = None,
