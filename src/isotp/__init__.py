@@ -46,6 +46,7 @@ from isotp.errors import IsotpError as IsotpError
 from isotp.errors import LayerClosedError as LayerClosedError
 from isotp.errors import ReceptionQueueFullError as ReceptionQueueFullError
 from isotp.errors import TransmitTimeoutError as TransmitTimeoutError
+from isotp.params import Parameters as Parameters
 from isotp.params import stmin_from_seconds as stmin_from_seconds
 from isotp.params import stmin_to_seconds as stmin_to_seconds
 from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, TransportLayerLogic

@@ -11,7 +11,7 @@ import enum
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, overload
 
 from isotp._can_ids import EFF_FLAG
 
@@ -277,6 +277,29 @@ class Address(AbstractAddress):
     On a partial address every question about the missing direction raises NotImplementedError.
     """
 
+    # For type checkers: without a mode, CAN IDs are what is needed. What each mode needs is checked as it is made.
+    @overload
+    def __init__(self, *, txid: int, rxid: int, rx_only: bool = False, tx_only: bool = False) -> None: ...
+    @overload
+    def __init__(self, *, txid: int, rxid: int | None = None, tx_only: Literal[True]) -> None: ...
+    @overload
+    def __init__(self, *, rxid: int, txid: int | None = None, rx_only: Literal[True]) -> None: ...
+    @overload
+    def __init__(
+        self,
+        addressing_mode: int,
+        txid: int | None = None,
+        rxid: int | None = None,
+        target_address: int | None = None,
+        source_address: int | None = None,
+        physical_id: int | None = None,
+        functional_id: int | None = None,
+        address_extension: int | None = None,
+        rx_only: bool = False,
+        tx_only: bool = False,
+        *,
+        is_fd: object = None,
+    ) -> None: ...
     def __init__(
         self,
         addressing_mode: int = AddressingMode.Normal_11bits,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,15 +18,17 @@ from isotp.address import Address, AsymmetricAddress
 from isotp.bus.feed import Feed
 from isotp.bus.loop_feeds import LoopBusFeed, LoopFeed, LoopNotifierFeed, LoopSocketFeed
 from isotp.errors import IsoTpError, LayerClosedError
-from isotp.layers import TransportLayerLogic, require_seconds
-from isotp.params import Params
+from isotp.layers import SessionKeywords, TransportLayerLogic, require_seconds
+from isotp.params import Parameters, Params
 from isotp.stats import Stats
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     import can
-    from typing_extensions import Self
+    from typing_extensions import Buffer, Self, Unpack
+
+    from isotp._core import ReceivedBytes
 
 __all__ = ["Hub", "Layer"]
 
@@ -128,7 +130,10 @@ class _LoopHub(_hub.Hub):
         return cast(LoopFeed, self._feed)
 
     def session(
-        self, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any
+        self,
+        address: Address | AsymmetricAddress,
+        also: Iterable[Address] = (),
+        **kwargs: Unpack[SessionKeywords],
     ) -> _Session:
         session = _Session(self, address, also, **kwargs)
         self._feed.connect(session)
@@ -165,7 +170,7 @@ class Layer:
         *,
         notifier: can.Notifier | None = None,
         also: Iterable[Address] = (),
-        **kwargs: Any,
+        **kwargs: Unpack[SessionKeywords],
     ) -> None:
         if isinstance(bus, Hub):
             if notifier is not None:
@@ -182,6 +187,7 @@ class Layer:
         self._session.rx_queue.on_arrival = self._wake_receivers
         self._receivers: deque[asyncio.Future[None]] = deque()
         self._patience: set[_Patience] = set()
+        self._requesting = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -266,7 +272,7 @@ class Layer:
         data: TransportLayerLogic.SendGenerator | Iterable[int],
         target_address_type: int | None = None,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         priority: bool = False,
     ) -> None:
         """Send a message; returns when its last frame is on the bus.
@@ -302,7 +308,57 @@ class Layer:
             raise self._closed_error()
         self._session._require_sent(request)
 
-    async def recv(self, *, begin_within: float | None = None) -> bytearray:
+    async def request(
+        self,
+        payload: Buffer | Iterable[int],
+        target_address_type: int | None = None,
+        *,
+        timeout: float | None = None,
+        p2: float = 1.0,
+        p2_star: float = 5.0,
+        uds: bool = True,
+        params: Parameters | None = None,
+    ) -> ReceivedBytes:
+        """Send a request of UDS, and wait for the answer to it, as :meth:`isotp.TransportLayerLogic.request` does.
+
+        Requests of several tasks go one after the other. No task may be in :meth:`recv` meanwhile. A task that is
+        cancelled gives up its request, if that is not sent.
+
+        :raises TimeoutError: if no answer has begun in time.
+        :raises isotp.BlockingSendTimeout: if the request was not sent within `timeout`; it is given up.
+        :raises isotp.BlockingSendFailure: if it could not be sent; the reason is its `__cause__`.
+        :raises isotp.BlockingReceiveFailure: if a message that had begun broke off; its `__cause__` says why.
+        :raises ValueError: if the payload is empty or no request of UDS, or a time is negative, infinite or NaN.
+        :raises RuntimeError: if messages go to a callback or by `receive_into`, and as :meth:`send` does.
+        :raises isotp.LayerClosedError: if the layer is closed.
+        """
+        from isotp.exchange import Exchange  # needed by who asks
+
+        data = bytes(payload)
+        exchange = Exchange(data, timeout=timeout, p2=p2, p2_star=p2_star, uds=uds)
+        self._session._require_free_messages()
+        loop = self._running_loop()
+        async with self._requesting:
+            self._session.clear_rx_queue()
+            began_ns = self._session._now_ns()
+            exchange.begin(loop.time())
+            sending = self.send(data, target_address_type, params=params)
+            try:
+                await asyncio.wait_for(sending, exchange.left(loop.time()))
+            except asyncio.TimeoutError:
+                raise exchange.not_sent() from None
+            exchange.sent(loop.time())
+            while True:
+                try:
+                    reception = await self.recvmsg(begin_within=exchange.left(loop.time()))
+                except TimeoutError:
+                    raise exchange.not_answered() from None
+                answer: ReceivedBytes = reception.payload
+                if reception.began_ns >= began_ns and exchange.is_over(bytes(answer), loop.time()):
+                    return answer
+                self._session.logger.debug("Dropped while an answer is waited for: %d bytes", len(answer))
+
+    async def recv(self, *, begin_within: float | None = None) -> ReceivedBytes:
         """Wait for a message and take it; tasks that wait are served in turn.
 
         A cancelled task takes no message away.
@@ -315,7 +371,7 @@ class Layer:
         :raises RuntimeError: if the layer was not started, or belongs to another loop.
         :raises isotp.LayerClosedError: if the layer is closed.
         """
-        payload: bytearray = await self._take(begin_within, False)
+        payload: ReceivedBytes = await self._take(begin_within, False)
         return payload
 
     async def recvmsg(self, *, begin_within: float | None = None) -> Reception:
@@ -367,7 +423,7 @@ class Layer:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> bytearray:
+    async def __anext__(self) -> ReceivedBytes:
         """The next message; the loop ends when the layer is closed."""
         try:
             return await self.recv()
@@ -460,7 +516,11 @@ class Hub:
         return self._hub.reset_stats()
 
     def layer(
-        self, address: Address | AsymmetricAddress, *, also: Iterable[Address] = (), **kwargs: Any
+        self,
+        address: Address | AsymmetricAddress,
+        *,
+        also: Iterable[Address] = (),
+        **kwargs: Unpack[SessionKeywords],
     ) -> Layer:
         """A new layer, not started yet; see :class:`Layer` for the parameters.
 

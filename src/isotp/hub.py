@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from isotp._core import CanMessage
 from isotp.address import Address, AsymmetricAddress
@@ -20,6 +20,9 @@ from isotp.threads.courier import Courier
 
 if TYPE_CHECKING:
     import can
+    from typing_extensions import Unpack
+
+    from isotp.layers import SessionKeywords
 
 __all__ = ["Hub", "HubSession"]
 
@@ -28,7 +31,11 @@ class HubSession(Listener):
     """One session of a :class:`Hub`; made by :meth:`Hub.session`. A layer like any other, without a thread."""
 
     def __init__(
-        self, hub: Hub, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any
+        self,
+        hub: Hub,
+        address: Address | AsymmetricAddress,
+        also: Iterable[Address] = (),
+        **kwargs: Unpack[SessionKeywords],
     ) -> None:
         self.hub = hub
         super().__init__(rxfn=self._no_frame, txfn=self._no_bus, address=address, **kwargs)
@@ -125,7 +132,10 @@ class Hub:
         return Stats.sum((own, *(session._stats(reset) for session in self.sessions)))
 
     def session(
-        self, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any
+        self,
+        address: Address | AsymmetricAddress,
+        also: Iterable[Address] = (),
+        **kwargs: Unpack[SessionKeywords],
     ) -> HubSession:
         """A new session, not started yet.
 

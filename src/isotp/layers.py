@@ -5,33 +5,48 @@ from __future__ import annotations
 import enum
 import numbers
 import threading
-from collections.abc import Callable, Generator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterable
 from logging import getLogger
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, overload
 
 from isotp._core import PDU as _PDU
-from isotp._core import CanMessage, Hooks, Layer, Reception, dlc_of, nearest_can_fd_size
+from isotp._core import (
+    CanMessage,
+    Hooks,
+    Layer,
+    Reception,
+    SendRequest,
+    dlc_of,
+    monotonic_ns,
+    nearest_can_fd_size,
+)
 from isotp._core import ProcessStats as _ProcessStats
-from isotp._core import SendRequest as _SendRequest
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.overridden import HOOK_NAMES, methods_in_place_of, warn_of_methods_not_called
+from isotp.params import Parameters
 from isotp.params import Params as _Params
 from isotp.tools import Timer as _Timer
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer, Self
+
+    from isotp._core import ReceivedBytes
     from isotp.stats import Stats
 
 __all__ = [
     "PDU",
     "ErrorHandler",
     "IsReady",
+    "LayerKeywords",
     "OnBegin",
     "OnMessage",
     "OnReception",
     "PostSendCallback",
     "ReceiveInto",
     "RxFn",
+    "SessionKeywords",
     "TransportLayerLogic",
     "TxFn",
     "require_seconds",
@@ -157,7 +172,7 @@ class TransportLayerLogic(Layer):
 
     # TypeAlias: without it, type checkers take a name in a class for a variable, which cannot be a type.
     Params: TypeAlias = _Params
-    SendRequest: TypeAlias = _SendRequest
+    SendRequest: TypeAlias = SendRequest
     ProcessStats: TypeAlias = _ProcessStats
     Timer: TypeAlias = _Timer
 
@@ -165,7 +180,7 @@ class TransportLayerLogic(Layer):
     TxFn: TypeAlias = Callable[[CanMessage], Any]
     ErrorHandler: TypeAlias = Callable[[IsoTpError], Any]
     SendGenerator: TypeAlias = tuple[Generator[int, None, None], int]
-    PostSendCallback: TypeAlias = Callable[[_SendRequest], Any]
+    PostSendCallback: TypeAlias = Callable[[SendRequest], Any]
     OnMessage: TypeAlias = Callable[[Any, Address | AsymmetricAddress, int], Any]
     OnReception: TypeAlias = Callable[[Reception], Any]
     OnBegin: TypeAlias = Callable[[int, Address | AsymmetricAddress, int], Any]
@@ -206,7 +221,7 @@ class TransportLayerLogic(Layer):
         txfn: TxFn,
         address: Address | AsymmetricAddress | None = None,
         error_handler: ErrorHandler | None = None,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         post_send_callback: PostSendCallback | None = None,
         on_message: OnMessage | None = None,
         receive_into: ReceiveInto | None = None,
@@ -237,6 +252,7 @@ class TransportLayerLogic(Layer):
             (self.RxState.IDLE, self.TxState.IDLE): 0.02,
             (self.RxState.IDLE, self.TxState.WAIT_FC): 0.005,
         }
+        self._requesting = threading.Lock()
         self.set_address(address)  # type: ignore[arg-type]  # None is refused there
         self.load_params()
 
@@ -297,6 +313,117 @@ class TransportLayerLogic(Layer):
         for identifier in (address.get_tx_arbitration_id(), address.get_rx_arbitration_id()):
             if identifier in _INTERNAL_TIMEOUT_IDS and not address.is_tx_29bits():
                 self.logger.warning("CAN ID 0x%03X is reserved by ISO 15765-4", identifier)
+
+    def request(
+        self,
+        payload: Buffer | Iterable[int],
+        target_address_type: int | None = None,
+        *,
+        timeout: float | None = None,
+        p2: float = 1.0,
+        p2_star: float = 5.0,
+        uds: bool = True,
+        params: Parameters | None = None,
+    ) -> ReceivedBytes:
+        """Send a request of UDS, and wait for the answer to it.
+
+        Messages that were received before are dropped, and so are those that come meanwhile and are no answer to this
+        request: an answer has its service, and repeats its sub-function, data identifier, routine or block. "Response
+        pending" (7F .. 78) is waited out. Another negative response is an answer, and returned like any.
+
+        A layer that is not started works meanwhile, as by :meth:`process`. Requests of several threads go one after the
+        other. Nobody else may take messages meanwhile.
+
+        :param payload: the bytes of the request.
+        :param target_address_type: as of :meth:`send`. The first answer to a functional request ends it.
+        :param timeout: seconds for all of it, up to the beginning of the answer. None: P2 and P2* are the only limits,
+            and each "response pending" begins P2* anew.
+        :param p2: seconds from the end of the request to the beginning of the answer.
+        :param p2_star: seconds from a "response pending" to the beginning of what follows.
+        :param uds: False, for other protocols: whatever message comes next is the answer.
+        :param params: parameters of the request alone, as of :meth:`send`.
+        :raises TimeoutError: if no answer has begun in time.
+        :raises isotp.BlockingSendTimeout: if the request was not sent within `timeout`; it is given up.
+        :raises isotp.BlockingSendFailure: if it could not be sent; the reason is its `__cause__`.
+        :raises isotp.BlockingReceiveFailure: if a message that had begun broke off; its `__cause__` says why.
+        :raises ValueError: if the payload is empty or no request of UDS, or a time is negative, infinite or NaN.
+        :raises RuntimeError: if messages go to a callback or by `receive_into`, if a callback of the layer asks, and as
+            :meth:`send` does.
+        """
+        from isotp.exchange import Exchange  # needed by who asks
+
+        data = bytes(payload)
+        exchange = Exchange(data, timeout=timeout, p2=p2, p2_star=p2_star, uds=uds)
+        self._require_free_messages()
+        if self._is_callback:
+            raise RuntimeError("a callback of the layer can not wait for that same layer to be answered")
+        with self._requesting:
+            self.clear_rx_queue()
+            began_ns = self._now_ns()
+            exchange.begin(self._wait_clock())
+            sent = self._submit(data, target_address_type, None, params=params)
+            try:
+                if not self._wait_sent(sent, exchange.left(self._wait_clock())):
+                    raise exchange.not_sent()
+            finally:
+                self._withdraw(sent)  # unless it has ended
+            self._require_sent(sent)
+            exchange.sent(self._wait_clock())
+            while True:
+                reception = self._next_reception(exchange.left(self._wait_clock()))
+                if reception is None:
+                    raise exchange.not_answered()
+                answer: ReceivedBytes = reception.payload
+                if reception.began_ns >= began_ns and exchange.is_over(bytes(answer), self._wait_clock()):
+                    return answer
+                self.logger.debug("Dropped while an answer is waited for: %d bytes", len(answer))
+
+    def _require_free_messages(self) -> None:
+        if self.on_message is not None or self.on_reception is not None or self.receive_into is not None:
+            raise RuntimeError("request() takes the messages that on_message or receive_into would be given")
+
+    def _now_ns(self) -> int:
+        return monotonic_ns() if self.clock is None else self.clock()
+
+    def _wait_clock(self) -> float:
+        """Seconds of the clock that waits are measured by."""
+        return self._now_ns() / 1e9
+
+    def _wait_sent(self, sent: SendRequest, seconds: float | None) -> bool:
+        """Wait until a message was sent or given up; False if the time is over before."""
+        is_done = sent.complete_event.is_set
+        self._work_until(is_done, seconds)
+        return is_done()
+
+    def _next_reception(self, seconds: float | None) -> Reception | None:
+        """The next message that begins within this time."""
+        breaks = self._breaks
+
+        def has_ended() -> bool:
+            return self.available() or self._breaks != breaks
+
+        self._work_until(has_ended, seconds)
+        if self._has_begun:
+            self._work_until(has_ended, None)  # until N_Cr at the most
+        reception = self.recvmsg()
+        if reception is None and self._breaks != breaks:
+            raise self._broken_off()
+        return reception
+
+    def _work_until(self, is_over: Callable[[], bool], seconds: float | None) -> None:
+        """Work until this is so, or the time is over: a layer that is polled does nothing by itself."""
+        end = None if seconds is None else self._wait_clock() + seconds
+        while not is_over():
+            left = self.sleep_time() if end is None else end - self._wait_clock()
+            if left <= 0:
+                return
+            pause = min(self.sleep_time(), left)
+            began = time.monotonic()
+            self.process(rx_timeout=pause if self.blocking_rxfn else 0.0)
+            rest = pause - (time.monotonic() - began)
+            # A rxfn that takes a time-out need not have waited.
+            if rest > pause / 2 and not is_over():
+                time.sleep(rest)
 
     def set_sleep_timing(self, idle: float, wait_fc: float) -> None:
         """Change what :meth:`sleep_time` returns (s): while idle, and while waiting for flow control."""
@@ -393,6 +520,14 @@ class TransportLayerLogic(Layer):
             f"{f' {stats.summary()}' if stats != type(stats)() else ''} at 0x{id(self):x}>"
         )
 
+    def __enter__(self) -> Self:
+        """The layer, as it is: polled, or started."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Give up what is sent and received, and what waits, as :meth:`reset` does."""
+        self._reset()
+
     # What code of the first generation calls on a layer.
 
     def get_nearest_can_fd_size(self, size: int) -> int:
@@ -473,3 +608,26 @@ OnReception = TransportLayerLogic.OnReception
 OnBegin = TransportLayerLogic.OnBegin
 ReceiveInto = TransportLayerLogic.ReceiveInto
 IsReady = TransportLayerLogic.IsReady
+
+
+class SessionKeywords(TypedDict, total=False):
+    """What a session on a bus takes by keyword, beside its address: see :class:`TransportLayerLogic`."""
+
+    error_handler: ErrorHandler | None
+    params: Parameters | None
+    read_timeout: float
+    post_send_callback: PostSendCallback | None
+    on_message: OnMessage | None
+    receive_into: ReceiveInto | None
+    on_reception: OnReception | None
+    on_begin: OnBegin | None
+    is_ready: IsReady | None
+    tx_confirmation: bool
+
+
+class _WithAddress(TypedDict):
+    address: Address | AsymmetricAddress
+
+
+class LayerKeywords(_WithAddress, SessionKeywords):
+    """What a layer on a bus takes by keyword."""

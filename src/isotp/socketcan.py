@@ -5,10 +5,15 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from isotp.bus.can_sockets import open_can_socket, port_on
 from isotp.bus.table import Listener, receive_identifiers, sent_identifiers
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from isotp.layers import LayerKeywords
 
 __all__ = ["SocketCanStack", "open_can_socket", "port_on", "receive_identifiers"]
 
@@ -34,7 +39,7 @@ class SocketCanStack(Listener):
     :raises OSError: if there is no such interface, or no CAN in this kernel.
     """
 
-    def __init__(self, interface: str, **kwargs: Any) -> None:
+    def __init__(self, interface: str, **kwargs: Unpack[LayerKeywords]) -> None:
         self.interface = interface
         self._addressing = threading.Lock()
         self._closed = False
@@ -53,13 +58,14 @@ class SocketCanStack(Listener):
         identifiers = (*receive_identifiers(self.receive_addresses), *sent_identifiers(self))
         self._can.set_filters(None if self._asks_address else identifiers)
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Let the layer work on its own.
 
+        :returns: the layer, for `with layer.start():`, which closes it at its end.
         :raises RuntimeError: if it was started already.
         :raises OSError: if it was closed.
         """
-        super().start()
+        return super().start()
 
     def fileno(self) -> int:
         """Descriptor of the socket, to wait for frames with `select` and the like when the layer is polled."""
@@ -72,10 +78,8 @@ class SocketCanStack(Listener):
         self.stop()
         self._can.close()
 
-    def __enter__(self) -> SocketCanStack:
-        return self
-
     def __exit__(self, *exc: object) -> None:
+        """Stop, and close the socket."""
         self.close()
 
     def _drive_from_now_on(self) -> None:

@@ -7,11 +7,19 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
-from isotp._core import CanMessage, MessageQueue, Sleeper, monotonic_ns, sharpen_timers
+from isotp._core import (
+    CanMessage,
+    MessageQueue,
+    Reception,
+    SendRequest,
+    Sleeper,
+    monotonic_ns,
+    sharpen_timers,
+)
 from isotp.address import Address, AsymmetricAddress
 from isotp.layers import (
     ErrorHandler,
@@ -26,9 +34,13 @@ from isotp.layers import (
     TxFn,
     require_seconds,
 )
+from isotp.params import Parameters
 from isotp.threads import timekeeper
 from isotp.threads.courier import Courier
 from isotp.threads.readers import Readers, read_until
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["TransportLayer", "longest_end"]
 
@@ -77,7 +89,7 @@ class TransportLayer(TransportLayerLogic):
         txfn: TxFn,
         address: Address | AsymmetricAddress | None = None,
         error_handler: ErrorHandler | None = None,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         read_timeout: float = 0.05,
         post_send_callback: PostSendCallback | None = None,
         on_message: OnMessage | None = None,
@@ -132,9 +144,10 @@ class TransportLayer(TransportLayerLogic):
         """The rxfn that the layer was given."""
         return self.rxfn
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Let the layer work on its own.
 
+        :returns: the layer, for `with layer.start():`, which stops it at its end.
         :raises RuntimeError: if it was started already.
         """
         with self._life:
@@ -153,6 +166,7 @@ class TransportLayer(TransportLayerLogic):
                 self._let_go()
                 raise
         self._drive()
+        return self
 
     def stop(self) -> None:
         """Stop working and forget everything: messages being sent or received, and those in the queues.
@@ -176,6 +190,11 @@ class TransportLayer(TransportLayerLogic):
                 self._reset()
         self.logger.debug("%s stopped", type(self).__name__)
 
+    def __exit__(self, *exc: object) -> None:
+        """Stop it, and give up what is sent and received, and what waits."""
+        self.stop()
+        super().__exit__(*exc)
+
     def _let_go(self) -> Callable[[], object] | None:
         """Begin to stop; what this returns waits for the end. Whatever is raised on the way, the layer is stopped."""
         self.started = False
@@ -192,6 +211,19 @@ class TransportLayer(TransportLayerLogic):
                     self._courier.clear()
                 _started.discard(self)
         return wait
+
+    def _wait_clock(self) -> float:
+        return time.monotonic() if self.started else super()._wait_clock()
+
+    def _wait_sent(self, sent: SendRequest, seconds: float | None) -> bool:
+        if not self.started:
+            return super()._wait_sent(sent, seconds)
+        return sent.complete_event.is_set() or self._wait_done(sent, seconds)
+
+    def _next_reception(self, seconds: float | None) -> Reception | None:
+        if not self.started:
+            return super()._next_reception(seconds)
+        return self.recvmsg(block=True, timeout=seconds, until_begin=True)
 
     def _new_courier(self) -> Courier | None:
         """What calls on_message and error_handler of the started layer; None: the thread that brings the event."""
@@ -215,6 +247,7 @@ class TransportLayer(TransportLayerLogic):
         self.started = False
         self.main_thread = None
         self._life = threading.RLock()
+        self._requesting = threading.Lock()
         self.events = self.Events()
         self._set_courier(None)
         self._courier = self._new_courier()

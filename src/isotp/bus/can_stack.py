@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isotp._core import CanMessage, SendRequest
 from isotp.bus.python_can import BusOwner, require_echoes
@@ -18,6 +18,9 @@ from isotp.threads.courier import Courier
 
 if TYPE_CHECKING:
     import can
+    from typing_extensions import Unpack
+
+    from isotp.layers import LayerKeywords
 
 __all__ = ["CanStack"]
 
@@ -41,7 +44,9 @@ class CanStack(Listener, BusOwner):
     :raises ValueError: if `bus` is not a python-can bus, or gives no echoes but `tx_confirmation` needs them.
     """
 
-    def __init__(self, bus: can.BusABC, timeout: float = 0.0, *, native: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, bus: can.BusABC, timeout: float = 0.0, *, native: bool = True, **kwargs: Unpack[LayerKeywords]
+    ) -> None:
         self._shared = shared_bus(bus)
         self._bus = bus
         self._may_be_native = native

@@ -18,6 +18,9 @@ from isotp.threads.courier import Courier
 
 if TYPE_CHECKING:
     import can
+    from typing_extensions import Unpack
+
+    from isotp.layers import LayerKeywords
 
 __all__ = ["NotifierBasedCanStack", "add_listener", "check_notifier", "remove_listener"]
 
@@ -102,7 +105,7 @@ class NotifierBasedCanStack(TransportLayer, BusOwner):
     notifier: can.Notifier
 
     def __init__(
-        self, bus: can.BusABC, notifier: can.Notifier, *, native: bool = True, **kwargs: Any
+        self, bus: can.BusABC, notifier: can.Notifier, *, native: bool = True, **kwargs: Unpack[LayerKeywords]
     ) -> None:
         check_bus(bus)
         if kwargs.get("tx_confirmation"):

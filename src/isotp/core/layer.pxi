@@ -109,6 +109,11 @@ cdef class Layer(DrivenEngine):
                 self._drive()
         return 0
 
+    @property
+    def _is_callback(self):
+        """It is a callback of this layer that asks: it can not wait for what the layer does."""
+        return self.is_mine()
+
     def _await(self, SendRequest request not None, timeout):
         if not self._wait_done(request, timeout):
             raise errors.BlockingSendTimeout(
