@@ -138,6 +138,7 @@ extensions = [
         "_core",
         *("bulk._records", "bulk._messages", "bulk._encode", "bulk._reassembler", "bulk._observer"),
         "capture._parsers",
+        "testing._wire",
     )
 ]
 if target.startswith("linux"):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from isotp import hub as _hub
 from isotp._core import Reception, monotonic_ns
 from isotp.address import Address, AsymmetricAddress
-from isotp.bus.feed import Feed
+from isotp.bus.feed import Feed, HasFeed
 from isotp.bus.loop_feeds import LoopBusFeed, LoopFeed, LoopNotifierFeed, LoopSocketFeed
 from isotp.errors import IsoTpError, LayerClosedError
 from isotp.layers import SessionKeywords, TransportLayerLogic, require_seconds
@@ -120,9 +120,11 @@ class _Patience:
 class _LoopHub(_hub.Hub):
     """The hub behind a :class:`Hub`: brings each frame to its sessions, on the loop."""
 
-    def _open_feed(self, bus: can.BusABC | str, notifier: can.Notifier | None) -> Feed:
+    def _open_feed(self, bus: can.BusABC | str | HasFeed, notifier: can.Notifier | None) -> Feed:
         if isinstance(bus, str):
             return LoopSocketFeed(bus)
+        if isinstance(bus, HasFeed):
+            return bus.open_feed(in_loop=True)
         return LoopBusFeed(bus) if notifier is None else LoopNotifierFeed(bus, notifier)
 
     @property
@@ -165,7 +167,7 @@ class Layer:
 
     def __init__(
         self,
-        bus: can.BusABC | str | Hub,
+        bus: can.BusABC | str | HasFeed | Hub,
         address: Address | AsymmetricAddress,
         *,
         notifier: can.Notifier | None = None,
@@ -491,13 +493,13 @@ class Hub:
     :raises NotImplementedError: for the name of an interface, on other systems than Linux.
     """
 
-    def __init__(self, bus: can.BusABC | str, notifier: can.Notifier | None = None) -> None:
+    def __init__(self, bus: can.BusABC | str | HasFeed, notifier: can.Notifier | None = None) -> None:
         self._hub = _LoopHub(bus, notifier)
         self._layers: set[Layer] = set()
         self._sent_at_once = 0
 
     @property
-    def bus(self) -> can.BusABC | str:
+    def bus(self) -> can.BusABC | str | HasFeed:
         """The bus, or the name of the interface."""
         return self._hub.bus
 

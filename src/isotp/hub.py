@@ -9,14 +9,15 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import TYPE_CHECKING, cast
 
-from isotp._core import CanMessage
+from isotp._core import CanMessage, SendRequest
 from isotp.address import Address, AsymmetricAddress
-from isotp.bus.feed import Feed
+from isotp.bus.feed import Feed, HasFeed
 from isotp.bus.feeds import BusFeed, NotifierFeed, SocketFeed
 from isotp.bus.table import Listener, Table
 from isotp.errors import FramesLostError
 from isotp.stats import Stats
 from isotp.threads.courier import Courier
+from isotp.threads.kept_clock import KeptClock
 
 if TYPE_CHECKING:
     import can
@@ -43,6 +44,28 @@ class HubSession(Listener):
 
     def _new_courier(self) -> Courier | None:
         return Courier(self._report_callback_error, self.hub.executor)
+
+    def _first_courier(self) -> Courier | None:
+        # What is called then waits for nobody, and has its turn in the order of what happens.
+        return None if isinstance(self.clock, KeptClock) else self._courier
+
+    def _read_meanwhile(self, timeout: float | None, breaks: int | None) -> float | None:
+        clock = self.clock
+        if not isinstance(clock, KeptClock) or not clock.is_held_here():
+            return timeout
+
+        def is_over() -> bool:
+            return self.available() or not self.started or breaks not in (None, self._breaks)
+
+        if not clock.wait_for(is_over, timeout) and breaks is not None and self._has_begun:
+            clock.wait_for(is_over, None)
+        return 0.0
+
+    def _wait_done(self, request: SendRequest, timeout: float | None) -> bool:
+        clock = self.clock
+        if isinstance(clock, KeptClock) and clock.is_held_here():
+            return clock.wait_for(request.complete_event.is_set, timeout)
+        return request.complete_event.wait(timeout)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A session that was not started hears nothing."""
@@ -77,7 +100,8 @@ class HubSession(Listener):
 class Hub:
     """Any number of sessions on one bus, with one thread for all of them.
 
-    :param bus: a python-can bus, or the name of a CAN interface of Linux (`can0`) for a raw socket.
+    :param bus: a python-can bus, the name of a CAN interface of Linux (`can0`) for a raw socket, or an
+        `isotp.testing.Wire`.
     :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
     :param executor: runs `on_message` and `error_handler` of the sessions. Those of one session run one after the
         other, so a slow one holds up no other session. None: up to four threads of the package, which start when
@@ -93,7 +117,10 @@ class Hub:
     """
 
     def __init__(
-        self, bus: can.BusABC | str, notifier: can.Notifier | None = None, executor: Executor | None = None
+        self,
+        bus: can.BusABC | str | HasFeed,
+        notifier: can.Notifier | None = None,
+        executor: Executor | None = None,
     ) -> None:
         if notifier is not None and isinstance(bus, str):
             raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
@@ -106,9 +133,11 @@ class Hub:
         # Reentrant: the methods of a user's class of address may look at the hub.
         self._changing = threading.RLock()
 
-    def _open_feed(self, bus: can.BusABC | str, notifier: can.Notifier | None) -> Feed:
+    def _open_feed(self, bus: can.BusABC | str | HasFeed, notifier: can.Notifier | None) -> Feed:
         if isinstance(bus, str):
             return SocketFeed(bus)
+        if isinstance(bus, HasFeed):
+            return bus.open_feed()
         return BusFeed(bus) if notifier is None else NotifierFeed(bus, notifier)
 
     @property

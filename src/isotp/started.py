@@ -37,6 +37,7 @@ from isotp.layers import (
 from isotp.params import Parameters
 from isotp.threads import timekeeper
 from isotp.threads.courier import Courier
+from isotp.threads.kept_clock import KeptClock
 from isotp.threads.readers import Readers, read_until
 
 if TYPE_CHECKING:
@@ -304,7 +305,10 @@ class TransportLayer(TransportLayerLogic):
             if layer is not None:
                 method(layer)
 
-        timekeeper.call_at(when_ns, call, busy_ns)
+        if isinstance(self.clock, KeptClock):
+            self.clock.call_at(when_ns, call)
+        else:
+            timekeeper.call_at(when_ns, call, busy_ns)
 
     def _begin_to_read(self, events: Events) -> None:
         """The thread has begun. An earlier one may still be ending, and may be the one that starts this one."""

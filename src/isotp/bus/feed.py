@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from logging import getLogger
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from isotp.started import TransportLayer, longest_end
 from isotp.threads.readers import Readers, read_until
@@ -14,7 +14,7 @@ from isotp.threads.readers import Readers, read_until
 if TYPE_CHECKING:
     from isotp.bus.table import Listener, Table
 
-__all__ = ["Audience", "Feed", "ThreadedFeed"]
+__all__ = ["Audience", "Feed", "HasFeed", "ThreadedFeed"]
 
 
 class Audience(Protocol):
@@ -41,6 +41,14 @@ class Feed(Protocol):
     def end_in_child(self) -> None: ...
     def listen_for(self, table: Table[Listener]) -> None: ...
     def connect(self, session: TransportLayer) -> None: ...
+
+
+@runtime_checkable
+class HasFeed(Protocol):
+    """A bus that says itself how its frames come."""
+
+    def open_feed(self, in_loop: bool = False) -> Feed:
+        """:param in_loop: for sessions in an event loop of asyncio: it is a `LoopFeed` then."""
 
 
 class ThreadedFeed:
