@@ -24,3 +24,27 @@ from isotp.testing.frames import Recording as Recording
 from isotp.testing.frames import WireFrame as WireFrame
 from isotp.testing.peer import Peer as Peer
 from isotp.testing.wire import Wire as Wire
+
+__all__ = [
+    "Access",
+    "Answer",
+    "Did",
+    "Ecu",
+    "Exchanged",
+    "Fault",
+    "HeldClock",
+    "Lock",
+    "NegativeResponse",
+    "Nrc",
+    "Peer",
+    "Recording",
+    "Request",
+    "Routine",
+    "Rule",
+    "Serving",
+    "Standstill",
+    "Tester",
+    "Wire",
+    "WireFrame",
+    "assert_frames",
+]
