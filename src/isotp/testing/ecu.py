@@ -181,7 +181,9 @@ class Ecu:
         :param tester: who asks, if there are several.
         :param functional: it was to all.
         """
-        if not request or (self._deaf_until is not None and now < self._deaf_until):
+        is_deaf = self._deaf_until is not None and now < self._deaf_until
+        # What has bit 6 in its first byte is a response: to answer it might go on for ever.
+        if is_deaf or not request or request[0] & RESPONSE:
             return []
         client = self._client(tester, now)
         asked = Request(bytes(request), now, client, functional)
