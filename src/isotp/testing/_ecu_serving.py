@@ -9,16 +9,17 @@ import heapq
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from isotp._core import Reception, monotonic_ns
 from isotp.address import Address, AsymmetricAddress, TargetAddressType
 from isotp.bus.feed import HasFeed
 from isotp.errors import IsoTpError
 from isotp.hub import Hub, HubSession
+from isotp.params import Parameters
 from isotp.testing._ecu_parts import Tester
 from isotp.threads.kept_clock import KeptClock
 
@@ -70,7 +71,7 @@ class Serving:
         ecu: Ecu,
         bus: can.BusABC | str | HasFeed,
         testers: Sequence[Tester],
-        params: Mapping[str, Any] | None,
+        params: Parameters | None,
         watch: Watch | None,
     ) -> None:
         if not testers:
@@ -93,7 +94,7 @@ class Serving:
         clock = self._sessions[0].clock
         self._clock = clock if isinstance(clock, KeptClock) else None
 
-    def _session(self, number: int, tester: Tester, params: Mapping[str, Any]) -> HubSession:
+    def _session(self, number: int, tester: Tester, params: Parameters) -> HubSession:
         def hear(reception: Reception) -> None:
             functional = reception.address is tester.functional or is_functional(tester.address, reception)
             heard = Heard(reception.ended_ns, number, functional, bytes(reception.payload))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from isotp.bus.feed import HasFeed
+    from isotp.params import Parameters
     from isotp.testing._ecu_serving import Serving, Watch
 
 __all__ = [
@@ -282,7 +283,7 @@ class Ecu:
         self,
         bus: can.BusABC | str | HasFeed,
         *testers: Tester | Address | AsymmetricAddress,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         watch: Watch | None = None,
     ) -> Serving:
         """The ECU on a bus, from the beginning of ``with ecu.serve(...)`` to its end.
