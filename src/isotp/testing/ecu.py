@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from isotp.address import Address, AsymmetricAddress
 from isotp.bulk._uds import RESPONSE
+from isotp.params import Parameters
 from isotp.testing._ecu_parts import (
     DEFAULT_SESSION,
     MS,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from isotp.bus.feed import HasFeed
-    from isotp.params import Parameters
     from isotp.testing._ecu_serving import Serving, Watch
 
 __all__ = [
