@@ -161,7 +161,7 @@ class Ecu:
 
         :raises ValueError: if it does not, or if this Python reads no TOML (3.10).
         :raises RuntimeError: as :meth:`from_table` does.
-        :raises OSError: if it can not be read.
+        :raises OSError: if it cannot be read.
         """
         from isotp.testing._ecu_table import table_in
 
