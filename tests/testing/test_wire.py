@@ -309,7 +309,7 @@ def test_a_full_wire_says_try_again() -> None:
 
     there.on_frame = flood
     here.send_raw(0x1, b"")
-    assert refused == ["65536 frames are on the wire already"]
+    assert refused == ["the wire takes no frame: it is jammed, or 65536 are on it"]
     assert here.waiting == 65536
 
 
