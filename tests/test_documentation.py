@@ -15,6 +15,7 @@ import pytest
 import isotp
 import isotp.aio
 import isotp.capture
+import isotp.testing
 from tests.documentation import (
     A_TEST,
     BY_A_NEWCOMER,
@@ -187,7 +188,7 @@ def test_reference_has_the_whole_public_api() -> None:
     documented = single | {f"{module}.{name}" for module, names in modules for name in names.split(", ")}
     names = {
         "isotp": NAMES["isotp"].split(),
-        **{each.__name__: each.__all__ for each in (isotp.aio, isotp.capture)},
+        **{each.__name__: each.__all__ for each in (isotp.aio, isotp.capture, isotp.testing)},
     }
     public = {f"{module}.{name}" for module in names for name in names[module]}
     assert public <= documented, sorted(public - documented)

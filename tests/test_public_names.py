@@ -52,6 +52,7 @@ NAMES = {
     ),
     "isotp.socketcan": "SocketCanStack open_can_socket port_on receive_identifiers",
     "isotp.stats": "Stats",
+    "isotp.testing": ("End Fault HeldClock Pattern Peer Recording Standstill Wire WireFrame assert_frames"),
     "isotp.tools": "FiniteByteGenerator Timer",
     "isotp.tpsock": (
         "LinkLayerFlags LinkLayerProtocol OptionError SocketConsecutiveFrameTimeoutError SocketError "

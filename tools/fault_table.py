@@ -33,9 +33,13 @@ BEGIN, END = "<!-- faults: python -m tools.fault_table -->", "<!-- end of faults
 PAYLOAD = bytes(range(20))  # FF and two CFs
 TX, RX = 0x7E0, 0x7E8
 MS = 1_000_000
-SHOWN = {"send": {True: "sent", False: "not sent"}, "receive": {True: "received", False: "lost"}}
+SHOWN = {"send": {True: "sent", False: "not sent"}, "receive": {True: "received", False: "nothing received"}}
 
 FF, FIRST, SECOND = "> 10 14 00 01 02 03 04 05", "> 21 06 07 08 09 0A 0B 0C", "> 22 0D 0E 0F 10 11 12 13"
+
+
+# What stands for these in the table.
+SHORT = {FF: "> FF", FIRST: "> CF 1", SECOND: "> CF 2"}
 
 
 class Fault(NamedTuple):
@@ -52,7 +56,7 @@ class Fault(NamedTuple):
     def shown(self) -> str:
         if self.is_jammed:
             return "`wire.jam()`"
-        return "`" + " / ".join(line.replace("FF FF FF FF FF FF", "..") for line in self.story) + "`"
+        return "`" + " / ".join(SHORT.get(line, line) for line in self.story) + "`"
 
 
 FAULTS = (
@@ -212,16 +216,16 @@ def by_kernel(fault: Fault) -> str:
                 try:
                     node.send(PAYLOAD)
                     was_sent.append(True)
-                except OSError as error:
+                except isotp.IsoTpError as error:
                     errors.append(type(error).__name__)
                 return
             for _ in range(3):
                 try:
                     payload = node.recv()
-                except TimeoutError:
-                    return
-                except OSError as error:
+                except isotp.IsoTpError as error:
                     errors.append(type(error).__name__)
+                except TimeoutError:
+                    return  # nothing more comes
                 else:
                     if payload is not None:
                         received.append(bytes(payload))

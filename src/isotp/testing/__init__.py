@@ -3,11 +3,23 @@
 This file hands names on, nothing else.
 """
 
-from isotp.testing.clock import HeldClock as HeldClock
-from isotp.testing.clock import Standstill as Standstill
-from isotp.testing.compare import assert_frames as assert_frames
-from isotp.testing.faults import Fault as Fault
-from isotp.testing.frames import Recording as Recording
-from isotp.testing.frames import WireFrame as WireFrame
-from isotp.testing.peer import Peer as Peer
-from isotp.testing.wire import Wire as Wire
+from isotp.testing._wire import End
+from isotp.testing.clock import HeldClock, Standstill
+from isotp.testing.compare import assert_frames
+from isotp.testing.faults import Fault
+from isotp.testing.frames import Pattern, Recording, WireFrame
+from isotp.testing.peer import Peer
+from isotp.testing.wire import Wire
+
+__all__ = [
+    "End",
+    "Fault",
+    "HeldClock",
+    "Pattern",
+    "Peer",
+    "Recording",
+    "Standstill",
+    "Wire",
+    "WireFrame",
+    "assert_frames",
+]
