@@ -551,10 +551,7 @@ cdef class End:
     # ------------------------------------------------ what goes
 
     def send(self, CanMessage message not None):
-        """Send a frame: a txfn.
-
-        :raises isotp.protocol.TryAgain: if too many frames are on the wire.
-        """
+        """Send a frame: a txfn. It raises `isotp.protocol.TryAgain` if the wire takes none."""
         cdef Frame frame
         frame_of_message(message, &frame)
         if not self.line.put(self.number, &frame, 1, CARRIED):
