@@ -23,10 +23,10 @@ class Audience(Protocol):
     table: Table[Listener]
 
     def report(self, error: BaseException) -> None:
-        """The bus can not be read: all are concerned."""
+        """The bus cannot be read: this concerns all."""
 
     def report_lost(self, count: int, text: str) -> None:
-        """Frames were lost before anybody saw whose they are: all are concerned."""
+        """Frames were lost before anybody saw whose they are: this concerns all."""
 
 
 class Feed(Protocol):
@@ -54,7 +54,7 @@ class HasFeed(Protocol):
 class ThreadedFeed:
     """A bus that a thread of the package reads."""
 
-    # What its thread was asked to wait at the most, where it can not be woken, in seconds.
+    # The most that its thread was asked to wait if it cannot be woken, in seconds.
     _read_timeout = 0.0
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class ThreadedFeed:
         self._readers = self._new_readers()
 
     def _new_readers(self) -> Readers:
-        # It is the same bus for ever: nobody reads it beside a thread that does not return.
+        # The bus never changes, so nobody reads it beside a thread that does not return.
         return Readers("isotp reader", leaves_behind=False)
 
     def start(self, audience: Audience) -> None:
@@ -82,7 +82,7 @@ class ThreadedFeed:
         self._stop_requested.set()
         self._wake()
         thread = self._thread
-        # A callback may stop the hub that it is called by: the thread then ends by itself.
+        # A callback may stop the hub that calls it: the thread then ends by itself.
         if thread is None or self._readers.include_this_one():
             return lambda: None
         return lambda: self._wait_for_end(thread)
