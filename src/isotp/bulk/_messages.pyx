@@ -15,7 +15,9 @@ from libc.stdint cimport INT64_MAX, INT64_MIN
 
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.bulk._message import Direction, Message, MessageStatus
-from isotp.bulk._schema import arrow_table
+from isotp._extras import needed
+from isotp.bulk._html import table_of_messages
+from isotp.bulk._schema import arrow_table, direction_of, status_of
 
 
 cdef extern from "_memory.h":
@@ -398,6 +400,10 @@ cdef class Messages:
             f"<Messages {self.count}, {payload_size(&self.block.columns, self.first, self.count)} bytes of payload,"
             f" {len(self.sessions)} sessions>")
 
+    def _repr_html_(self):
+        """What a notebook shows: the first messages as a table."""
+        return table_of_messages(self)
+
     def __eq__(self, other):
         if not isinstance(other, Messages):
             return NotImplemented
@@ -452,9 +458,9 @@ cdef class Messages:
         """The messages that meet all conditions given, as a table of their own.
 
         :param session: an address, or an index into `sessions`.
-        :param direction: an :class:`isotp.Direction`.
+        :param direction: an :class:`isotp.Direction`, or "tx" or "rx".
         :param channel: number of the bus.
-        :param status: an :class:`isotp.MessageStatus`, or several.
+        :param status: an :class:`isotp.MessageStatus` or its name in small letters, as tables have it, or several.
         :param since: ns; messages that ended before are left out.
         :param until: ns; messages that started then or later are left out.
         :raises ValueError: if a session, direction or status is none.
@@ -463,7 +469,7 @@ cdef class Messages:
         cdef Py_ssize_t k
         cdef bint[16] wanted_status
         cdef int64_t wanted_session = -1 if session is None else self.session_index(session)
-        cdef int wanted_direction = -1 if direction is None else Direction(direction)
+        cdef int wanted_direction = -1 if direction is None else direction_of(direction)
         cdef int64_t wanted_channel = 0 if channel is None else within_64_bits(channel)
         cdef int64_t earliest = INT64_MIN if since is None else within_64_bits(since)
         cdef int64_t latest = INT64_MAX if until is None else within_64_bits(until)
@@ -473,8 +479,8 @@ cdef class Messages:
             status = tuple(MessageStatus)
         for k in range(16):
             wanted_status[k] = False
-        for each in (status,) if isinstance(status, int) else status:
-            wanted_status[<int>MessageStatus(each)] = True
+        for each in (status,) if isinstance(status, (int, str)) else status:
+            wanted_status[<int>status_of(each)] = True
         for k in range(self.first, self.first + self.count):
             if ((wanted_session < 0 or columns.session[k] == wanted_session)
                     and (wanted_direction < 0 or columns.direction[k] == wanted_direction)
@@ -553,7 +559,7 @@ cdef class Messages:
 
         :raises ImportError: without NumPy (``pip install can-isotp-cython[tables]``).
         """
-        import numpy
+        numpy = needed("numpy", "to_numpy()", "tables")
         return {name: numpy.asarray(self.column(name)) for name in POSITIONS} | {"data": numpy.asarray(self.data)}
 
     def to_arrow(self, *, uds=False):
@@ -576,8 +582,7 @@ cdef class Messages:
 
         :raises ImportError: without pandas and pyarrow (``pip install can-isotp-cython[tables]``).
         """
-        import pandas
-        import pyarrow
+        pandas, pyarrow = (needed(package, "to_pandas()", "tables") for package in ("pandas", "pyarrow"))
         return self.to_arrow(uds=uds).to_pandas(
             types_mapper=lambda kind: None if pyarrow.types.is_dictionary(kind) else pandas.ArrowDtype(kind))
 
@@ -586,7 +591,7 @@ cdef class Messages:
 
         :raises ImportError: without polars and pyarrow (``pip install can-isotp-cython[tables]``).
         """
-        import polars
+        polars = needed("polars", "to_polars()", "tables")
         return polars.from_arrow(self.to_arrow(uds=uds))
 
 

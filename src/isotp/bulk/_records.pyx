@@ -24,6 +24,9 @@ import pickle
 import sys
 from typing import NamedTuple
 
+from isotp._extras import needed
+from isotp.bulk._html import table_of_records
+
 
 cdef enum:
     RECORD_HEAD = 16               # bytes of a record before its data
@@ -54,10 +57,10 @@ def record_dtype(layout):
 
     :param layout: "classic" (24 bytes) or "fd" (80 bytes).
     :raises ValueError: if it is neither.
-    :raises ImportError: without NumPy.
+    :raises ImportError: without NumPy (``pip install can-isotp-cython[tables]``).
     """
     room = room_of(layout)
-    import numpy
+    numpy = needed("numpy", "record_dtype()", "tables")
 
     return numpy.dtype([
         ("timestamp", "i8"), ("can_id", "u4"), ("len", "u1"), ("flags", "u1"), ("channel", "u2"),
@@ -296,6 +299,10 @@ cdef class Records:
 
     def __repr__(self):
         return f"<Records {self.layout!r} {self.array.count}>"
+
+    def _repr_html_(self):
+        """What a notebook shows: the first frames as a table."""
+        return table_of_records(self)
 
     def __reduce_ex__(self, protocol):
         held = pickle.PickleBuffer(self) if protocol >= 5 else bytes(self)
