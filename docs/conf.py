@@ -25,11 +25,13 @@ html_title = f"can-isotp-cython {release}"
 html_static_path: list[str] = []
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 nitpicky = True
 # What is documented elsewhere, which this build does not fetch lists of: python-can, and Python itself.
-nitpick_ignore_regex = [(r"py:.*", r"(?!isotp\b).*")]
+# And types in signatures that are the package's own.
+nitpick_ignore_regex = [(r"py:.*", r"(?!isotp\b).*"), (r"py:.*", r"isotp\..*\b_.*")]
 
 _ERROR_SECTION = re.compile(r"docs/errors\.md#(\w+)")
 

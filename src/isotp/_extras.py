@@ -5,11 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["needed"]
+__all__ = ["extra"]
 
 
-def needed(package: str, purpose: str, extra: str) -> Any:
-    """The package, imported.
+def extra(package: str, purpose: str, name: str) -> Any:
+    """The package, imported; it is one of the extra of this name.
 
     :raises ImportError: if it is not installed; it says what it is for, and what to install.
     """
@@ -19,5 +19,5 @@ def needed(package: str, purpose: str, extra: str) -> Any:
         if error.name != package:
             raise  # it is there, and broken
         raise type(error)(
-            f"{purpose} needs {package}: pip install 'can-isotp-cython[{extra}]'", name=package
+            f"{purpose} needs {package}: pip install 'can-isotp-cython[{name}]'", name=package
         ) from None

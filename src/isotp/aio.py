@@ -524,8 +524,8 @@ class Hub:
     ) -> Layer:
         """A new layer, not started yet; see :class:`Layer` for the parameters.
 
-        :raises ValueError: as :class:`isotp.TransportLayer` does; and if a layer with this address is started: two would
-            answer each First Frame. One in listen mode answers none, and may be one of many.
+        :raises ValueError: as :class:`isotp.TransportLayer` does; and if a layer with this address is started: two
+            would answer each First Frame. One in listen mode answers none, and may be one of many.
         """
         return Layer(self, address, also=also, **kwargs)
 

@@ -15,7 +15,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN
 
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.bulk._message import Direction, Message, MessageStatus
-from isotp._extras import needed
+from isotp._extras import extra
 from isotp.bulk._html import table_of_messages
 from isotp.bulk._schema import arrow_table, direction_of, status_of
 
@@ -306,7 +306,7 @@ cdef class Messages:
 
     # ------------------------------------------------ columns
 
-    def column(self, name):
+    def column(self, name: str) -> memoryview:
         """A column as a read-only memoryview, without a copy.
 
         :raises ValueError: if there is none of that name.
@@ -333,7 +333,7 @@ cdef class Messages:
 
     # ------------------------------------------------ names of channels
 
-    def with_channels(self, channels):
+    def with_channels(self, channels: ChannelNames | None) -> Messages:
         """The same table, which knows how the log calls its channels; no memory is copied.
 
         What :func:`isotp.capture.decode` gives has them already.
@@ -343,7 +343,7 @@ cdef class Messages:
         """
         return named_messages(self.block, self.first, self.count, self.sessions, channels)
 
-    def channel_name(self, number):
+    def channel_name(self, number: int) -> str:
         """What the log calls a channel: the number in words where it has no names."""
         return str(number if self.channels is None else self.channels[number])
 
@@ -454,7 +454,12 @@ cdef class Messages:
             raise ValueError(f"session must be from 0 to {len(self.sessions) - 1}, not {session!r}")
         return index
 
-    def filter(self, *, session=None, direction=None, channel=None, status=None, since=None, until=None):
+    def filter(
+        self, *, session: AbstractAddress | int | None = None,
+        direction: Direction | int | Literal["tx", "rx"] | None = None, channel: int | None = None,
+        status: MessageStatus | int | str | Iterable[MessageStatus | int | str] | None = None,
+        since: int | None = None, until: int | None = None
+    ) -> Messages:
         """The messages that meet all conditions given, as a table of their own.
 
         :param session: an address, or an index into `sessions`.
@@ -491,7 +496,7 @@ cdef class Messages:
         return self.take(rows)
 
     @staticmethod
-    def concat(tables):
+    def concat(tables: Iterable[Messages]) -> Messages:
         """One table of several, in their order; sessions with the same address become one, and so
         do channels with the same name. A channel whose number another one has already gets a new one, from 256 on.
 
@@ -552,17 +557,17 @@ cdef class Messages:
 
     # ------------------------------------------------ tables of others
 
-    def to_numpy(self):
+    def to_numpy(self) -> dict[str, NDArray[Any]]:
         """The columns by name as NumPy arrays, without a copy; payloads as ``offsets`` and ``data``.
 
         ``offsets`` begins at 0 only if this is no slice: subtract ``offsets[0]``.
 
         :raises ImportError: without NumPy (``pip install can-isotp-cython[tables]``).
         """
-        numpy = needed("numpy", "to_numpy()", "tables")
+        numpy = extra("numpy", "to_numpy()", "tables")
         return {name: numpy.asarray(self.column(name)) for name in POSITIONS} | {"data": numpy.asarray(self.data)}
 
-    def to_arrow(self, *, uds=False):
+    def to_arrow(self, *, uds: Uds = False) -> pyarrow.Table:
         """A ``pyarrow.Table`` with the columns of the documentation (One schema): one row a message, words for all
         that is a number here.
 
@@ -577,21 +582,21 @@ cdef class Messages:
             self.block, self.block.columns.data, b"B", 1, self.block.columns.offsets[self.first + self.count])
         return arrow_table(self, data, uds)
 
-    def to_pandas(self, *, uds=False):
+    def to_pandas(self, *, uds: Uds = False) -> pandas.DataFrame:
         """:meth:`to_arrow` as a ``pandas.DataFrame``: words are categories, all other columns stay in Arrow's memory.
 
         :raises ImportError: without pandas and pyarrow (``pip install can-isotp-cython[tables]``).
         """
-        pandas, pyarrow = (needed(package, "to_pandas()", "tables") for package in ("pandas", "pyarrow"))
+        pandas, pyarrow = (extra(package, "to_pandas()", "tables") for package in ("pandas", "pyarrow"))
         return self.to_arrow(uds=uds).to_pandas(
             types_mapper=lambda kind: None if pyarrow.types.is_dictionary(kind) else pandas.ArrowDtype(kind))
 
-    def to_polars(self, *, uds=False):
+    def to_polars(self, *, uds: Uds = False) -> polars.DataFrame:
         """:meth:`to_arrow` as a ``polars.DataFrame``; payloads stay where they are.
 
         :raises ImportError: without polars and pyarrow (``pip install can-isotp-cython[tables]``).
         """
-        polars = needed("polars", "to_polars()", "tables")
+        polars = extra("polars", "to_polars()", "tables")
         return polars.from_arrow(self.to_arrow(uds=uds))
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from isotp._extras import needed
+from isotp._extras import extra
 from isotp._printable import printable
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.bulk._address_text import address_text, can_id_text
@@ -172,7 +172,7 @@ def arrow_table(messages: Messages, data: memoryview, uds: Uds = False) -> pyarr
     :param data: the payloads, from where `offsets` count.
     :param uds: as to_arrow() takes it, or the rows themselves.
     """
-    needed("pyarrow", "to_arrow()", "tables")
+    extra("pyarrow", "to_arrow()", "tables")
     import pyarrow
 
     words = SessionWords()
