@@ -20,6 +20,9 @@ myst_enable_extensions = ["colon_fence"]
 # Labels carry the name of their page: "Speed" may be on several.
 autosectionlabel_prefix_document = True
 
+# Hub is of `isotp` and of `isotp.aio`; in signatures each module means its own.
+suppress_warnings = ["ref.python"]
+
 html_theme = "furo"
 html_title = f"can-isotp-cython {release}"
 html_static_path: list[str] = []
