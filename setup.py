@@ -30,6 +30,8 @@ directives = {
     "initializedcheck": debug,
     "overflowcheck": False,
     "cdivision": True,
+    # Annotations are for help(), notebooks and the reference, as in Python: they make nothing a C type.
+    "annotation_typing": False,
     "embedsignature": True,
     "embedsignature.format": "clinic",
     "autotestdict": False,
