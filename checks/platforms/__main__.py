@@ -166,7 +166,7 @@ def run_tests(
     end = time.monotonic() + 60 * minutes
     for number, group in enumerate(tests):
         if time.monotonic() > end:
-            result["failed"].append(f"{group}: not begun after {minutes:g} minutes")
+            result["not_begun"].append(group)
             continue
         found = sorted(str(path.relative_to(sources)) for path in sources.glob(f"tests/{group}"))
         files = [name for name in found if name not in named]
@@ -234,6 +234,7 @@ def use(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "without": without,
         "passed": 0,
         "failed": [],
+        "not_begun": [],
         "skipped": {},
     }
     tests = options.tests or list(SMOKE if options.smoke else GROUPS)
@@ -300,6 +301,8 @@ def main() -> int:
         (LAST_RUNS / f"{name}.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     for reason, count in sorted(result.get("skipped", {}).items()):
         print(f"skipped {count:5}: {reason}")
+    if not_begun := result.get("not_begun"):
+        print(f"not begun after {options.minutes:g} minutes: {', '.join(not_begun)}")
     for failed in result.get("failed", []):
         print(f"FAILED: {failed}")
     tested = (
