@@ -216,7 +216,7 @@ def use(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     kind = "wine" if on_windows else "qemu" if "qemu" in DEBIANS[name].runner else "unpacked"
     without = install_what_tests_need(machine, on_windows)
     report(
-        f"{machine.folder}: Python {machine.version}; no wheels of {', '.join(without) or 'nothing that is used'}"
+        f"{machine.folder}: Python {machine.version}{''.join(f', no wheel of {each}' for each in without)}"
     )
     sources = prepared(folder / "sources")
     began = time.monotonic()
@@ -226,7 +226,7 @@ def use(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         options.wheels.mkdir(parents=True, exist_ok=True)
         shutil.copy2(wheel, options.wheels)
     install(machine, wheel)
-    said = machine.says("-I", "-W", "error", "-c", IMPORT, cwd=folder).strip()
+    said = machine.says("-I", "-W", "error", "-c", IMPORT, cwd=folder).splitlines()[-1].strip()
     report(f"imported: {said}")
     result: dict[str, Any] = {
         "wheels": {wheel.name: wheel.stat().st_size},
