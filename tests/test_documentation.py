@@ -194,9 +194,10 @@ def test_reference_has_the_whole_public_api() -> None:
     }
     public = {f"{module}.{name}" for module in names for name in names[module]}
     assert public <= documented, sorted(public - documented)
-    # Nothing is documented that is not there.
+    # Nothing is documented that is not there; the options of the kernel's sockets are on Linux alone.
     for name in documented:
-        pkgutil.resolve_name(name)
+        if sys.platform == "linux" or not name.startswith("isotp.tpsock.opts."):
+            pkgutil.resolve_name(name)
 
 
 # Attributes of layers that the drivers of the package set, and types that are named in signatures.
