@@ -30,8 +30,9 @@ from isotp.cli.shown.frames import CandumpWriter, FrameWriter, PcapngWriter
 from isotp.cli.shown.lines import printable
 from isotp.cli.shown.partitions import Partition, PartitionedWriter
 from isotp.cli.shown.pdus import PduWriter
+from isotp.cli.shown.screen import TableWriter
 from isotp.cli.shown.summary import Summary
-from isotp.cli.shown.tables import CsvWriter, JsonWriter, MessageWriter, ParquetWriter, TableWriter
+from isotp.cli.shown.tables import CsvWriter, JsonWriter, MessageWriter, ParquetWriter
 from isotp.cli.shown.uds_figures import UdsFigures
 
 __all__ = ["EXAMPLES", "Format", "command"]
