@@ -21,7 +21,7 @@ from isotp.cli.shown.figures import MessageColumns, SessionFigures
 from isotp.cli.shown.figures_table import FiguresTable
 from isotp.cli.shown.lines import printable
 from isotp.cli.shown.summary import Summary
-from isotp.cli.shown.uds_figures import ServiceFigures, UdsFigures, kinds_text
+from isotp.cli.shown.uds_figures import UdsFigures, kinds_text
 from isotp.cli.shown.words import number_text, size_text, time_text
 from isotp.message import Direction
 
@@ -49,9 +49,7 @@ isotp stats --json drive_*.log | jq .response_times
 2: a wrong option
 """
 
-Draw = Callable[
-    [Path, MessageColumns, "list[SessionFigures]", "list[ServiceFigures]", Callable[[int], str]], None
-]
+Draw = Callable[..., None]
 
 PICTURES = (".png", ".svg", ".pdf")
 RESPONSE = "response: median, max"
@@ -70,6 +68,7 @@ def command(
             dir_okay=False,
         ),
     ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="With --plot: for a dark page.")] = False,
 ) -> None:
     """Show what the ISO-TP sessions in logs of CAN buses were like.
 
@@ -80,6 +79,8 @@ def command(
         raise typer.BadParameter(
             f"{printable(plot)} does not end in {', '.join(PICTURES)}", param_hint="--plot"
         )
+    if dark and plot is None:
+        raise typer.BadParameter("it goes with --plot", param_hint="--dark")
     draw = None if plot is None else drawing()
     errors = Console(stderr=True)
     with ExitStack() as stack:
@@ -103,7 +104,7 @@ def command(
             show_services(summary.uds, files)
     if plot is not None and draw is not None:
         services = [] if summary.uds is None else summary.uds.services()
-        draw(plot, columns, figures, services, files.channel_name)
+        draw(plot, columns, figures, services, files.channel_name, dark=dark)
     summary.conclude(errors, files, quiet=logs.quiet)
 
 
