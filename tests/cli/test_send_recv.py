@@ -187,6 +187,17 @@ def test_what_breaks_off_is_told_and_the_next_one_comes(bus: LiveBus) -> None:
     assert "broken: 1 message (ReceptionInterruptedWithSingleFrameError 1)" in run.complaint
 
 
+def test_a_flood_of_stray_frames_is_one_line_with_a_count(bus: LiveBus) -> None:
+    """They are no messages that broke off."""
+    run = bus.hearing(["7E0#2114000102030405"] * 500 + ["7E0#0122"], "recv --stats", *RECEIVER)
+    assert (run.status, run.text) == (1, "22\n")
+    first, more, _, stray, *_ = run.errors.splitlines()
+    assert first.startswith("isotp: UnexpectedConsecutiveFrameError: consecutive frame with SN 1")
+    assert more == "isotp: UnexpectedConsecutiveFrameError: 499 more of them"
+    assert stray == "stray: 500 frames (UnexpectedConsecutiveFrameError 500)"
+    assert "broken" not in run.errors
+
+
 def test_no_message_in_time(bus: LiveBus) -> None:
     run = bus.run("recv --timeout 0.01", *RECEIVER)
     assert (run.status, run.text, run.complaint) == (1, "", "isotp: no message within 0.01 s")

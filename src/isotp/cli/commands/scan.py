@@ -20,7 +20,7 @@ from isotp.address import Address, AddressingMode, TargetAddressType
 from isotp.bulk._address_text import address_text
 from isotp.bulk._encode import encode
 from isotp.cli.complaints import EXIT_STATUS, FAILED, explained, give_up
-from isotp.cli.options import checking
+from isotp.cli.options import among, checking
 from isotp.cli.options.bus import BusOptions
 from isotp.cli.options.frames import FrameOptions, hex_byte
 from isotp.cli.shown.lines import hex_text, payload_of, write_json, write_line
@@ -111,7 +111,15 @@ class ScanOptions:
             help="Really send: to every address in turn. Without this, it only says what would be sent.",
         ),
     ] = False
-    bits: Annotated[str, whom("--bits", metavar="11|29|both", help="Length of CAN IDs.")] = "both"
+    bits: Annotated[
+        str,
+        whom(
+            "--bits",
+            metavar="11|29|both",
+            help="Length of CAN IDs.",
+            autocompletion=among(("11", "29", "both")),
+        ),
+    ] = "both"
     identifiers: Annotated[
         list[str] | None,
         whom(

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from isotp.bulk._address_text import address_text
 from isotp.cli.logs import LogFiles, messages_of, progress_of, reassembler_for, sessions_of, with_uds
+from isotp.cli.options import check_output_path
 from isotp.cli.options.logs import LogOptions
 from isotp.cli.shown.figures import MessageColumns, SessionFigures
 from isotp.cli.shown.figures_table import FiguresTable
@@ -47,6 +48,7 @@ isotp stats --json drive_*.log | jq .response_times
 0: all well
 1: broken messages, or parts of a log that can not be read
 2: a wrong option
+141: nobody reads the output any more, say head
 """
 
 Draw = Callable[..., None]
@@ -79,6 +81,8 @@ def command(
         raise typer.BadParameter(
             f"{printable(plot)} does not end in {', '.join(PICTURES)}", param_hint="--plot"
         )
+    if plot is not None:
+        check_output_path(plot, "--plot")
     if dark and plot is None:
         raise typer.BadParameter("it goes with --plot", param_hint="--dark")
     draw = None if plot is None else drawing()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
+import importlib.util
 import re
 import sys
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isotp.cli.complaints import error_text, give_up
-from isotp.cli.options import checking
+from isotp.cli.options import checking, text_called
 
 if TYPE_CHECKING:
     import can
@@ -32,12 +36,22 @@ def interfaces(incomplete: str) -> list[str]:
 
 
 def drivers(incomplete: str) -> list[str]:
-    """For the shell: the interfaces that python-can knows."""
+    """For the shell: the interfaces that python-can knows.
+
+    They are read from its source, and where other packages name theirs: to import it takes a second or more.
+    """
     try:
-        import can
-    except ImportError:
+        found = importlib.util.find_spec("can")
+    except ValueError:
+        found = None
+    if found is None or found.origin is None:
         return []
-    return sorted(name for name in can.VALID_INTERFACES if name.startswith(incomplete))
+    names = {each.name for each in importlib.metadata.entry_points(group="can.interface")}
+    source = (Path(found.origin).parent / "interfaces" / "__init__.py").read_text(encoding="utf-8")
+    for each in ast.walk(ast.parse(source)):
+        if isinstance(each, ast.AnnAssign) and getattr(each.target, "id", "") == "BACKENDS" and each.value:
+            names |= set(ast.literal_eval(each.value))
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,7 @@ class BusOptions:
         str | None,
         typer.Argument(
             metavar="CAN_INTERFACE",
+            parser=text_called("name"),
             help="A CAN interface of Linux, say can0, by a raw socket; python-can is not needed. The options below"
             " name any other bus.",
             autocompletion=interfaces,

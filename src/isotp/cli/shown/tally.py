@@ -13,6 +13,18 @@ from isotp.cli.shown.words import count_text, number_text, size_text
 
 __all__ = ["Tally"]
 
+# What is no message that broke off: frames that belong to none.
+STRAY = frozenset(
+    (
+        "FramesLostError",
+        "InvalidCanDataError",
+        "InvalidCanFdFirstFrameRXDL",
+        "MissingEscapeSequenceError",
+        "UnexpectedConsecutiveFrameError",
+        "UnexpectedFlowControlError",
+    )
+)
+
 
 class Tally:
     """Counts of messages, bytes and errors since it was made."""
@@ -46,9 +58,11 @@ class Tally:
             f" ({number_text(self.bytes / seconds)} bytes/s)",
             err=True,
         )
-        if self.errors:
-            kinds = ", ".join(f"{name} {count}" for name, count in self.errors.most_common())
-            typer.secho(f"broken: {count_text(self.errors.total(), 'message')} ({kinds})", fg="red", err=True)
+        for told, noun, is_stray in (("broken", "message", False), ("stray", "frame", True)):
+            errors = Counter({name: n for name, n in self.errors.items() if (name in STRAY) == is_stray})
+            if errors:
+                kinds = ", ".join(f"{name} {count:,}" for name, count in errors.most_common())
+                typer.secho(f"{told}: {count_text(errors.total(), noun)} ({kinds})", fg="red", err=True)
         for session, counters in self._counters.items():
             counted = ", ".join(f"{name} {value}" for name, value in counters.items() if value)
             if counted:
