@@ -356,7 +356,7 @@ def folder_results(folder: Path, min_score: float) -> Iterator[tuple[str, Result
                     for each in piece:
                         records.append(each.timestamp, each.can_id, each.data, each.flags, each.channel)
         except (ValueError, OSError, ImportError, OverflowError) as error:
-            print(f"{name} can not be read: {error}")
+            print(f"{name} cannot be read: {error}")
             continue
         wanted = []
         for text in truth.get("sessions", ()):

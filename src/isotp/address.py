@@ -238,7 +238,7 @@ class AbstractAddress(ABC):
 
     def reversed(self) -> AbstractAddress:
         """The same session as its other end has it: what one sends is what the other receives."""
-        raise NotImplementedError(f"{type(self).__name__} can not be reversed")
+        raise NotImplementedError(f"{type(self).__name__} cannot be reversed")
 
 
 class Address(AbstractAddress):

@@ -195,7 +195,7 @@ class Layer:
 
         :raises RuntimeError: if it was started already, or no loop runs.
         :raises isotp.LayerClosedError: if it was closed.
-        :raises OSError: if the bus can not be read.
+        :raises OSError: if the bus cannot be read.
         """
         if self._closed:
             raise self._closed_error()

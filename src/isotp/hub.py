@@ -161,7 +161,7 @@ class Hub:
         self._feed.end_in_child()
 
     def report(self, error: BaseException) -> None:
-        """The bus can not be read: all sessions are concerned."""
+        """The bus cannot be read: all sessions are concerned."""
         for session in self.sessions:
             session._report_callback_error(error)
 

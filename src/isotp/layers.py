@@ -63,7 +63,7 @@ class PDU(_PDU):
 
 
 class _EitherArity:
-    """A callable whose parameters can not be found out: tried with a time-out first, without from then on."""
+    """A callable whose parameters cannot be found out: tried with a time-out first, without from then on."""
 
     def __init__(self, function: Callable[..., CanMessage | None]) -> None:
         self.function = function
@@ -86,7 +86,7 @@ def _takes_timeout(rxfn: Callable[..., Any]) -> bool:
     A first parameter that has an object for its default is a handle that the function was given that way,
     as in ``def rxfn(hardware=hardware)``, and no time-out.
 
-    :raises ValueError: if the signature can not be found out.
+    :raises ValueError: if the signature cannot be found out.
     """
     import inspect  # takes long, and is needed once a layer is made
 
@@ -148,7 +148,7 @@ class TransportLayerLogic(Layer):
     :param tx_confirmation: take a frame for sent only when its echo comes (L_Data.con), not when txfn took it: a frame
         from rxfn whose `is_echo` is True, or `is_rx` False as python-can has it. STmin, N_Bs and N_Cr run from the
         echo, a message is sent when that of its last frame has come, and N_As from txfn to the echo.
-    :raises ValueError: if the address is missing or partial, or a parameter has a value that it can not have.
+    :raises ValueError: if the address is missing or partial, or a parameter has a value that it cannot have.
     """
 
     LOGGER_NAME = "isotp"
@@ -254,7 +254,7 @@ class TransportLayerLogic(Layer):
     def load_params(self) -> None:
         """Validate the parameters and bring the rate limiter up to date.
 
-        :raises ValueError: if a parameter has a value that it can not have.
+        :raises ValueError: if a parameter has a value that it cannot have.
         """
         super().load_params()
         stmin = self.params.effective_override_stmin

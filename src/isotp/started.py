@@ -320,7 +320,7 @@ class TransportLayer(TransportLayerLogic):
         """
         self._look_at_callers()
         if remaining > timeout / 2:
-            # rxfn does not wait: do it for it, in short pieces since frames can not wake this thread
+            # rxfn does not wait: do it for it, in short pieces since frames cannot wake this thread
             stop_requested.wait(min(self.sleep_time(), remaining))
         elif remaining <= 0:
             # The longest of late, which fades.

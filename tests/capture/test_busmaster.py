@@ -77,7 +77,7 @@ def test_a_date_that_is_none() -> None:
     )
     assert [each.timestamp for each in found] == [SECOND]
     assert [(line, reason) for _, line, reason in problems(log)] == [
-        (5, "a header line that can not be read")
+        (5, "a header line that cannot be read")
     ]
 
 

@@ -78,7 +78,7 @@ cdef bint answer(Encoder *encoder, Transmitter *tx) noexcept nogil:
             return False
     encode_flow_control(FS_CTS, &encoder.config, &encoder.receiver, frame)
     if decode_n_pci(frame.data, frame.len, encoder.receiver.tx_prefix_size, &pci, &outcome) != OK:
-        return False               # STmin was checked before: can not happen
+        return False               # STmin was checked before: cannot happen
     on_flow_control(tx, &encoder.config, &pci, heard, &outcome)
     return True
 

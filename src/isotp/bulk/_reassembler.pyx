@@ -77,7 +77,7 @@ cdef class Reassembler:
         claim(self, &self.busy, "Reassembler")
         try:
             if self.ready:
-                raise RuntimeError("a Reassembler can not be initialised again")
+                raise RuntimeError("a Reassembler cannot be initialised again")
             if not rx_consecutive_frame_timeout >= 0:
                 raise ValueError(
                     f"rx_consecutive_frame_timeout must be 0 or more ms, not {rx_consecutive_frame_timeout!r}")

@@ -23,7 +23,7 @@ class Audience(Protocol):
     table: Table[Listener]
 
     def report(self, error: BaseException) -> None:
-        """The bus can not be read: all are concerned."""
+        """The bus cannot be read: all are concerned."""
 
     def report_lost(self, count: int, text: str) -> None:
         """Frames were lost before anybody saw whose they are: all are concerned."""
@@ -46,7 +46,7 @@ class Feed(Protocol):
 class ThreadedFeed:
     """A bus that a thread of the package reads."""
 
-    # What its thread was asked to wait at the most, where it can not be woken, in seconds.
+    # What its thread was asked to wait at the most, where it cannot be woken, in seconds.
     _read_timeout = 0.0
 
     def __init__(self) -> None:

@@ -97,7 +97,7 @@ class SharedBus(ThreadedFeed):
     def add_user(self, user: object, read_timeout: float) -> None:
         """Have a thread read the bus, as long as there are users.
 
-        :param read_timeout: seconds that one read may wait, where it can not be woken; the smallest one counts.
+        :param read_timeout: seconds that one read may wait, where it cannot be woken; the smallest one counts.
         :raises OSError: if the system has no more descriptors.
         :raises RuntimeError: if it has no more threads.
         """
@@ -172,7 +172,7 @@ class SharedBus(ThreadedFeed):
             self.changed()
 
     def report(self, error: BaseException) -> None:
-        """The bus can not be read: all on it are concerned."""
+        """The bus cannot be read: all on it are concerned."""
         for mailbox in tuple(self.table.sessions):
             mailbox.report(error)
         for hearer in self._hearers:
@@ -187,7 +187,7 @@ class SharedBus(ThreadedFeed):
 
     def _watch_descriptor(self) -> None:
         descriptor = descriptor_of(self.bus)
-        # What a driver does without a descriptor can not be interrupted: it is asked for a while at a time.
+        # What a driver does without a descriptor cannot be interrupted: it is asked for a while at a time.
         self._doorbell = Doorbell(descriptor) if descriptor >= 0 and hasattr(select, "poll") else None
 
     def end(self) -> None:

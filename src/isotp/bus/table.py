@@ -154,7 +154,7 @@ class Mailbox:
         return self._layer()
 
     def report(self, error: BaseException) -> None:
-        """The bus can not be read."""
+        """The bus cannot be read."""
         if self._started is not None:
             self._started._report_callback_error(error)
 

@@ -123,7 +123,7 @@ def open(
         do not depend on it.
     :raises UnknownFormatError: if the content is no log that is known; it is a ValueError.
     :raises ValueError: if an option makes no sense.
-    :raises OSError: if the file can not be opened.
+    :raises OSError: if the file cannot be opened.
     :raises ImportError: if the library that reads this format is not installed.
     """
     if format is not None and format not in FORMATS:

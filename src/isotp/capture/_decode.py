@@ -321,7 +321,7 @@ def decode_all(
         release the GIL), of processes, or `client.get_executor()` of Dask; None: here.
     :param ahead: tasks that are given out at the same time; None: twice the processors of this machine.
     :param options: those of :func:`decode`. With threads, all recordings share a `table` that is given.
-    :raises ValueError: for a wrong option or address. A file that can not be opened, or is no log, is a problem of its
+    :raises ValueError: for a wrong option or address. A file that cannot be opened, or is no log, is a problem of its
         recording.
     """
     several = [

@@ -58,7 +58,7 @@ class Source:
     """A file, from its beginning, as blocks of what it holds.
 
     :param file: a path, a URL, or a file that is open for reading bytes; only the former is closed again by `close()`.
-    :param report: called with an offset in what is unpacked and a reason where packed bytes can not be unpacked; `cut`
+    :param report: called with an offset in what is unpacked and a reason where packed bytes cannot be unpacked; `cut`
         is set then, and the blocks end.
     :param threads: how many unpack it, if it is packed so that several can.
     """
@@ -109,7 +109,7 @@ class Source:
             return None
 
     def _tell(self) -> int | None:
-        """Where the file is; None: it can not be read again."""
+        """Where the file is; None: it cannot be read again."""
         try:
             return self.file.tell() if self.file.seekable() else None
         except (AttributeError, OSError, ValueError):

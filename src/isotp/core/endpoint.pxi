@@ -89,7 +89,7 @@ cdef class Endpoint:
     def load_params(self):
         """Validate the parameters and bring the rate limiter up to date.
 
-        :raises ValueError: if a parameter has a value that it can not have.
+        :raises ValueError: if a parameter has a value that it cannot have.
         """
         params = self.params
         params.validate()

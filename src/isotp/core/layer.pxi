@@ -38,7 +38,7 @@ cdef class Layer(DrivenEngine):
         :param priority: send it before the messages that wait; and if it is functional, between the frames of the one
             that is being sent (9.9: its N_AI is another one).
         :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing; if
-            `send_timeout` is NaN; if a parameter has a value that it can not have, or is none of one message.
+            `send_timeout` is NaN; if a parameter has a value that it cannot have, or is none of one message.
         :raises RuntimeError: in listen mode; if too many messages wait (parameter `tx_queue_limit`); and if a
             callback of this layer asks for a blocking send.
         :raises isotp.BlockingSendTimeout: if a blocking send is not done in time.
@@ -49,7 +49,7 @@ cdef class Layer(DrivenEngine):
         if waits:
             seconds = seconds_to_wait("send_timeout", send_timeout)
             if self.is_mine():
-                raise RuntimeError("a callback of the layer can not wait for that same layer to send")
+                raise RuntimeError("a callback of the layer cannot wait for that same layer to send")
             request.event = threading.Event()
         self.enqueue(request)
         if waits:
@@ -73,7 +73,7 @@ cdef class Layer(DrivenEngine):
         if self.stale:
             self.flatten()
         if self.session.config.listen:
-            raise RuntimeError("a layer in listen mode can not send")
+            raise RuntimeError("a layer in listen mode cannot send")
         if target_address_type is None:
             functional = self.settings.default_functional
         else:

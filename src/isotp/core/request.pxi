@@ -65,7 +65,7 @@ cdef class SendRequest:
 
     :param data: payload, a binary file, `(generator, size)` or `(file, size)`.
     :param target_address_type: physical or functional.
-    :raises ValueError: if this can not be sent.
+    :raises ValueError: if this cannot be sent.
     """
 
     def __init__(self, data, target_address_type=TargetAddressType.Physical):

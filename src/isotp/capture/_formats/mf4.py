@@ -72,7 +72,7 @@ def pass_by(channels: Any, records: int, reading: Reading) -> None:
 def start_time(ns: int, is_local: bool, reading: Reading) -> int:
     """When the measurement began, in ns since 1970; the file may say it in the time of its zone."""
     if ns >= MOST_NS:
-        reading.report(0, "the time of the start can not be right: times count from it")
+        reading.report(0, "the time of the start cannot be right: times count from it")
         return 0
     if is_local:
         return ns_since_1970(datetime(1970, 1, 1) + timedelta(microseconds=ns // 1000)) + ns % 1000
