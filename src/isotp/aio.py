@@ -425,7 +425,7 @@ class Hub:
     :param bus: name of a CAN interface of Linux (`can0`), read by a raw socket; or a python-can bus.
     :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
 
-    Each frame is found its layers by its identifier, so the cost of a frame does not grow with their number. Reading
+    The identifier of a frame leads to its layers, so the cost of a frame does not grow with their number. Reading
     begins with the first layer that is started.
 
     :raises ValueError: if `bus` is no bus, or `notifier` no notifier.

@@ -75,7 +75,7 @@ class Hub:
     :param executor: runs `on_message` and `error_handler` of the sessions, each session's one after the other, so that
         a slow one holds nobody else up. None: up to four threads of the package, which start as they are needed.
 
-    Each frame is found its sessions by its identifier, so the cost of a frame does not grow with their number. Reading
+    The identifier of a frame leads to its sessions, so the cost of a frame does not grow with their number. Reading
     begins with the first session that is started. Close the hub after use, or use it as a context manager.
 
     :raises ValueError: if `bus` is no bus, or `notifier` no notifier.

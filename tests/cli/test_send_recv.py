@@ -330,7 +330,7 @@ def test_a_line_that_is_no_hex(bus: LiveBus) -> None:
         ((), "python-can's configuration has none"),
         (("-c", "can0"), "which interface of python-can has channel can0?"),
         (("-i", "nothing", "-c", "1"), "isotp: python-can has no interface 'nothing'. It has: "),
-        (("-i", "slcan", "-c", "/dev/not/there"), "isotp: the bus can not be opened (interface=slcan,"),
+        (("-i", "slcan", "-c", "/dev/not/there"), "isotp: the bus cannot be opened (interface=slcan,"),
         (
             ("no-such-can", "-c", "1"),
             "they name a bus of python-can, and CAN_INTERFACE (no-such-can) another one",

@@ -1,4 +1,4 @@
-"""How a command that can not go on says so, and the exit statuses."""
+"""How a command that cannot go on says so, and the exit statuses."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ zcat drive.log.gz | isotp decode --min-score 0.1 -
 [bold]Exit status[/bold]
 
 0: all well
-1: broken messages among those asked for, or parts of a log that can not be read
+1: broken messages among those asked for, or parts of a log that cannot be read
 2: a wrong option
 141: nobody reads the output any more, say head
 """

@@ -124,7 +124,7 @@ def command(
     """Send messages, and show their answers.
 
     Each line of standard input is a message in hex, as isotprecv and `isotp recv` write it, or a JSON object with a
-    "payload", as `isotp decode --json` writes it. It ends with the first message that can not be sent or is not
+    "payload", as `isotp decode --json` writes it. It ends with the first message that cannot be sent or is not
     answered.
     """
     place = bus.place()

@@ -46,7 +46,7 @@ isotp stats --json drive_*.log | jq .response_times
 [bold]Exit status[/bold]
 
 0: all well
-1: broken messages, or parts of a log that can not be read
+1: broken messages, or parts of a log that cannot be read
 2: a wrong option
 141: nobody reads the output any more, say head
 """

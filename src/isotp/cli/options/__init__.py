@@ -86,7 +86,7 @@ def among(words: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def check_output_path(path: Path, option: str) -> None:
-    """Refuse a file that can not be written, before a long log is read.
+    """Refuse a file that cannot be written, before a long log is read.
 
     :raises typer.BadParameter: if its folder is not there, or it is a folder itself.
     """

@@ -235,7 +235,7 @@ def open_bus(place: Place, *, fd: bool = False) -> can.BusABC:
         bus: can.BusABC = library.Bus(**config)
     except (library.CanError, ImportError, OSError, ValueError, TypeError, AttributeError) as error:
         raise give_up(
-            f"the bus can not be opened ({', '.join(f'{name}={value}' for name, value in config.items())}):"
+            f"the bus cannot be opened ({', '.join(f'{name}={value}' for name, value in config.items())}):"
             f" {error_text(error)}"
         ) from None
     return bus

@@ -72,7 +72,7 @@ class ParquetWriter(MessageWriter):
 
     @staticmethod
     def check() -> None:
-        """Refuse to begin what can not be written."""
+        """Refuse to begin what cannot be written."""
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError as error:
