@@ -1,7 +1,7 @@
 """Slips of English that were common here: python -m tools.plain_english
 
-It reads pages, docstrings, comments and messages. What codespell and proselint know is not in the list: `make lint` runs
-them beside this.
+It reads pages, docstrings, comments and messages. What codespell and proselint know is not in the list: `make lint`
+runs them beside this.
 """
 
 from __future__ import annotations

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
+import os
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +23,7 @@ from isotp.cli.options import checking, text_called
 if TYPE_CHECKING:
     import can
 
-__all__ = ["BusOptions", "BusOrKernelOptions", "Place", "open_bus"]
+__all__ = ["BusOptions", "BusOrKernelOptions", "LogOrBusesOptions", "Place", "open_bus"]
 
 which_bus = partial(typer.Option, rich_help_panel="Which bus")
 
@@ -193,6 +195,55 @@ class BusOrKernelOptions(BusOptions):
 
     def place(self) -> Place:
         return self._place(kernel=self.kernel)
+
+
+LogsOrInterfaces = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CAN_INTERFACE|LOG]...",
+        parser=text_called("name or path"),
+        help="CAN interfaces of Linux, say can0 can1, by raw sockets; or logs, as isotp decode reads them. The options"
+        " below name any other bus.",
+        autocompletion=interfaces,
+        show_default=False,
+    ),
+]
+Channels = Annotated[
+    list[str] | None,
+    which_bus("--channel", "-c", metavar="CHANNEL", help="Channel of that interface; may be given again."),
+]
+
+
+@dataclass(frozen=True)
+class LogOrBusesOptions(BusOptions):
+    """The same where several may be listened to, or logs be read."""
+
+    can_interface: LogsOrInterfaces = None  # type: ignore[assignment]
+    channel: Channels = None  # type: ignore[assignment]
+
+    def logs(self) -> list[str]:
+        """Those of the names that are logs.
+
+        :raises typer.BadParameter: if others are there beside them.
+        """
+        names = list(self.can_interface or ())
+        logs = [name for name in names if is_log(name)]
+        if logs and (len(logs) < len(names) or self._for_python_can or self.channel):
+            raise typer.BadParameter("logs do not go with buses", param_hint="LOG")
+        return logs
+
+    def places(self) -> list[Place]:
+        """The buses that they name, at least one."""
+        rest: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(BusOptions)}
+        if self.can_interface:
+            return [BusOptions(**rest | {"can_interface": name}).place() for name in self.can_interface]
+        channels: Sequence[str | None] = self.channel or [None]
+        return [BusOptions(**rest | {"channel": name}).place() for name in channels]
+
+
+def is_log(name: str) -> bool:
+    """What is no CAN interface of this machine and is a file, or written as one."""
+    return name not in interfaces("") and (name == "-" or "/" in name or os.path.exists(name))
 
 
 @dataclass(frozen=True)
