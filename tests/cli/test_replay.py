@@ -1,4 +1,4 @@
-"""What docs/command-line.md says of playing a log again: the frames that `isotp decode` chose are on the bus once more."""
+"""What docs/command-line.md says of playing a log again: the frames that `isotp decode` chose are on the bus again."""
 
 from __future__ import annotations
 
