@@ -186,7 +186,7 @@ class TransportLayer(TransportLayerLogic):
         if wait is not None:
             wait()
         with self._life:
-            # Undo what the thread still did, unless another one started the layer meanwhile.
+            # The thread may have done more meanwhile: reset that too, unless another one started the layer.
             if not self.started:
                 self._reset()
         self.logger.debug("%s stopped", type(self).__name__)

@@ -140,7 +140,7 @@ class SharedBus(ThreadedFeed):
         """Have frames come to a mailbox."""
         if mailbox not in self.table.sessions:
             with self.changing:
-                # Layers without a reference are cleared up by the next one.
+                # Each new layer clears up those that nobody references any more.
                 for other in [other for other in self.table.sessions if other.layer is None]:
                     self.table.remove(other)
                 if mailbox not in self.table.sessions:

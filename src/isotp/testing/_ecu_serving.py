@@ -6,14 +6,15 @@ import heapq
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from isotp._core import Reception, monotonic_ns
 from isotp.address import Address, AsymmetricAddress, TargetAddressType
 from isotp.errors import IsoTpError
 from isotp.hub import Hub, HubSession
+from isotp.params import Parameters
 from isotp.testing._ecu_parts import Tester
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Serving:
         ecu: Ecu,
         bus: can.BusABC | str,
         testers: Sequence[Tester],
-        params: Mapping[str, Any] | None,
+        params: Parameters | None,
         watch: Watch | None,
     ) -> None:
         if not testers:
@@ -85,7 +86,7 @@ class Serving:
             self._sessions = [self._session(k, each, params or {}) for k, each in enumerate(testers)]
             self._cleanup = stack.pop_all()
 
-    def _session(self, number: int, tester: Tester, params: Mapping[str, Any]) -> HubSession:
+    def _session(self, number: int, tester: Tester, params: Parameters) -> HubSession:
         def hear(reception: Reception) -> None:
             functional = reception.address is tester.functional or is_functional(tester.address, reception)
             self._inbox.put(Heard(reception.ended_ns, number, functional, bytes(reception.payload)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from isotp.address import Address, AsymmetricAddress
 from isotp.bulk._uds import RESPONSE
+from isotp.params import Parameters
 from isotp.testing._ecu_parts import (
     DEFAULT_SESSION,
     MS,
@@ -279,7 +280,7 @@ class Ecu:
         self,
         bus: can.BusABC | str,
         *testers: Tester | Address | AsymmetricAddress,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         watch: Watch | None = None,
     ) -> Serving:
         """The ECU on a bus, from the beginning of ``with ecu.serve(...)`` to its end; a thread answers.

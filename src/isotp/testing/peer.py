@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from isotp._core import CanMessage, SendRequest
 from isotp.address import Address, AsymmetricAddress
 from isotp.bus.table import Listener, Table, layers_of
 from isotp.errors import IsoTpError
 from isotp.hub import Hub, HubSession
+from isotp.params import Parameters
 from isotp.testing.frames import Pattern, octets, parse_id, words
 from isotp.testing.wire import Wire, WireFeed
 
@@ -103,7 +103,7 @@ class Peer:
         *,
         also: Iterable[Address] = (),
         name: str = "peer",
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
     ) -> None:
         also = tuple(also)
         tx = address.tx_side()
@@ -132,7 +132,7 @@ class Peer:
         self.play(story)
 
     def _make_layer(
-        self, address: Address | AsymmetricAddress, also: Iterable[Address], params: Mapping[str, Any]
+        self, address: Address | AsymmetricAddress, also: Iterable[Address], params: Parameters
     ) -> HubSession:
         layer = Hub(self).session(
             address, also, on_message=self._take, error_handler=self.errors.append, params=params

@@ -204,7 +204,7 @@ def keep(seen: Seen, ecu: Ecu, what: Exchanged) -> None:
 def show(ecu: Ecu, what: Exchanged, as_json: bool, channel: str) -> None:
     session = address_text(ecu.testers[what.tester].address)
     if as_json:
-        since_epoch = time.time_ns() - (time.monotonic_ns() - what.time)
+        since_epoch = time.time_ns() - (time.perf_counter_ns() - what.time)
         write_json(
             time=since_epoch,
             channel=channel,
