@@ -74,7 +74,7 @@ def command(
         try:
             for time, _, payload in received(end, listening, tally, complaints):
                 if listening.as_json:
-                    facts = {"channel": place.name, "session": session, "can_id": can_id}
+                    facts = {"channel": place.name, "session": session, "direction": "rx", "can_id": can_id}
                     write_json(time=time, **facts, length=len(payload), payload=payload.hex())
                 else:
                     write_line(hex_text(payload))

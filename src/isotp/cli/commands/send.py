@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from isotp.address import TargetAddressType
+from isotp.bulk._address_text import address_text
 from isotp.cli.complaints import EXIT_STATUS, FAILED, error_text, explained, give_up
 from isotp.cli.ends import End, Received, open_end
 from isotp.cli.options import checking
@@ -22,8 +23,10 @@ from isotp.cli.options.frames import FrameOptions, Link, how
 from isotp.cli.options.sessions import SessionOptions
 from isotp.cli.shown.lines import hex_text, payload_of, printable, write_json, write_line
 from isotp.cli.shown.uds import NEGATIVE, service_text
+from isotp.cli.shown.words import DIRECTIONS, TARGET_TYPES
 from isotp.errors import IsoTpError
 from isotp.exchange import Exchange
+from isotp.message import Direction
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -160,7 +163,7 @@ def command(
     messages = sending.messages()
     with explained(), closing(open_end(place, link)) as end:
         for message in messages:
-            exchange(end, message, sending, place.name)
+            exchange(end, message, sending, place.name, address_text(link.address))
 
 
 def lines_of(stream: BinaryIO) -> Iterator[bytes]:
@@ -173,7 +176,7 @@ def lines_of(stream: BinaryIO) -> Iterator[bytes]:
             yield payload
 
 
-def exchange(end: End, message: bytes | Path, sending: SendOptions, channel: str) -> None:
+def exchange(end: End, message: bytes | Path, sending: SendOptions, channel: str, session: str) -> None:
     """Send a message and wait for its answer, if that is asked for.
 
     :raises typer.Exit: if that went wrong.
@@ -194,8 +197,11 @@ def exchange(end: End, message: bytes | Path, sending: SendOptions, channel: str
         write_json(
             time=time.time_ns(),
             channel=channel,
+            session=session,
+            direction=DIRECTIONS[Direction.TX],
+            target_type=TARGET_TYPES[int(sending.functional)],
             length=size,
-            seconds=round(took, 6),
+            duration=round(took * 1e9),
             error=problem or None,
             answer=None if answered is None else answered.payload.hex(),
         )
