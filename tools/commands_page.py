@@ -22,8 +22,8 @@ What `isotp COMMAND --help` shows, made of the source (`python -m tools.commands
 JSON = """
 ## JSON lines
 
-With `--json` each line of standard output is an object. A key means the same in all commands; what is not known is null.
-Times are in ns, bytes in hex.
+With `--json` each line of standard output is an object. A key means the same in all commands. What is not known is
+null, times are in ns, bytes in hex.
 
 | key | |
 |---|---|

@@ -12,7 +12,7 @@ import pytest
 from isotp.cli.app import app
 from tests.cli.command import ENVIRONMENT
 
-__all__ = ["screen"]
+__all__ = ["Terminal", "screen"]
 
 
 class Terminal(io.StringIO):

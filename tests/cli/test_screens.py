@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from isotp.cli.complaints import complain
+from isotp.cli.shown.tally import Tally
 from tests.cli.command import PAIR, TALK, log_of
-from tests.cli.screens import screen
+from tests.cli.screens import Terminal, screen
 
 WIDTHS = (60, 80, 120)
 
@@ -121,3 +124,20 @@ def test_colours_only_where_they_are_wanted(log: Path) -> None:
         assert any("\x1b[3" in line for line in screen(80, command, *PAIR, log, colours=True))
         for no in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
             assert not any("\x1b[3" in line for line in screen(80, command, *PAIR, log, colours=True, **no))
+
+
+@pytest.mark.parametrize(("setting", "coloured"), [(None, True), ("1", False)])
+def test_complaints_have_a_colour_only_where_it_is_wanted(
+    setting: str | None, coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("NO_COLOR", setting)
+    complain("no bus")
+    tally = Tally()
+    tally.add_error("TimedOut")
+    tally.show()
+    assert ("\x1b[31m" in terminal.getvalue()) is coloured
+    assert "isotp: no bus" in terminal.getvalue()

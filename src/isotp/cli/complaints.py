@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from isotp.cli.shown.lines import printable
+from isotp.cli.shown.lines import printable, write_error
 
 __all__ = [
     "EXIT_STATUS",
@@ -38,7 +38,7 @@ EXIT_STATUS = """\
 def complain(text: object) -> None:
     """A line on standard error, of what a driver, a bus or a log may have said."""
     sys.stdout.flush()
-    typer.secho(f"isotp: {printable(text)}", fg="red", err=True)
+    write_error(f"isotp: {printable(text)}")
 
 
 class Complaints:

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from isotp.cli.shown.lines import write_error
 from isotp.cli.shown.words import count_text, number_text, size_text
 
 __all__ = ["Tally"]
@@ -62,7 +63,7 @@ class Tally:
             errors = Counter({name: n for name, n in self.errors.items() if (name in STRAY) == is_stray})
             if errors:
                 kinds = ", ".join(f"{name} {count:,}" for name, count in errors.most_common())
-                typer.secho(f"{told}: {count_text(errors.total(), noun)} ({kinds})", fg="red", err=True)
+                write_error(f"{told}: {count_text(errors.total(), noun)} ({kinds})")
         for session, counters in self._counters.items():
             counted = ", ".join(f"{name} {value}" for name, value in counters.items() if value)
             if counted:
