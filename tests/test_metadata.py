@@ -64,6 +64,12 @@ def test_the_project_has_addresses(metadata: Message) -> None:
         assert (ROOT / path).is_file()
 
 
+def test_the_pages_link_to_the_repository(metadata: Message) -> None:
+    contents = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    (linked,) = re.findall(r"^Repository <(.+)>$", contents, re.MULTILINE)
+    assert linked == addresses_of(metadata)["Repository"]
+
+
 def test_each_link_leads_somewhere_from_the_index(metadata: Message) -> None:
     """A relative link leads to a page of the index that is not there."""
     text = text_of(metadata)
