@@ -345,7 +345,7 @@ def vehicle_results(seeds: Iterable[int], count: int, min_score: float) -> Itera
 
 def folder_results(folder: Path, min_score: float) -> Iterator[tuple[str, Result]]:
     """Logs with a truth.json: file names, each with "sessions" as the command writes addresses, @ a channel or not."""
-    from isotp.cli.addresses import parse_address
+    from isotp._address_words import parse_address
 
     truths: dict[str, dict[str, Any]] = json.loads((folder / "truth.json").read_text())
     for name, truth in truths.items():

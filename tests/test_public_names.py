@@ -14,7 +14,8 @@ NAMES = {
         "ConsecutiveFrameTimeoutError Direction Discovery FlowControlTimeoutError FoundSession "
         "FrameTooLongError FramesLostError Hub HubSession InvalidCanDataError InvalidCanFdFirstFrameRXDL "
         "IsoTpError IsotpError LayerClosedError LineEvidence MaximumWaitFrameReachedError Message "
-        "MessageStatus Messages MissingEscapeSequenceError NotifierBasedCanStack OverflowError Reassembler Reception "
+        "MessageStatus Messages MissingEscapeSequenceError NotifierBasedCanStack OverflowError Parameters Reassembler "
+        "Reception "
         "ReceptionInterruptedWithFirstFrameError ReceptionInterruptedWithSingleFrameError "
         "ReceptionQueueFullError Record Records SocketCanStack Stats TargetAddressType TransmitTimeoutError "
         "TransportLayer TransportLayerLogic UnexpectedConsecutiveFrameError UnexpectedFlowControlError "
@@ -42,7 +43,7 @@ NAMES = {
     ),
     "isotp.hub": "Hub HubSession",
     "isotp.message": "Direction Message MessageStatus",
-    "isotp.params": "Params UnknownParameterError stmin_from_seconds stmin_to_seconds",
+    "isotp.params": "Parameters Params UnknownParameterError stmin_from_seconds stmin_to_seconds",
     "isotp.protocol": (
         "BusOwner CanMessage CanStack ErrorHandler FiniteByteGenerator IsoTpError IsotpError MessageQueue "
         "NotifierBasedCanStack OnMessage PDU PostSendCallback RateLimiter ReceiveInto RxFn Timer "
@@ -52,6 +53,12 @@ NAMES = {
     ),
     "isotp.socketcan": "SocketCanStack open_can_socket port_on receive_identifiers",
     "isotp.stats": "Stats",
+    "isotp.testing": (
+        "Access Answer Did Ecu Exchanged Lock NegativeResponse Nrc Request Routine Rule Serving Tester"
+    ),
+    "isotp.testing.ecu": (
+        "Access Answer Client Did Ecu Lock NegativeResponse Nrc Request Routine Rule Tester"
+    ),
     "isotp.tools": "FiniteByteGenerator Timer",
     "isotp.tpsock": (
         "LinkLayerFlags LinkLayerProtocol OptionError SocketConsecutiveFrameTimeoutError SocketError "

@@ -1,4 +1,4 @@
-"""A stream that can be read twice, though a pipe can be read once."""
+"""A stream that can be read twice, even if it is a pipe."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import enum
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, overload
 
 from isotp._can_ids import EFF_FLAG
 
@@ -26,7 +26,7 @@ __all__ = [
 
 _CAN_ID_MAX_11BITS = 0x7FF
 _CAN_ID_MAX_29BITS = 0x1FFFFFFF
-# All of a 29-bit CAN ID but its two lowest bytes, where target and source address are.
+# All of a 29-bit CAN ID except its two lowest bytes, which are target and source address.
 _BASE_MASK = 0x1FFF0000
 _INTEGER_FORMATS = frozenset("bcdoxXneEfFgG%")
 
@@ -277,6 +277,29 @@ class Address(AbstractAddress):
     On a partial address every question about the missing direction raises NotImplementedError.
     """
 
+    # For type checkers: without a mode, CAN IDs are what is needed. What each mode needs is checked as it is made.
+    @overload
+    def __init__(self, *, txid: int, rxid: int, rx_only: bool = False, tx_only: bool = False) -> None: ...
+    @overload
+    def __init__(self, *, txid: int, rxid: int | None = None, tx_only: Literal[True]) -> None: ...
+    @overload
+    def __init__(self, *, rxid: int, txid: int | None = None, rx_only: Literal[True]) -> None: ...
+    @overload
+    def __init__(
+        self,
+        addressing_mode: int,
+        txid: int | None = None,
+        rxid: int | None = None,
+        target_address: int | None = None,
+        source_address: int | None = None,
+        physical_id: int | None = None,
+        functional_id: int | None = None,
+        address_extension: int | None = None,
+        rx_only: bool = False,
+        tx_only: bool = False,
+        *,
+        is_fd: object = None,
+    ) -> None: ...
     def __init__(
         self,
         addressing_mode: int = AddressingMode.Normal_11bits,

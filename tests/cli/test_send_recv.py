@@ -47,15 +47,26 @@ def test_data_length_and_file(bus: LiveBus, tmp_path: Path) -> None:
     assert received == [b"\xaa", b"\xbb\xcc", bytes(k & 0xFF for k in range(1, 301)), image.read_bytes()]
 
 
-def test_answers_as_lines_and_response_pending_is_none(bus: LiveBus) -> None:
+def test_answers_as_lines_and_nothing_else_is_one(bus: LiveBus) -> None:
     with bus.ecu() as ecu:
         ecu.answers = {
-            b"\x3e\x00": [b"\x7f\x3e\x78", b"\x7e\x00"],
+            b"\x3e\x00": [b"\x62\xf1\x90", b"\x7f\x3e\x78", b"\x7e\x00"],
             b"\x22\xf1\x90": [b"\x62\xf1\x90" + b"W" * 17],
         }
         run = bus.run("send --answer --timeout 30 --data 3E00 --data 22F190", *PAIR)
     assert run.status == 0
     assert run.lines == ["7E 00", "62 F1 90" + " 57" * 17]
+
+
+def test_answers_of_other_protocols(bus: LiveBus) -> None:
+    with bus.ecu() as ecu:
+        ecu.answers = {b"\xc1\x01": [b"\x00\x02"]}
+        run = bus.run("send --answer --any --timeout 30 --data C101", *PAIR)
+        refused = bus.run("send --answer --data C101", *PAIR)
+        assert ecu.take(1) == [b"\xc1\x01"]
+    assert (run.status, run.lines) == (0, ["00 02"])
+    assert refused.status == 2
+    assert "C1 is no service of UDS" in refused.errors
 
 
 def test_json_tells_of_each_message(bus: LiveBus) -> None:

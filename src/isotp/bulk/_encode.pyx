@@ -107,7 +107,7 @@ cdef bint add_message(Encoder *encoder, const uint8_t *payload, uint64_t size, b
 
 def encode(payloads, address, *, direction=Direction.TX, target_address_type=TargetAddressType.Physical, params=None,
            start=0, interval=0, frame_time=250_000, channel=0, flow_control=False, layout=None):
-    """Frame records of messages, one message after the other, as a layer sends them to one that takes them.
+    """Make frame records of messages, one message after the other, as a layer sends them to a receiver.
 
     :param payloads: bytes, or an iterable of them.
     :param address: `isotp.Address` or `isotp.AsymmetricAddress` of the session.
@@ -121,7 +121,7 @@ def encode(payloads, address, *, direction=Direction.TX, target_address_type=Tar
     :param frame_time: ns from one frame to the next if STmin asks for no more; by default about that of a classic
         frame at 500 kbit/s.
     :param channel: number of the bus.
-    :param flow_control: the receiver's flow control frames are records too.
+    :param flow_control: also make records of the receiver's flow control frames.
     :param layout: "classic" or "fd"; None: what `tx_data_length` needs.
     :returns: `isotp.Records`
     :raises ValueError: for a bad parameter or address, or a payload that is empty or too long.

@@ -111,8 +111,8 @@ cdef class Records:
     A growable array of frame records.
 
     It has the buffer protocol: ``numpy.asarray(records)`` is a structured array (:func:`record_dtype`) over the same
-    memory, and whatever takes frame records takes it. While somebody holds such a buffer it cannot grow.
-    Indexing gives a :class:`Record`, slicing a copy; two arrays are equal if layout and all records are.
+    memory, and you can pass it wherever frame records are taken. While somebody holds such a buffer it cannot grow.
+    Indexing gives a :class:`Record`, slicing a copy. Two arrays are equal if layout and all records are.
 
     :param layout: "classic": up to 8 bytes of data; "fd": up to 64.
     :param capacity: records to make room for at once.
@@ -144,7 +144,7 @@ cdef class Records:
         """A copy of the records in any C-contiguous buffer.
 
         :param source: `Records`, a NumPy array, bytes ...
-        :param layout: needed where the buffer does not tell by its itemsize.
+        :param layout: needed if the itemsize of the buffer does not show it.
         :raises ValueError: if the layout is unknown, or the size is no multiple of it.
         """
         cdef RecordBuffer given

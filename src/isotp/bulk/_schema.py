@@ -81,7 +81,7 @@ class SessionWords:
 
 
 def channel_text(messages: Messages, number: int) -> str:
-    """As the log says it, but for characters that cannot be seen."""
+    """As the log says it, except invisible characters."""
     return printable(messages.channel_name(number))
 
 

@@ -102,7 +102,7 @@ def unpacked_before_damage(unpacker: Any, packed: bytes, most: int) -> bytes:
     return b"".join(pieces)
 
 
-# What fast_unpacker() raises for damaged data: ask zlib, which is the judge.
+# What fast_unpacker() raises for damaged data: zlib then decides.
 FastError: type[Exception] = zlib.error if isal is None else isal.IsalError
 
 

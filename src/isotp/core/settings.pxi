@@ -8,7 +8,7 @@ cdef int64_t ns_of_ms(object milliseconds) except -1:
 cdef Config config_of(object params) except *:
     """What the protocol works with, of some Params.
 
-    :raises TypeError, ValueError, ArithmeticError: if they have values that they cannot have.
+    :raises TypeError, ValueError, ArithmeticError: if they have invalid values.
     """
     cdef Config config
     memset(&config, 0, sizeof(Config))
@@ -45,7 +45,7 @@ cdef uint64_t limit_of(object limit) except? 0:
 cdef Settings settings_of(object params) except *:
     """All of some Params.
 
-    :raises ValueError: if they have values that they cannot have.
+    :raises ValueError: if they have invalid values.
     """
     cdef Settings settings
     try:

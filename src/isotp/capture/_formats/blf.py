@@ -91,7 +91,7 @@ def pieces_of(window: Window, left: int, *, searching: bool) -> Iterator[bytes]:
     """The next bytes, so many of them, or up to a log container in them if that is searched."""
     while left > 0:
         seen = min(left, SEEN)
-        # One that begins at the end of these bytes counts, too.
+        # An object that begins at the end of these bytes also counts.
         place = window.find(b"LOBJ", seen + 3) if searching else -1
         if place == 0 and begins_container(window):
             return
@@ -271,7 +271,7 @@ def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterat
                 objects += piece
         except zlib.error as error:
             damage = str(error)
-            # It may be the size that is wrong, and the next container begin here.
+            # The size may be wrong, and the next container may begin here.
             window.back(len(packed))
             deque(pieces_of(window, max(left + len(packed), 0), searching=True), 0)
         if len(objects) >= reading.block_size:

@@ -99,7 +99,7 @@ class ContainersAhead:
             ahead = self._tasks.take()
             if ahead.head is None:
                 self._give_back()
-                # One of them is not sound: it is not unpacked again for each of those before it.
+                # One of them is damaged: do not unpack it again for each of those before it.
                 self._left = len(ahead.batch)
                 return
             self._added.popleft()

@@ -17,7 +17,8 @@ from isotp.capture._source import Source
 if TYPE_CHECKING:
     import numpy
 
-# What a packed log may become on the disk: so many times the bytes of the file, but so many bytes in any case.
+# How large a packed log may become on the disk: this many times the bytes of the file, and this many bytes in any
+# case.
 MOST_TIMES: Final = 256
 ANYWAY: Final = 32 << 20
 MOST_NS: Final = 1 << 62
@@ -43,7 +44,7 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
     with ExitStack() as stack:
         file: BinaryIO
         if source.path is None or source.compression:
-            # It brings many modules, for this alone.
+            # It imports many modules, for this alone.
             from tempfile import TemporaryFile
 
             file = stack.enter_context(TemporaryFile())

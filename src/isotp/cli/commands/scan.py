@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple, cast
 
 import typer
 from rich.console import Console
@@ -27,6 +27,7 @@ from isotp.cli.shown.lines import hex_text, payload_of, write_json, write_line
 from isotp.cli.shown.uds import NEGATIVE, POSITIVE, is_request, service_text
 from isotp.cli.shown.words import count_text
 from isotp.cli.wires import Frame, Wire, message_of, open_wire
+from isotp.params import Parameters
 from isotp.protocol import TransportLayer
 
 __all__ = ["EXAMPLES", "command"]
@@ -254,7 +255,7 @@ def guess(can_id: int) -> Request | None:
 class Scan:
     """The phases, and what they found."""
 
-    def __init__(self, wire: Wire, payload: bytes, params: dict[str, Any], wait: float) -> None:
+    def __init__(self, wire: Wire, payload: bytes, params: Parameters, wait: float) -> None:
         self._wire = wire
         self._payload = payload
         self._params = params
@@ -309,9 +310,9 @@ class Scan:
         )
 
     @property
-    def _frame_params(self) -> dict[str, Any]:
+    def _frame_params(self) -> Parameters:
         names = ("tx_data_length", "tx_padding", "tx_data_min_length", "can_fd", "bitrate_switch")
-        return {name: self._params[name] for name in names if name in self._params}
+        return cast(Parameters, {name: value for name, value in self._params.items() if name in names})
 
     def _decline(self, request: Request | None) -> None:
         """Free who began a long answer: it would wait for flow control, and be deaf meanwhile."""

@@ -21,6 +21,7 @@ from isotp.cli.options.frames import FrameOptions, Link, how
 from isotp.cli.options.sessions import SessionOptions
 from isotp.cli.shown.lines import hex_text, payload_of, write_json, write_line
 from isotp.errors import IsoTpError
+from isotp.exchange import Exchange
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -47,8 +48,6 @@ isotp decode --json -a 7E0:7E8 drive.blf | jq -c 'select(.direction=="tx")' | is
 
 {EXIT_STATUS}"""
 
-RESPONSE_PENDING = 0x78  # ISO 14229-1: the answer takes longer
-
 
 @dataclass(frozen=True)
 class SendOptions:
@@ -73,9 +72,24 @@ class SendOptions:
     answer: Annotated[
         bool, typer.Option("--answer", help="Wait for the answer to each, and show it in hex.")
     ] = False
+    any_answer: Annotated[
+        bool,
+        typer.Option(
+            "--any", help="With --answer: whatever message comes next is it, for other protocols than UDS."
+        ),
+    ] = False
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="S", help="How long to wait for an answer.", min=0)
+        float, typer.Option("--timeout", metavar="S", help="How long to wait for an answer (P2).", min=0)
     ] = 1.0
+    timeout_star: Annotated[
+        float,
+        typer.Option(
+            "--timeout-star",
+            metavar="S",
+            help='How long to wait for what follows a "response pending" (P2*); not less than --timeout.',
+            min=0,
+        ),
+    ] = 5.0
     functional: Annotated[
         bool, typer.Option("--functional", help="To the functional address: messages of a single frame.")
     ] = False
@@ -151,14 +165,15 @@ def exchange(end: End, message: bytes | Path, sending: SendOptions, channel: str
     :raises typer.Exit: if that went wrong.
     """
     began = time.perf_counter()
+    exchange = exchange_of(message, sending) if sending.answer else None
     size = message.stat().st_size if isinstance(message, Path) else len(message)
     problem = ""
     answered: Received | None = None
     try:
         send(end, message, size, TargetAddressType(sending.functional))
         took = time.perf_counter() - began
-        if sending.answer:
-            answered = answer_from(end, sending.timeout)
+        if exchange is not None:
+            answered = answer_from(end, exchange)
     except (IsoTpError, ValueError) as error:
         problem, took = error_text(error), time.perf_counter() - began
     if sending.as_json:
@@ -188,13 +203,22 @@ def send(end: End, message: bytes | Path, size: int, target_type: TargetAddressT
         end.send(message, target_type, None)
 
 
-def answer_from(end: End, patience: float) -> Received | None:
-    """The next message that does not say that the answer takes longer; each that does begins the wait anew."""
+def exchange_of(message: bytes | Path, sending: SendOptions) -> Exchange:
+    """:raises typer.BadParameter: if that is nothing that one can ask."""
+    with checking("--answer"):
+        return Exchange(
+            message.read_bytes() if isinstance(message, Path) else message,
+            timeout=None,
+            p2=sending.timeout,
+            p2_star=max(sending.timeout_star, sending.timeout),
+            uds=not sending.any_answer,
+        )
+
+
+def answer_from(end: End, exchange: Exchange) -> Received | None:
+    """The answer, None if none came in time; other messages are passed over."""
+    exchange.sent(time.monotonic())
     while True:
-        received = end.recv(patience)
-        if received is None or not is_response_pending(received.payload):
+        received = end.recv(exchange.left(time.monotonic()))
+        if received is None or exchange.is_over(received.payload, time.monotonic()):
             return received
-
-
-def is_response_pending(payload: bytes) -> bool:
-    return len(payload) == 3 and payload[0] == 0x7F and payload[2] == RESPONSE_PENDING
