@@ -1,4 +1,4 @@
-"""What type checkers make of programs: they refuse each wrong line, and accept what README.md, docs/use.md and the cookbook show."""
+"""What type checkers make of programs: they refuse each wrong line, and accept what pages show."""
 
 from __future__ import annotations
 
