@@ -20,16 +20,21 @@ myst_enable_extensions = ["colon_fence"]
 # Labels carry the name of their page: "Speed" may be on several.
 autosectionlabel_prefix_document = True
 
+# Hub is of `isotp` and of `isotp.aio`; in signatures each module means its own.
+suppress_warnings = ["ref.python"]
+
 html_theme = "furo"
 html_title = f"can-isotp-cython {release}"
 html_static_path: list[str] = []
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 nitpicky = True
 # What is documented elsewhere, which this build does not fetch lists of: python-can, and Python itself.
-nitpick_ignore_regex = [(r"py:.*", r"(?!isotp\b).*")]
+# And types in signatures that are the package's own.
+nitpick_ignore_regex = [(r"py:.*", r"(?!isotp\b).*"), (r"py:.*", r"isotp\..*\b_.*")]
 
 _ERROR_SECTION = re.compile(r"docs/errors\.md#(\w+)")
 

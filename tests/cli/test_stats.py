@@ -10,8 +10,8 @@ import pytest
 
 import isotp
 from isotp import capture
-from isotp.cli.shown import uds_figures
-from isotp.cli.shown.figures import MessageColumns
+from isotp.bulk import _uds_figures as uds_figures
+from isotp.bulk._figures import MessageColumns
 from tests.cli.command import PAIR, TALK, isotp_command, log_of, without
 from tests.drive import LOG
 from tests.recorded_traffic import CAPTURES
