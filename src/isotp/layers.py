@@ -342,6 +342,7 @@ class TransportLayerLogic(Layer):
         :param p2_star: seconds from a "response pending" to the beginning of what follows.
         :param uds: False, for other protocols: whatever message comes next is the answer.
         :param params: parameters of the request alone, as of :meth:`send`.
+        :returns: the answer, a `bytearray`.
         :raises TimeoutError: if no answer has begun in time.
         :raises isotp.BlockingSendTimeout: if the request was not sent within `timeout`; it is given up.
         :raises isotp.BlockingSendFailure: if it could not be sent; the reason is its `__cause__`.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from isotp.cli.shown import uds_figures
+from isotp.bulk import _uds_figures as uds_figures
 from tests.cli.command import PAIR, TALK, isotp_command, log_of, without
 from tests.drive import LOG
 from tests.recorded_traffic import CAPTURES

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
+from isotp.bulk._uds_figures import UdsFigures
 from isotp.cli.growing import ended_by_ctrl_c
 from isotp.cli.logs import (
     LogFiles,
@@ -32,7 +33,6 @@ from isotp.cli.shown.partitions import Partition, PartitionedWriter
 from isotp.cli.shown.pdus import PduWriter
 from isotp.cli.shown.summary import Summary
 from isotp.cli.shown.tables import CsvWriter, JsonWriter, MessageWriter, ParquetWriter, TableWriter
-from isotp.cli.shown.uds_figures import UdsFigures
 
 __all__ = ["EXAMPLES", "Format", "command"]
 

@@ -17,12 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from isotp.bulk._address_text import address_text
+from isotp.bulk._figures import MessageColumns, SessionFigures
+from isotp.bulk._uds_figures import ServiceFigures, UdsFigures
 from isotp.cli.logs import LogFiles, messages_of, progress_of, reassembler_for, sessions_of, with_uds
 from isotp.cli.options.logs import LogOptions
-from isotp.cli.shown.figures import MessageColumns, SessionFigures
 from isotp.cli.shown.lines import printable
 from isotp.cli.shown.summary import Summary
-from isotp.cli.shown.uds_figures import ServiceFigures, UdsFigures, kinds_text
+from isotp.cli.shown.uds import kinds_text
 from isotp.cli.shown.words import number_text, size_text, time_text
 from isotp.message import Direction
 
@@ -91,12 +92,12 @@ def command(
         for messages, _ in with_uds(asked, messages_of(files, reassembler), figures_of_uds):
             summary.add(messages)
             columns.add(messages)
-    figures = list(columns.sessions())
+    figures = list(columns.sessions(files.channel_name))
     if as_json:
         for each in figures:
-            line = each.as_json(files.channel_name(each.channel))
+            line = each.as_dict()
             if summary.uds is not None:
-                line["uds"] = [it.as_json() for it in summary.uds.of(each.channel, line["session"])]
+                line["uds"] = [it.as_dict() for it in summary.uds.of(each.channel, line["session"])]
             sys.stdout.write(json.dumps(line) + "\n")
     else:
         show_table(figures, files)

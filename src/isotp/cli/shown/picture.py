@@ -17,8 +17,8 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocat
 from numpy.typing import NDArray
 
 from isotp.bulk._address_text import address_text
-from isotp.cli.shown.figures import MessageColumns, SessionFigures
-from isotp.cli.shown.uds_figures import ServiceFigures
+from isotp.bulk._figures import MessageColumns, SessionFigures
+from isotp.bulk._uds_figures import ServiceFigures
 from isotp.cli.shown.words import count_text, time_text
 from isotp.message import Direction, MessageStatus
 
