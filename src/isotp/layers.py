@@ -357,7 +357,7 @@ class TransportLayerLogic(Layer):
         exchange = Exchange(data, timeout=timeout, p2=p2, p2_star=p2_star, uds=uds)
         self._require_free_messages()
         if self._is_callback:
-            raise RuntimeError("a callback of the layer can not wait for that same layer to be answered")
+            raise RuntimeError("a callback of the layer cannot wait for that same layer to be answered")
         with self._requesting:
             self.clear_rx_queue()
             began_ns = self._now_ns()

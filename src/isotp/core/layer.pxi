@@ -115,7 +115,7 @@ cdef class Layer(DrivenEngine):
 
     @property
     def _is_callback(self):
-        """It is a callback of this layer that asks: it can not wait for what the layer does."""
+        """It is a callback of this layer that asks: it cannot wait for what the layer does."""
         return self.is_mine()
 
     def _await(self, SendRequest request not None, timeout):
