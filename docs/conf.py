@@ -50,8 +50,8 @@ nitpicky = True
 # What is documented elsewhere, which this build does not fetch lists of: python-can, and Python itself.
 # And types in signatures that are the package's own.
 nitpick_ignore_regex = [(r"py:.*", r"(?!isotp\b).*"), (r"py:.*", r"isotp\..*\b_.*")]
-# What a fault is asked by the wire alone.
-nitpick_ignore = [("py:class", "isotp.testing.faults.Passing")]
+# What faults and wires give each other.
+nitpick_ignore = [("py:class", f"isotp.testing.{name}") for name in ("faults.Passing", "wire.WireFeed")]
 
 _ERROR_SECTION = re.compile(r"docs/errors\.md#(\w+)")
 
