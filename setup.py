@@ -9,7 +9,7 @@ import gzip
 import os
 import pathlib
 import shutil
-import sys
+import sysconfig
 import tarfile
 
 from Cython.Build import cythonize
@@ -40,20 +40,19 @@ directives = {
     "profile": trace,
 }
 macros = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if trace else []
-if sys.platform == "win32":
-    compile_args, link_args = ["/O2"], []
-else:
-    # They come behind the flags of Python's own build, which has -DNDEBUG, and -fwrapv: with that, a signed overflow is
-    # none, and no sanitizer reports it.
-    compile_args = ["-O0", "-g3", "-UNDEBUG", "-fno-wrapv"] if debug or sanitize else ["-O3"]
-    link_args = [f"-fsanitize={sanitize}"] if sanitize else []
-    if sanitize:
-        compile_args += [
-            "-fno-omit-frame-pointer",
-            f"-fsanitize={sanitize}",
-            "-fno-sanitize-recover=undefined",
-            *(f"-fno-sanitize={name[1:]}" for name in named if name.startswith("-")),
-        ]
+# Not sys.platform: a build for another system has its name in the settings of the Python that it is for.
+target = sysconfig.get_platform()
+# They come behind the flags of Python's own build, which has -DNDEBUG, and -fwrapv: with that, a signed overflow is
+# none, and no sanitizer reports it.
+compile_args = ["-O0", "-g3", "-UNDEBUG", "-fno-wrapv"] if debug or sanitize else ["-O3"]
+link_args = [f"-fsanitize={sanitize}"] if sanitize else []
+if sanitize:
+    compile_args += [
+        "-fno-omit-frame-pointer",
+        f"-fsanitize={sanitize}",
+        "-fno-sanitize-recover=undefined",
+        *(f"-fno-sanitize={name[1:]}" for name in named if name.startswith("-")),
+    ]
 
 
 # Files of these names are in can-isotp, of either generation; tpsock is kept as a whole.
@@ -74,8 +73,10 @@ class BuildExtensions(build_ext):
         super().run()
 
     def build_extension(self, extension: Extension) -> None:
-        if not (self.worked_on or debug or trace or sanitize or sys.platform == "win32"):
-            strip = "-Wl,-x" if sys.platform == "darwin" else "-Wl,-s"
+        if self.compiler.compiler_type == "msvc":
+            extension.extra_compile_args, extension.extra_link_args = ["/O2"], []
+        elif not (self.worked_on or debug or trace or sanitize):
+            strip = "-Wl,-x" if target.startswith("macosx") else "-Wl,-s"
             extension.extra_compile_args = [*extension.extra_compile_args, "-g0"]
             extension.extra_link_args = [*extension.extra_link_args, strip]
         super().build_extension(extension)
@@ -139,9 +140,10 @@ extensions = [
         "_core",
         *("bulk._records", "bulk._messages", "bulk._encode", "bulk._reassembler", "bulk._observer"),
         "capture._parsers",
+        "testing._wire",
     )
 ]
-if sys.platform == "linux":
+if target.startswith("linux"):
     extensions.append(extension("_socketcan"))
 
 setup(

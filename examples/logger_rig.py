@@ -29,8 +29,8 @@ class Logger:
         self._output = output
         self._left = count
         self._lock = threading.Lock()
-        # on_message has the time of time.monotonic_ns(), logs are by the clock on the wall.
-        self._wall_ns = time.time_ns() - time.monotonic_ns()
+        # on_message has the time of time.perf_counter_ns(), logs are by the clock on the wall.
+        self._wall_ns = time.time_ns() - time.perf_counter_ns()
 
     def listen(self, hub: isotp.Hub, bus: str, tester: int, ecu: int) -> None:
         """Hear one session in both directions."""
@@ -44,13 +44,13 @@ class Logger:
 
             def on_error(error: isotp.IsoTpError, name: str = name, bus: str = bus) -> None:
                 text = {"bus": bus, "from_to": name, "error": type(error).__name__, "text": str(error)}
-                self._write(time.monotonic_ns(), text)
+                self._write(time.perf_counter_ns(), text)
 
             session = hub.session(
                 isotp.Address(rxid=sender, txid=receiver),
                 on_message=on_message,
                 error_handler=on_error,
-                # N_Cr is that of the listener: generous, as it can not tell the sender to hurry.
+                # N_Cr is that of the listener: generous, as it cannot tell the sender to hurry.
                 params={
                     "listen_mode": True,
                     "max_frame_size": 0xFFFF_FFFF,

@@ -15,6 +15,7 @@ import pytest
 import isotp
 import isotp.aio
 import isotp.capture
+import isotp.testing
 from tests.documentation import (
     BY_A_NEWCOMER,
     DOCS,
@@ -85,7 +86,7 @@ def multicast() -> None:
 def test_terminals(multicast: None) -> None:
     """Start here: an ECU in one terminal, a dump in another, a question from a third."""
     answer, dumped = play_terminals(ROOT, Path(sys.executable).parent)
-    assert "62 F1 90 57 56 57 5A 5A 5A 31 4A 5A 58 57 30 30 30 30 30 31" in answer.upper()
+    assert "62 F1 90 57 56 57 5A 5A 5A 31 4A 5A 33 57 33 38 36 37 35 32" in answer.upper()
     (shown,) = (block.text for block in blocks(DOCS / "start.md") if block.note == SHOWN)
     assert [line.removeprefix("239.74.163.2").strip() for line in dumped] == shown.splitlines()
 
@@ -181,7 +182,7 @@ def test_reference_has_the_whole_public_api() -> None:
     documented = single | {f"{module}.{name}" for module, names in modules for name in names.split(", ")}
     names = {
         "isotp": NAMES["isotp"].split(),
-        **{each.__name__: each.__all__ for each in (isotp.aio, isotp.capture)},
+        **{each.__name__: each.__all__ for each in (isotp.aio, isotp.capture, isotp.testing)},
     }
     public = {f"{module}.{name}" for module in names for name in names[module]}
     assert public <= documented, sorted(public - documented)

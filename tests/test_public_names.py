@@ -54,6 +54,12 @@ NAMES = {
     ),
     "isotp.socketcan": "SocketCanStack open_can_socket port_on receive_identifiers",
     "isotp.stats": "Stats",
+    "isotp.testing": (
+        "Access Answer Did Ecu Exchanged Lock NegativeResponse Nrc Request Routine Rule Serving Tester"
+    ),
+    "isotp.testing.ecu": (
+        "Access Answer Client Did Ecu Lock NegativeResponse Nrc Request Routine Rule Tester"
+    ),
     "isotp.tools": "FiniteByteGenerator Timer",
     "isotp.tpsock": (
         "LinkLayerFlags LinkLayerProtocol OptionError SocketConsecutiveFrameTimeoutError SocketError "

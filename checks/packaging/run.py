@@ -266,7 +266,7 @@ def check_wheel(wheel: Path, sources: set[str], version: str) -> None:
         "isotp/_kept/__init__.py" in kept and {name.replace("_kept/", "") for name in kept} <= shipped,
         f"{wheel.name}: isotp/_kept has {sorted(kept)}",
     )
-    shipped |= kept | {"_can_isotp_cython.py", "can_isotp_cython.pth"}
+    shipped |= kept | {"_can_isotp_cython.py", "_can_isotp_cython_pytest.py", "can_isotp_cython.pth"}
     require_same(package - binaries, shipped, wheel.name)
     licence = f"can_isotp_cython-{version}.dist-info/licenses/LICENSE"
     require(licence in found, f"{wheel.name}: no {licence}")

@@ -118,8 +118,8 @@ def __dir__() -> list[str]:
 warn_of_shared_folder(os.path.dirname(os.path.dirname(__file__)))
 del os, warn_of_shared_folder
 
-# What `from isotp import *` brings: the names of can-isotp. Others might stand in the way of those of other packages,
-# as of python-can's Message: they are imported by name.
+# What `from isotp import *` brings: the names of can-isotp. Other names might hide those of other packages, such as
+# python-can's Message: import them by name.
 __all__ = [
     "Address",
     "AddressingMode",

@@ -1,4 +1,6 @@
-/* The monotonic clock of the drivers, in nanoseconds, and how to sleep by it. The protocol itself never reads it. */
+/* The monotonic clock of the drivers, in nanoseconds, and how to sleep by it. The protocol itself never reads it.
+   It is the one of time.perf_counter_ns(), on every system and in every Python. time.monotonic_ns() is the same one,
+   but on Windows before Python 3.13, where that has steps of 16 ms. */
 #ifndef ISOTP_CLOCK_H
 #define ISOTP_CLOCK_H
 #include <stdint.h>
@@ -35,6 +37,26 @@ static inline void isotp_sleep_until(int64_t when) {
 }
 /* Wake the calling thread as close to its time-outs as the system can. */
 static inline void isotp_sharpen_timers(void) {}
+#elif defined(__APPLE__)
+#include <mach/mach_time.h>
+#include <time.h>
+/* a * b / c, of which only the product might overflow */
+static inline uint64_t isotp_scaled(uint64_t a, uint32_t b, uint32_t c) { return a / c * b + a % c * b / c; }
+static inline mach_timebase_info_data_t isotp_timebase(void) {
+    static mach_timebase_info_data_t base; /* ticks * numer / denom = nanoseconds */
+    if (base.denom == 0) mach_timebase_info(&base);
+    return base;
+}
+/* As Python does it, not CLOCK_MONOTONIC: that counts on while the machine sleeps. */
+static inline int64_t isotp_monotonic_ns(void) {
+    mach_timebase_info_data_t base = isotp_timebase();
+    return (int64_t)isotp_scaled(mach_absolute_time(), base.numer, base.denom);
+}
+static inline void isotp_sleep_until(int64_t when) {
+    mach_timebase_info_data_t base = isotp_timebase();
+    if (when > 0) mach_wait_until(isotp_scaled((uint64_t)when, base.denom, base.numer));
+}
+static inline void isotp_sharpen_timers(void) {}
 #else
 #include <time.h>
 static inline int64_t isotp_monotonic_ns(void) {
@@ -42,17 +64,7 @@ static inline int64_t isotp_monotonic_ns(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000LL + now.tv_nsec;
 }
-#if defined(__APPLE__)
-#include <mach/mach_time.h>
-static inline void isotp_sleep_until(int64_t when) {
-    static mach_timebase_info_data_t base; /* ticks * numer / denom = nanoseconds */
-    int64_t remaining = when - isotp_monotonic_ns();
-    if (base.denom == 0) mach_timebase_info(&base);
-    /* CLOCK_MONOTONIC counts on while the machine sleeps, mach_absolute_time() does not: only their rates agree. */
-    if (remaining > 0) mach_wait_until(mach_absolute_time() + (uint64_t)remaining * base.denom / base.numer);
-}
-static inline void isotp_sharpen_timers(void) {}
-#elif defined(__linux__)
+#if defined(__linux__)
 #include <sys/prctl.h>
 static inline void isotp_sleep_until(int64_t when) {
     struct timespec until = {(time_t)(when / 1000000000LL), (long)(when % 1000000000LL)};

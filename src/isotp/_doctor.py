@@ -17,7 +17,8 @@ from pathlib import Path
 __all__ = ["doctor", "stand_in"]
 
 OURS, THEIRS = "can-isotp-cython", "can-isotp"
-# The stand-in is this release of can-isotp, for those who require it: a local version is taken before the plain one.
+# The stand-in is this release of can-isotp, for packages that require it: installers prefer a local version to the
+# plain one.
 STAND_IN = "2.0.7+cython"
 
 
@@ -49,7 +50,8 @@ def stand_in(folder: Path) -> Path:
 def _version_of(name: str) -> str | None:
     try:
         return metadata.version(name)
-    except metadata.PackageNotFoundError:
+    # The second one since Python 3.15, where a folder has no metadata in it
+    except (metadata.PackageNotFoundError, FileNotFoundError):
         return None
 
 

@@ -26,7 +26,7 @@ __all__ = [
 
 _CAN_ID_MAX_11BITS = 0x7FF
 _CAN_ID_MAX_29BITS = 0x1FFFFFFF
-# All of a 29-bit CAN ID but its two lowest bytes, where target and source address are.
+# All of a 29-bit CAN ID except its two lowest bytes, which are target and source address.
 _BASE_MASK = 0x1FFF0000
 _INTEGER_FORMATS = frozenset("bcdoxXneEfFgG%")
 
@@ -238,7 +238,7 @@ class AbstractAddress(ABC):
 
     def reversed(self) -> AbstractAddress:
         """The same session as its other end has it: what one sends is what the other receives."""
-        raise NotImplementedError(f"{type(self).__name__} can not be reversed")
+        raise NotImplementedError(f"{type(self).__name__} cannot be reversed")
 
 
 class Address(AbstractAddress):

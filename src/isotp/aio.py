@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from isotp import hub as _hub
 from isotp._core import Reception, monotonic_ns
 from isotp.address import Address, AsymmetricAddress
-from isotp.bus.feed import Feed
+from isotp.bus.feed import Feed, HasFeed
 from isotp.bus.loop_feeds import LoopBusFeed, LoopFeed, LoopNotifierFeed, LoopSocketFeed
 from isotp.errors import IsoTpError, LayerClosedError
 from isotp.layers import SessionKeywords, TransportLayerLogic, require_seconds
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Hub", "Layer"]
 
-# Messages sent in a row, each of which went at once, before the loop has its turn.
+# Messages in a row that may go at once before the loop gets its turn.
 _SENDS_AT_ONCE = 16
 
 
 def _finish(future: asyncio.Future[None]) -> None:
-    """Let the task go on that waits for it, if any."""
+    """Let the task that waits for it, if any, go on."""
     if future.done():
         return
     try:
@@ -118,11 +118,13 @@ class _Patience:
 
 
 class _LoopHub(_hub.Hub):
-    """The hub behind a :class:`Hub`: finds each frame its sessions, on the loop."""
+    """The hub behind a :class:`Hub`: brings each frame to its sessions, on the loop."""
 
-    def _open_feed(self, bus: can.BusABC | str, notifier: can.Notifier | None) -> Feed:
+    def _open_feed(self, bus: can.BusABC | str | HasFeed, notifier: can.Notifier | None) -> Feed:
         if isinstance(bus, str):
             return LoopSocketFeed(bus)
+        if isinstance(bus, HasFeed):
+            return bus.open_feed(in_loop=True)
         return LoopBusFeed(bus) if notifier is None else LoopNotifierFeed(bus, notifier)
 
     @property
@@ -154,10 +156,11 @@ class Layer:
         :class:`isotp.TransportLayer`. They are called on the loop's thread, and must not wait. The parameter
         `blocking_send` has no meaning here.
 
-    A layer belongs to the loop that runs when it is started, and is used from that loop's thread only, by any number
-    of tasks. It works from :meth:`start`, or the beginning of ``async with``, until it is closed, for good.
+    A layer belongs to the loop that runs when it is started. Use it only from that loop's thread, in any number of
+    tasks. It works from :meth:`start`, or the beginning of ``async with``, until it is closed, which is final.
 
-    :raises ValueError: if `bus` is no bus, or `notifier` no notifier, and as :class:`isotp.TransportLayer` does.
+    :raises ValueError: if `bus` is not a bus, or `notifier` not a notifier, and as :class:`isotp.TransportLayer`
+        does.
     :raises RuntimeError: if python-can is needed and not installed.
     :raises OSError: if there is no such interface, or no CAN in this kernel.
     :raises NotImplementedError: for the name of an interface, on other systems than Linux.
@@ -165,7 +168,7 @@ class Layer:
 
     def __init__(
         self,
-        bus: can.BusABC | str | Hub,
+        bus: can.BusABC | str | HasFeed | Hub,
         address: Address | AsymmetricAddress,
         *,
         notifier: can.Notifier | None = None,
@@ -202,7 +205,7 @@ class Layer:
 
         :raises RuntimeError: if it was started already, or no loop runs.
         :raises isotp.LayerClosedError: if it was closed.
-        :raises OSError: if the bus can not be read.
+        :raises OSError: if the bus cannot be read.
         """
         if self._closed:
             raise self._closed_error()
@@ -277,15 +280,15 @@ class Layer:
     ) -> None:
         """Send a message; returns when its last frame is on the bus.
 
-        Messages of several tasks go one after the other. If the task is cancelled, say by a time-out, its message is
-        given up, whether it waits or is half sent, and no other.
+        Messages of several tasks go one after the other. If the task is cancelled, for example by a time-out, only
+        its own message is given up, whether it waits or is half sent.
 
         :param data: bytes, or `(generator, size)`, see :meth:`isotp.TransportLayerLogic.send`.
         :param target_address_type: Physical, Functional, or None for the parameter `default_target_address_type`.
-        :param params: parameters of this message alone; `priority`: it goes before those that wait; both as
-            :meth:`isotp.TransportLayerLogic.send` has them.
-        :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing, or a
-            parameter is none of a message.
+        :param params: parameters for this message alone. With `priority` it goes before those that wait. See
+            :meth:`isotp.TransportLayerLogic.send` for both.
+        :raises ValueError: if the payload is not a sequence of bytes, or too long for functional addressing, or a
+            parameter cannot be set for one message.
         :raises RuntimeError: in listen mode; if too many messages wait (parameter `tx_queue_limit`); or if the layer
             was not started, or belongs to another loop.
         :raises isotp.BlockingSendFailure: if it failed; what happened on the bus is its `__cause__`.
@@ -359,15 +362,15 @@ class Layer:
                 self._session.logger.debug("Dropped while an answer is waited for: %d bytes", len(answer))
 
     async def recv(self, *, begin_within: float | None = None) -> ReceivedBytes:
-        """Wait for a message and take it; those who wait are served in turn.
+        """Wait for a message and take it; tasks that wait are served in turn.
 
-        A task that is cancelled, say by a time-out, takes no message away.
+        A cancelled task takes no message away.
 
-        :param begin_within: seconds until a message is there, or has begun: one whose First Frame has come by then is
-            waited for, as long as its frames come in time (N_Cr). None: no limit.
+        :param begin_within: seconds within which a message must arrive or begin. If its First Frame has come by then,
+            the task waits for the rest as long as its frames come in time (N_Cr). None: no limit.
         :raises TimeoutError: if none has begun by then.
         :raises isotp.BlockingReceiveFailure: with `begin_within`, if a message breaks off; its `__cause__` says why.
-        :raises ValueError: if `begin_within` is negative, infinite or NaN; TypeError: if it is no number.
+        :raises ValueError: if `begin_within` is negative, infinite or NaN; TypeError: if it is not a number.
         :raises RuntimeError: if the layer was not started, or belongs to another loop.
         :raises isotp.LayerClosedError: if the layer is closed.
         """
@@ -375,7 +378,7 @@ class Layer:
         return payload
 
     async def recvmsg(self, *, begin_within: float | None = None) -> Reception:
-        """What :meth:`recv` does, with the times of the message and the address that it came in on."""
+        """Like :meth:`recv`, with the times of the message and the address that it came in on."""
         reception: Reception = await self._take(begin_within, True)
         return reception
 
@@ -388,7 +391,7 @@ class Layer:
             return self._take_now(whole)
         receiver: asyncio.Future[None] = loop.create_future()
         self._receivers.append(receiver)
-        # Not at once: those before this one, who were woken and did not run yet, take their messages first.
+        # Not at once: earlier tasks that were woken and did not run yet take their messages first.
         if len(messages) >= len(self._receivers):
             loop.call_soon(self._wake_receivers)
         patience = None if begin_within is None else _Patience(self._session, receiver, begin_within)
@@ -412,11 +415,11 @@ class Layer:
         return message
 
     def _wake_receivers(self) -> None:
-        """As many as there are messages, the first of them first: each takes its own when its task runs."""
+        """Wake as many as there are messages, the first of them first: each takes its own when its task runs."""
         if self._receivers:
             for receiver in itertools.islice(self._receivers, len(self._session.rx_queue)):
                 _finish(receiver)
-        # Later: what has ended is known when all is done that a frame has led to.
+        # Later: only when all that a frame led to is done is it known what has ended.
         for patience in self._patience:
             patience.look_soon()
 
@@ -452,7 +455,7 @@ class Layer:
     def set_address(self, address: Address | AsymmetricAddress) -> None:
         """Use this address from the next message on; frames are heard on it at once.
 
-        :raises ValueError: if it is no address, or an address for one direction only.
+        :raises ValueError: if it is not an address, or an address for one direction only.
         """
         self._session.set_address(address)
 
@@ -472,7 +475,7 @@ class Layer:
         return self._session._stats(False)
 
     def reset_stats(self) -> Stats:
-        """Count anew; returns what was counted until now."""
+        """Start the counts anew; returns those until now."""
         return self._session._stats(True)
 
 
@@ -482,22 +485,22 @@ class Hub:
     :param bus: name of a CAN interface of Linux (`can0`), read by a raw socket; or a python-can bus.
     :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
 
-    Each frame is found its layers by its identifier, so the cost of a frame does not grow with their number. Reading
+    Each frame goes to its layers by its identifier, so the cost of a frame does not grow with their number. Reading
     begins with the first layer that is started.
 
-    :raises ValueError: if `bus` is no bus, or `notifier` no notifier.
+    :raises ValueError: if `bus` is not a bus, or `notifier` not a notifier.
     :raises RuntimeError: if python-can is needed and not installed.
     :raises OSError: if there is no such interface, or no CAN in this kernel.
     :raises NotImplementedError: for the name of an interface, on other systems than Linux.
     """
 
-    def __init__(self, bus: can.BusABC | str, notifier: can.Notifier | None = None) -> None:
+    def __init__(self, bus: can.BusABC | str | HasFeed, notifier: can.Notifier | None = None) -> None:
         self._hub = _LoopHub(bus, notifier)
         self._layers: set[Layer] = set()
         self._sent_at_once = 0
 
     @property
-    def bus(self) -> can.BusABC | str:
+    def bus(self) -> can.BusABC | str | HasFeed:
         """The bus, or the name of the interface."""
         return self._hub.bus
 
@@ -508,11 +511,11 @@ class Hub:
 
     @property
     def stats(self) -> Stats:
-        """What the layers that are started counted together."""
+        """The counts of the started layers, added up."""
         return self._hub.stats
 
     def reset_stats(self) -> Stats:
-        """Let the layers that are started count anew; returns what they counted together until now."""
+        """Start the counts of the started layers anew; returns their sum until now."""
         return self._hub.reset_stats()
 
     def layer(
@@ -555,7 +558,7 @@ class Hub:
         return f"<Hub with {len(self._layers)} layers on {self.bus!r}>"
 
     async def _give_others_a_turn(self) -> None:
-        # A task that sends short messages only never has to wait: the loop would hear no frame.
+        # A task that only sends short messages never has to wait, so the loop would hear no frame.
         self._sent_at_once += 1
         if self._sent_at_once >= _SENDS_AT_ONCE:
             self._sent_at_once = 0

@@ -77,7 +77,7 @@ class PDU(_PDU):
 
 
 class _EitherArity:
-    """A callable whose parameters can not be found out: tried with a time-out first, without from then on."""
+    """A callable whose parameters cannot be found out: called with a time-out first, and without if it takes none."""
 
     def __init__(self, function: Callable[..., CanMessage | None]) -> None:
         self.function = function
@@ -97,10 +97,10 @@ class _EitherArity:
 def _takes_timeout(rxfn: Callable[..., Any]) -> bool:
     """Whether rxfn is one of the second generation, rxfn(timeout), or of the first, rxfn().
 
-    A first parameter that has an object for its default is a handle that the function was given that way,
-    as in ``def rxfn(hardware=hardware)``, and no time-out.
+    A first parameter with an object as its default is a handle, as in ``def rxfn(hardware=hardware)``, not a
+    time-out.
 
-    :raises ValueError: if the signature can not be found out.
+    :raises ValueError: if the signature cannot be found out.
     """
     import inspect  # takes long, and is needed once a layer is made
 
@@ -116,7 +116,7 @@ def _takes_timeout(rxfn: Callable[..., Any]) -> bool:
 
 
 def require_seconds(name: str, value: Any, hint: str = "") -> None:
-    """TypeError if this is no number, ValueError if nobody can wait so long."""
+    """TypeError if this is not a number, ValueError if nobody can wait that long."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not is_number:
         raise TypeError(f"{name} must be a number of seconds, not {value!r}{hint}")
@@ -145,31 +145,32 @@ class TransportLayerLogic(Layer):
     :param error_handler: called with each :class:`isotp.IsoTpError` that happens on the bus.
     :param params: parameters by name, see :class:`Params`.
     :param post_send_callback: called with the :class:`SendRequest` that a call of :meth:`send` queued.
-    :param on_message: called as `on_message(payload, address, timestamp)` with each message received, which then
-        does not go to :meth:`recv`: the address that it came in on, and the time of its last frame in ns as
-        `time.monotonic_ns()` has it.
+    :param on_message: called as `on_message(payload, address, timestamp)` with each received message, which then does
+        not go to :meth:`recv`. `address` is the one that it came in on, `timestamp` the time of its last frame in ns
+        of `time.perf_counter_ns()`.
     :param on_reception: called with each message received as a :class:`isotp.Reception`, in place of `on_message`.
     :param on_begin: called as `on_begin(length, address, timestamp)` when a message of several frames begins
-        (N_USData_FF.indication), with its length, and the rest as `on_message` has it.
-    :param receive_into: called with the length of each segmented message that begins; gives what to put it into
-        as it comes: a writable buffer, or a callable that is given `bytes` piece by piece. The message is then
-        that object, for :meth:`recv` and `on_message`. None: a bytearray, as ever. A message that breaks off
-        is told by the attribute `target` of the error. Mind the parameter `max_frame_size`.
-    :param is_ready: called as `is_ready(length, received)` before each Flow Control that would let a message go on,
-        with its length and what of it is there. If it is False, the sender is told to wait (FC.WAIT), again and again
-        after `wait_frame_interval`; after `wftmax` times the message is refused. :meth:`resume_reception` has it asked
-        at once.
-    :param tx_confirmation: take a frame for sent only when its echo comes (L_Data.con), not when txfn took it: a frame
-        from rxfn whose `is_echo` is True, or `is_rx` False as python-can has it. STmin, N_Bs and N_Cr run from the
-        echo, a message is sent when that of its last frame has come, and N_As from txfn to the echo.
-    :raises ValueError: if the address is missing or partial, or a parameter has a value that it can not have.
+        (N_USData_FF.indication), with its length. The other arguments are those of `on_message`.
+    :param receive_into: called with the length of each segmented message that begins; returns where to put it as it
+        comes: a writable buffer, or a callable that takes `bytes` piece by piece. :meth:`recv` and `on_message` then
+        get that object as the message. None: a bytearray, as usual. If the message breaks off, the attribute `target`
+        of the error is that object. The parameter `max_frame_size` still limits the length.
+    :param is_ready: called as `is_ready(length, received)` before each Flow Control that would let a message
+        continue, with its length and the number of bytes received. If it returns False, the layer tells the sender to
+        wait (FC.WAIT), and again after each `wait_frame_interval`; after `wftmax` times it refuses the message.
+        :meth:`resume_reception` makes the layer ask at once.
+    :param tx_confirmation: a frame counts as sent only when its echo comes (L_Data.con), not when txfn took it. The
+        echo is a frame from rxfn whose `is_echo` is True, or whose `is_rx` is False as in python-can. STmin, N_Bs and
+        N_Cr run from the echo, and N_As from txfn to the echo. A message is sent when the echo of its last frame has
+        come.
+    :raises ValueError: if the address is missing or partial, or a parameter has an invalid value.
     """
 
     LOGGER_NAME = "isotp"
-    # pad_message_data() of the user's, if he has overridden it
+    # The user's own pad_message_data(), if it is overridden
     _own_pad: Callable[[bytearray], bytes | None] | None = None
 
-    # TypeAlias: without it, type checkers take a name in a class for a variable, which can be no type.
+    # TypeAlias: without it, type checkers take a name in a class for a variable, which cannot be a type.
     Params: TypeAlias = _Params
     SendRequest: TypeAlias = SendRequest
     ProcessStats: TypeAlias = _ProcessStats
@@ -269,7 +270,7 @@ class TransportLayerLogic(Layer):
     def load_params(self) -> None:
         """Validate the parameters and bring the rate limiter up to date.
 
-        :raises ValueError: if a parameter has a value that it can not have.
+        :raises ValueError: if a parameter has an invalid value.
         """
         super().load_params()
         stmin = self.params.effective_override_stmin
@@ -303,9 +304,9 @@ class TransportLayerLogic(Layer):
     def set_address(self, address: Address | AsymmetricAddress) -> None:
         """Use this address from the next message on; frames are heard on it at once.
 
-        A message that is on its way keeps the address that it began with; docs/threads.md has what that means.
+        A message that is on its way keeps the address that it began with; docs/threads.md says what that means.
 
-        :raises ValueError: if it is no address, or an address for one direction only.
+        :raises ValueError: if it is not an address, or an address for one direction only.
         """
         super().set_address(address)
         self._look_for_hooks()
@@ -356,7 +357,7 @@ class TransportLayerLogic(Layer):
         exchange = Exchange(data, timeout=timeout, p2=p2, p2_star=p2_star, uds=uds)
         self._require_free_messages()
         if self._is_callback:
-            raise RuntimeError("a callback of the layer can not wait for that same layer to be answered")
+            raise RuntimeError("a callback of the layer cannot wait for that same layer to be answered")
         with self._requesting:
             self.clear_rx_queue()
             began_ns = self._now_ns()
@@ -438,7 +439,7 @@ class TransportLayerLogic(Layer):
 
     @property
     def rx_state(self) -> RxState:
-        """State of reception. To set it to IDLE gives up what is being received."""
+        """State of reception. Setting it to IDLE gives up what is being received."""
         return self.RxState(self._rx_state_code)
 
     @rx_state.setter
@@ -449,7 +450,7 @@ class TransportLayerLogic(Layer):
 
     @property
     def tx_state(self) -> TxState:
-        """State of transmission. To set it to IDLE gives up what is being sent."""
+        """State of transmission. Setting it to IDLE gives up what is being sent."""
         return self.TxState(self._tx_state_code)
 
     @tx_state.setter
@@ -498,14 +499,14 @@ class TransportLayerLogic(Layer):
             return _Timer(0)
         start_ns, length_ns = running
         timer = _Timer(length_ns / 1e9)
-        timer.start_time = time.perf_counter_ns() - (monotonic_ns() - start_ns)
+        timer.start_time = start_ns
         return timer
 
     stats = _StatsAttribute()
     """What the layer counted so far, as :class:`isotp.Stats`: frames, messages, errors. From any thread."""
 
     def reset_stats(self) -> Stats:
-        """Count anew; returns what was counted until now. Nothing that happens meanwhile is lost."""
+        """Start the counts anew; returns those until now. Nothing that happens meanwhile is lost."""
         return self._stats(True)
 
     def __repr__(self) -> str:
@@ -546,7 +547,7 @@ class TransportLayerLogic(Layer):
         return dlc_of(nearest_can_fd_size(len(data)))
 
     def pad_message_data(self, msg_data: bytes) -> bytes:
-        """Data of a frame, padded as the parameters say; a bytearray is padded itself, too, as in 1.x."""
+        """Data of a frame, padded as the parameters say; a bytearray is also padded in place, as in 1.x."""
         padded = self._close_message(0, bytes(msg_data), False).data
         if isinstance(msg_data, bytearray):
             msg_data[:] = padded

@@ -19,7 +19,7 @@ __all__ = ["SocketCanStack", "open_can_socket", "port_on", "receive_identifiers"
 
 # Nothing but a frame, a deadline or a wake-up ends the wait: there is no polling.
 _LONGEST_WAIT = 3600.0
-# How long before a consecutive frame is due the layer stops waiting for frames, in seconds.
+# The layer stops waiting for frames this long before a consecutive frame is due, in seconds.
 _WAITED_PRECISELY = 0.0002
 
 
@@ -27,11 +27,12 @@ class SocketCanStack(Listener):
     """The transport layer on a CAN interface of Linux, by a raw socket of its own.
 
     The kernel filters frames for exactly the address of the layer, many frames are read and sent with one system
-    call, and time-outs count from the kernel's time stamps. Waits for room if the interface's queue is full (N_As).
+    call, and time-outs count from the kernel's time stamps. If the interface's queue is full, the stack waits for
+    room (N_As).
 
-    :param interface: name of the CAN interface, as `can0`.
+    :param interface: name of the CAN interface, such as `can0`.
 
-    All other parameters are those of :class:`isotp.TransportLayer`, by name, but for rxfn and txfn. Close it after
+    All other parameters are those of :class:`isotp.TransportLayer`, by name, except rxfn and txfn. Close it after
     use, or use it as a context manager.
 
     :raises NotImplementedError: on other systems than Linux.
@@ -94,7 +95,7 @@ class SocketCanStack(Listener):
         self._set_wake(deadline_ns)
         self._can.wake()
 
-    # Where one stays amid a callback, the frames of its batch are still to be handled, in the place for the next batch.
+    # If a reader stays in a callback, the frames of its batch still need handling, in the memory of the next batch.
     _leaves_readers_behind = False
 
     def _start_reading(self) -> None:

@@ -147,7 +147,7 @@ class QueueingBus(can.BusABC):
     def _transmit(self) -> None:
         while (msg := self._to_send.get()) is not None:
             time.sleep(self._drain_s)
-            self.on_the_wire.append((time.monotonic_ns(), bytes(msg.data)))
+            self.on_the_wire.append((time.perf_counter_ns(), bytes(msg.data)))
             assert self.peer is not None
             self.peer._received.put(msg)
             if self.receive_own_messages:

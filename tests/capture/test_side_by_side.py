@@ -245,7 +245,7 @@ def test_nearly_all_is_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Failing(io.BytesIO):
-    """A file that can not be read to its end."""
+    """A file that cannot be read to its end."""
 
     def __init__(self, log: bytes, after: int, error: BaseException) -> None:
         super().__init__(log)

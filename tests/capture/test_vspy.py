@@ -1,4 +1,4 @@
-"""Vehicle Spy's CSV: each kind of row, what the header says, and what is told of rows that can not be read."""
+"""Vehicle Spy's CSV: each kind of row, what the header says, and what is told of rows that cannot be read."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from isotp.cli.app import COMMANDS
 from tests.cli.command import PAIR, TALK, isotp_command, log_of
 from tests.processes import python
 
-NAMES = ["send", "recv", "dump", "sniff", "perf", "scan", "decode", "stats"]
+NAMES = ["send", "recv", "dump", "sniff", "perf", "ecu", "scan", "decode", "stats"]
 
 
 def test_the_program_names_all_commands() -> None:

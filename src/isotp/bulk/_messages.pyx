@@ -247,6 +247,9 @@ cdef class Column:
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         if flags & PyBUF_WRITABLE:
             raise BufferError("columns of messages are read-only")
+        if self.block is None:
+            # Made by hand, it has none: Python would divide by the size of an item.
+            raise BufferError("a column of no messages")
         buffer.obj = self
         buffer.buf = self.place
         buffer.len = self.shape[0] * self.strides[0]
@@ -282,9 +285,9 @@ cdef int64_t within_64_bits(object number) except? -1:
 cdef class Messages:
     """Messages of a log as columns; a :class:`isotp.Reassembler` makes them.
 
-    Each row is one message, or what came of one that broke off: its payload has the bytes that came until
-    then, and ``status`` says why. ``len()``, indexing and iteration give :class:`isotp.Message` objects, which are made
-    when asked for. Slices with step 1 share the memory, all other selections copy what they select.
+    Each row is one message, or the part of one that broke off: its payload has the bytes that came before, and
+    ``status`` says why. ``len()``, indexing and iteration give :class:`isotp.Message` objects, which are made when
+    asked for. Slices with step 1 share the memory, all other selections copy what they select.
 
     ``column(name)`` and ``data`` are read-only memoryviews of the memory itself. Columns: ``start``, ``end``
     (ns), ``channel``, ``session`` (index into ``sessions``), ``direction`` (0 as the address sends, 1 as it
@@ -334,9 +337,9 @@ cdef class Messages:
     # ------------------------------------------------ names of channels
 
     def with_channels(self, channels: ChannelNames | None) -> Messages:
-        """The same table, which knows how the log calls its channels; no memory is copied.
+        """The same table with the log's names of its channels; no memory is copied.
 
-        What :func:`isotp.capture.decode` gives has them already.
+        Tables of :func:`isotp.capture.decode` have them already.
 
         :param channels: what gives the name (or number) of a number by ``channels[number]``:
             :class:`isotp.capture.Channels`, or a dict that has all of them. None: they are numbers.
@@ -344,7 +347,7 @@ cdef class Messages:
         return named_messages(self.block, self.first, self.count, self.sessions, channels)
 
     def channel_name(self, number: int) -> str:
-        """What the log calls a channel: the number in words where it has no names."""
+        """The log's name of a channel; the number as text if it has no names."""
         return str(number if self.channels is None else self.channels[number])
 
     # ------------------------------------------------ messages
@@ -468,7 +471,7 @@ cdef class Messages:
         :param status: an :class:`isotp.MessageStatus` or its name in small letters, as tables have it, or several.
         :param since: ns; messages that ended before are left out.
         :param until: ns; messages that started then or later are left out.
-        :raises ValueError: if a session, direction or status is none.
+        :raises ValueError: if a session, direction or status is not valid.
         """
         cdef const Columns *columns = &self.block.columns
         cdef Py_ssize_t k
@@ -497,10 +500,10 @@ cdef class Messages:
 
     @staticmethod
     def concat(tables: Iterable[Messages]) -> Messages:
-        """One table of several, in their order; sessions with the same address become one, and so
-        do channels with the same name. A channel whose number another one has already gets a new one, from 256 on.
+        """One table of several, in their order; sessions with the same address become one, and so do channels with
+        the same name. If another channel already has its number, a channel gets a new one, from 256 on.
 
-        :raises TypeError: if one is no `Messages`.
+        :raises TypeError: if one is not `Messages`.
         """
         cdef Messages table
         cdef Block block = Block.__new__(Block)
@@ -568,13 +571,13 @@ cdef class Messages:
         return {name: numpy.asarray(self.column(name)) for name in POSITIONS} | {"data": numpy.asarray(self.data)}
 
     def to_arrow(self, *, uds: Uds = False) -> pyarrow.Table:
-        """A ``pyarrow.Table`` with the columns of the documentation (One schema): one row a message, words for all
-        that is a number here.
+        """A ``pyarrow.Table`` with the columns of the documentation (One schema): one row a message, words for what
+        is a number here.
 
         Numbers and payloads (a ``large_binary`` column) are the same memory. What was not seen is null.
 
-        :param uds: also what the messages say in UDS; :class:`isotp.uds.Exchanges` that have seen the tables before,
-            where there are several.
+        :param uds: also the columns of UDS; if there are several tables, the :class:`isotp.uds.Exchanges` that have
+            seen the earlier ones.
         :raises ImportError: without pyarrow (``pip install can-isotp-cython[tables]``).
         """
         # Offsets count from the begin of the block, so that is where the data has to begin.

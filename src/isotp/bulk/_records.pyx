@@ -114,8 +114,8 @@ cdef class Records:
     A growable array of frame records.
 
     It has the buffer protocol: ``numpy.asarray(records)`` is a structured array (:func:`record_dtype`) over the same
-    memory, and whatever takes frame records takes it. While somebody holds such a buffer it can not grow.
-    Indexing gives a :class:`Record`, slicing a copy; two arrays are equal if layout and all records are.
+    memory, and you can pass it wherever frame records are taken. While somebody holds such a buffer it cannot grow.
+    Indexing gives a :class:`Record`, slicing a copy. Two arrays are equal if layout and all records are.
 
     :param layout: "classic": up to 8 bytes of data; "fd": up to 64.
     :param capacity: records to make room for at once.
@@ -132,7 +132,7 @@ cdef class Records:
             raise ValueError(f"capacity must be 0 or more, not {capacity}")
         with cython.critical_section(self):
             if self.array.count > 0 or self.array.exports > 0:
-                raise RuntimeError("records in use can not be initialised again")
+                raise RuntimeError("records in use cannot be initialised again")
             free(self.array.items)
             memset(&self.array, 0, sizeof(RecordArray))
             self.array.itemsize = RECORD_HEAD + room
@@ -147,7 +147,7 @@ cdef class Records:
         """A copy of the records in any C-contiguous buffer.
 
         :param source: `Records`, a NumPy array, bytes ...
-        :param layout: needed where the buffer does not tell by its itemsize.
+        :param layout: needed if the itemsize of the buffer does not show it.
         :raises ValueError: if the layout is unknown, or the size is no multiple of it.
         """
         cdef RecordBuffer given
@@ -179,7 +179,7 @@ cdef class Records:
     cdef int raise_full(self) except -1:
         """Say why there is no room for a further record."""
         if self.array.exports > 0:
-            raise BufferError("records can not grow while a buffer of them is held")
+            raise BufferError("records cannot grow while a buffer of them is held")
         raise MemoryError(f"no memory for more than {self.array.count} records")
 
     def append(
@@ -233,7 +233,7 @@ cdef class Records:
         try:
             find_records(&given, None)
             if given.fd != (self.array.itemsize == sizeof(FdRecord)):
-                raise ValueError(f"records of layout {self.layout!r} can not take those of {source!r}")
+                raise ValueError(f"records of layout {self.layout!r} cannot take those of {source!r}")
             add_all(self, &given)
         finally:
             PyBuffer_Release(&given.view)

@@ -84,7 +84,7 @@ class SessionWords:
 
 
 def channel_text(messages: Messages, number: int) -> str:
-    """As the log says it, but for characters that can not be seen."""
+    """As the log says it, except invisible characters."""
     return printable(messages.channel_name(number))
 
 

@@ -28,11 +28,11 @@ _BITRATE_SWITCH, _ERROR_STATE, _IS_FD = 1, 2, 4
 class NativeBus:
     """A bus of python-can's class `SocketcanBus`, by a descriptor of its own on the same socket.
 
-    So a descriptor that python-can closes never is somebody else's file while a frame is read.
+    So a descriptor that python-can closes never becomes somebody else's file while a frame is read.
     """
 
     def __init__(self, bus: can.BusABC) -> None:
-        # What few need, and what takes long to import
+        # Few need it, and it takes long to import
         import socket
 
         from isotp._socketcan import CanSocket, SocketPort
@@ -79,7 +79,7 @@ _native: weakref.WeakValueDictionary[int, NativeBus] = weakref.WeakValueDictiona
 
 
 def native_bus(bus: can.BusABC) -> NativeBus | None:
-    """The native way to a bus; None where there is none: another class, or one that somebody has changed.
+    """The native way to a bus; None if there is none, because its class is another one or was changed.
 
     The environment variable ISOTP_NATIVE turns it off: `ISOTP_NATIVE=0`.
     """
@@ -95,7 +95,7 @@ def _is_as_python_can_made_it(bus: can.BusABC) -> bool:
     module = sys.modules.get("can.interfaces.socketcan.socketcan")
     if module is None or type(bus) is not module.SocketcanBus or bus.fileno() < 0:
         return False
-    # One without a channel is for all interfaces. What the kernel does not filter, python-can does, frame by frame.
+    # One without a channel is for all interfaces. Python-can filters what the kernel does not, frame by frame.
     if not bus.channel or not (bus._is_filtered or bus.filters is None):  # type: ignore[attr-defined]
         return False
     own = vars(bus)

@@ -2,7 +2,7 @@
 """Log files to frame records without the GIL: a parser for each format.
 
 A parser is fed with the bytes of a file in blocks of any size and gives the records of each block. It keeps what is
-cut at the end of a block until the next one, never more than LONGEST bytes, and is total: whatever can not be read is
+cut at the end of a block until the next one, never more than LONGEST bytes, and is total: whatever cannot be read is
 a defect with its position, and the parser goes on behind it.
 
 Each format is a file of its own, beside its reader: _formats/*.pxi. What they share comes before them.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from isotp.cli.addresses import ChannelAddress, parse_address
+from isotp._address_words import ChannelAddress, parse_address
 
 __all__ = ["FIELDS", "addresses_in"]
 

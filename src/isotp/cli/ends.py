@@ -70,7 +70,7 @@ class Pieces:
     """A segmented message as it comes, and when it began."""
 
     def __init__(self, length: int) -> None:
-        self.began = time.monotonic_ns()
+        self.began = time.perf_counter_ns()
         self.data = bytearray()
 
     def __call__(self, piece: bytes) -> None:
@@ -118,7 +118,7 @@ class LayerEnd:
             self._cleanup = stack.pop_all()
 
     def _on_message(self, payload: Any, address: AbstractAddress, timestamp: int) -> None:
-        since_epoch = time.time_ns() - (time.monotonic_ns() - timestamp)
+        since_epoch = time.time_ns() - (time.perf_counter_ns() - timestamp)
         if isinstance(payload, Pieces):
             duration = max(timestamp - payload.began, 0)
             self._events.append(Received(since_epoch, duration, bytes(payload.data)))

@@ -35,7 +35,7 @@ cdef class Endpoint:
 
     @property
     def clock(self):
-        """Callable that returns ns, in place of `time.monotonic_ns()`: for tests; to be set before start()."""
+        """Callable that returns ns, in place of `time.perf_counter_ns()`: for tests; to be set before start()."""
         return self.time.function
 
     @clock.setter
@@ -89,7 +89,7 @@ cdef class Endpoint:
     def load_params(self) -> None:
         """Validate the parameters and bring the rate limiter up to date.
 
-        :raises ValueError: if a parameter has a value that it can not have.
+        :raises ValueError: if a parameter has an invalid value.
         """
         params = self.params
         params.validate()
@@ -117,7 +117,7 @@ cdef class Endpoint:
     def set_address(self, address: Address | AsymmetricAddress) -> None:
         """Use this address from the next message on; frames are heard on it at once.
 
-        A message that is on its way keeps the address that it began with; docs/threads.md has what that means.
+        A message that is on its way keeps the address that it began with; docs/threads.md says what that means.
 
         :param address: `isotp.Address` or `isotp.AsymmetricAddress`, for both directions.
         :raises ValueError: if it is something else, or an address for one direction only.
@@ -137,7 +137,7 @@ cdef class Endpoint:
         """Receive on these addresses too, as an ECU does on its functional one; answers go by the layer's own.
 
         :param addresses: up to 8 `isotp.Address`; their receiving side counts. They replace those of earlier calls.
-        :raises ValueError: if there are too many, or one is no address, or one with rules of its own.
+        :raises ValueError: if there are too many, or one is not an address, or is one with rules of its own.
         """
         cdef AddressFilter[MAX_FURTHER_ADDRESSES] filters
         cdef Addresses together = Addresses.__new__(Addresses)
@@ -321,7 +321,7 @@ cdef class Endpoint:
 
     @property
     def receive_into(self):
-        """Called with the length of each segmented message that begins; gives what to put it into, or None."""
+        """Called with the length of each segmented message that begins; returns where to put it; or None."""
         return self.wiring_now().receive_into
 
     @receive_into.setter
@@ -330,7 +330,7 @@ cdef class Endpoint:
 
     @property
     def is_ready(self):
-        """Asked before each Flow Control that would let a message go on: whether more of it can be taken. Or None."""
+        """Asked before each Flow Control that would let a message continue: can more of it be taken? Or None."""
         return self.wiring_now().is_ready
 
     @is_ready.setter

@@ -325,7 +325,7 @@ cdef class PDU:
         if pci.type == N_PCI_SF or pci.type == N_PCI_FF:
             self.escape_sequence = pci.escape
             self.length = pci.length
-            self.data = data[pci.offset:pci.offset + min(<Py_ssize_t>pci.length, size)]
+            self.data = data[pci.offset:pci.offset + <Py_ssize_t>min(<int64_t>pci.length, <int64_t>size)]
         elif pci.type == N_PCI_CF:
             self.seqnum = pci.sn
             self.data = data[pci.offset:]

@@ -88,7 +88,7 @@ cdef class RateLimiter:
 
     @property
     def error_reason(self):
-        """Why it can not be enabled; empty if it can."""
+        """Why it cannot be enabled; empty if it can."""
         mean_bitrate, window_size_sec = self._settings()
         try:
             require_possible_rate(mean_bitrate, window_size_sec)

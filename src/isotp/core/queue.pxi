@@ -227,7 +227,7 @@ cdef class MessageQueue:
         """Append an item; there is always room, so this never waits."""
         cdef Note note
         if item is None:
-            raise ValueError("None can not be queued")
+            raise ValueError("None cannot be queued")
         memset(&note, 0, sizeof(Note))
         self.push(item, &note if self.notes != NULL else NULL, None)
 

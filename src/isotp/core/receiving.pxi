@@ -258,7 +258,7 @@ cdef class Receiving(Sending):
         return 0
 
     def resume_reception(self) -> None:
-        """What takes the message that is being received may be ready: if the other end waits, ask at once."""
+        """If the other end waits, ask `is_ready` at once: call this when more can be taken."""
         cdef bint is_due
         with cython.critical_section(self):
             is_due = session_ask_again(&self.session)

@@ -13,7 +13,7 @@ cdef class Reception:
 
     @property
     def began_ns(self):
-        """When its first frame came: ns of `time.monotonic_ns()`, or of the layer's clock."""
+        """When its first frame came: ns of `time.perf_counter_ns()`, or of the layer's clock."""
         return self.note.began_ns
 
     @property

@@ -12,10 +12,10 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from isotp._address_words import ChannelAddress
 from isotp.capture import FORMATS
 from isotp.capture._local_time import ns_of
 from isotp.capture._remote import is_url
-from isotp.cli.addresses import ChannelAddress
 from isotp.cli.options.sessions import LogSessionOptions, MinScore, NCr, where
 from isotp.cli.shown.lines import printable
 from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES
