@@ -96,7 +96,10 @@ beside:
 	@time $(PYTHON) checks/packaging/beside.py
 
 downstream:
-	@time $(PYTHON) -m checks.downstream
+	@time {
+	    $(PYTHON) -m checks.downstream
+	    $(PYTHON) -m checks.downstream.python_can
+	}
 
 newcomer:
 	@time $(PYTHON) checks/packaging/newcomer.py

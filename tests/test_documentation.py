@@ -16,14 +16,18 @@ import isotp
 import isotp.aio
 import isotp.capture
 import isotp.testing
+import isotp.testing.ecu
 from tests.documentation import (
+    A_TEST,
     BY_A_NEWCOMER,
     DOCS,
+    FIRST_LINES,
     ON_A_KERNEL,
     PAGES,
     ROOT,
     SHOWN,
     TERMINAL,
+    TESTED,
     Block,
     anchors,
     blocks,
@@ -91,6 +95,9 @@ def test_terminals(multicast: None) -> None:
     assert [line.removeprefix("239.74.163.2").strip() for line in dumped] == shown.splitlines()
 
 
+NOTES = {None, ON_A_KERNEL, BY_A_NEWCOMER, TERMINAL, SHOWN, TESTED, FIRST_LINES, A_TEST}
+
+
 def test_only_known_kinds_of_blocks() -> None:
     """Python and sh run; text is output or layout; toctrees are for Sphinx. Anything else would run nowhere."""
     for page in PAGES:
@@ -98,7 +105,7 @@ def test_only_known_kinds_of_blocks() -> None:
             assert block.kind in {"python", "sh", "text", "{toctree}", "{include} ../CHANGELOG.md"}, (
                 block.name
             )
-            assert block.note in {None, ON_A_KERNEL, BY_A_NEWCOMER, TERMINAL, SHOWN}, block.name
+            assert block.note in NOTES, block.name
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:
@@ -182,7 +189,8 @@ def test_reference_has_the_whole_public_api() -> None:
     documented = single | {f"{module}.{name}" for module, names in modules for name in names.split(", ")}
     names = {
         "isotp": NAMES["isotp"].split(),
-        **{each.__name__: each.__all__ for each in (isotp.aio, isotp.capture, isotp.testing)},
+        "isotp.testing": sorted(set(isotp.testing.ecu.__all__) & set(isotp.testing.__all__)),
+        **{each.__name__: each.__all__ for each in (isotp.aio, isotp.capture)},
     }
     public = {f"{module}.{name}" for module in names for name in names[module]}
     assert public <= documented, sorted(public - documented)

@@ -55,7 +55,8 @@ NAMES = {
     "isotp.socketcan": "SocketCanStack open_can_socket port_on receive_identifiers",
     "isotp.stats": "Stats",
     "isotp.testing": (
-        "Access Answer Did Ecu Exchanged Lock NegativeResponse Nrc Request Routine Rule Serving Tester"
+        "Access Answer Did Ecu End Exchanged Fault HeldClock Lock NegativeResponse Nrc Pattern Peer Recording Request "
+        "Routine Rule Serving Standstill Tester Wire WireFrame assert_frames"
     ),
     "isotp.testing.ecu": (
         "Access Answer Client Did Ecu Lock NegativeResponse Nrc Request Routine Rule Tester"

@@ -139,6 +139,20 @@ def test_a_wire_that_is_cut_and_mended(isotp_wire: Wire, isotp_clock: HeldClock)
     assert isotp_wire.frames[-1].fate == ""
 
 
+def test_a_wire_that_is_jammed(isotp_wire: Wire, isotp_clock: HeldClock) -> None:
+    """Who sends waits for N_As; when the jam ends in time, nothing is lost."""
+    tester, ecu = isotp_wire.layer(TESTER, params={"tx_frame_timeout": 300}), isotp_wire.layer(ECU)
+    isotp_wire.jam()
+    tester.send(LONG)
+    isotp_clock.advance(299)
+    isotp_wire.heal()
+    assert ecu.recv(block=True, timeout=1) == LONG
+    isotp_wire.jam()
+    tester.send(LONG)
+    isotp_clock.advance(301)
+    assert reported(isotp_wire) == [isotp.TransmitTimeoutError]
+
+
 def test_a_fault_that_is_ended_meets_no_frame(isotp_wire: Wire) -> None:
     end = isotp_wire.end()
     fault = isotp_wire.drop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 import isotp
 import isotp.aio
 from isotp.protocol import TryAgain
-from isotp.testing import HeldClock, Wire, assert_frames
+from isotp.testing import HeldClock, Peer, Wire, assert_frames
 from tests.frames import counted, frame, words
 from tests.testing.ends import ECU, TESTER
 
@@ -135,6 +136,14 @@ def test_a_blocking_send_lets_time_pass_until_it_fails(isotp_wire: Wire, isotp_c
         tester.send(counted(20))
     assert isinstance(failure.value.__cause__, isotp.FlowControlTimeoutError)
     assert isotp_clock.ms == 300
+
+
+def test_a_request_and_its_answer_take_the_time_of_the_story(
+    isotp_clock: HeldClock, isotp_wire: Wire, isotp_peer: Callable[..., Peer]
+) -> None:
+    isotp_peer(ECU, "get 22 F1 90\nwait 900\nsend 7F 22 78\nwait 4000\nsend 62 F1 90 41*17")
+    assert isotp_wire.layer(TESTER).request(b"\x22\xf1\x90") == b"\x62\xf1\x90" + b"A" * 17
+    assert isotp_clock.ms == 4900
 
 
 def test_a_message_that_breaks_off_ends_the_wait_for_it(isotp_wire: Wire, isotp_clock: HeldClock) -> None:
@@ -309,7 +318,7 @@ def test_a_full_wire_says_try_again() -> None:
 
     there.on_frame = flood
     here.send_raw(0x1, b"")
-    assert refused == ["65536 frames are on the wire already"]
+    assert refused == ["the wire takes no frame: it is jammed, or 65536 are on it"]
     assert here.waiting == 65536
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from isotp._core import CanMessage, frame_from_python_can
 from isotp.bus.doorbell import Doorbell
 from isotp.bus.feed import ThreadedFeed
-from isotp.bus.native import NativeBus, native_bus
+from isotp.bus.native import Native, native_bus
 from isotp.bus.notifier import add_listener, remove_listener
 from isotp.bus.python_can import Sender, check_bus, descriptor_of, python_can
 from isotp.bus.stand_ins import read, stand_in
@@ -244,7 +244,7 @@ class SharedBus(ThreadedFeed):
             doorbell.wait(_NO_POLLING)
         return received is not None
 
-    def _read_natively(self, native: NativeBus, timeout: float) -> bool:
+    def _read_natively(self, native: Native, timeout: float) -> bool:
         """Wait for frames, and read them; True if there were any."""
         if not native.can.wait(timeout):
             return False

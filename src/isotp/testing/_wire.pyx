@@ -119,6 +119,7 @@ cdef class Line:
     cdef Py_ssize_t kept
     cdef uint64_t forgotten        # by the log
     cdef readonly object clock
+    cdef public bint jammed        # it takes no frame
     cdef public object judge       # (when, sender, can_id, data, flags) -> what comes of it, or None: as it is
     cdef tuple ends
     cdef int numbers               # of ends that ever were
@@ -144,7 +145,7 @@ cdef class Line:
         cdef bint has_room
         cdef int k
         with cython.critical_section(self):
-            has_room = self.waiting.count + count <= MOST_WAITING
+            has_room = self.waiting.count + count <= MOST_WAITING and not (self.jammed and fate == CARRIED)
             if has_room:
                 for k in range(count):
                     passage = self.waiting.add()
@@ -550,10 +551,7 @@ cdef class End:
     # ------------------------------------------------ what goes
 
     def send(self, CanMessage message not None):
-        """Send a frame: a txfn.
-
-        :raises isotp.protocol.TryAgain: if too many frames are on the wire.
-        """
+        """Send a frame: a txfn. It raises `isotp.protocol.TryAgain` if the wire takes none."""
         cdef Frame frame
         frame_of_message(message, &frame)
         if not self.line.put(self.number, &frame, 1, CARRIED):
@@ -572,7 +570,7 @@ cdef class End:
 
 
 cdef double NO_LIMIT_S = threading.TIMEOUT_MAX - 1
-cdef str full = f"{MOST_WAITING} frames are on the wire already"
+cdef str full = f"the wire takes no frame: it is jammed, or {MOST_WAITING} are on it"
 
 
 cdef int give(tuple takers, const Frame *frames, const int64_t *times, int count) except -1:

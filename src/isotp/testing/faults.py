@@ -189,8 +189,13 @@ class Faults:
             lambda passing: [passing.as_is("changed", passing.frame.data[:length])], which, times, rate, seed
         )
 
+    def jam(self) -> None:
+        """Take no frame until :meth:`heal`, as a bus that is off, or that nobody acknowledges on: who sends waits."""
+        self._set_jammed(True)
+
     def heal(self) -> None:
         """End all faults. A frame that was held back for another one is lost."""
+        self._set_jammed(False)
         self._faults.clear()
         self._held_back.clear()
         self._changed(False)
@@ -249,6 +254,9 @@ class Faults:
 
     def _changed(self, has_faults: bool) -> None:
         """There are faults now, or none."""
+        raise NotImplementedError
+
+    def _set_jammed(self, is_jammed: bool) -> None:
         raise NotImplementedError
 
     def _inject_at(self, when: int, passage: tuple[int, int, int, bytes, int]) -> None:

@@ -72,22 +72,23 @@ class Peer:
 
     :param wire: what it sits on.
     :param address: its own, as that of an ECU: `tester.reversed()`.
-    :param story: a line for each step, in the order of time::
-
-            < FF                  wait for a frame: SF, FF, CF, FC, CTS, WAIT, OVFLW, or bytes as 10 14 .. *
-            < CF x4               for four of them
-            < 7DF# 02 3E 00       one with another identifier than its address hears
-            > 30 04 01            send a frame: bytes, or CTS bs=4 stmin=1, WAIT, OVFLW
-            > 7EA# 01 7E          one with another identifier than its address sends
-            wait 5                let so many milliseconds pass
-            get 22 F1 90          receive a message, of any length, with the Flow Control that it needs
-            send 62 F1 90 41*17   send a message, of any length, as Flow Control lets it
-            silent                hear and say nothing from here on, as at the end of the story
-            again                 begin anew
-
+    :param story: a line for each step, in the order of time, as below.
     :param also: further addresses to hear, as the functional one of an ECU.
     :param name: what the recording calls it.
     :param params: those of the layer that does `get` and `send`.
+
+    The lines of a story are::
+
+        < FF                  wait for a frame: SF, FF, CF, FC, CTS, WAIT, OVFLW, or bytes as 10 14 .. *
+        < CF x4               for four of them
+        < 7DF# 02 3E 00       one with another identifier than its address hears
+        > 30 04 01            send a frame: bytes, or CTS bs=4 stmin=1, WAIT, OVFLW
+        > 7EA# 01 7E          one with another identifier than its address sends
+        wait 5                let so many milliseconds pass
+        get 22 F1 90          receive a message, of any length, with the Flow Control that it needs
+        send 62 F1 90 41*17   send a message, of any length, as Flow Control lets it
+        silent                hear and say nothing from here on, as at the end of the story
+        again                 begin anew
 
     A frame that the story does not wait for is noted in `problems`, and :meth:`check` complains of it. `received` has
     the messages of `get`, `errors` what went wrong with messages.

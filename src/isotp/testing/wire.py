@@ -156,6 +156,9 @@ class Wire(Faults, HasFeed):
     def _changed(self, has_faults: bool) -> None:
         self._line.judge = self._judge if has_faults else None
 
+    def _set_jammed(self, is_jammed: bool) -> None:
+        self._line.jammed = is_jammed
+
     def _inject_at(self, when: int, passage: tuple[int, int, int, bytes, int]) -> None:
         self.call_at(when, lambda: self._line.inject(*passage))
 
