@@ -102,9 +102,14 @@ def test_only_known_kinds_of_blocks() -> None:
     """Python and sh run; text is output or layout; toctrees are for Sphinx. Anything else would run nowhere."""
     for page in PAGES:
         for block in blocks(page):
-            assert block.kind in {"python", "sh", "text", "{toctree}", "{include} ../CHANGELOG.md"}, (
-                block.name
-            )
+            assert block.kind in {
+                "python",
+                "sh",
+                "text",
+                "{toctree}",
+                "{include} ../CHANGELOG.md",
+                "{include} ../README.md",
+            }, block.name
             assert block.note in NOTES, block.name
 
 
@@ -136,7 +141,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_each_page_is_in_the_contents() -> None:
     tables = [block.text for block in blocks(DOCS / "index.md") if block.kind == "{toctree}"]
-    listed = {line for table in tables for line in table.splitlines() if line and not line.startswith(":")}
+    lines = {line for table in tables for line in table.splitlines() if line and not line.startswith(":")}
+    outside = {line for line in lines if "<https://" in line}
+    listed = lines - outside
+    assert len(outside) == 1  # tests/test_metadata.py knows where it leads
     pages = {page.stem for page in DOCS.glob("*.md")} - {"index"} | {"api/index"}
     assert listed == pages
 
@@ -194,9 +202,10 @@ def test_reference_has_the_whole_public_api() -> None:
     }
     public = {f"{module}.{name}" for module in names for name in names[module]}
     assert public <= documented, sorted(public - documented)
-    # Nothing is documented that is not there.
+    # Nothing is documented that is not there; the options of the kernel's sockets are on Linux alone.
     for name in documented:
-        pkgutil.resolve_name(name)
+        if sys.platform == "linux" or not name.startswith("isotp.tpsock.opts."):
+            pkgutil.resolve_name(name)
 
 
 # Attributes of layers that the drivers of the package set, and types that are named in signatures.

@@ -172,7 +172,7 @@ class Hub:
         :param also: further addresses to receive on, such as the functional one of an ECU.
         :param kwargs: parameters of :class:`isotp.TransportLayer`, except rxfn and txfn.
         :raises ValueError: as :class:`isotp.TransportLayer` does; and if a session with this address is started: two
-            would answer each First Frame. One in listen mode answers none, and may be one of many.
+            would answer each First Frame. A session in listen mode answers none, and may be one of many.
         """
         session = HubSession(self, address, also, **kwargs)
         self._require_alone(session)

@@ -29,7 +29,7 @@ class MessageColumns:
     """The columns of many tables without their payloads: about 50 bytes a message."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[Numbers]] = {name: [] for name in (*KEPT, "size")}
+        self._parts: dict[str, list[Numbers]] = {name: [] for name in (*KEPT, "size", "pending")}
         self._columns: dict[str, Numbers] = {}
         self._sessions: tuple[AbstractAddress, ...] = ()
 
@@ -44,13 +44,16 @@ class MessageColumns:
         for name in KEPT:
             # A copy: the memory of a table's column holds the payloads too.
             self._parts[name].append(numpy.array(messages.column(name)))
-        self._parts["size"].append(numpy.diff(numpy.asarray(messages.column("offsets"))))
+        offsets = numpy.asarray(messages.column("offsets"))
+        self._parts["size"].append(numpy.diff(offsets))
+        self._parts["pending"].append(are_pending(messages, offsets))
         self._columns = {}
 
     def __getitem__(self, name: str) -> Numbers:
         if name not in self._columns:
             parts = self._parts[name]
-            self._columns[name] = numpy.concatenate(parts) if parts else numpy.empty(0, numpy.int64)
+            none: Numbers = numpy.empty(0, numpy.bool_ if name == "pending" else numpy.int64)
+            self._columns[name] = numpy.concatenate(parts) if parts else none
             self._parts[name] = [self._columns[name]] if parts else []
         return self._columns[name]
 
@@ -78,6 +81,15 @@ class MessageColumns:
             yield SessionFigures(
                 self, rows, self._sessions[lane & 0xFFFFFFFF], channel, channel_name(channel)
             )
+
+
+def are_pending(messages: Messages, offsets: Numbers) -> NDArray[numpy.bool_]:
+    """Which messages say 7F xx 78: the response takes longer (ISO 14229-1)."""
+    found: NDArray[numpy.bool_] = numpy.diff(offsets) == 3
+    begins = offsets[:-1][found]
+    data = numpy.asarray(messages.data)
+    found[found] = (data[begins] == 0x7F) & (data[begins + 2] == 0x78)
+    return found
 
 
 @dataclass(frozen=True)
