@@ -17,22 +17,28 @@ export TIMEFORMAT = --- make $@: %0R s, %0U s of processor time
 CHECK_GROUPS := dev bench fuzz
 CYTHON_SOURCES = $(shell find src checks tests -name '*.pyx' -o -name '*.pxi' -o -name '*.pxd')
 STUBS := $(subst /,.,$(patsubst src/%.pyi,%,$(shell find src -name '*.pyi')))
+PAGES := README.md CONTRIBUTING.md SECURITY.md $(wildcard docs/*.md benchmarks/*.md checks/*.md)
 ON_A_KERNEL := $(PYTHON) checks/kernel/run.py
 
 # The longest ones come first, so that two cores are busy to the end.
 CHECKS := tests-group coverage sanitizers gate lint docs
+PLATFORMS := windows aarch64 armhf musl macos python3.14 python3.15 windows-3.14 windows-3.14t
 NIGHTLY := packaging beside downstream freethreaded fuzz mutation peers-kernel differential soak soak-kernel stress stress-sanitizers newcomer leaks uds
 
-.PHONY: help list-nightly tools tests tests-kernel peers checks nightly $(CHECKS) $(NIGHTLY)
+.PHONY: help list-nightly tools tests tests-kernel peers checks nightly list-platforms platforms platforms-page $(CHECKS) $(NIGHTLY)
 
 help:
 	@echo "tests, tests-kernel, peers"
 	@echo "checks:  $(CHECKS)"
 	@echo "nightly: $(NIGHTLY)"
+	@echo "platforms: $(addprefix platform-,$(PLATFORMS))"
 	@echo "tools:   installs what the checks need"
 
 list-nightly:
 	@echo $(NIGHTLY)
+
+list-platforms:
+	@echo $(PLATFORMS)
 
 checks: $(CHECKS)
 nightly: $(NIGHTLY)
@@ -67,6 +73,10 @@ lint:
 	    $(PYTHON) -m mypy
 	    $(PYTHON) -m mypy.stubtest $(STUBS) isotp.bulk._message
 	    PATH=$(abspath $(dir $(PYTHON))):$$PATH cython-lint $(CYTHON_SOURCES)
+	    $(PYTHON) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	    $(PYTHON) -m codespell_lib
+	    $(PYTHON) -m proselint check --config tools/proselint.json $(PAGES)
+	    $(PYTHON) -m tools.plain_english
 	    $(PYTHON) -m tools.release check --quick
 	    $(PYTHON) -m tests.conformance.count
 	}
@@ -139,3 +149,17 @@ leaks:
 
 uds:
 	@time $(PYTHON) checks/uds/run.py
+
+# ---------------------------------------------------------------- other platforms
+
+platforms: $(addprefix platform-,$(PLATFORMS))
+
+platform-%:
+	@time {
+	    checks/debian-packages platforms
+	    $(PYTHON) -m checks.platforms $*
+	}
+
+# The page about them, from the summaries that `python -m checks.platforms PLATFORM --store` left
+platforms-page:
+	@$(PYTHON) -m checks.platforms.page

@@ -51,6 +51,24 @@ def ecu_for_two() -> Ecu:
     )
 
 
+# The same for the command.
+TABLE: dict[str, Any] = {
+    "dids": {
+        "F190": {"text": "WVWZZZ1JZ3W386752"},
+        **{f"{did:04X}": {"hex": "00000000", "write": {"sessions": [EXTENDED]}} for did in COUNTERS},
+    },
+    "routines": {"FF00": {"result": "00", "sessions": [PROGRAMMING], "security": "01"}},
+    "security": {"01": {"seed": "12345678", "xor": "FF", "sessions": [PROGRAMMING]}},
+    "dtcs": {"030100": "2F", "442100": "24"},
+    "services": {service: {"sessions": [PROGRAMMING], "security": "01"} for service in ("34", "35")},
+    "rules": [{"request": "31 01 FF 00", "pending": 3, "every_ms": 1}],
+    "block_length": 258,
+    "testers": [{"address": "7E8:7E0", "functional": ":7DF"}, {"address": "7E9:7E1"}],
+}
+# So many requests two testers make in this story.
+REQUESTS = 50
+
+
 def ten_services(client: Any, number: int, together: Callable[[], object]) -> list[str]:
     """What one tester does; `together` waits for the other one. Returns the services that it was answered, by name."""
     done: list[str] = []

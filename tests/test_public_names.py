@@ -41,6 +41,7 @@ NAMES = {
         "UnexpectedFlowControlError UnsuportedWaitFrameError UnsupportedWaitFrameError "
         "WrongSequenceNumberError"
     ),
+    "isotp.figures": "ServiceFigures SessionFigures session_figures",
     "isotp.hub": "Hub HubSession",
     "isotp.message": "Direction Message MessageStatus",
     "isotp.params": "Parameters Params UnknownParameterError stmin_from_seconds stmin_to_seconds",

@@ -21,25 +21,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from checks.debian_archive import Archive, Failure, NotRun, output_of, report
 from checks.instrumented import CHECKOUT, lay_out_copy
 
 SUITE = "sid"
 # Source packages, the wanted one first: a mirror may list what it does not have.
 PACKAGES = ("python3.14", "python3.13")
 CACHE = Path.home() / ".cache/isotp-freethreaded"
-SOURCES = Path("/etc/apt")
 
 # No debugger is to look at it, and its own speed is not what is tested.
 CONFIGURE = ("--quiet", "--disable-gil", "--disable-test-modules", "--with-ensurepip=no", "OPT=-DNDEBUG -O1")
@@ -111,115 +109,6 @@ print("the GIL stays off with", *compiled, "and python-can", sys.modules["can"].
 """
 
 
-class NotRun(Exception):
-    """There is no interpreter to be had here; says why."""
-
-
-class Failure(Exception):
-    """Something is not as it has to be."""
-
-
-def report(what: str) -> None:
-    print(f"--- {what}", flush=True)
-
-
-def output_of(*command: str | Path, cwd: Path | None = None) -> str:
-    """What a command says; Failure with all of it if it fails."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode != 0:
-        raise Failure(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-6000:]}")
-    return done.stdout
-
-
-# --- The source -----------------------------------------------------------------------------------------------
-
-
-def paragraphs(text: str) -> Iterator[dict[str, str]]:
-    """The entries of a file of apt's `.sources` format."""
-    for block in re.split(r"\n\s*\n", text):
-        lines = [line for line in block.splitlines() if not line.startswith("#")]
-        joined = re.sub(r"\n[ \t]+", " ", "\n".join(lines))
-        yield {
-            key.strip().lower(): value.strip()
-            for key, _, value in (line.partition(":") for line in joined.splitlines())
-        }
-
-
-def mirror() -> tuple[str, str]:
-    """URI and signing key ("" for apt's own) of the mirror that this Debian has its packages from."""
-    try:
-        system = platform.freedesktop_os_release()
-    except OSError as error:
-        raise NotRun("this system does not say that it is a Debian") from error
-    codename = system.get("VERSION_CODENAME", "")
-    if system.get("ID") != "debian" or shutil.which("apt-get") is None:
-        raise NotRun(f"this system is {system.get('ID', 'unknown')}, not a Debian with apt-get")
-    for file in sorted(SOURCES.glob("sources.list.d/*.sources")):
-        for entry in paragraphs(file.read_text()):
-            if codename in entry.get("suites", "").split() and "main" in entry.get("components", "").split():
-                return entry["uris"].split()[0], entry.get("signed-by", "")
-    for file in (SOURCES / "sources.list", *sorted(SOURCES.glob("sources.list.d/*.list"))):
-        if file.exists():
-            for line in file.read_text().splitlines():
-                found = re.match(rf"deb\s+(?:\[(.*?)\]\s+)?(\S+)\s+{codename}\s.*\bmain\b", line)
-                if found:
-                    key = re.search(r"signed-by=(\S+)", found[1] or "")
-                    return found[2], key[1] if key else ""
-    raise NotRun(f"apt's sources name no mirror for {codename}")
-
-
-def fetch(folder: Path) -> Path:
-    """Have apt-get put the source archive of a package into FOLDER, by a configuration of its own."""
-    uri, key = mirror()
-    for part in ("lists/partial", "cache/archives/partial", "parts"):
-        (folder / part).mkdir(parents=True)
-    (folder / "parts/source.sources").write_text(
-        f"Types: deb-src\nURIs: {uri}\nSuites: {SUITE}\nComponents: main\n"
-        + (f"Signed-By: {key}\n" if key else "")
-    )
-    settings = {
-        "Dir::Etc::SourceList": "/dev/null",
-        "Dir::Etc::SourceParts": folder / "parts",
-        "Dir::State::Lists": folder / "lists",
-        "Dir::Cache": folder / "cache",
-        "APT::Sandbox::User": "root",
-        "Acquire::Retries": "2",
-    }
-    options = [f"-o{name}={value}" for name, value in settings.items()]
-    try:
-        output_of("apt-get", *options, "--error-on=any", "update", cwd=folder)
-    except Failure as failure:
-        raise NotRun(f"apt-get has no sources of {SUITE}: {str(failure).splitlines()[-1]}") from failure
-    refused = []
-    for package in PACKAGES:
-        listed = output_of("apt-cache", *options, "showsrc", "--only-source", package, cwd=folder)
-        # In the order of the index, which is that of the versions
-        for version in reversed(re.findall(r"^Version: (\S+)", listed, re.MULTILINE)):
-            wanted = f"{package}={version}"
-            try:
-                output_of(
-                    "apt-get", *options, "source", "--download-only", "--only-source", wanted, cwd=folder
-                )
-            except Failure:
-                refused.append(wanted)
-                continue
-            if refused:
-                report(f"listed by the mirror, but not there: {', '.join(refused)}")
-            (archive,) = folder.glob(f"{package}_*.orig.tar.*")
-            return archive
-    raise NotRun(
-        f"the mirror has none of the sources that it lists: {', '.join(refused) or 'none is listed'}"
-    )
-
-
 # --- The interpreter ------------------------------------------------------------------------------------------
 
 
@@ -274,7 +163,7 @@ def interpreter(options: argparse.Namespace) -> Path:
     if there is not None:
         return there
     with tempfile.TemporaryDirectory(prefix="isotp-source-") as folder:
-        return build(fetch(Path(folder)), options.cache)
+        return build(Archive(Path(folder), SUITE, sources=True).source(PACKAGES), options.cache)
 
 
 def require_free_threaded(python: Path) -> str:

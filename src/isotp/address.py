@@ -604,7 +604,13 @@ class Address(AbstractAddress):
         return f"[{self._addressing_mode.name} - {content}]"
 
     def __repr__(self) -> str:
-        return f"<IsoTP Address {self.get_content_str()} at 0x{id(self):x}>"
+        """As one would write it, where `AddressingMode` and the class are imported."""
+        fields = ("txid", "rxid", "target_address", "source_address", "physical_id", "functional_id")
+        given = [(name, getattr(self, f"_{name}")) for name in (*fields, "address_extension")]
+        words = [f"AddressingMode.{self._addressing_mode.name}"]
+        words += [f"{name}={_shown(value)}" for name, value in given if value is not None]
+        words += [f"{name}=True" for name in ("rx_only", "tx_only") if getattr(self, f"_{name}")]
+        return f"{type(self).__name__}({', '.join(words)})"
 
     # -- Names of can-isotp 1.x ----------------------------------------------------------------------------
 
@@ -743,10 +749,10 @@ class AsymmetricAddress(AbstractAddress):
         return hash((self._tx_addr, self._rx_addr))
 
     def get_content_str(self) -> str:
-        return f"RxAddr: {self._rx_addr!r} - TxAddr: {self._tx_addr!r}"
+        return f"RxAddr: {self._rx_addr.get_content_str()} - TxAddr: {self._tx_addr.get_content_str()}"
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} - {self.get_content_str()}>"
+        return f"{type(self).__name__}(tx_addr={self._tx_addr!r}, rx_addr={self._rx_addr!r})"
 
 
 def judges_frames_itself(address: AbstractAddress) -> bool:

@@ -138,6 +138,7 @@ class _LoopHub(_hub.Hub):
         **kwargs: Unpack[SessionKeywords],
     ) -> _Session:
         session = _Session(self, address, also, **kwargs)
+        self._require_alone(session)
         self._feed.connect(session)
         return session
 
@@ -526,7 +527,8 @@ class Hub:
     ) -> Layer:
         """A new layer, not started yet; see :class:`Layer` for the parameters.
 
-        :raises ValueError: as :class:`isotp.TransportLayer` does.
+        :raises ValueError: as :class:`isotp.TransportLayer` does; and if a layer with this address is started: two
+            would answer each First Frame. One in listen mode answers none, and may be one of many.
         """
         return Layer(self, address, also=also, **kwargs)
 

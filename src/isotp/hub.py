@@ -13,7 +13,7 @@ from isotp._core import CanMessage, SendRequest
 from isotp.address import Address, AsymmetricAddress
 from isotp.bus.feed import Feed, HasFeed
 from isotp.bus.feeds import BusFeed, NotifierFeed, SocketFeed
-from isotp.bus.table import Listener, Table
+from isotp.bus.table import Listener, Table, receive_identifiers
 from isotp.errors import FramesLostError
 from isotp.stats import Stats
 from isotp.threads.courier import Courier
@@ -171,11 +171,25 @@ class Hub:
         :param address: its address.
         :param also: further addresses to receive on, such as the functional one of an ECU.
         :param kwargs: parameters of :class:`isotp.TransportLayer`, except rxfn and txfn.
-        :raises ValueError: as :class:`isotp.TransportLayer` does.
+        :raises ValueError: as :class:`isotp.TransportLayer` does; and if a session with this address is started: two
+            would answer each First Frame. A session in listen mode answers none, and may be one of many.
         """
         session = HubSession(self, address, also, **kwargs)
+        self._require_alone(session)
         self._feed.connect(session)
         return session
+
+    def _require_alone(self, session: HubSession) -> None:
+        """Two sessions with one address would send two Flow Controls."""
+        if session.params.listen_mode:
+            return
+        for identifier in receive_identifiers((session.address,)):
+            for other in self.table.by_identifier.get(identifier, ()):
+                if other is not session and other.address == session.address and not other.params.listen_mode:
+                    raise ValueError(
+                        f"the hub has a started session {session.address.get_content_str()} already: a second one would"
+                        " send a second Flow Control, unless it is in listen mode"
+                    )
 
     def close(self) -> None:
         """Stop all sessions and leave the bus; a python-can bus stays open."""
@@ -215,6 +229,7 @@ class Hub:
         with self._changing:
             if self._closed:
                 raise OSError(errno.EBADF, f"the socket on {self.bus} was closed")
+            self._require_alone(session)
             self.table.add(session)
             try:
                 self._feed.listen_for(self.table)

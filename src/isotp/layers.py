@@ -342,6 +342,7 @@ class TransportLayerLogic(Layer):
         :param p2_star: seconds from a "response pending" to the beginning of what follows.
         :param uds: False, for other protocols: whatever message comes next is the answer.
         :param params: parameters of the request alone, as of :meth:`send`.
+        :returns: the answer, a `bytearray`.
         :raises TimeoutError: if no answer has begun in time.
         :raises isotp.BlockingSendTimeout: if the request was not sent within `timeout`; it is given up.
         :raises isotp.BlockingSendFailure: if it could not be sent; the reason is its `__cause__`.
@@ -356,7 +357,7 @@ class TransportLayerLogic(Layer):
         exchange = Exchange(data, timeout=timeout, p2=p2, p2_star=p2_star, uds=uds)
         self._require_free_messages()
         if self._is_callback:
-            raise RuntimeError("a callback of the layer can not wait for that same layer to be answered")
+            raise RuntimeError("a callback of the layer cannot wait for that same layer to be answered")
         with self._requesting:
             self.clear_rx_queue()
             began_ns = self._now_ns()

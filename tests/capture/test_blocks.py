@@ -116,12 +116,21 @@ def test_the_same_with_zlib_alone(monkeypatch: pytest.MonkeyPatch, name: str) ->
         def seekable(self) -> bool:
             return False
 
-    assert outcome(Pipe(file), format=log_format) == expected
+    def assert_expected(log: Any) -> None:
+        """Where deflated data are cut, the library decides whether their last byte comes out."""
+        frames, count, problems, found = outcome(log, format=log_format)
+        last = 1 if "that is cut" in name else 0
+        assert (frames, count, found) == (expected[0], expected[1], expected[3])
+        for problem, told in zip(problems, expected[2], strict=True):
+            assert problem[1:] == told[1:]
+            assert abs(problem[0] - told[0]) <= last
+
+    assert_expected(Pipe(file))
     behind = io.BytesIO(b"something else" + file)
     behind.seek(14)
-    assert outcome(behind, format=log_format) == expected
+    assert_expected(behind)
     monkeypatch.setattr(_inflate, "isal", None)
-    assert outcome(file, format=log_format) == expected
+    assert_expected(file)
 
 
 def test_long_lines_are_told() -> None:

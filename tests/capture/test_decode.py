@@ -9,6 +9,7 @@ import multiprocessing
 import pickle
 import struct
 import sys
+import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -126,6 +127,22 @@ def test_sessions_that_nobody_named(tmp_path: Path, name: str) -> None:
 def test_discovery_in_a_stream() -> None:
     with pytest.raises(ValueError, match="read twice"):
         capture.decode(io.BytesIO(b""))
+
+
+def test_a_notebook_shows_how_far_it_is() -> None:
+    log = io.BytesIO(b"(1.000000) can0 7E0#0210030000000000\n")
+    decoding = capture.decode(log, [isotp.Address(txid=0x7E0, rxid=0x7E8)])
+    before = ElementTree.fromstring(decoding._repr_html_())
+    messages = decoding.table()
+    after = ElementTree.fromstring(decoding._repr_html_())
+    assert len(messages) == 1
+    rows = [
+        dict(tuple(cell.text for cell in row.iter("td")) for row in each.find("tbody"))
+        for each in (before, after)
+    ]
+    assert [row["frames read"] for row in rows] == ["0", "1"]
+    assert rows[1]["sessions"] == "7E0:7E8"
+    assert rows[1]["problems"] == "0"
 
 
 def test_streams() -> None:

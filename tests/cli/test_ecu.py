@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import isotp
 from isotp.testing._ecu_serving import Serving
+from tests import ecu_stories
 from tests.cli.command import Run, isotp_command, without
 from tests.cli.live_command import PATIENCE, TESTER, can, live_command
 
@@ -95,6 +97,26 @@ def test_table_says_what_and_where_it_is(channel: str, tmp_path: Path) -> None:
         ("rx", "functional", "220100"),
     ]
     assert ("tx", "physical", "7f3e78") in said
+
+
+def test_two_testers_at_once_do_ten_services(channel: str, tmp_path: Path) -> None:
+    done: list[list[str]] = []
+
+    @contextmanager
+    def layer_of(number: int) -> Iterator[isotp.CanStack]:
+        with can.Bus(interface="virtual", channel=channel) as bus:
+            yield isotp.CanStack(bus, address=ecu_stories.TESTERS[number])
+
+    path = table(tmp_path / "two.json", **ecu_stories.TABLE)
+    run = ecu_while(
+        lambda: done.extend(ecu_stories.play(layer_of)),
+        *(channel, "--table", path, "-n", str(ecu_stories.REQUESTS), "--json"),
+    )
+    assert (run.status, run.errors) == (0, "")
+    assert done[0] == done[1]
+    assert len(set(done[0])) >= 10
+    assert {each["session"] for each in run.json} == {"7E8:7E0", "7E9:7E1"}
+    assert sum(each["direction"] == "rx" for each in run.json) == ecu_stories.REQUESTS
 
 
 def test_several_ecus_on_one_bus(channel: str, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +45,20 @@ def test_two_testers_at_once_do_ten_services(way: str) -> None:
             bus.shutdown()
     ecu_stories.check(ecu, done)
     assert serving.errors == []
+
+
+def test_two_testers_at_once_do_ten_services_with_the_command(tmp_path: Path) -> None:
+    command = pytest.importorskip("tests.cli.live_command", reason="the command needs the extra cli")
+    table = tmp_path / "two.json"
+    table.write_text(json.dumps(ecu_stories.TABLE))
+    done: list[list[str]] = []
+    words = f"ecu -q -n {ecu_stories.REQUESTS} --table {table} {INTERFACE}"
+    run = command.live_command(
+        lambda: done.extend(ecu_stories.play(by_socket)), words, opener=(Serving, "start")
+    )
+    assert (run.status, run.errors) == (0, "")
+    assert done[0] == done[1]
+    assert len(set(done[0])) >= 10
 
 
 def test_the_command_is_asked_by_the_kernels_sockets(sockets: Sockets) -> None:

@@ -205,7 +205,7 @@ def test_a_callback_can_not_wait_for_its_own_layer(peer: Peer) -> None:
     peer.comes(0, "10 0A 62 F1 90 41 42 43")
     peer.layer.process()
     assert [str(error) for error in refused] == [
-        "a callback of the layer can not wait for that same layer to be answered"
+        "a callback of the layer cannot wait for that same layer to be answered"
     ]
 
 

@@ -6,6 +6,8 @@ import itertools
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isotp.testing import Access, Answer, Did, Ecu, Lock, NegativeResponse, Nrc, Request, Routine, Rule
 from tests.frames import MS, SECOND, octets, words
@@ -279,8 +281,9 @@ def test_services_may_be_withheld() -> None:
     )
 
 
-def test_an_empty_request_has_no_answer() -> None:
-    assert Talk().ask("") == ""
+@pytest.mark.parametrize("no_request", ["", "7F 22 31", "7E 00", "C5 01", "FF"])
+def test_what_is_no_request_has_no_answer(no_request: str) -> None:
+    assert Talk().ask(no_request) == ""
 
 
 # ---------------------------------------------------------------- to all, and suppressed
@@ -463,6 +466,24 @@ def test_blocks_that_are_too_short() -> None:
 def test_names_are_for_people() -> None:
     assert repr(Ecu(name="door", dids={1: b""})) == "<Ecu 'door': 1 identifiers, 0 DTCs>"
     assert str(NegativeResponse(0x22)) == "negative response code 0x22"
+
+
+# ---------------------------------------------------------------- whatever is asked
+
+
+@given(requests=st.lists(st.binary(max_size=12) | st.sampled_from([b"\x10\x02", b"\x10\x03", b"\x27\x01"])))
+def test_whatever_is_asked_is_answered_in_form_or_not_at_all(requests: list[bytes]) -> None:
+    ecu = Ecu(
+        dids={0: Did(b"\x00", write=Access())},
+        security={1: Lock(b"\x01", b"\x02")},
+        routines={0: b""},
+        memory={0: bytes(16)},
+        dtcs={0: 1},
+    )
+    for now, request in enumerate(requests):
+        for answer in ecu.answer(request, now):
+            refused = answer.payload[:2] == bytes((0x7F, request[0])) and len(answer.payload) == 3
+            assert refused or answer.payload[0] == request[0] + 0x40
 
 
 # ---------------------------------------------------------------- by udsoncan's definitions

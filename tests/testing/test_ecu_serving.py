@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
 
 import isotp
-from isotp.testing import Ecu, Exchanged, NegativeResponse, Request, Rule, Tester
+from isotp.testing import Ecu, Exchanged, HeldClock, NegativeResponse, Request, Rule, Tester, Wire
 from tests import ecu_stories
 from tests.ecu_stories import PATIENCE, PLACES, TESTERS
 
@@ -44,6 +44,57 @@ def test_two_testers_at_once_do_ten_services(channel: str) -> None:
         done = ecu_stories.play(lambda number: client_on(channel, TESTERS[number]))
     ecu_stories.check(ecu, done)
     assert serving.errors == []
+
+
+def test_two_testers_at_once_do_ten_services_on_the_wire() -> None:
+    ecu = ecu_stories.ecu_for_two()
+    with Wire() as wire, ecu.serve(wire) as serving:
+        done = ecu_stories.play(lambda number: nullcontext(wire.layer(TESTERS[number], start=False)))
+    ecu_stories.check(ecu, done)
+    assert serving.errors == wire.errors == []
+
+
+def test_on_a_held_clock_it_answers_when_that_says_so() -> None:
+    told: list[Exchanged] = []
+    ecu = Ecu(dids={1: b"W"}, delay_ms=5, rules=[Rule("22 00 01", pending=1, every_ms=2000)], s3_ms=4000)
+    clock = HeldClock()
+    with Wire(clock) as wire, ecu.serve(wire, *PLACES, watch=told.append) as serving:
+        tester = wire.layer(TESTERS[0])
+        tester.send(b"\x10\x03")
+        assert not serving.is_busy
+        clock.advance(4.5)
+        assert serving.is_busy
+        assert tester.recv() is None
+        clock.advance(0.5)
+        assert bytes(tester.recv()) == bytes.fromhex("500300 3201F4")
+        tester.send(b"\x22\x00\x01")
+        assert bytes(tester.recv(block=True, timeout=1)) == b"\x7f\x22\x78"
+        assert bytes(tester.recv(block=True, timeout=3)) == b"\x62\x00\x01W"
+        assert clock.ms == 2010
+        assert ecu.session_of(clock(), 0) == 3
+        clock.advance(4000)
+        assert ecu.session_of(clock(), 0) == 1
+        tester.send(b"\x3e\x00")
+        clock.advance(0)
+        tester.send(b"\x11\x01")
+    # What was to be sent later is not sent, and nobody is asked any more.
+    clock.advance(100)
+    assert [each.payload.hex() for each in told] == [
+        "1003",
+        "5003003201f4",
+        "220001",
+        "7f2278",
+        "62000157",
+        "3e00",
+    ]
+
+
+def test_on_a_held_clock_what_a_class_raises_comes_to_whoever_moves_it() -> None:
+    clock = HeldClock()
+    with Wire(clock) as wire, Broken().serve(wire, PLACES[0]):
+        wire.layer(TESTERS[0]).send(b"\xba")
+        with pytest.raises(ZeroDivisionError, match="a mistake of its author"):
+            clock.advance(1)
 
 
 def answer_to(layer: isotp.CanStack, request: str) -> str:

@@ -8,6 +8,7 @@ import can
 
 import isotp
 import isotp.aio
+from isotp.figures import SessionFigures, session_figures
 
 
 def received(layer: isotp.TransportLayer, session: isotp.HubSession) -> list[bytearray]:
@@ -36,6 +37,10 @@ def whole(
     isotp.Hub(bus).session(isotp.Address(mode, txid=identifier, rxid=0x7E8), **options)
     isotp.Address(2, target_address=1, source_address=2)
     isotp.AsymmetricAddress(isotp.Address(txid=1, tx_only=True), isotp.Address(rxid=2, rx_only=True))
+
+
+def figures(messages: isotp.Messages) -> list[SessionFigures]:
+    return session_figures(messages.filter(status=("ok", "open"), direction="tx"), uds=True)
 
 
 class Stack(isotp.CanStack):

@@ -1,4 +1,4 @@
-"""What type checkers make of programs: they refuse each wrong line, and accept what README.md and the cookbook show."""
+"""What type checkers make of programs: they refuse each wrong line, and accept what pages show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.documentation import DOCS, ROOT, blocks
 
 WRONG = Path(__file__).with_name("wrong_programs.py")
 RIGHT = Path(__file__).with_name("right_programs.py")
-PAGES = [ROOT / "README.md", DOCS / "cookbook.md"]
+PAGES = [ROOT / "README.md", DOCS / "use.md", DOCS / "cookbook.md"]
 
 
 class Refusal(NamedTuple):

@@ -105,8 +105,12 @@ cdef bint add_message(Encoder *encoder, const uint8_t *payload, uint64_t size, b
     return True
 
 
-def encode(payloads, address, *, direction=Direction.TX, target_address_type=TargetAddressType.Physical, params=None,
-           start=0, interval=0, frame_time=250_000, channel=0, flow_control=False, layout=None):
+def encode(
+    payloads: Buffer | Iterable[Buffer], address: AbstractAddress, *, direction: Direction | int = Direction.TX,
+    target_address_type: TargetAddressType | int = TargetAddressType.Physical, params: Parameters | None = None,
+    start: int = 0, interval: int = 0, frame_time: int = 250_000, channel: int = 0, flow_control: bool = False,
+    layout: Literal["classic", "fd"] | None = None
+) -> Records:
     """Make frame records of messages, one message after the other, as a layer sends them to a receiver.
 
     :param payloads: bytes, or an iterable of them.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from isotp import errors
 from isotp.address import AbstractAddress, TargetAddressType
 
-__all__ = ["Direction", "Message", "MessageStatus"]
+__all__ = ["BROKEN_STATUSES", "Direction", "Message", "MessageStatus"]
 
 
 class Direction(enum.IntEnum):
@@ -32,6 +32,9 @@ class MessageStatus(enum.IntEnum):
     OUT_OF_MEMORY = 8
     OPEN = 9
 
+
+# OPEN is no error of the bus: the log ends before the message does.
+BROKEN_STATUSES = frozenset(MessageStatus) - {MessageStatus.OK, MessageStatus.OPEN}
 
 _ERRORS: dict[MessageStatus, tuple[type[errors.IsoTpError], str]] = {
     MessageStatus.WRONG_SEQUENCE_NUMBER: (errors.WrongSequenceNumberError, "a frame was lost or repeated"),

@@ -176,7 +176,7 @@ cdef class Reassembler:
             raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called, or failed")
         return 0
 
-    def feed(self, frames, layout=None):
+    def feed(self, frames: Buffer, layout: Literal["classic", "fd"] | None = None) -> Messages:
         """Take frames, in the order of the log; returns the messages that ended with them.
 
         A reception that N_Cr ended is reported with the next frame of its session, or by flush(), so the result as a
@@ -203,7 +203,7 @@ cdef class Reassembler:
         finally:
             PyBuffer_Release(&given.view)
 
-    def flush(self):
+    def flush(self) -> Messages:
         """End what is still open, as at the end of a log; returns a table of it.
 
         Receptions whose N_Cr ran out before the latest frame have timed out, the others are OPEN.
@@ -220,7 +220,7 @@ cdef class Reassembler:
             self._drop_rows()
             release(self, &self.busy)
 
-    def statistics(self):
+    def statistics(self) -> list[dict[str, Any]]:
         """What was heard so far: a list of dictionaries, one for each direction of a session on a channel.
 
         ``session`` (index), ``address``, ``channel``, ``direction``, ``frames`` (all with this address), ``messages``

@@ -24,6 +24,9 @@ import pickle
 import sys
 from typing import NamedTuple
 
+from isotp._extras import extra
+from isotp.bulk._html import table_of_records
+
 
 cdef enum:
     RECORD_HEAD = 16               # bytes of a record before its data
@@ -49,15 +52,15 @@ cdef bytes FD_FORMAT = LAYOUT_FORMAT.format(order=ORDER, room=64).encode()
 cdef dict ROOM = {"classic": 8, "fd": 64}
 
 
-def record_dtype(layout):
+def record_dtype(layout: Literal["classic", "fd"]) -> numpy.dtype[numpy.void]:
     """NumPy's structured dtype of a record layout.
 
     :param layout: "classic" (24 bytes) or "fd" (80 bytes).
     :raises ValueError: if it is neither.
-    :raises ImportError: without NumPy.
+    :raises ImportError: without NumPy (``pip install can-isotp-cython[tables]``).
     """
     room = room_of(layout)
-    import numpy
+    numpy = extra("numpy", "record_dtype()", "tables")
 
     return numpy.dtype([
         ("timestamp", "i8"), ("can_id", "u4"), ("len", "u1"), ("flags", "u1"), ("channel", "u2"),
@@ -140,7 +143,7 @@ cdef class Records:
         free(self.array.items)
 
     @staticmethod
-    def from_buffer(source, layout=None):
+    def from_buffer(source: Buffer, layout: Literal["classic", "fd"] | None = None) -> Records:
         """A copy of the records in any C-contiguous buffer.
 
         :param source: `Records`, a NumPy array, bytes ...
@@ -179,7 +182,10 @@ cdef class Records:
             raise BufferError("records cannot grow while a buffer of them is held")
         raise MemoryError(f"no memory for more than {self.array.count} records")
 
-    def append(self, timestamp, can_id, data, flags=0, channel=0):
+    def append(
+        self, timestamp: SupportsIndex, can_id: SupportsIndex, data: Buffer, flags: SupportsIndex = 0,
+        channel: SupportsIndex = 0
+    ) -> None:
         """Add one frame.
 
         :param timestamp: ns, from any epoch.
@@ -216,7 +222,7 @@ cdef class Records:
             memcpy(place, &head, <size_t>self.array.itemsize)
             self.array.count += 1
 
-    def extend(self, source):
+    def extend(self, source: Buffer) -> None:
         """Add all records of a buffer with the same layout.
 
         :raises ValueError: if it has another layout.
@@ -232,7 +238,7 @@ cdef class Records:
         finally:
             PyBuffer_Release(&given.view)
 
-    def reserve(self, Py_ssize_t more):
+    def reserve(self, Py_ssize_t more: int) -> None:
         """Make room for so many further records at once.
 
         :raises BufferError: while somebody holds a buffer of these records and there is no room yet.
@@ -243,7 +249,7 @@ cdef class Records:
             if not record_array_reserve(&self.array, more):
                 self.raise_full()
 
-    def clear(self):
+    def clear(self) -> None:
         """Drop all records, keep the memory for new ones.
 
         :raises BufferError: while somebody holds a buffer of these records.
@@ -296,6 +302,10 @@ cdef class Records:
 
     def __repr__(self):
         return f"<Records {self.layout!r} {self.array.count}>"
+
+    def _repr_html_(self):
+        """What a notebook shows: the first frames as a table."""
+        return table_of_records(self)
 
     def __reduce_ex__(self, protocol):
         held = pickle.PickleBuffer(self) if protocol >= 5 else bytes(self)

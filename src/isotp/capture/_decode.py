@@ -11,6 +11,8 @@ from functools import partial
 from typing import Any, BinaryIO, Final, TypeAlias, TypeGuard
 
 from isotp.address import AbstractAddress
+from isotp.bulk._address_text import address_text
+from isotp.bulk._html import MOST_ROWS, html_table
 from isotp.bulk._messages import Messages
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
@@ -78,6 +80,19 @@ class Decoding:
     def table(self) -> Messages:
         """All messages that are still to come, as one table."""
         return Messages.concat(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how far it is; no message is taken away."""
+        sessions = [address_text(each) for each in self.reassembler.sessions]
+        rows = [
+            ("parts", len(self._parts)),
+            ("bytes", self.size if self.size is not None else "unknown"),
+            ("bytes read", self.bytes_read),
+            ("frames read", self.frames),
+            ("sessions", ", ".join(sessions[:MOST_ROWS]) + (" ..." if len(sessions) > MOST_ROWS else "")),
+            ("problems", self.problem_count),
+        ]
+        return html_table("Decoding", ("", ""), rows)
 
     def __enter__(self) -> Decoding:
         return self

@@ -23,7 +23,11 @@ cdef class Layer(DrivenEngine):
 
     # ------------------------------------------------ messages out
 
-    def send(self, data, target_address_type=None, send_timeout=None, *, params=None, bint priority=False):
+    def send(
+        self, data: Buffer | Iterable[int] | BinaryIO | tuple[Iterator[int] | BinaryIO, int],
+        target_address_type: int | None = None, send_timeout: float | None = None, *,
+        params: Parameters | None = None, bint priority: bool = False
+    ) -> None:
         """Queue a message.
 
         :param data: bytes, bytearray, memoryview, an iterable of byte values; `(generator, size)`, which is
@@ -111,7 +115,7 @@ cdef class Layer(DrivenEngine):
 
     @property
     def _is_callback(self):
-        """It is a callback of this layer that asks: it can not wait for what the layer does."""
+        """It is a callback of this layer that asks: it cannot wait for what the layer does."""
         return self.is_mine()
 
     def _await(self, SendRequest request not None, timeout):
@@ -131,7 +135,7 @@ cdef class Layer(DrivenEngine):
             raise errors.BlockingSendFailure(
                 f"message of {request.size} bytes was not sent{reason}") from request.failure
 
-    def transmitting(self):
+    def transmitting(self) -> bool:
         """True while a message is being sent or waits for that."""
         return self.session.tx.state != TX_IDLE or self.tx_queue.count > 0
 
@@ -156,7 +160,7 @@ cdef class Layer(DrivenEngine):
                 return True
         return False
 
-    def clear_tx_queue(self):
+    def clear_tx_queue(self) -> None:
         """Drop the messages that wait to be sent; a blocking send that waits raises BlockingSendFailure."""
         cdef SendRequest request
         while True:
@@ -167,7 +171,7 @@ cdef class Layer(DrivenEngine):
 
     # ------------------------------------------------ messages in
 
-    def recv(self, block=False, timeout=None, until_begin=False):
+    def recv(self, block: bool = False, timeout: float | None = None, until_begin: bool = False) -> bytearray | None:
         """The next message received, or None.
 
         :param block: wait for one.
@@ -182,7 +186,9 @@ cdef class Layer(DrivenEngine):
             self._room_was_made()
         return message
 
-    def recvmsg(self, block=False, timeout=None, until_begin=False):
+    def recvmsg(
+        self, block: bool = False, timeout: float | None = None, until_begin: bool = False
+    ) -> Reception | None:
         """Like recv(), with all that is known of the message.
 
         :returns: :class:`isotp.Reception`, or None.
@@ -234,17 +240,17 @@ cdef class Layer(DrivenEngine):
             raise self._broken_off()
         return message
 
-    def available(self):
+    def available(self) -> bool:
         """True if a message can be taken with recv()."""
         return self.rx_queue.count > 0
 
-    def clear_rx_queue(self):
+    def clear_rx_queue(self) -> None:
         """Drop the messages that were received and not taken."""
         self.rx_queue.clear()
 
     # ------------------------------------------------ both
 
-    def reset(self):
+    def reset(self) -> None:
         """Back to the start: nothing sent, nothing received, queues empty.
 
         :raises RuntimeError: if the layer was started.

@@ -190,7 +190,7 @@ cdef class SendRequest:
             event.set()
         return event
 
-    def complete(self, success):
+    def complete(self, success: bool) -> None:
         """Say how the request ended and release who waits for it."""
         self._complete(success, None)
 

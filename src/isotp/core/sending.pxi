@@ -489,7 +489,7 @@ cdef class Sending(Endpoint):
                 request._complete(False, error)
         return 0
 
-    def stop_sending(self):
+    def stop_sending(self) -> None:
         """Give up the message that is being sent; messages in the queue stay. Acts at once, from any thread."""
         cdef Hooks hooks = None
         if unlikely(self.hooks is not None):

@@ -275,7 +275,7 @@ class Rule:
 
 
 def pattern_of(request: str) -> re.Pattern[bytes]:
-    """:raises ValueError: if a rule can not have this for its request."""
+    """:raises ValueError: if a rule cannot have this for its request."""
     words = re.findall(r"\*|[0-9A-Fa-f]{2}|\.\.|\S", request)
     wrong = [word for word in words if not re.fullmatch(r"\*|\.\.|[0-9A-Fa-f]{2}", word)]
     if wrong or not words or "*" in words[:-1]:

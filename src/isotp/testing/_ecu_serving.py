@@ -1,4 +1,7 @@
-"""An ECU on a bus: a hub hears its testers, one thread asks the ECU, and sends what it says when it is time."""
+"""An ECU on a bus: a hub hears its testers, the ECU is asked, and what it says is sent when it is time.
+
+One thread does that. On a wire whose clock a test holds there is none: all of it happens as that clock goes on.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,17 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from isotp._core import Reception, monotonic_ns
 from isotp.address import Address, AsymmetricAddress, TargetAddressType
+from isotp.bus.feed import HasFeed
 from isotp.errors import IsoTpError
 from isotp.hub import Hub, HubSession
 from isotp.params import Parameters
 from isotp.testing._ecu_parts import Tester
+from isotp.threads.kept_clock import KeptClock
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -32,7 +38,7 @@ LONGEST: Final = 0xFFFFFFFF
 
 
 class Exchanged(NamedTuple):
-    """A message that an ECU heard or sent: when (ns of the monotonic clock), from or to whom (number), and what."""
+    """A message that an ECU heard or sent: when (ns, monotonic), from or to whom (number), and what."""
 
     time: int
     tester: int
@@ -63,7 +69,7 @@ class Serving:
     def __init__(
         self,
         ecu: Ecu,
-        bus: can.BusABC | str,
+        bus: can.BusABC | str | HasFeed,
         testers: Sequence[Tester],
         params: Parameters | None,
         watch: Watch | None,
@@ -79,17 +85,23 @@ class Serving:
         self._numbers = itertools.count()
         self._failure: BaseException | None = None
         self._ended = threading.Event()
-        self._is_asking = False
+        self._is_asking = self._is_closed = False
         self._thread = threading.Thread(target=self._run, name=f"isotp {ecu.name}", daemon=True)
         with ExitStack() as stack:
             self._hub = stack.enter_context(Hub(bus))
             self._sessions = [self._session(k, each, params or {}) for k, each in enumerate(testers)]
             self._cleanup = stack.pop_all()
+        clock = self._sessions[0].clock
+        self._clock = clock if isinstance(clock, KeptClock) else None
 
     def _session(self, number: int, tester: Tester, params: Parameters) -> HubSession:
         def hear(reception: Reception) -> None:
             functional = reception.address is tester.functional or is_functional(tester.address, reception)
-            self._inbox.put(Heard(reception.ended_ns, number, functional, bytes(reception.payload)))
+            heard = Heard(reception.ended_ns, number, functional, bytes(reception.payload))
+            if self._clock is None:
+                self._inbox.put(heard)
+            else:
+                self._clock.call_at(heard.time, partial(self._ask, heard))
 
         return self._hub.session(
             tester.address,
@@ -105,7 +117,8 @@ class Serving:
         """Hear requests from now on."""
         for session in self._sessions:
             session.start()
-        self._thread.start()
+        if self._clock is None:
+            self._thread.start()
 
     def close(self) -> None:
         """Leave the bus; a python-can bus stays open. What was to be sent later is not sent.
@@ -115,6 +128,8 @@ class Serving:
         self._inbox.put(None)
         if self._thread.ident is not None:
             self._thread.join()
+        self._is_closed = True
+        self._due.clear()
         self._cleanup.close()
         if self._failure is not None:
             failure, self._failure = self._failure, None
@@ -138,7 +153,7 @@ class Serving:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    # ------------------------------------------------ the thread
+    # ------------------------------------------------ requests and answers
 
     def _run(self) -> None:
         try:
@@ -162,13 +177,20 @@ class Serving:
             self._ended.set()
 
     def _ask(self, heard: Heard) -> None:
+        if self._is_closed:
+            return
         self._tell(heard.time, heard.tester, True, heard.functional, heard.payload)
         answers = self.ecu.answer(heard.payload, heard.time, tester=heard.tester, functional=heard.functional)
         for answer in answers:
             heapq.heappush(self._due, (answer.at, next(self._numbers), heard.tester, answer.payload))
+            if self._clock is not None:
+                self._clock.call_at(answer.at, self._send_due)
+
+    def _now(self) -> int:
+        return monotonic_ns() if self._clock is None else self._clock()
 
     def _send_due(self) -> None:
-        while self._due and self._due[0][0] <= monotonic_ns():
+        while self._due and self._due[0][0] <= self._now():
             at, _, tester, payload = heapq.heappop(self._due)
             self._tell(at, tester, False, False, payload)
             self._sessions[tester].send(payload)

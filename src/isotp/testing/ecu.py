@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import can
     from typing_extensions import Self
 
+    from isotp.bus.feed import HasFeed
     from isotp.testing._ecu_serving import Serving, Watch
 
 __all__ = [
@@ -160,7 +161,7 @@ class Ecu:
 
         :raises ValueError: if it does not, or if this Python reads no TOML (3.10).
         :raises RuntimeError: as :meth:`from_table` does.
-        :raises OSError: if it can not be read.
+        :raises OSError: if it cannot be read.
         """
         from isotp.testing._ecu_table import table_in
 
@@ -181,7 +182,9 @@ class Ecu:
         :param tester: who asks, if there are several.
         :param functional: it was to all.
         """
-        if not request or (self._deaf_until is not None and now < self._deaf_until):
+        is_deaf = self._deaf_until is not None and now < self._deaf_until
+        # What has bit 6 in its first byte is a response: to answer it might go on for ever.
+        if is_deaf or not request or request[0] & RESPONSE:
             return []
         client = self._client(tester, now)
         asked = Request(bytes(request), now, client, functional)
@@ -278,14 +281,15 @@ class Ecu:
 
     def serve(
         self,
-        bus: can.BusABC | str,
+        bus: can.BusABC | str | HasFeed,
         *testers: Tester | Address | AsymmetricAddress,
         params: Parameters | None = None,
         watch: Watch | None = None,
     ) -> Serving:
-        """The ECU on a bus, from the beginning of ``with ecu.serve(...)`` to its end; a thread answers.
+        """The ECU on a bus, from the beginning of ``with ecu.serve(...)`` to its end.
 
-        :param bus: a python-can bus, or the name of a CAN interface of Linux.
+        :param bus: a python-can bus, the name of a CAN interface of Linux, or an `isotp.testing.Wire`. A thread
+            answers; on a wire whose clock is held, the ECU goes by that, without a thread.
         :param testers: an address of the ECU's side, or a :class:`Tester`, for each; by default those of the ECU.
         :param params: parameters of its layers.
         :param watch: called with each message, by the ECU's thread, as :class:`isotp.testing.Exchanged`.

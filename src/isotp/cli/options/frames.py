@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple, cast
 import typer
 
 from isotp.address import AbstractAddress
-from isotp.cli.options import checking
+from isotp.cli.options import among, checking
 from isotp.cli.options.bus import Place
 from isotp.params import Parameters, Params
 
@@ -58,6 +58,7 @@ class FrameOptions:
             "--param",
             metavar="NAME=VALUE",
             help="Any parameter of isotp.TransportLayer, say rx_flowcontrol_timeout=3000 (N_Bs, ms).",
+            autocompletion=among([f"{name}=" for name in Params.__slots__]),
         ),
     ] = None
 
@@ -126,6 +127,11 @@ class ReceiverOptions:
 
     def added_to(self, link: Link) -> Link:
         stmin = hex_byte(self.stmin, "-m")
+        if not (stmin <= 0x7F or 0xF1 <= stmin <= 0xF9):
+            raise typer.BadParameter(
+                f"{self.stmin} is reserved (ISO 15765-2): 00 to 7F are ms, F1 to F9 100 to 900 us",
+                param_hint="-m",
+            )
         values = {"blocksize": self.blocksize, "stmin": stmin, "wftmax": self.wait_frames}
         return link.having(values, "-B -m -w")
 
