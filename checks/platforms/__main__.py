@@ -281,7 +281,7 @@ def main() -> int:
     parser.add_argument(
         "tests", nargs="*", metavar="TEST", help="below tests/, in place of the suitable ones"
     )
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     name: str = options.platform
     began = time.monotonic()
     try:
