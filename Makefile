@@ -17,6 +17,7 @@ export TIMEFORMAT = --- make $@: %0R s, %0U s of processor time
 CHECK_GROUPS := dev bench fuzz
 CYTHON_SOURCES = $(shell find src checks tests -name '*.pyx' -o -name '*.pxi' -o -name '*.pxd')
 STUBS := $(subst /,.,$(patsubst src/%.pyi,%,$(shell find src -name '*.pyi')))
+PAGES := README.md CONTRIBUTING.md SECURITY.md $(wildcard docs/*.md benchmarks/*.md checks/*.md)
 ON_A_KERNEL := $(PYTHON) checks/kernel/run.py
 
 # The longest ones come first, so that two cores are busy to the end.
@@ -73,6 +74,9 @@ lint:
 	    $(PYTHON) -m mypy.stubtest $(STUBS) isotp.bulk._message
 	    PATH=$(abspath $(dir $(PYTHON))):$$PATH cython-lint $(CYTHON_SOURCES)
 	    $(PYTHON) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	    $(PYTHON) -m codespell_lib
+	    $(PYTHON) -m proselint check --config tools/proselint.json $(PAGES)
+	    $(PYTHON) -m tools.plain_english
 	    $(PYTHON) -m tools.release check --quick
 	    $(PYTHON) -m tests.conformance.count
 	}
@@ -102,7 +106,10 @@ beside:
 	@time $(PYTHON) checks/packaging/beside.py
 
 downstream:
-	@time $(PYTHON) -m checks.downstream
+	@time {
+	    $(PYTHON) -m checks.downstream
+	    $(PYTHON) -m checks.downstream.python_can
+	}
 
 newcomer:
 	@time $(PYTHON) checks/packaging/newcomer.py

@@ -1,4 +1,4 @@
-"""Extensions, Cython directives and the debug switches; everything else is in pyproject.toml.
+"""Extensions, Cython directives, the debug switches and the text for PyPI; everything else is in pyproject.toml.
 
 Environment: ISOTP_TRACE=1 line tracing for coverage; ISOTP_DEBUG=1 bounds checks, asserts, no optimisation;
 ISOTP_SANITIZE=address,undefined compiles with these sanitizers, without those named with a "-"; ISOTP_ANNOTATE=1 writes
@@ -8,6 +8,7 @@ cython's HTML.
 import gzip
 import os
 import pathlib
+import re
 import shutil
 import sysconfig
 import tarfile
@@ -30,6 +31,8 @@ directives = {
     "initializedcheck": debug,
     "overflowcheck": False,
     "cdivision": True,
+    # Annotations are for help(), notebooks and the reference, as in Python: they make nothing a C type.
+    "annotation_typing": False,
     "embedsignature": True,
     "embedsignature.format": "clinic",
     "autotestdict": False,
@@ -120,6 +123,32 @@ class ReproducibleSdist(sdist):
         return name
 
 
+# What tests use: a third smaller this way, and hardly slower.
+SMALL = {"testing._wire"}
+small_args = [] if debug or sanitize or target.startswith("win") else ["-Os"]
+
+
+def text_for_pypi() -> str:
+    """README.md, its links to files as addresses of the repository at the tag of this version."""
+    readme, project, version = (
+        pathlib.Path(name).read_text(encoding="utf-8")
+        for name in ("README.md", "pyproject.toml", "src/isotp/_version.py")
+    )
+    repository = re.search(r'^Repository = "(.+)"$', project, re.MULTILINE)[1]
+    tag = "v" + re.search(r'^__version__ = "(.+)"$', version, re.MULTILINE)[1]
+
+    def absolute(link: re.Match[str]) -> str:
+        picture, text, target = link.groups()
+        if target.startswith("#"):
+            target = f"README.md{target}"
+        return f"{picture}[{text}]({repository}/{'raw' if picture else 'blob'}/{tag}/{target})"
+
+    # Every second part is a block of code, where brackets are no links.
+    parts = re.split(r"(^```.*?^```$)", readme, flags=re.MULTILINE | re.DOTALL)
+    parts[::2] = [re.sub(r"(!?)\[([^\[\]]*)\]\((?!https:)([^)\s]+)\)", absolute, part) for part in parts[::2]]
+    return "".join(parts)
+
+
 def extension(name: str) -> Extension:
     """cythonize() knows what it is made of: the .pxd, .pxi and .h files that its source names."""
     return Extension(
@@ -127,7 +156,7 @@ def extension(name: str) -> Extension:
         [f"src/isotp/{name.replace('.', '/')}.pyx"],
         include_dirs=["src/isotp"],
         define_macros=macros,
-        extra_compile_args=compile_args,
+        extra_compile_args=[*compile_args, *(small_args if name in SMALL else ())],
         extra_link_args=link_args,
     )
 
@@ -138,12 +167,15 @@ extensions = [
         "_core",
         *("bulk._records", "bulk._messages", "bulk._encode", "bulk._reassembler", "bulk._observer"),
         "capture._parsers",
+        "testing._wire",
     )
 ]
 if target.startswith("linux"):
     extensions.append(extension("_socketcan"))
 
 setup(
+    long_description=text_for_pypi(),
+    long_description_content_type="text/markdown",
     # One compiler for each extension at a time, as many as there are processors.
     options={"build_ext": {"parallel": os.cpu_count()}},
     cmdclass={"build_ext": BuildExtensions, "build_py": KeepingPackage, "sdist": ReproducibleSdist},

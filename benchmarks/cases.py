@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from benchmarks import bulk, commands, files, kernel, polled, sessions, socketcan_pair, started
+from benchmarks import bulk, commands, files, kernel, polled, sessions, socketcan_pair, started, wire
 from benchmarks.case import FULL, MODES, Case
 
 CASES = (
     *polled.CASES,
     *sessions.CASES,
     *started.CASES,
+    *wire.CASES,
     *socketcan_pair.CASES,
     *bulk.CASES,
     *files.CASES,

@@ -345,7 +345,7 @@ def vehicle_results(seeds: Iterable[int], count: int, min_score: float) -> Itera
 
 def folder_results(folder: Path, min_score: float) -> Iterator[tuple[str, Result]]:
     """Logs with a truth.json: file names, each with "sessions" as the command writes addresses, @ a channel or not."""
-    from isotp.cli.addresses import parse_address
+    from isotp._address_words import parse_address
 
     truths: dict[str, dict[str, Any]] = json.loads((folder / "truth.json").read_text())
     for name, truth in truths.items():
@@ -356,7 +356,7 @@ def folder_results(folder: Path, min_score: float) -> Iterator[tuple[str, Result
                     for each in piece:
                         records.append(each.timestamp, each.can_id, each.data, each.flags, each.channel)
         except (ValueError, OSError, ImportError, OverflowError) as error:
-            print(f"{name} can not be read: {error}")
+            print(f"{name} cannot be read: {error}")
             continue
         wanted = []
         for text in truth.get("sessions", ()):

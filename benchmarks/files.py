@@ -170,21 +170,19 @@ def peak_memory(stage: Stage, seconds: float) -> Measured:
 class OnCores:
     """The messages of a long log, by so many threads."""
 
-    units = MANY
-
-    def __init__(self, path: Path, threads: int) -> None:
-        self.path, self.threads = path, threads
+    def __init__(self, path: Path, frames: int, threads: int) -> None:
+        self.path, self.units, self.threads = path, frames, threads
 
     def run(self, messages: int) -> list[Any]:
         return [read_messages(self.path, self.threads) for _ in range(messages)]
 
     def verify(self, messages: int, received: list[Any]) -> None:
-        if received != [MANY] * messages:
-            raise RuntimeError(f"{self.path} has {MANY} frames, not {received!r:.80}")
+        if received != [self.units] * messages:
+            raise RuntimeError(f"{self.path} has {self.units} frames, not {received!r:.80}")
 
 
 def on_cores(name: str, threads: int, stage: Stage) -> Workload:
-    return OnCores(log_file(stage, name, write_log, fd=False, frames=MANY), threads)
+    return OnCores(log_file(stage, name, write_log, fd=False, frames=MANY), MANY, threads)
 
 
 def cores_case(format_name: str) -> Case:

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from statistics import fmean, median
 from typing import TYPE_CHECKING
@@ -125,6 +125,10 @@ def compute(over: threading.Event) -> None:
         sum(range(1000))
 
 
+# Two started layers that talk to each other, and what is closed after them.
+Pair = Callable[[], AbstractContextManager[tuple["isotp.TransportLayer", "isotp.TransportLayer", ExitStack]]]
+
+
 @contextmanager
 def tester_and_ecu(make: MakeLayer) -> Iterator[tuple[isotp.TransportLayer, isotp.TransportLayer, ExitStack]]:
     """Two started layers on one bus."""
@@ -140,10 +144,10 @@ def tester_and_ecu(make: MakeLayer) -> Iterator[tuple[isotp.TransportLayer, isot
 # --- what is measured ---
 
 
-def exchange(make: MakeLayer, length: int, busy: bool, seconds: float) -> Measured:
+def exchange(pair: Pair, length: int, busy: bool, seconds: float) -> Measured:
     """Send requests of `length` bytes one by one, get each back; time from send() to the end of recv()."""
     durations = []
-    with tester_and_ecu(make) as (tester, ecu, cleanup):
+    with pair() as (tester, ecu, cleanup):
         thread(answering(ecu, lambda request: request[::-1]), cleanup)
         if busy:
             thread(compute, cleanup)
@@ -161,10 +165,10 @@ def exchange(make: MakeLayer, length: int, busy: bool, seconds: float) -> Measur
     return microseconds(durations[len(durations) // 10 :])
 
 
-def stream(make: MakeLayer, seconds: float) -> Measured:
+def stream(pair: Pair, seconds: float) -> Measured:
     """Send messages of 4095 bytes without a pause; time a message."""
     messages = 0
-    with tester_and_ecu(make) as (tester, ecu, _):
+    with pair() as (tester, ecu, _):
         start = time.perf_counter_ns()
         while time.perf_counter_ns() < start + seconds * 1e9:
             for payload in payloads(4095):
@@ -341,21 +345,21 @@ def cases() -> Iterator[Case]:
                 f"exchange-{length}-{layer}",
                 "latency",
                 f"A request of {length} bytes and its answer, BS 8: how long does a user wait for an ECU's answer?",
-                partial(exchange, make, length, False),
+                partial(exchange, partial(tester_and_ecu, make), length, False),
                 mode=QUICK if length == 8 else FULL,
             )
         yield started(
             f"exchange-8-busy-{layer}",
             "latency",
             "The same with 8 bytes, while another thread of the program computes in Python.",
-            partial(exchange, make, 8, True),
+            partial(exchange, partial(tester_and_ecu, make), 8, True),
             mode=FULL if first else ALL,
         )
         yield started(
             f"stream-4095-{layer}",
             "latency",
             "Messages of 4095 bytes one after the other, BS 8: how fast can an ECU be flashed?",
-            partial(stream, make),
+            partial(stream, partial(tester_and_ecu, make)),
             mode=QUICK if first else FULL,
         )
         yield started(

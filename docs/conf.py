@@ -3,33 +3,58 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import isotp
 
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+from tools import stub_types  # noqa: E402
+
 project = "can-isotp-cython"
+(repository,) = re.findall(
+    r'^Repository = "(.+)"$',
+    (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
 author = isotp.__author__
 copyright = isotp.__author__
 release = version = isotp.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosectionlabel"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosectionlabel", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 # Pages are also read where no Sphinx is: links to headings are those that GitHub makes of them.
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 # Labels carry the name of their page: "Speed" may be on several.
 autosectionlabel_prefix_document = True
+# Each release has the same headings. The word Hub alone is that of isotp or of isotp.aio: each page links to its own.
+suppress_warnings = ["autosectionlabel.changelog", "ref.python"]
 
 html_theme = "furo"
 html_title = f"can-isotp-cython {release}"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_theme_options = {
+    "source_repository": repository,
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
+# Prompts and what commands print are not to be typed.
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 88
 autodoc_preserve_defaults = True
 nitpicky = True
 # What is documented elsewhere, which this build does not fetch lists of: python-can, and Python itself.
-nitpick_ignore_regex = [(r"py:.*", r"(?!isotp\b).*")]
+# And types in signatures that are the package's own.
+nitpick_ignore_regex = [(r"py:.*", r"(?!isotp\b).*"), (r"py:.*", r"isotp\..*\b_.*")]
 
 _ERROR_SECTION = re.compile(r"docs/errors\.md#(\w+)")
 
@@ -45,5 +70,16 @@ def link_error_sections(
     ]
 
 
+def add_types_of_stubs(
+    app: Any, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Compiled functions know the names of their parameters, and no types."""
+    qualified = getattr(obj, "__qualname__", "")
+    if signature is None or ":" in signature or returns or qualified not in stub_types.signatures():
+        return signature, returns
+    return stub_types.signatures()[qualified]
+
+
 def setup(app: Any) -> None:
+    app.connect("autodoc-process-signature", add_types_of_stubs)
     app.connect("autodoc-process-docstring", link_error_sections)

@@ -35,7 +35,7 @@ class Route:
 
 
 async def carry(source: isotp.aio.Layer, target: isotp.aio.Layer) -> None:
-    """Send on all that comes, until the layer is closed. What can not be sent is lost, as on the bus."""
+    """Send on all that comes, until the layer is closed. What cannot be sent is lost, as on the bus."""
     async for message in source:
         try:
             await target.send(message)

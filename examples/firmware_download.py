@@ -3,7 +3,7 @@
     python examples/firmware_download.py [IMAGE] --address 0x80000000
     python examples/firmware_download.py IMAGE --interface socketcan --channel can0 --fd
 
-Without an interface, the ECU is that of ecu_simulator.py, on a bus within this process; without an image, what is
+Without an interface, the ECU is one of isotp.testing, on a bus within this process; without an image, what is
 written are 256 KiB of zeros. Needs udsoncan and rich.
 """
 
@@ -17,7 +17,6 @@ from pathlib import Path
 
 import can
 import udsoncan
-from ecu_simulator import EcuSimulator, Session
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -32,6 +31,7 @@ from udsoncan.configs import default_client_config
 from udsoncan.connections import PythonIsoTpConnection
 
 import isotp
+from isotp.testing import Ecu
 
 TESTER = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8)
 ECU = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E8, rxid=0x7E0)
@@ -39,7 +39,7 @@ ECU = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E8, rxid=0x7E0)
 
 def download(client: Client, image: bytes, address: int, progress: Progress) -> int:
     """Write the image to this address of the ECU; returns in how many blocks."""
-    client.change_session(Session.PROGRAMMING)
+    client.change_session(udsoncan.services.DiagnosticSessionControl.Session.programmingSession)
     where = udsoncan.MemoryLocation(address, len(image), address_format=32, memorysize_format=32)
     # What the ECU takes at once, less the service and the counter.
     size = client.request_download(where).service_data.max_length - 2
@@ -53,13 +53,14 @@ def download(client: Client, image: bytes, address: int, progress: Progress) -> 
 
 
 @contextlib.contextmanager
-def simulated_ecu(params: dict[str, object]) -> Iterator[tuple[can.BusABC, EcuSimulator]]:
+def simulated_ecu(params: dict[str, object]) -> Iterator[tuple[can.BusABC, Ecu]]:
     """A bus in this process with an ECU on it."""
     fd = can.CanProtocol.CAN_FD if params["can_fd"] else can.CanProtocol.CAN_20
+    ecu = Ecu(p2_ms=10_000)
     with (
         can.Bus(interface="virtual", channel="firmware", protocol=fd) as bus,
         can.Bus(interface="virtual", channel="firmware", protocol=fd) as ecu_bus,
-        EcuSimulator(isotp.CanStack(ecu_bus, address=ECU, params=params), {}) as ecu,
+        ecu.serve(ecu_bus, ECU, params=params),
     ):
         yield bus, ecu
 

@@ -50,7 +50,7 @@ class Logger:
                 isotp.Address(rxid=sender, txid=receiver),
                 on_message=on_message,
                 error_handler=on_error,
-                # N_Cr is that of the listener: generous, as it can not tell the sender to hurry.
+                # N_Cr is that of the listener: generous, as it cannot tell the sender to hurry.
                 params={
                     "listen_mode": True,
                     "max_frame_size": 0xFFFF_FFFF,

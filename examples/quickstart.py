@@ -15,16 +15,17 @@ from typing import Any
 
 import can
 import udsoncan
-from ecu_simulator import EcuSimulator, Session
 from udsoncan.client import Client
 from udsoncan.configs import default_client_config
 from udsoncan.connections import PythonIsoTpConnection
 
 import isotp
+from isotp.testing import Access, Did, Ecu
 
 TESTER = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8)
 ECU = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E8, rxid=0x7E0)
 VIN, COUNTERS = 0xF190, 0x0100
+PROGRAMMING, EXTENDED = 0x02, 0x03  # diagnostic sessions
 
 CLASSIC: dict[str, Any] = {}
 FD: dict[str, Any] = {"can_fd": True, "tx_data_length": 64}
@@ -65,7 +66,7 @@ def send_a_payload(fd: bool) -> None:
 
 
 def run_a_uds_session() -> None:
-    """Let udsoncan's client talk with the ECU of ecu_simulator.py over CAN FD."""
+    """Let udsoncan's client talk with an ECU of isotp.testing over CAN FD."""
     config = {
         **default_client_config,
         "data_identifiers": {VIN: udsoncan.AsciiCodec(17), COUNTERS: ">HH"},
@@ -74,19 +75,20 @@ def run_a_uds_session() -> None:
     }
     firmware = bytes(value * 7 % 256 for value in range(0x10000))
     with open_bus(fd=True) as tester_bus, open_bus(fd=True) as ecu_bus:
-        identifiers = {VIN: b"WVWZZZ1JZXW000001", COUNTERS: bytes(4)}
-        ecu = EcuSimulator(isotp.CanStack(ecu_bus, address=ECU, params=FD), identifiers, read_only=[VIN])
+        counters = Did(bytes(4), write=Access([EXTENDED]))
+        # What it tells clients of its patience is meant for machines that are busy.
+        ecu = Ecu(dids={VIN: b"WVWZZZ1JZXW000001", COUNTERS: counters}, p2_ms=10_000)
         connection = PythonIsoTpConnection(isotp.CanStack(tester_bus, address=TESTER, params=FD))
-        with ecu, Client(connection, config=config) as client:
+        with ecu.serve(ecu_bus, ECU, params=FD), Client(connection, config=config) as client:
             vin = client.read_data_by_identifier(VIN).service_data.values[VIN]
             check(vin == "WVWZZZ1JZXW000001", f"VIN read: {vin}")
 
-            client.change_session(Session.EXTENDED)
+            client.change_session(EXTENDED)
             client.write_data_by_identifier(COUNTERS, (12, 34))
             counters = client.read_data_by_identifier(COUNTERS).service_data.values[COUNTERS]
             check(counters == (12, 34), f"counters written and read back: {counters}")
 
-            client.change_session(Session.PROGRAMMING)
+            client.change_session(PROGRAMMING)
             where = udsoncan.MemoryLocation(
                 0x8000_0000, len(firmware), address_format=32, memorysize_format=32
             )

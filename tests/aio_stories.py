@@ -366,7 +366,7 @@ class Turns:
             story.says(FIRST)
             assert await story.hears() == "30 08 00"
             story.says(*REST)
-            # The loop is what must not run meanwhile, so this can not be awaited.
+            # The loop is what must not run meanwhile, so this cannot be awaited.
             time.sleep(0.25)
             assert await layer.recv() == counted(20)
         assert story.complaints() == []

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
+    "A_TEST",
     "BY_A_NEWCOMER",
     "DOCS",
+    "FIRST_LINES",
     "ON_A_KERNEL",
     "PAGES",
     "ROOT",
     "SHOWN",
     "TERMINAL",
+    "TESTED",
     "Block",
     "anchors",
     "blocks",
@@ -39,6 +42,7 @@ PAGES = [
 # What comments on the line above a block may say of it.
 ON_A_KERNEL = "runs where the kernel has ISO-TP and vcan0"  # tests/kernel/test_documentation.py
 BY_A_NEWCOMER = "runs in checks/packaging/newcomer.py"
+TESTED, FIRST_LINES, A_TEST = "tested below", "of each test below", "a test"  # tests/testing/test_page.py
 TERMINAL, SHOWN = "terminal", "shown by terminal 2"  # play_terminals()
 
 _FENCED = re.compile(

@@ -355,6 +355,13 @@ async def test_a_callback_that_raises_anything(open_hub: OpenHub, what: type[Bas
     assert type(reports[1].__cause__) is what
 
 
+async def test_two_layers_with_one_address_are_refused(open_hub: OpenHub) -> None:
+    async with open_hub() as hub, hub.layer(HERE):
+        with pytest.raises(ValueError, match="has a started session"):
+            hub.layer(HERE)
+        hub.layer(HERE, params={"listen_mode": True})
+
+
 @pytest.mark.parametrize("way", ["bus"], indirect=True)
 async def test_a_bus_whose_queue_is_full(open_hub: OpenHub) -> None:
     """The loop goes on meanwhile; no frame is lost, and none goes twice."""
@@ -515,7 +522,7 @@ def test_a_layer_is_closed_after_its_loop(
     assert hub._hub.feed._can.fileno() == -1
 
 
-# --- What can not be ----------------------------------------------------------------------------------------
+# --- What cannot be ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -60,7 +60,6 @@ def test_quickstart_notices_what_is_wrong(tmp_path: Path) -> None:
     spoilt = source.replace("tester.send(payload,", "tester.send(payload[1:],")
     assert spoilt != source
     (tmp_path / "quickstart.py").write_text(spoilt)
-    (tmp_path / "ecu_simulator.py").write_text((EXAMPLES / "ecu_simulator.py").read_text())
 
     run = run_example(tmp_path / "quickstart.py")
     assert run.returncode == 1
@@ -197,14 +196,14 @@ def test_decode_a_day(tmp_path: Path) -> None:
     assert run.returncode == 1, "notes.txt is a problem"
     assert "notes.txt" in run.stderr
     lines = run.stdout.splitlines()
-    assert lines[0] == "00.log.gz: 134 messages in 2857 frames"
-    assert lines[4] == "4 logs: 402 messages in 8571 frames, 1 problems"
-    assert parquet.read_table(tmp_path / "day.parquet").num_rows == 402
+    assert lines[0] == "00.log.gz: 277 messages in 4881 frames"
+    assert lines[4] == "4 logs: 831 messages in 14643 frames, 1 problems"
+    assert parquet.read_table(tmp_path / "day.parquet").num_rows == 831
 
     (day / "notes.txt").unlink()
     run = run_example(EXAMPLES / "decode_day.py", day, "--address", "7E0:7E8")
     assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines()[3].startswith("3 logs: 240 messages")
+    assert run.stdout.splitlines()[3].startswith("3 logs: 402 messages")
 
 
 def test_notebook() -> None:
@@ -223,7 +222,7 @@ def test_notebook() -> None:
     client = nbclient.NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(EXAMPLES)}})
     client.execute()
     outputs = [output for cell in code for output in cell.outputs]
-    assert outputs[0].text == "134 messages in 2857 frames\n"
+    assert outputs[0].text == "277 messages in 4881 frames\n"
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
     assert outputs[-1].text.count("bytes had come") == 3
 

@@ -170,6 +170,23 @@ def test_same_address_twice(make_hub: MakeHub, open_bus: OpenBus) -> None:
     assert other.recv(0) is None
 
 
+def test_two_that_would_answer_are_refused(make_hub: MakeHub) -> None:
+    """Made or started: the second one would send a second Flow Control."""
+    hub = make_hub()
+    first, late = hub.session(at_tester(0)), hub.session(at_tester(0))
+    first.start()
+    for refused in (late.start, lambda: hub.session(at_tester(0))):
+        with pytest.raises(ValueError, match=r"has a started session \[Normal_11bits - .*\] already"):
+            refused()
+    assert not late.started
+    assert hub.sessions == (first,)
+    # The same identifier on another side of another session is another address.
+    hub.session(isotp.Address(txid=0x1FF, rxid=0x300)).start()
+    first.stop()
+    late.start()
+    assert late.started
+
+
 def test_eleven_and_twenty_nine_bits_with_the_same_number(make_hub: MakeHub, open_bus: OpenBus) -> None:
     hub, other = make_hub(), open_bus()
     short = hub.session(Address(AddressingMode.Normal_11bits, txid=0x124, rxid=0x123))

@@ -11,7 +11,7 @@ from isotp._kept_stream import KeptStream
 
 
 class Pipe(io.RawIOBase):
-    """Gives a few bytes at a time, and can not seek, though it may say so."""
+    """Gives a few bytes at a time, and cannot seek, though it may say so."""
 
     def __init__(self, data: bytes, says_it_can: bool = False) -> None:
         self.rest = data

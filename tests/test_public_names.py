@@ -14,7 +14,8 @@ NAMES = {
         "ConsecutiveFrameTimeoutError Direction Discovery FlowControlTimeoutError FoundSession "
         "FrameTooLongError FramesLostError Hub HubSession InvalidCanDataError InvalidCanFdFirstFrameRXDL "
         "IsoTpError IsotpError LayerClosedError LineEvidence MaximumWaitFrameReachedError Message "
-        "MessageStatus Messages MissingEscapeSequenceError NotifierBasedCanStack OverflowError Reassembler Reception "
+        "MessageStatus Messages MissingEscapeSequenceError NotifierBasedCanStack OverflowError Parameters Reassembler "
+        "Reception "
         "ReceptionInterruptedWithFirstFrameError ReceptionInterruptedWithSingleFrameError "
         "ReceptionQueueFullError Record Records SocketCanStack Stats TargetAddressType TransmitTimeoutError "
         "TransportLayer TransportLayerLogic UnexpectedConsecutiveFrameError UnexpectedFlowControlError "
@@ -40,9 +41,10 @@ NAMES = {
         "UnexpectedFlowControlError UnsuportedWaitFrameError UnsupportedWaitFrameError "
         "WrongSequenceNumberError"
     ),
+    "isotp.figures": "ServiceFigures SessionFigures session_figures",
     "isotp.hub": "Hub HubSession",
     "isotp.message": "Direction Message MessageStatus",
-    "isotp.params": "Params UnknownParameterError stmin_from_seconds stmin_to_seconds",
+    "isotp.params": "Parameters Params UnknownParameterError stmin_from_seconds stmin_to_seconds",
     "isotp.protocol": (
         "BusOwner CanMessage CanStack ErrorHandler FiniteByteGenerator IsoTpError IsotpError MessageQueue "
         "NotifierBasedCanStack OnMessage PDU PostSendCallback RateLimiter ReceiveInto RxFn Timer "
@@ -52,6 +54,13 @@ NAMES = {
     ),
     "isotp.socketcan": "SocketCanStack open_can_socket port_on receive_identifiers",
     "isotp.stats": "Stats",
+    "isotp.testing": (
+        "Access Answer Did Ecu End Exchanged Fault HeldClock Lock NegativeResponse Nrc Pattern Peer Recording Request "
+        "Routine Rule Serving Standstill Tester Wire WireFrame assert_frames"
+    ),
+    "isotp.testing.ecu": (
+        "Access Answer Client Did Ecu Lock NegativeResponse Nrc Request Routine Rule Tester"
+    ),
     "isotp.tools": "FiniteByteGenerator Timer",
     "isotp.tpsock": (
         "LinkLayerFlags LinkLayerProtocol OptionError SocketConsecutiveFrameTimeoutError SocketError "

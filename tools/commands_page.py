@@ -19,15 +19,31 @@ What `isotp COMMAND --help` shows, made of the source (`python -m tools.commands
 """
 
 
+JSON = """
+## JSON lines
+
+With `--json` each line of standard output is an object. A key means the same in all commands. What is not known is
+null, times are in ns, bytes in hex.
+
+| key | |
+|---|---|
+"""
+
+
 def page() -> str:
     # Here: they need the extra cli.
     from isotp.cli.app import COMMANDS
     from isotp.cli.options import grouped
+    from isotp.cli.shown.keys import KEYS
 
     modules = {name: importlib.import_module(f"isotp.cli.commands.{name}") for name in COMMANDS}
-    return HEAD + "".join(
+    sections = "".join(
         section(name, module, inspect.signature(grouped(module.command))) for name, module in modules.items()
     )
+    rows = (
+        f"| {', '.join(f'`{key}`' for key in keys.split(', '))} | {text} |\n" for keys, text in KEYS.items()
+    )
+    return HEAD + sections + JSON + "".join(rows)
 
 
 def section(name: str, module: Any, options: inspect.Signature) -> str:

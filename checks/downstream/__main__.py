@@ -35,10 +35,11 @@ class Suite:
 
     name: str
     requirements: tuple[str, ...]
-    # What pytest runs: modules that are installed, or a folder of the source package.
+    # What pytest runs: modules that are installed, a folder of the source package, or a program of ours.
     modules: tuple[str, ...] = ()
     source: str = ""
     folder: str = ""
+    program: str = ""
     options: tuple[str, ...] = ()
 
 
@@ -55,12 +56,17 @@ SUITES = (
         source="python-uds-server",
         folder="tests",
     ),
-    # Its own tests need more than its source package has; these are ours.
+    # The newest release with its tests in the source package
     Suite(
-        "udsoncan",
-        ("udsoncan", "python-can"),
-        folder="udsoncan_connections.py",
+        "odxtools",
+        ("odxtools[examples]==5.0.4", "setuptools<81", "python-can", "aiofiles"),
+        source="odxtools==5.0.4",
+        folder="tests",
     ),
+    # The tests of these need more than their source packages have; these are ours.
+    Suite("udsoncan", ("udsoncan", "python-can"), program="test_udsoncan_connections.py"),
+    Suite("cyclarity", ("cyclarity-in-vehicle-sdk",), program="test_cyclarity.py"),
+    Suite("robotframework-uds", ("robotframework-uds",), program="test_robotframework_uds.py"),
 )
 
 
@@ -83,7 +89,7 @@ def environment(folder: Path, suite: Suite, more: tuple[object, ...]) -> Path:
 def unpacked(suite: Suite, folder: Path) -> Path:
     """The folder of the tests in the source package."""
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "-q", "--no-deps")
-    run(*pip, "--no-binary", suite.source, "-d", folder, suite.source)
+    run(*pip, "--no-binary", ":all:", "-d", folder, suite.source)
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as package:
         package.extractall(folder, filter="data")
@@ -93,7 +99,7 @@ def unpacked(suite: Suite, folder: Path) -> Path:
 
 def outcomes(python: Path, suite: Suite, source: Path | None, report: Path) -> dict[str, str]:
     """What became of each test."""
-    tests = ["--pyargs", *suite.modules] if suite.modules else [suite.folder]
+    tests = ["--pyargs", *suite.modules] if suite.modules else [suite.folder or suite.program]
     command = [
         python,
         "-m",
@@ -110,15 +116,17 @@ def outcomes(python: Path, suite: Suite, source: Path | None, report: Path) -> d
     found = {}
     for case in ElementTree.parse(report).iter("testcase"):
         kinds = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
-        found[f"{case.get('classname')}::{case.get('name')}"] = kinds[0] if kinds else "passed"
+        # What is installed has the folder of its environment before its name.
+        module = (case.get("classname") or "").rpartition("site-packages.")[2]
+        found[f"{module}::{case.get('name')}"] = kinds[0] if kinds else "passed"
     return found
 
 
 def compare(suite: Suite, ours: tuple[object, ...], folder: Path) -> bool:
     source = None
-    if suite.folder.endswith(".py"):
+    if suite.program:
         # A copy: pytest would take the settings of the checkout for those of the tests.
-        shutil.copy(Path(__file__).with_name(suite.folder), folder)
+        source = shutil.copytree(Path(__file__).with_name("programs"), folder / "programs")
     if suite.source:
         (folder / "source").mkdir()
         source = unpacked(suite, folder / "source")

@@ -43,7 +43,7 @@ CACHE = Path.home() / ".cache/isotp-freethreaded"
 CONFIGURE = ("--quiet", "--disable-gil", "--disable-test-modules", "--with-ensurepip=no", "OPT=-DNDEBUG -O1")
 HEADERS = "libffi-dev libssl-dev zlib1g-dev libsqlite3-dev libbz2-dev liblzma-dev"
 
-# What the tests can not do without, and what they skip where there is no wheel of it for this interpreter: building
+# What the tests cannot do without, and what they skip where there is no wheel of it for this interpreter: building
 # these takes longer than all else.
 NEEDED = (
     "setuptools>=77",
@@ -167,7 +167,7 @@ def interpreter(options: argparse.Namespace) -> Path:
 
 
 def require_free_threaded(python: Path) -> str:
-    """Its version; Failure if it can not do."""
+    """Its version; Failure if it cannot do."""
     answer = json.loads(output_of(python, "-I", "-c", ASK))
     if not answer["free_threaded"]:
         raise Failure(f"{python} is not built for free threading")

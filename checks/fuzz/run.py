@@ -227,7 +227,7 @@ def put_seeds(folder: Path, inputs: list[bytes]) -> None:
 def best_of(name: str, corpus: Path, begin_with: Path, command: list[str], scratch: Path) -> list[bytes]:
     """Few inputs that reach much of what all reach."""
     if name in TARGETS:
-        # atheris can not merge. Each input of a corpus reached something new when it was found.
+        # atheris cannot merge. Each input of a corpus reached something new when it was found.
         found = sorted((path.read_bytes() for path in corpus.iterdir()), key=len)
         given = seeds.generated(name)
         step = max(1, -(-len(found) // (seeds.MOST - len(given))))

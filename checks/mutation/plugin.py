@@ -1,7 +1,7 @@
 """A pytest plugin that runs the collected tests on each mutant of a build, in a fork for each.
 
 First all tests run on the package as it is, which must pass, and note which mutants each of them reaches. In a fork
-they must pass again: one that can not run twice, or not there, would fail for each mutant that it reaches. A mutant
+they must pass again: one that cannot run twice, or not there, would fail for each mutant that it reaches. A mutant
 then faces the tests that reach it, the quick ones first, until one fails. Results go as JSON lines to the end of the
 file that ISOTP_MUTATION_OUTCOMES names.
 """

@@ -266,7 +266,7 @@ def check_wheel(wheel: Path, sources: set[str], version: str) -> None:
         "isotp/_kept/__init__.py" in kept and {name.replace("_kept/", "") for name in kept} <= shipped,
         f"{wheel.name}: isotp/_kept has {sorted(kept)}",
     )
-    shipped |= kept | {"_can_isotp_cython.py", "can_isotp_cython.pth"}
+    shipped |= kept | {"_can_isotp_cython.py", "_can_isotp_cython_pytest.py", "can_isotp_cython.pth"}
     require_same(package - binaries, shipped, wheel.name)
     licence = f"can_isotp_cython-{version}.dist-info/licenses/LICENSE"
     require(licence in found, f"{wheel.name}: no {licence}")
@@ -285,9 +285,13 @@ def check_wheel(wheel: Path, sources: set[str], version: str) -> None:
         require(metadata[field] == value, f"{wheel.name}: {field} is {metadata[field]!r}, not {value!r}")
     needs = metadata.get_all("Requires-Dist", [])
     require(all("extra ==" in need for need in needs), f"{wheel.name}: needs more than Python: {needs}")
-    extras = {"can", "tables", "capture", "mf4", "cli", "plot", "uds", "url", "dask"}
+    extras = {"all", "can", "tables", "capture", "mf4", "cli", "plot", "uds", "url", "dask"}
     require(set(metadata.get_all("Provides-Extra")) == extras, f"{wheel.name}: extras are not {extras}")
-    report(f"{wheel.name}: metadata; needs nothing, python-can is the extra [can]")
+    require(len(metadata.get_all("Project-URL", [])) == 4, f"{wheel.name}: not the addresses of the project")
+    text = re.sub(r"^```.*?^```$", "", metadata.get_payload(), flags=re.MULTILINE | re.DOTALL)
+    relative = re.findall(r"\]\((?!https://)([^)]*)\)", text)
+    require(not relative, f"{wheel.name}: from an index, these links lead nowhere: {relative}")
+    report(f"{wheel.name}: metadata; needs nothing, python-can is the extra [can]; no relative links")
 
 
 def pythons(only_this: bool) -> Iterator[Interpreter]:
@@ -355,6 +359,8 @@ def new_environment(interpreter: Interpreter, folder: Path) -> Path:
 
 def check_use(wheel: Path, python: Path, folder: Path, version: str) -> None:
     run(python, "-I", "-m", "pip", "install", "--no-index", wheel, cwd=folder)
+    # What errors say to install: an index that does not have this version, or no version yet, is not asked for it.
+    run(python, "-I", "-m", "pip", "install", "--no-index", "--no-deps", "can-isotp-cython[all]", cwd=folder)
     # -I: neither PYTHONPATH nor the current directory can bring in another isotp
     *_, line = run(python, "-I", "-W", "error", "-c", USE, cwd=folder).splitlines()
     used_version, file, sizes, *compilers = line.split("|")

@@ -46,6 +46,7 @@ from isotp.errors import IsotpError as IsotpError
 from isotp.errors import LayerClosedError as LayerClosedError
 from isotp.errors import ReceptionQueueFullError as ReceptionQueueFullError
 from isotp.errors import TransmitTimeoutError as TransmitTimeoutError
+from isotp.params import Parameters as Parameters
 from isotp.params import stmin_from_seconds as stmin_from_seconds
 from isotp.params import stmin_to_seconds as stmin_to_seconds
 from isotp.protocol import CanStack, NotifierBasedCanStack, TransportLayer, TransportLayerLogic
@@ -117,8 +118,8 @@ def __dir__() -> list[str]:
 warn_of_shared_folder(os.path.dirname(os.path.dirname(__file__)))
 del os, warn_of_shared_folder
 
-# What `from isotp import *` brings: the names of can-isotp. Others might stand in the way of those of other packages,
-# as of python-can's Message: they are imported by name.
+# What `from isotp import *` brings: the names of can-isotp. Other names might hide those of other packages, such as
+# python-can's Message: import them by name.
 __all__ = [
     "Address",
     "AddressingMode",

@@ -1,9 +1,21 @@
 # Types of the compiled core (_core.pyx), where the docstrings are; stubtest compares the two.
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from logging import Logger
-from typing import Any, BinaryIO, Final, Generic, Protocol, TypeAlias, TypeVar, final, overload
+from typing import (
+    Any,
+    BinaryIO,
+    Final,
+    Generic,
+    Protocol,
+    SupportsIndex,
+    TypeAlias,
+    TypeVar,
+    final,
+    overload,
+    type_check_only,
+)
 from weakref import WeakSet
 
 import can
@@ -11,10 +23,21 @@ from typing_extensions import Buffer, Self, disjoint_base
 
 from isotp.address import Address, AsymmetricAddress, TargetAddressType
 from isotp.errors import BlockingReceiveFailure, IsoTpError
-from isotp.params import Params
+from isotp.params import Parameters, Params
 from isotp.stats import Stats
 
 _Item = TypeVar("_Item")
+
+@type_check_only
+class ReceivedBytes(bytearray):
+    """The bytearray that a received message is, which is compared with bytes: strict checkers would object to that."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    @overload
+    def __getitem__(self, place: SupportsIndex, /) -> int: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> ReceivedBytes: ...
+
 _Payload: TypeAlias = Buffer | Iterable[int] | BinaryIO | tuple[Iterator[int] | BinaryIO, int]
 
 __pyx_capi__: Final[dict[str, Any]]
@@ -410,7 +433,7 @@ class Sending(Endpoint):
 @disjoint_base
 class Receiving(Sending):
     @property
-    def rx_queue(self) -> MessageQueue[bytearray]: ...
+    def rx_queue(self) -> MessageQueue[ReceivedBytes]: ...
     def _full_queue(self) -> str: ...
     def resume_reception(self) -> None: ...
     def _room_was_made(self) -> None: ...
@@ -470,7 +493,7 @@ class Layer(DrivenEngine):
         target_address_type: int | None = None,
         send_timeout: float | None = None,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         priority: bool = False,
     ) -> None: ...
     def _submit(
@@ -479,9 +502,11 @@ class Layer(DrivenEngine):
         target_address_type: int | None,
         on_done: Callable[[SendRequest], object] | None,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         priority: bool = False,
     ) -> SendRequest: ...
+    @property
+    def _is_callback(self) -> bool: ...
     def _await(self, request: SendRequest, timeout: float | None) -> None: ...
     def _wait_done(self, request: SendRequest, timeout: float | None) -> bool: ...
     def _require_sent(self, request: SendRequest) -> None: ...
@@ -492,7 +517,7 @@ class Layer(DrivenEngine):
     # messages in
     def recv(
         self, block: bool = False, timeout: float | None = None, until_begin: bool = False
-    ) -> bytearray | None: ...
+    ) -> ReceivedBytes | None: ...
     def recvmsg(
         self, block: bool = False, timeout: float | None = None, until_begin: bool = False
     ) -> Reception | None: ...

@@ -17,7 +17,8 @@ from pathlib import Path
 __all__ = ["doctor", "stand_in"]
 
 OURS, THEIRS = "can-isotp-cython", "can-isotp"
-# The stand-in is this release of can-isotp, for those who require it: a local version is taken before the plain one.
+# The stand-in is this release of can-isotp, for packages that require it: installers prefer a local version to the
+# plain one.
 STAND_IN = "2.0.7+cython"
 
 

@@ -8,7 +8,7 @@ import warnings
 
 __all__ = ["warn_of_shared_folder"]
 
-# How the metadata of the stand-in end, which `python -m isotp doctor` makes: it has no files.
+# The end of the metadata of the stand-in that `python -m isotp doctor` makes: it has no files.
 _STAND_IN = "+cython.dist-info"
 
 

@@ -1,4 +1,4 @@
-"""A stream that can be read twice, though a pipe can be read once."""
+"""A stream that can be read twice, even if it is a pipe."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class KeptStream:
 
 
 def can_seek(stream: BinaryIO) -> bool:
-    """True for files; a pipe may say it can, and then can not."""
+    """True for files; a pipe may say it can, and then cannot."""
     try:
         stream.seek(0, os.SEEK_CUR)
     except (AttributeError, OSError, ValueError):

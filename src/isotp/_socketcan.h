@@ -107,7 +107,7 @@ static int isotp_wait_readable(int fd, int wake, int64_t timeout_ns) {
     return ready;
 }
 
-/* Let who waits for the eventfd go on. It can not fail, but for a counter that is at its end: then it is set. */
+/* Let who waits for the eventfd go on. It cannot fail, but for a counter that is at its end: then it is set. */
 static void isotp_ring(int wake) {
     const uint64_t once = 1;
     ssize_t written = write(wake, &once, sizeof(once));

@@ -11,7 +11,7 @@ import enum
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, overload
 
 from isotp._can_ids import EFF_FLAG
 
@@ -26,7 +26,7 @@ __all__ = [
 
 _CAN_ID_MAX_11BITS = 0x7FF
 _CAN_ID_MAX_29BITS = 0x1FFFFFFF
-# All of a 29-bit CAN ID but its two lowest bytes, where target and source address are.
+# All of a 29-bit CAN ID except its two lowest bytes, which are target and source address.
 _BASE_MASK = 0x1FFF0000
 _INTEGER_FORMATS = frozenset("bcdoxXneEfFgG%")
 
@@ -238,7 +238,7 @@ class AbstractAddress(ABC):
 
     def reversed(self) -> AbstractAddress:
         """The same session as its other end has it: what one sends is what the other receives."""
-        raise NotImplementedError(f"{type(self).__name__} can not be reversed")
+        raise NotImplementedError(f"{type(self).__name__} cannot be reversed")
 
 
 class Address(AbstractAddress):
@@ -277,6 +277,29 @@ class Address(AbstractAddress):
     On a partial address every question about the missing direction raises NotImplementedError.
     """
 
+    # For type checkers: without a mode, CAN IDs are what is needed. What each mode needs is checked as it is made.
+    @overload
+    def __init__(self, *, txid: int, rxid: int, rx_only: bool = False, tx_only: bool = False) -> None: ...
+    @overload
+    def __init__(self, *, txid: int, rxid: int | None = None, tx_only: Literal[True]) -> None: ...
+    @overload
+    def __init__(self, *, rxid: int, txid: int | None = None, rx_only: Literal[True]) -> None: ...
+    @overload
+    def __init__(
+        self,
+        addressing_mode: int,
+        txid: int | None = None,
+        rxid: int | None = None,
+        target_address: int | None = None,
+        source_address: int | None = None,
+        physical_id: int | None = None,
+        functional_id: int | None = None,
+        address_extension: int | None = None,
+        rx_only: bool = False,
+        tx_only: bool = False,
+        *,
+        is_fd: object = None,
+    ) -> None: ...
     def __init__(
         self,
         addressing_mode: int = AddressingMode.Normal_11bits,
@@ -581,7 +604,13 @@ class Address(AbstractAddress):
         return f"[{self._addressing_mode.name} - {content}]"
 
     def __repr__(self) -> str:
-        return f"<IsoTP Address {self.get_content_str()} at 0x{id(self):x}>"
+        """As one would write it, where `AddressingMode` and the class are imported."""
+        fields = ("txid", "rxid", "target_address", "source_address", "physical_id", "functional_id")
+        given = [(name, getattr(self, f"_{name}")) for name in (*fields, "address_extension")]
+        words = [f"AddressingMode.{self._addressing_mode.name}"]
+        words += [f"{name}={_shown(value)}" for name, value in given if value is not None]
+        words += [f"{name}=True" for name in ("rx_only", "tx_only") if getattr(self, f"_{name}")]
+        return f"{type(self).__name__}({', '.join(words)})"
 
     # -- Names of can-isotp 1.x ----------------------------------------------------------------------------
 
@@ -720,10 +749,10 @@ class AsymmetricAddress(AbstractAddress):
         return hash((self._tx_addr, self._rx_addr))
 
     def get_content_str(self) -> str:
-        return f"RxAddr: {self._rx_addr!r} - TxAddr: {self._tx_addr!r}"
+        return f"RxAddr: {self._rx_addr.get_content_str()} - TxAddr: {self._tx_addr.get_content_str()}"
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} - {self.get_content_str()}>"
+        return f"{type(self).__name__}(tx_addr={self._tx_addr!r}, rx_addr={self._rx_addr!r})"
 
 
 def judges_frames_itself(address: AbstractAddress) -> bool:

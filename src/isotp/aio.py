@@ -8,34 +8,36 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
 from isotp import hub as _hub
 from isotp._core import Reception, monotonic_ns
 from isotp.address import Address, AsymmetricAddress
-from isotp.bus.feed import Feed
+from isotp.bus.feed import Feed, HasFeed
 from isotp.bus.loop_feeds import LoopBusFeed, LoopFeed, LoopNotifierFeed, LoopSocketFeed
 from isotp.errors import IsoTpError, LayerClosedError
-from isotp.layers import TransportLayerLogic, require_seconds
-from isotp.params import Params
+from isotp.layers import SessionKeywords, TransportLayerLogic, require_seconds
+from isotp.params import Parameters, Params
 from isotp.stats import Stats
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     import can
-    from typing_extensions import Self
+    from typing_extensions import Buffer, Self, Unpack
+
+    from isotp._core import ReceivedBytes
 
 __all__ = ["Hub", "Layer"]
 
-# Messages sent in a row, each of which went at once, before the loop has its turn.
+# Messages in a row that may go at once before the loop gets its turn.
 _SENDS_AT_ONCE = 16
 
 
 def _finish(future: asyncio.Future[None]) -> None:
-    """Let the task go on that waits for it, if any."""
+    """Let the task that waits for it, if any, go on."""
     if future.done():
         return
     try:
@@ -116,11 +118,13 @@ class _Patience:
 
 
 class _LoopHub(_hub.Hub):
-    """The hub behind a :class:`Hub`: finds each frame its sessions, on the loop."""
+    """The hub behind a :class:`Hub`: brings each frame to its sessions, on the loop."""
 
-    def _open_feed(self, bus: can.BusABC | str, notifier: can.Notifier | None) -> Feed:
+    def _open_feed(self, bus: can.BusABC | str | HasFeed, notifier: can.Notifier | None) -> Feed:
         if isinstance(bus, str):
             return LoopSocketFeed(bus)
+        if isinstance(bus, HasFeed):
+            return bus.open_feed(in_loop=True)
         return LoopBusFeed(bus) if notifier is None else LoopNotifierFeed(bus, notifier)
 
     @property
@@ -128,9 +132,13 @@ class _LoopHub(_hub.Hub):
         return cast(LoopFeed, self._feed)
 
     def session(
-        self, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any
+        self,
+        address: Address | AsymmetricAddress,
+        also: Iterable[Address] = (),
+        **kwargs: Unpack[SessionKeywords],
     ) -> _Session:
         session = _Session(self, address, also, **kwargs)
+        self._require_alone(session)
         self._feed.connect(session)
         return session
 
@@ -148,10 +156,11 @@ class Layer:
         :class:`isotp.TransportLayer`. They are called on the loop's thread, and must not wait. The parameter
         `blocking_send` has no meaning here.
 
-    A layer belongs to the loop that runs when it is started, and is used from that loop's thread only, by any number
-    of tasks. It works from :meth:`start`, or the beginning of ``async with``, until it is closed, for good.
+    A layer belongs to the loop that runs when it is started. Use it only from that loop's thread, in any number of
+    tasks. It works from :meth:`start`, or the beginning of ``async with``, until it is closed, which is final.
 
-    :raises ValueError: if `bus` is no bus, or `notifier` no notifier, and as :class:`isotp.TransportLayer` does.
+    :raises ValueError: if `bus` is not a bus, or `notifier` not a notifier, and as :class:`isotp.TransportLayer`
+        does.
     :raises RuntimeError: if python-can is needed and not installed.
     :raises OSError: if there is no such interface, or no CAN in this kernel.
     :raises NotImplementedError: for the name of an interface, on other systems than Linux.
@@ -159,12 +168,12 @@ class Layer:
 
     def __init__(
         self,
-        bus: can.BusABC | str | Hub,
+        bus: can.BusABC | str | HasFeed | Hub,
         address: Address | AsymmetricAddress,
         *,
         notifier: can.Notifier | None = None,
         also: Iterable[Address] = (),
-        **kwargs: Any,
+        **kwargs: Unpack[SessionKeywords],
     ) -> None:
         if isinstance(bus, Hub):
             if notifier is not None:
@@ -181,6 +190,7 @@ class Layer:
         self._session.rx_queue.on_arrival = self._wake_receivers
         self._receivers: deque[asyncio.Future[None]] = deque()
         self._patience: set[_Patience] = set()
+        self._requesting = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -195,7 +205,7 @@ class Layer:
 
         :raises RuntimeError: if it was started already, or no loop runs.
         :raises isotp.LayerClosedError: if it was closed.
-        :raises OSError: if the bus can not be read.
+        :raises OSError: if the bus cannot be read.
         """
         if self._closed:
             raise self._closed_error()
@@ -265,20 +275,20 @@ class Layer:
         data: TransportLayerLogic.SendGenerator | Iterable[int],
         target_address_type: int | None = None,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         priority: bool = False,
     ) -> None:
         """Send a message; returns when its last frame is on the bus.
 
-        Messages of several tasks go one after the other. If the task is cancelled, say by a time-out, its message is
-        given up, whether it waits or is half sent, and no other.
+        Messages of several tasks go one after the other. If the task is cancelled, for example by a time-out, only
+        its own message is given up, whether it waits or is half sent.
 
         :param data: bytes, or `(generator, size)`, see :meth:`isotp.TransportLayerLogic.send`.
         :param target_address_type: Physical, Functional, or None for the parameter `default_target_address_type`.
-        :param params: parameters of this message alone; `priority`: it goes before those that wait; both as
-            :meth:`isotp.TransportLayerLogic.send` has them.
-        :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing, or a
-            parameter is none of a message.
+        :param params: parameters for this message alone. With `priority` it goes before those that wait. See
+            :meth:`isotp.TransportLayerLogic.send` for both.
+        :raises ValueError: if the payload is not a sequence of bytes, or too long for functional addressing, or a
+            parameter cannot be set for one message.
         :raises RuntimeError: in listen mode; if too many messages wait (parameter `tx_queue_limit`); or if the layer
             was not started, or belongs to another loop.
         :raises isotp.BlockingSendFailure: if it failed; what happened on the bus is its `__cause__`.
@@ -301,24 +311,74 @@ class Layer:
             raise self._closed_error()
         self._session._require_sent(request)
 
-    async def recv(self, *, begin_within: float | None = None) -> bytearray:
-        """Wait for a message and take it; those who wait are served in turn.
+    async def request(
+        self,
+        payload: Buffer | Iterable[int],
+        target_address_type: int | None = None,
+        *,
+        timeout: float | None = None,
+        p2: float = 1.0,
+        p2_star: float = 5.0,
+        uds: bool = True,
+        params: Parameters | None = None,
+    ) -> ReceivedBytes:
+        """Send a request of UDS, and wait for the answer to it, as :meth:`isotp.TransportLayerLogic.request` does.
 
-        A task that is cancelled, say by a time-out, takes no message away.
+        Requests of several tasks go one after the other. No task may be in :meth:`recv` meanwhile. A task that is
+        cancelled gives up its request, if that is not sent.
 
-        :param begin_within: seconds until a message is there, or has begun: one whose First Frame has come by then is
-            waited for, as long as its frames come in time (N_Cr). None: no limit.
+        :raises TimeoutError: if no answer has begun in time.
+        :raises isotp.BlockingSendTimeout: if the request was not sent within `timeout`; it is given up.
+        :raises isotp.BlockingSendFailure: if it could not be sent; the reason is its `__cause__`.
+        :raises isotp.BlockingReceiveFailure: if a message that had begun broke off; its `__cause__` says why.
+        :raises ValueError: if the payload is empty or no request of UDS, or a time is negative, infinite or NaN.
+        :raises RuntimeError: if messages go to a callback or by `receive_into`, and as :meth:`send` does.
+        :raises isotp.LayerClosedError: if the layer is closed.
+        """
+        from isotp.exchange import Exchange  # needed by who asks
+
+        data = bytes(payload)
+        exchange = Exchange(data, timeout=timeout, p2=p2, p2_star=p2_star, uds=uds)
+        self._session._require_free_messages()
+        loop = self._running_loop()
+        async with self._requesting:
+            self._session.clear_rx_queue()
+            began_ns = self._session._now_ns()
+            exchange.begin(loop.time())
+            sending = self.send(data, target_address_type, params=params)
+            try:
+                await asyncio.wait_for(sending, exchange.left(loop.time()))
+            except asyncio.TimeoutError:
+                raise exchange.not_sent() from None
+            exchange.sent(loop.time())
+            while True:
+                try:
+                    reception = await self.recvmsg(begin_within=exchange.left(loop.time()))
+                except TimeoutError:
+                    raise exchange.not_answered() from None
+                answer: ReceivedBytes = reception.payload
+                if reception.began_ns >= began_ns and exchange.is_over(bytes(answer), loop.time()):
+                    return answer
+                self._session.logger.debug("Dropped while an answer is waited for: %d bytes", len(answer))
+
+    async def recv(self, *, begin_within: float | None = None) -> ReceivedBytes:
+        """Wait for a message and take it; tasks that wait are served in turn.
+
+        A cancelled task takes no message away.
+
+        :param begin_within: seconds within which a message must arrive or begin. If its First Frame has come by then,
+            the task waits for the rest as long as its frames come in time (N_Cr). None: no limit.
         :raises TimeoutError: if none has begun by then.
         :raises isotp.BlockingReceiveFailure: with `begin_within`, if a message breaks off; its `__cause__` says why.
-        :raises ValueError: if `begin_within` is negative, infinite or NaN; TypeError: if it is no number.
+        :raises ValueError: if `begin_within` is negative, infinite or NaN; TypeError: if it is not a number.
         :raises RuntimeError: if the layer was not started, or belongs to another loop.
         :raises isotp.LayerClosedError: if the layer is closed.
         """
-        payload: bytearray = await self._take(begin_within, False)
+        payload: ReceivedBytes = await self._take(begin_within, False)
         return payload
 
     async def recvmsg(self, *, begin_within: float | None = None) -> Reception:
-        """What :meth:`recv` does, with the times of the message and the address that it came in on."""
+        """Like :meth:`recv`, with the times of the message and the address that it came in on."""
         reception: Reception = await self._take(begin_within, True)
         return reception
 
@@ -331,7 +391,7 @@ class Layer:
             return self._take_now(whole)
         receiver: asyncio.Future[None] = loop.create_future()
         self._receivers.append(receiver)
-        # Not at once: those before this one, who were woken and did not run yet, take their messages first.
+        # Not at once: earlier tasks that were woken and did not run yet take their messages first.
         if len(messages) >= len(self._receivers):
             loop.call_soon(self._wake_receivers)
         patience = None if begin_within is None else _Patience(self._session, receiver, begin_within)
@@ -355,18 +415,18 @@ class Layer:
         return message
 
     def _wake_receivers(self) -> None:
-        """As many as there are messages, the first of them first: each takes its own when its task runs."""
+        """Wake as many as there are messages, the first of them first: each takes its own when its task runs."""
         if self._receivers:
             for receiver in itertools.islice(self._receivers, len(self._session.rx_queue)):
                 _finish(receiver)
-        # Later: what has ended is known when all is done that a frame has led to.
+        # Later: only when all that a frame led to is done is it known what has ended.
         for patience in self._patience:
             patience.look_soon()
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> bytearray:
+    async def __anext__(self) -> ReceivedBytes:
         """The next message; the loop ends when the layer is closed."""
         try:
             return await self.recv()
@@ -395,7 +455,7 @@ class Layer:
     def set_address(self, address: Address | AsymmetricAddress) -> None:
         """Use this address from the next message on; frames are heard on it at once.
 
-        :raises ValueError: if it is no address, or an address for one direction only.
+        :raises ValueError: if it is not an address, or an address for one direction only.
         """
         self._session.set_address(address)
 
@@ -415,7 +475,7 @@ class Layer:
         return self._session._stats(False)
 
     def reset_stats(self) -> Stats:
-        """Count anew; returns what was counted until now."""
+        """Start the counts anew; returns those until now."""
         return self._session._stats(True)
 
 
@@ -425,22 +485,22 @@ class Hub:
     :param bus: name of a CAN interface of Linux (`can0`), read by a raw socket; or a python-can bus.
     :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
 
-    Each frame is found its layers by its identifier, so the cost of a frame does not grow with their number. Reading
+    Each frame goes to its layers by its identifier, so the cost of a frame does not grow with their number. Reading
     begins with the first layer that is started.
 
-    :raises ValueError: if `bus` is no bus, or `notifier` no notifier.
+    :raises ValueError: if `bus` is not a bus, or `notifier` not a notifier.
     :raises RuntimeError: if python-can is needed and not installed.
     :raises OSError: if there is no such interface, or no CAN in this kernel.
     :raises NotImplementedError: for the name of an interface, on other systems than Linux.
     """
 
-    def __init__(self, bus: can.BusABC | str, notifier: can.Notifier | None = None) -> None:
+    def __init__(self, bus: can.BusABC | str | HasFeed, notifier: can.Notifier | None = None) -> None:
         self._hub = _LoopHub(bus, notifier)
         self._layers: set[Layer] = set()
         self._sent_at_once = 0
 
     @property
-    def bus(self) -> can.BusABC | str:
+    def bus(self) -> can.BusABC | str | HasFeed:
         """The bus, or the name of the interface."""
         return self._hub.bus
 
@@ -451,19 +511,24 @@ class Hub:
 
     @property
     def stats(self) -> Stats:
-        """What the layers that are started counted together."""
+        """The counts of the started layers, added up."""
         return self._hub.stats
 
     def reset_stats(self) -> Stats:
-        """Let the layers that are started count anew; returns what they counted together until now."""
+        """Start the counts of the started layers anew; returns their sum until now."""
         return self._hub.reset_stats()
 
     def layer(
-        self, address: Address | AsymmetricAddress, *, also: Iterable[Address] = (), **kwargs: Any
+        self,
+        address: Address | AsymmetricAddress,
+        *,
+        also: Iterable[Address] = (),
+        **kwargs: Unpack[SessionKeywords],
     ) -> Layer:
         """A new layer, not started yet; see :class:`Layer` for the parameters.
 
-        :raises ValueError: as :class:`isotp.TransportLayer` does.
+        :raises ValueError: as :class:`isotp.TransportLayer` does; and if a layer with this address is started: two
+            would answer each First Frame. One in listen mode answers none, and may be one of many.
         """
         return Layer(self, address, also=also, **kwargs)
 
@@ -493,7 +558,7 @@ class Hub:
         return f"<Hub with {len(self._layers)} layers on {self.bus!r}>"
 
     async def _give_others_a_turn(self) -> None:
-        # A task that sends short messages only never has to wait: the loop would hear no frame.
+        # A task that only sends short messages never has to wait, so the loop would hear no frame.
         self._sent_at_once += 1
         if self._sent_at_once >= _SENDS_AT_ONCE:
             self._sent_at_once = 0

@@ -59,7 +59,7 @@ class IsoTpError(Exception):
 
 
 class CallbackError(IsoTpError):
-    """A function of the user raised an exception on a thread that must go on, which is ``__cause__``.
+    """A function of the user raised an exception, which is ``__cause__``, on a thread that must go on.
 
     Only started layers report it: where the user calls ``process()``, the exception simply comes out there.
     The layer stays usable; a message whose ``txfn`` or generator raised has failed.
@@ -72,11 +72,11 @@ class CallbackError(IsoTpError):
 
 
 class BlockingSendFailure(IsoTpError):
-    """A blocking ``send()`` ended without the message having left.
+    """A blocking ``send()`` ended, and the message did not leave.
 
-    The transmission was given up: a time-out on the bus, an Overflow from the receiver, ``stop_sending()``,
-    or an exception in ``txfn``. The reason is attached as ``__cause__`` where there is one. The layer is
-    idle again: send anew once the cause is removed.
+    The transmission was given up: a time-out on the bus, an Overflow from the receiver, ``stop_sending()``, or an
+    exception in ``txfn``. The reason is attached as ``__cause__`` if there is one. The layer is idle again: send anew
+    once the cause is removed.
 
     See docs/errors.md#blockingsendfailure.
     """
@@ -85,14 +85,14 @@ class BlockingSendFailure(IsoTpError):
 class BlockingReceiveFailure(IsoTpError):
     """A blocking ``recv(until_begin=True)`` waited for a message that had begun in time, and it broke off.
 
-    The reason is attached as ``__cause__``: mostly that no frame came within N_Cr, or that one is missing.
+    The reason is attached as ``__cause__``: usually no frame came within N_Cr, or one is missing.
 
     See docs/errors.md#blockingreceivefailure.
     """
 
 
 class LayerClosedError(IsoTpError):
-    """A layer of ``isotp.aio`` was closed: while a task waited to send or to receive, or before it asked to.
+    """A layer of ``isotp.aio`` was closed while a task waited to send or to receive, or before it began to.
 
     A message that was still being sent did not leave. Close a layer after the tasks that use it have ended.
 
@@ -123,8 +123,8 @@ class BadGeneratorError(IsoTpError):
 class TransmitTimeoutError(IsoTpError):
     """A frame found no room in the transmit queue of the bus in time.
 
-    N_As elapsed, or N_Ar if the frame was our Flow Control (N_TIMEOUT_A, 9.8.2): the message is given up. What the
-    driver said last is ``__cause__``. Nobody acknowledges frames on the bus, it is overloaded, or it is off; the
+    N_As elapsed, or N_Ar if the frame was our Flow Control (N_TIMEOUT_A, 9.8.2): the message is given up.
+    ``__cause__`` is the driver's last error. Nobody acknowledges frames on the bus, or it is overloaded or off. The
     parameter ``tx_frame_timeout`` allows more time.
 
     See docs/errors.md#transmittimeouterror.
@@ -154,7 +154,7 @@ class UnexpectedFlowControlError(IsoTpError):
 class UnsupportedWaitFrameError(IsoTpError):
     """A Flow Control with FlowStatus Wait arrived, but the parameter ``wftmax`` is 0: none is accepted.
 
-    The wait frame is ignored and N_Bs runs on; a ContinueToSend that arrives in time still continues the
+    The wait frame is ignored and N_Bs continues to run; a ContinueToSend that arrives in time still continues the
     transmission. Set ``wftmax`` to the number of wait frames that the receiver may need (9.7).
 
     See docs/errors.md#unsupportedwaitframeerror.
@@ -167,7 +167,8 @@ class MaximumWaitFrameReachedError(IsoTpError):
     The transmission is given up (9.7; compare N_WFT_OVRN, 8.3.7). The receiver is busy for too long: raise
     ``wftmax``, or send again later.
 
-    Or this layer is the receiver: it has sent so many, and ``is_ready`` still said no. The reception is given up.
+    Or this layer is the receiver: it has sent that many, and ``is_ready`` still returned False. The reception is
+    given up.
 
     See docs/errors.md#maximumwaitframereachederror.
     """
@@ -191,9 +192,8 @@ class OverflowError(IsoTpError):
 class InvalidCanDataError(IsoTpError):
     """A frame with our address is not a well-formed Single, First, Consecutive or Flow Control Frame.
 
-    Its N_PCI has an unknown type, a forbidden length or FlowStatus, or bytes are missing (9.6.2.2, 9.6.3.2,
-    9.6.5.2). The frame is ignored and a reception in progress is given up. Check that nothing else than
-    ISO-TP uses the CAN ID.
+    Its N_PCI has an unknown type, a forbidden length or FlowStatus, or bytes are missing (9.6.2.2, 9.6.3.2, 9.6.5.2).
+    The frame is ignored and a reception in progress is given up. Check that only ISO-TP uses the CAN ID.
 
     See docs/errors.md#invalidcandataerror.
     """
@@ -219,7 +219,7 @@ class UnexpectedConsecutiveFrameError(IsoTpError):
 
 
 class WrongSequenceNumberError(IsoTpError):
-    """A Consecutive Frame carried another SequenceNumber than the next one due.
+    """A Consecutive Frame carried a SequenceNumber other than the next one due.
 
     A frame was lost, doubled or overtaken: the reception is given up (N_WRONG_SN, 9.6.4.4). A receiver that
     cannot keep up should ask for a longer ``stmin`` or a smaller ``blocksize``.
@@ -261,9 +261,10 @@ class FrameTooLongError(IsoTpError):
 class ReceptionQueueFullError(IsoTpError):
     """A message was refused, or lost, because too many received ones wait.
 
-    What waits for ``recv()``, or for a slow ``on_message``, has reached the parameter ``rx_queue_limit``. A message
-    that begins is refused by a Flow Control with FlowStatus Overflow (9.6.5.1); a Single Frame, or a message that was
-    on its way already, is lost. ``layer.stats.dropped`` counts both. Take messages faster, or raise the limit.
+    The messages that wait for ``recv()``, or for a slow ``on_message``, have reached the parameter
+    ``rx_queue_limit``. A message that begins is refused by a Flow Control with FlowStatus Overflow (9.6.5.1); a
+    Single Frame, or a message that was on its way already, is lost. ``layer.stats.dropped`` counts both. Take
+    messages faster, or raise the limit.
 
     See docs/errors.md#receptionqueuefullerror.
     """

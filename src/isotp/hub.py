@@ -1,4 +1,4 @@
-"""Many sessions on one bus: one reader, one thread, and each frame given only to those it is for."""
+"""Many sessions on one bus: one reader, one thread, and each frame goes only to the sessions that it is for."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from isotp._core import CanMessage
+from isotp._core import CanMessage, SendRequest
 from isotp.address import Address, AsymmetricAddress
-from isotp.bus.feed import Feed
+from isotp.bus.feed import Feed, HasFeed
 from isotp.bus.feeds import BusFeed, NotifierFeed, SocketFeed
-from isotp.bus.table import Listener, Table
+from isotp.bus.table import Listener, Table, receive_identifiers
 from isotp.errors import FramesLostError
 from isotp.stats import Stats
 from isotp.threads.courier import Courier
+from isotp.threads.kept_clock import KeptClock
 
 if TYPE_CHECKING:
     import can
+    from typing_extensions import Unpack
+
+    from isotp.layers import SessionKeywords
 
 __all__ = ["Hub", "HubSession"]
 
@@ -28,7 +32,11 @@ class HubSession(Listener):
     """One session of a :class:`Hub`; made by :meth:`Hub.session`. A layer like any other, without a thread."""
 
     def __init__(
-        self, hub: Hub, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any
+        self,
+        hub: Hub,
+        address: Address | AsymmetricAddress,
+        also: Iterable[Address] = (),
+        **kwargs: Unpack[SessionKeywords],
     ) -> None:
         self.hub = hub
         super().__init__(rxfn=self._no_frame, txfn=self._no_bus, address=address, **kwargs)
@@ -36,6 +44,28 @@ class HubSession(Listener):
 
     def _new_courier(self) -> Courier | None:
         return Courier(self._report_callback_error, self.hub.executor)
+
+    def _first_courier(self) -> Courier | None:
+        # What is called then waits for nobody, and has its turn in the order of what happens.
+        return None if isinstance(self.clock, KeptClock) else self._courier
+
+    def _read_meanwhile(self, timeout: float | None, breaks: int | None) -> float | None:
+        clock = self.clock
+        if not isinstance(clock, KeptClock) or not clock.is_held_here():
+            return timeout
+
+        def is_over() -> bool:
+            return self.available() or not self.started or breaks not in (None, self._breaks)
+
+        if not clock.wait_for(is_over, timeout) and breaks is not None and self._has_begun:
+            clock.wait_for(is_over, None)
+        return 0.0
+
+    def _wait_done(self, request: SendRequest, timeout: float | None) -> bool:
+        clock = self.clock
+        if isinstance(clock, KeptClock) and clock.is_held_here():
+            return clock.wait_for(request.complete_event.is_set, timeout)
+        return request.complete_event.wait(timeout)
 
     def _no_frame(self, timeout: float = 0.0) -> None:
         """A session that was not started hears nothing."""
@@ -56,7 +86,7 @@ class HubSession(Listener):
         self.hub._feed.connect(self)
 
     def _drive_from_now_on(self) -> None:
-        # In this order: a session that works must not miss a frame amid others, which it might put together then.
+        # In this order: a session that works must not miss a frame between others, or it might join those.
         self.hub._enlist(self)
         super()._drive_from_now_on()
 
@@ -70,22 +100,27 @@ class HubSession(Listener):
 class Hub:
     """Any number of sessions on one bus, with one thread for all of them.
 
-    :param bus: a python-can bus, or the name of a CAN interface of Linux (`can0`) for a raw socket.
+    :param bus: a python-can bus, the name of a CAN interface of Linux (`can0`) for a raw socket, or an
+        `isotp.testing.Wire`.
     :param notifier: `can.Notifier` that reads the bus. Without one, the hub reads the bus itself, alone.
-    :param executor: runs `on_message` and `error_handler` of the sessions, each session's one after the other, so that
-        a slow one holds nobody else up. None: up to four threads of the package, which start as they are needed.
+    :param executor: runs `on_message` and `error_handler` of the sessions. Those of one session run one after the
+        other, so a slow one holds up no other session. None: up to four threads of the package, which start when
+        needed.
 
-    Each frame is found its sessions by its identifier, so the cost of a frame does not grow with their number. Reading
+    Each frame goes to its sessions by its identifier, so the cost of a frame does not grow with their number. Reading
     begins with the first session that is started. Close the hub after use, or use it as a context manager.
 
-    :raises ValueError: if `bus` is no bus, or `notifier` no notifier.
+    :raises ValueError: if `bus` is not a bus, or `notifier` not a notifier.
     :raises RuntimeError: if python-can is needed and not installed.
     :raises OSError: if there is no such interface, or no CAN in this kernel.
     :raises NotImplementedError: for the name of an interface, on other systems than Linux.
     """
 
     def __init__(
-        self, bus: can.BusABC | str, notifier: can.Notifier | None = None, executor: Executor | None = None
+        self,
+        bus: can.BusABC | str | HasFeed,
+        notifier: can.Notifier | None = None,
+        executor: Executor | None = None,
     ) -> None:
         if notifier is not None and isinstance(bus, str):
             raise ValueError(f"a notifier goes with a python-can bus, not with an interface: {bus!r}")
@@ -95,12 +130,14 @@ class Hub:
         self._feed = self._open_feed(bus, notifier)
         self.bus = bus
         self.table: Table[Listener] = Table()
-        # Reentrant: the class of an address is a user's, and its methods may look at the hub.
+        # Reentrant: the methods of a user's class of address may look at the hub.
         self._changing = threading.RLock()
 
-    def _open_feed(self, bus: can.BusABC | str, notifier: can.Notifier | None) -> Feed:
+    def _open_feed(self, bus: can.BusABC | str | HasFeed, notifier: can.Notifier | None) -> Feed:
         if isinstance(bus, str):
             return SocketFeed(bus)
+        if isinstance(bus, HasFeed):
+            return bus.open_feed()
         return BusFeed(bus) if notifier is None else NotifierFeed(bus, notifier)
 
     @property
@@ -111,11 +148,11 @@ class Hub:
 
     @property
     def stats(self) -> Stats:
-        """What the sessions that are started counted together, and the frames that were lost before them."""
+        """The counts of the started sessions, added up, and the frames that were lost before any session heard them."""
         return self._sum(self._lost, False)
 
     def reset_stats(self) -> Stats:
-        """Let the sessions that are started count anew; returns what they counted together until now."""
+        """Start the counts of the started sessions anew; returns their sum until now."""
         lost, self._lost = self._lost, 0
         return self._sum(lost, True)
 
@@ -124,18 +161,35 @@ class Hub:
         return Stats.sum((own, *(session._stats(reset) for session in self.sessions)))
 
     def session(
-        self, address: Address | AsymmetricAddress, also: Iterable[Address] = (), **kwargs: Any
+        self,
+        address: Address | AsymmetricAddress,
+        also: Iterable[Address] = (),
+        **kwargs: Unpack[SessionKeywords],
     ) -> HubSession:
         """A new session, not started yet.
 
         :param address: its address.
-        :param also: further addresses to receive on, say the functional one of an ECU.
-        :param kwargs: parameters of :class:`isotp.TransportLayer`, but for rxfn and txfn.
-        :raises ValueError: as :class:`isotp.TransportLayer` does.
+        :param also: further addresses to receive on, such as the functional one of an ECU.
+        :param kwargs: parameters of :class:`isotp.TransportLayer`, except rxfn and txfn.
+        :raises ValueError: as :class:`isotp.TransportLayer` does; and if a session with this address is started: two
+            would answer each First Frame. A session in listen mode answers none, and may be one of many.
         """
         session = HubSession(self, address, also, **kwargs)
+        self._require_alone(session)
         self._feed.connect(session)
         return session
+
+    def _require_alone(self, session: HubSession) -> None:
+        """Two sessions with one address would send two Flow Controls."""
+        if session.params.listen_mode:
+            return
+        for identifier in receive_identifiers((session.address,)):
+            for other in self.table.by_identifier.get(identifier, ()):
+                if other is not session and other.address == session.address and not other.params.listen_mode:
+                    raise ValueError(
+                        f"the hub has a started session {session.address.get_content_str()} already: a second one would"
+                        " send a second Flow Control, unless it is in listen mode"
+                    )
 
     def close(self) -> None:
         """Stop all sessions and leave the bus; a python-can bus stays open."""
@@ -161,12 +215,12 @@ class Hub:
         self._feed.end_in_child()
 
     def report(self, error: BaseException) -> None:
-        """The bus can not be read: all sessions are concerned."""
+        """The bus cannot be read: this concerns all sessions."""
         for session in self.sessions:
             session._report_callback_error(error)
 
     def report_lost(self, count: int, text: str) -> None:
-        """Frames were lost before anybody saw whose they are: all sessions are concerned."""
+        """Frames were lost before anybody saw whose they are: this concerns all sessions."""
         self._lost += count
         for session in self.sessions:
             session.trigger_error(FramesLostError(text))
@@ -175,6 +229,7 @@ class Hub:
         with self._changing:
             if self._closed:
                 raise OSError(errno.EBADF, f"the socket on {self.bus} was closed")
+            self._require_alone(session)
             self.table.add(session)
             try:
                 self._feed.listen_for(self.table)
@@ -190,7 +245,7 @@ class Hub:
             if session not in self.table.sessions:
                 return None
             self.table.remove(session)
-            # Where the bus is gone, it brings no frames that nobody wants.
+            # If the bus is gone, it brings no unwanted frames.
             with suppress(OSError):
                 self._feed.listen_for(self.table)
             return None if self.table.sessions else self._feed.stop()

@@ -5,33 +5,48 @@ from __future__ import annotations
 import enum
 import numbers
 import threading
-from collections.abc import Callable, Generator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterable
 from logging import getLogger
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, overload
 
 from isotp._core import PDU as _PDU
-from isotp._core import CanMessage, Hooks, Layer, Reception, dlc_of, nearest_can_fd_size
+from isotp._core import (
+    CanMessage,
+    Hooks,
+    Layer,
+    Reception,
+    SendRequest,
+    dlc_of,
+    monotonic_ns,
+    nearest_can_fd_size,
+)
 from isotp._core import ProcessStats as _ProcessStats
-from isotp._core import SendRequest as _SendRequest
 from isotp.address import Address, AsymmetricAddress
 from isotp.errors import IsoTpError
 from isotp.overridden import HOOK_NAMES, methods_in_place_of, warn_of_methods_not_called
+from isotp.params import Parameters
 from isotp.params import Params as _Params
 from isotp.tools import Timer as _Timer
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer, Self
+
+    from isotp._core import ReceivedBytes
     from isotp.stats import Stats
 
 __all__ = [
     "PDU",
     "ErrorHandler",
     "IsReady",
+    "LayerKeywords",
     "OnBegin",
     "OnMessage",
     "OnReception",
     "PostSendCallback",
     "ReceiveInto",
     "RxFn",
+    "SessionKeywords",
     "TransportLayerLogic",
     "TxFn",
     "require_seconds",
@@ -62,7 +77,7 @@ class PDU(_PDU):
 
 
 class _EitherArity:
-    """A callable whose parameters can not be found out: tried with a time-out first, without from then on."""
+    """A callable whose parameters cannot be found out: called with a time-out first, and without if it takes none."""
 
     def __init__(self, function: Callable[..., CanMessage | None]) -> None:
         self.function = function
@@ -82,10 +97,10 @@ class _EitherArity:
 def _takes_timeout(rxfn: Callable[..., Any]) -> bool:
     """Whether rxfn is one of the second generation, rxfn(timeout), or of the first, rxfn().
 
-    A first parameter that has an object for its default is a handle that the function was given that way,
-    as in ``def rxfn(hardware=hardware)``, and no time-out.
+    A first parameter with an object as its default is a handle, as in ``def rxfn(hardware=hardware)``, not a
+    time-out.
 
-    :raises ValueError: if the signature can not be found out.
+    :raises ValueError: if the signature cannot be found out.
     """
     import inspect  # takes long, and is needed once a layer is made
 
@@ -101,7 +116,7 @@ def _takes_timeout(rxfn: Callable[..., Any]) -> bool:
 
 
 def require_seconds(name: str, value: Any, hint: str = "") -> None:
-    """TypeError if this is no number, ValueError if nobody can wait so long."""
+    """TypeError if this is not a number, ValueError if nobody can wait that long."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not is_number:
         raise TypeError(f"{name} must be a number of seconds, not {value!r}{hint}")
@@ -130,33 +145,34 @@ class TransportLayerLogic(Layer):
     :param error_handler: called with each :class:`isotp.IsoTpError` that happens on the bus.
     :param params: parameters by name, see :class:`Params`.
     :param post_send_callback: called with the :class:`SendRequest` that a call of :meth:`send` queued.
-    :param on_message: called as `on_message(payload, address, timestamp)` with each message received, which then
-        does not go to :meth:`recv`: the address that it came in on, and the time of its last frame in ns as
-        `time.perf_counter_ns()` has it.
+    :param on_message: called as `on_message(payload, address, timestamp)` with each received message, which then does
+        not go to :meth:`recv`. `address` is the one that it came in on, `timestamp` the time of its last frame in ns
+        of `time.perf_counter_ns()`.
     :param on_reception: called with each message received as a :class:`isotp.Reception`, in place of `on_message`.
     :param on_begin: called as `on_begin(length, address, timestamp)` when a message of several frames begins
-        (N_USData_FF.indication), with its length, and the rest as `on_message` has it.
-    :param receive_into: called with the length of each segmented message that begins; gives what to put it into
-        as it comes: a writable buffer, or a callable that is given `bytes` piece by piece. The message is then
-        that object, for :meth:`recv` and `on_message`. None: a bytearray, as ever. A message that breaks off
-        is told by the attribute `target` of the error. Mind the parameter `max_frame_size`.
-    :param is_ready: called as `is_ready(length, received)` before each Flow Control that would let a message go on,
-        with its length and what of it is there. If it is False, the sender is told to wait (FC.WAIT), again and again
-        after `wait_frame_interval`; after `wftmax` times the message is refused. :meth:`resume_reception` has it asked
-        at once.
-    :param tx_confirmation: take a frame for sent only when its echo comes (L_Data.con), not when txfn took it: a frame
-        from rxfn whose `is_echo` is True, or `is_rx` False as python-can has it. STmin, N_Bs and N_Cr run from the
-        echo, a message is sent when that of its last frame has come, and N_As from txfn to the echo.
-    :raises ValueError: if the address is missing or partial, or a parameter has a value that it can not have.
+        (N_USData_FF.indication), with its length. The other arguments are those of `on_message`.
+    :param receive_into: called with the length of each segmented message that begins; returns where to put it as it
+        comes: a writable buffer, or a callable that takes `bytes` piece by piece. :meth:`recv` and `on_message` then
+        get that object as the message. None: a bytearray, as usual. If the message breaks off, the attribute `target`
+        of the error is that object. The parameter `max_frame_size` still limits the length.
+    :param is_ready: called as `is_ready(length, received)` before each Flow Control that would let a message
+        continue, with its length and the number of bytes received. If it returns False, the layer tells the sender to
+        wait (FC.WAIT), and again after each `wait_frame_interval`; after `wftmax` times it refuses the message.
+        :meth:`resume_reception` makes the layer ask at once.
+    :param tx_confirmation: a frame counts as sent only when its echo comes (L_Data.con), not when txfn took it. The
+        echo is a frame from rxfn whose `is_echo` is True, or whose `is_rx` is False as in python-can. STmin, N_Bs and
+        N_Cr run from the echo, and N_As from txfn to the echo. A message is sent when the echo of its last frame has
+        come.
+    :raises ValueError: if the address is missing or partial, or a parameter has an invalid value.
     """
 
     LOGGER_NAME = "isotp"
-    # pad_message_data() of the user's, if he has overridden it
+    # The user's own pad_message_data(), if it is overridden
     _own_pad: Callable[[bytearray], bytes | None] | None = None
 
-    # TypeAlias: without it, type checkers take a name in a class for a variable, which can be no type.
+    # TypeAlias: without it, type checkers take a name in a class for a variable, which cannot be a type.
     Params: TypeAlias = _Params
-    SendRequest: TypeAlias = _SendRequest
+    SendRequest: TypeAlias = SendRequest
     ProcessStats: TypeAlias = _ProcessStats
     Timer: TypeAlias = _Timer
 
@@ -164,7 +180,7 @@ class TransportLayerLogic(Layer):
     TxFn: TypeAlias = Callable[[CanMessage], Any]
     ErrorHandler: TypeAlias = Callable[[IsoTpError], Any]
     SendGenerator: TypeAlias = tuple[Generator[int, None, None], int]
-    PostSendCallback: TypeAlias = Callable[[_SendRequest], Any]
+    PostSendCallback: TypeAlias = Callable[[SendRequest], Any]
     OnMessage: TypeAlias = Callable[[Any, Address | AsymmetricAddress, int], Any]
     OnReception: TypeAlias = Callable[[Reception], Any]
     OnBegin: TypeAlias = Callable[[int, Address | AsymmetricAddress, int], Any]
@@ -205,7 +221,7 @@ class TransportLayerLogic(Layer):
         txfn: TxFn,
         address: Address | AsymmetricAddress | None = None,
         error_handler: ErrorHandler | None = None,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         post_send_callback: PostSendCallback | None = None,
         on_message: OnMessage | None = None,
         receive_into: ReceiveInto | None = None,
@@ -236,6 +252,7 @@ class TransportLayerLogic(Layer):
             (self.RxState.IDLE, self.TxState.IDLE): 0.02,
             (self.RxState.IDLE, self.TxState.WAIT_FC): 0.005,
         }
+        self._requesting = threading.Lock()
         self.set_address(address)  # type: ignore[arg-type]  # None is refused there
         self.load_params()
 
@@ -253,7 +270,7 @@ class TransportLayerLogic(Layer):
     def load_params(self) -> None:
         """Validate the parameters and bring the rate limiter up to date.
 
-        :raises ValueError: if a parameter has a value that it can not have.
+        :raises ValueError: if a parameter has an invalid value.
         """
         super().load_params()
         stmin = self.params.effective_override_stmin
@@ -287,15 +304,127 @@ class TransportLayerLogic(Layer):
     def set_address(self, address: Address | AsymmetricAddress) -> None:
         """Use this address from the next message on; frames are heard on it at once.
 
-        A message that is on its way keeps the address that it began with; docs/threads.md has what that means.
+        A message that is on its way keeps the address that it began with; docs/threads.md says what that means.
 
-        :raises ValueError: if it is no address, or an address for one direction only.
+        :raises ValueError: if it is not an address, or an address for one direction only.
         """
         super().set_address(address)
         self._look_for_hooks()
         for identifier in (address.get_tx_arbitration_id(), address.get_rx_arbitration_id()):
             if identifier in _INTERNAL_TIMEOUT_IDS and not address.is_tx_29bits():
                 self.logger.warning("CAN ID 0x%03X is reserved by ISO 15765-4", identifier)
+
+    def request(
+        self,
+        payload: Buffer | Iterable[int],
+        target_address_type: int | None = None,
+        *,
+        timeout: float | None = None,
+        p2: float = 1.0,
+        p2_star: float = 5.0,
+        uds: bool = True,
+        params: Parameters | None = None,
+    ) -> ReceivedBytes:
+        """Send a request of UDS, and wait for the answer to it.
+
+        Messages that were received before are dropped, and so are those that come meanwhile and are no answer to this
+        request: an answer has its service, and repeats its sub-function, data identifier, routine or block. "Response
+        pending" (7F .. 78) is waited out. Another negative response is an answer, and returned like any.
+
+        A layer that is not started works meanwhile, as by :meth:`process`. Requests of several threads go one after the
+        other. Nobody else may take messages meanwhile.
+
+        :param payload: the bytes of the request.
+        :param target_address_type: as of :meth:`send`. The first answer to a functional request ends it.
+        :param timeout: seconds for all of it, up to the beginning of the answer. None: P2 and P2* are the only limits,
+            and each "response pending" begins P2* anew.
+        :param p2: seconds from the end of the request to the beginning of the answer.
+        :param p2_star: seconds from a "response pending" to the beginning of what follows.
+        :param uds: False, for other protocols: whatever message comes next is the answer.
+        :param params: parameters of the request alone, as of :meth:`send`.
+        :returns: the answer, a `bytearray`.
+        :raises TimeoutError: if no answer has begun in time.
+        :raises isotp.BlockingSendTimeout: if the request was not sent within `timeout`; it is given up.
+        :raises isotp.BlockingSendFailure: if it could not be sent; the reason is its `__cause__`.
+        :raises isotp.BlockingReceiveFailure: if a message that had begun broke off; its `__cause__` says why.
+        :raises ValueError: if the payload is empty or no request of UDS, or a time is negative, infinite or NaN.
+        :raises RuntimeError: if messages go to a callback or by `receive_into`, if a callback of the layer asks, and as
+            :meth:`send` does.
+        """
+        from isotp.exchange import Exchange  # needed by who asks
+
+        data = bytes(payload)
+        exchange = Exchange(data, timeout=timeout, p2=p2, p2_star=p2_star, uds=uds)
+        self._require_free_messages()
+        if self._is_callback:
+            raise RuntimeError("a callback of the layer cannot wait for that same layer to be answered")
+        with self._requesting:
+            self.clear_rx_queue()
+            began_ns = self._now_ns()
+            exchange.begin(self._wait_clock())
+            sent = self._submit(data, target_address_type, None, params=params)
+            try:
+                if not self._wait_sent(sent, exchange.left(self._wait_clock())):
+                    raise exchange.not_sent()
+            finally:
+                self._withdraw(sent)  # unless it has ended
+            self._require_sent(sent)
+            exchange.sent(self._wait_clock())
+            while True:
+                reception = self._next_reception(exchange.left(self._wait_clock()))
+                if reception is None:
+                    raise exchange.not_answered()
+                answer: ReceivedBytes = reception.payload
+                if reception.began_ns >= began_ns and exchange.is_over(bytes(answer), self._wait_clock()):
+                    return answer
+                self.logger.debug("Dropped while an answer is waited for: %d bytes", len(answer))
+
+    def _require_free_messages(self) -> None:
+        if self.on_message is not None or self.on_reception is not None or self.receive_into is not None:
+            raise RuntimeError("request() takes the messages that on_message or receive_into would be given")
+
+    def _now_ns(self) -> int:
+        return monotonic_ns() if self.clock is None else self.clock()
+
+    def _wait_clock(self) -> float:
+        """Seconds of the clock that waits are measured by."""
+        return self._now_ns() / 1e9
+
+    def _wait_sent(self, sent: SendRequest, seconds: float | None) -> bool:
+        """Wait until a message was sent or given up; False if the time is over before."""
+        is_done = sent.complete_event.is_set
+        self._work_until(is_done, seconds)
+        return is_done()
+
+    def _next_reception(self, seconds: float | None) -> Reception | None:
+        """The next message that begins within this time."""
+        breaks = self._breaks
+
+        def has_ended() -> bool:
+            return self.available() or self._breaks != breaks
+
+        self._work_until(has_ended, seconds)
+        if self._has_begun:
+            self._work_until(has_ended, None)  # until N_Cr at the most
+        reception = self.recvmsg()
+        if reception is None and self._breaks != breaks:
+            raise self._broken_off()
+        return reception
+
+    def _work_until(self, is_over: Callable[[], bool], seconds: float | None) -> None:
+        """Work until this is so, or the time is over: a layer that is polled does nothing by itself."""
+        end = None if seconds is None else self._wait_clock() + seconds
+        while not is_over():
+            left = self.sleep_time() if end is None else end - self._wait_clock()
+            if left <= 0:
+                return
+            pause = min(self.sleep_time(), left)
+            began = time.monotonic()
+            self.process(rx_timeout=pause if self.blocking_rxfn else 0.0)
+            rest = pause - (time.monotonic() - began)
+            # A rxfn that takes a time-out need not have waited.
+            if rest > pause / 2 and not is_over():
+                time.sleep(rest)
 
     def set_sleep_timing(self, idle: float, wait_fc: float) -> None:
         """Change what :meth:`sleep_time` returns (s): while idle, and while waiting for flow control."""
@@ -310,7 +439,7 @@ class TransportLayerLogic(Layer):
 
     @property
     def rx_state(self) -> RxState:
-        """State of reception. To set it to IDLE gives up what is being received."""
+        """State of reception. Setting it to IDLE gives up what is being received."""
         return self.RxState(self._rx_state_code)
 
     @rx_state.setter
@@ -321,7 +450,7 @@ class TransportLayerLogic(Layer):
 
     @property
     def tx_state(self) -> TxState:
-        """State of transmission. To set it to IDLE gives up what is being sent."""
+        """State of transmission. Setting it to IDLE gives up what is being sent."""
         return self.TxState(self._tx_state_code)
 
     @tx_state.setter
@@ -377,7 +506,7 @@ class TransportLayerLogic(Layer):
     """What the layer counted so far, as :class:`isotp.Stats`: frames, messages, errors. From any thread."""
 
     def reset_stats(self) -> Stats:
-        """Count anew; returns what was counted until now. Nothing that happens meanwhile is lost."""
+        """Start the counts anew; returns those until now. Nothing that happens meanwhile is lost."""
         return self._stats(True)
 
     def __repr__(self) -> str:
@@ -391,6 +520,14 @@ class TransportLayerLogic(Layer):
             f" rx:{self.rx_state.name} tx:{self.tx_state.name}"
             f"{f' {stats.summary()}' if stats != type(stats)() else ''} at 0x{id(self):x}>"
         )
+
+    def __enter__(self) -> Self:
+        """The layer, as it is: polled, or started."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Give up what is sent and received, and what waits, as :meth:`reset` does."""
+        self._reset()
 
     # What code of the first generation calls on a layer.
 
@@ -410,7 +547,7 @@ class TransportLayerLogic(Layer):
         return dlc_of(nearest_can_fd_size(len(data)))
 
     def pad_message_data(self, msg_data: bytes) -> bytes:
-        """Data of a frame, padded as the parameters say; a bytearray is padded itself, too, as in 1.x."""
+        """Data of a frame, padded as the parameters say; a bytearray is also padded in place, as in 1.x."""
         padded = self._close_message(0, bytes(msg_data), False).data
         if isinstance(msg_data, bytearray):
             msg_data[:] = padded
@@ -472,3 +609,26 @@ OnReception = TransportLayerLogic.OnReception
 OnBegin = TransportLayerLogic.OnBegin
 ReceiveInto = TransportLayerLogic.ReceiveInto
 IsReady = TransportLayerLogic.IsReady
+
+
+class SessionKeywords(TypedDict, total=False):
+    """What a session on a bus takes by keyword, beside its address: see :class:`TransportLayerLogic`."""
+
+    error_handler: ErrorHandler | None
+    params: Parameters | None
+    read_timeout: float
+    post_send_callback: PostSendCallback | None
+    on_message: OnMessage | None
+    receive_into: ReceiveInto | None
+    on_reception: OnReception | None
+    on_begin: OnBegin | None
+    is_ready: IsReady | None
+    tx_confirmation: bool
+
+
+class _WithAddress(TypedDict):
+    address: Address | AsymmetricAddress
+
+
+class LayerKeywords(_WithAddress, SessionKeywords):
+    """What a layer on a bus takes by keyword."""

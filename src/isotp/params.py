@@ -10,11 +10,11 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, cast
 
 from isotp.address import TargetAddressType
 
-__all__ = ["Params", "UnknownParameterError", "stmin_from_seconds", "stmin_to_seconds"]
+__all__ = ["Parameters", "Params", "UnknownParameterError", "stmin_from_seconds", "stmin_to_seconds"]
 
 _CAN_FD_LENGTHS = (8, 12, 16, 20, 24, 32, 48, 64)
 
@@ -270,6 +270,44 @@ def _unknown(name: object) -> UnknownParameterError:
     return UnknownParameterError(f"There is no parameter {name!r}{hint}")
 
 
+class Parameters(TypedDict, total=False):
+    """What `params=` takes: a dict of parameters by name, all of which may be left out, as type checkers see it.
+
+    Where it does not stand in the call itself, name the type: `params: isotp.Parameters = {"stmin": 5}`. What each
+    means, and its default: :class:`Params`, docs/parameters.md.
+    """
+
+    stmin: int
+    blocksize: int
+    override_receiver_stmin: float | None
+    squash_stmin_requirement: bool
+    rx_flowcontrol_timeout: int
+    rx_consecutive_frame_timeout: int
+    tx_padding: int | None
+    tx_flow_control: bool
+    tx_frame_timeout: int
+    wftmax: int
+    wait_frame_interval: int
+    tx_data_length: int
+    ll_data_length: int
+    tx_data_min_length: int | None
+    max_frame_size: int
+    rx_queue_limit: int | None
+    tx_queue_limit: int | None
+    can_fd: bool
+    bitrate_switch: bool
+    default_target_address_type: int
+    rate_limit_enable: bool
+    rate_limit_max_bitrate: int
+    rate_limit_window_size: float
+    listen_mode: bool
+    strict: bool
+    blocking_send: bool
+    logger_name: str
+    wait_func: Callable[[float], object]
+    busy_wait: float
+
+
 class Params:
     """The parameters of one layer, as attributes.
 
@@ -356,11 +394,11 @@ class Params:
         :raises ValueError: A value is refused.
         """
         if validate:
-            self.update({key: val})
+            self.update(cast(Parameters, {key: val}))
         else:
             setattr(self, _known(key), val)
 
-    def update(self, values: Mapping[str, Any]) -> None:
+    def update(self, values: Parameters) -> None:
         """Set many parameters and check them once, at the end, so that their order does not matter.
 
         :param values: Values by name of parameter.
@@ -382,7 +420,7 @@ class Params:
                     setattr(self, name, value)
             raise
 
-    def _for_message(self, values: Mapping[str, Any]) -> Params:
+    def _for_message(self, values: Parameters) -> Params:
         """These parameters, but for some that one message has of its own.
 
         :raises UnknownParameterError: There is no parameter of such a name.

@@ -5,16 +5,21 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from isotp.bus.can_sockets import open_can_socket, port_on
 from isotp.bus.table import Listener, receive_identifiers, sent_identifiers
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from isotp.layers import LayerKeywords
 
 __all__ = ["SocketCanStack", "open_can_socket", "port_on", "receive_identifiers"]
 
 # Nothing but a frame, a deadline or a wake-up ends the wait: there is no polling.
 _LONGEST_WAIT = 3600.0
-# How long before a consecutive frame is due the layer stops waiting for frames, in seconds.
+# The layer stops waiting for frames this long before a consecutive frame is due, in seconds.
 _WAITED_PRECISELY = 0.0002
 
 
@@ -22,18 +27,19 @@ class SocketCanStack(Listener):
     """The transport layer on a CAN interface of Linux, by a raw socket of its own.
 
     The kernel filters frames for exactly the address of the layer, many frames are read and sent with one system
-    call, and time-outs count from the kernel's time stamps. Waits for room if the interface's queue is full (N_As).
+    call, and time-outs count from the kernel's time stamps. If the interface's queue is full, the stack waits for
+    room (N_As).
 
-    :param interface: name of the CAN interface, as `can0`.
+    :param interface: name of the CAN interface, such as `can0`.
 
-    All other parameters are those of :class:`isotp.TransportLayer`, by name, but for rxfn and txfn. Close it after
+    All other parameters are those of :class:`isotp.TransportLayer`, by name, except rxfn and txfn. Close it after
     use, or use it as a context manager.
 
     :raises NotImplementedError: on other systems than Linux.
     :raises OSError: if there is no such interface, or no CAN in this kernel.
     """
 
-    def __init__(self, interface: str, **kwargs: Any) -> None:
+    def __init__(self, interface: str, **kwargs: Unpack[LayerKeywords]) -> None:
         self.interface = interface
         self._addressing = threading.Lock()
         self._closed = False
@@ -52,13 +58,14 @@ class SocketCanStack(Listener):
         identifiers = (*receive_identifiers(self.receive_addresses), *sent_identifiers(self))
         self._can.set_filters(None if self._asks_address else identifiers)
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Let the layer work on its own.
 
+        :returns: the layer, for `with layer.start():`, which closes it at its end.
         :raises RuntimeError: if it was started already.
         :raises OSError: if it was closed.
         """
-        super().start()
+        return super().start()
 
     def fileno(self) -> int:
         """Descriptor of the socket, to wait for frames with `select` and the like when the layer is polled."""
@@ -71,10 +78,8 @@ class SocketCanStack(Listener):
         self.stop()
         self._can.close()
 
-    def __enter__(self) -> SocketCanStack:
-        return self
-
     def __exit__(self, *exc: object) -> None:
+        """Stop, and close the socket."""
         self.close()
 
     def _drive_from_now_on(self) -> None:
@@ -90,7 +95,7 @@ class SocketCanStack(Listener):
         self._set_wake(deadline_ns)
         self._can.wake()
 
-    # Where one stays amid a callback, the frames of its batch are still to be handled, in the place for the next batch.
+    # If a reader stays in a callback, the frames of its batch still need handling, in the memory of the next batch.
     _leaves_readers_behind = False
 
     def _start_reading(self) -> None:

@@ -1,4 +1,4 @@
-"""The layer that works on its own, once it was started: a thread that reads, and the pace of what it sends."""
+"""The layer that works on its own after start(): a thread that reads, and the pace of what it sends."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
-from isotp._core import CanMessage, MessageQueue, Sleeper, monotonic_ns, sharpen_timers
+from isotp._core import (
+    CanMessage,
+    MessageQueue,
+    Reception,
+    SendRequest,
+    Sleeper,
+    monotonic_ns,
+    sharpen_timers,
+)
 from isotp.address import Address, AsymmetricAddress
 from isotp.layers import (
     ErrorHandler,
@@ -26,14 +34,19 @@ from isotp.layers import (
     TxFn,
     require_seconds,
 )
+from isotp.params import Parameters
 from isotp.threads import timekeeper
 from isotp.threads.courier import Courier
+from isotp.threads.kept_clock import KeptClock
 from isotp.threads.readers import Readers, read_until
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["TransportLayer", "longest_end"]
 
-# How late (s) a rxfn may be when its time-out is over; what it is found to be is kept within these limits. A layer
-# waits in rxfn until so long before a consecutive frame is due, and precisely from then on.
+# How late (s) an rxfn may return after its time-out: the measured value is kept within these limits. A layer waits
+# in rxfn until that long before a consecutive frame is due, and precisely from then on.
 _LEAST_LATENESS = 0.0005
 _MOST_LATENESS = 0.02
 # Seconds that a new thread may take to run.
@@ -41,25 +54,25 @@ _PATIENCE = 10.0
 # The longest precise wait at a time, in ns: how long a frame that arrives meanwhile may wait.
 _PRECISE_PIECE_NS = 2_000_000
 
-# Seconds that a function of the user's may take on a thread that called send(), before the log tells of it.
+# Seconds that a user's function may take on a thread that called send() before the log warns of it.
 _LONGEST_CALL = 1.0
 
-# What a look for a frame takes (ns), as long as it is not known, and what to add to a call of rxfn.
+# Assumed time of a look for a frame (ns) until it is measured, and what to add to a call of rxfn.
 _FIRST_LOOK_NS = 100_000
 _LOOK_MARGIN_NS = 5_000
 
 
 class TransportLayer(TransportLayerLogic):
-    """The transport layer with a thread of its own, once :meth:`start` was called; polled as long as not.
+    """The transport layer with a thread of its own after :meth:`start`; until then it is polled.
 
-    :param read_timeout: seconds that rxfn is asked to wait at the most. How long :meth:`stop` may take. (A stack on a
-        python-can bus with a file descriptor, as SocketCAN's, waits until there is something to do.)
+    :param read_timeout: the most seconds that rxfn is asked to wait, and so how long :meth:`stop` may take. (A stack
+        on a python-can bus with a file descriptor, such as SocketCAN's, waits until there is something to do.)
 
     The other parameters are those of :class:`TransportLayerLogic`. After :meth:`start`, `rxfn` is called by
     the layer's thread; `txfn` and `error_handler` by the thread that brings the event: the layer's thread for
     a received frame, the caller of :meth:`send` for the first frame of a message.
 
-    :raises TypeError: if `read_timeout` is no number.
+    :raises TypeError: if `read_timeout` is not a number.
     :raises ValueError: if it is negative, infinite or NaN, and as :class:`TransportLayerLogic` does.
     """
 
@@ -77,7 +90,7 @@ class TransportLayer(TransportLayerLogic):
         txfn: TxFn,
         address: Address | AsymmetricAddress | None = None,
         error_handler: ErrorHandler | None = None,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         read_timeout: float = 0.05,
         post_send_callback: PostSendCallback | None = None,
         on_message: OnMessage | None = None,
@@ -100,7 +113,7 @@ class TransportLayer(TransportLayerLogic):
         self._sleeper = Sleeper()
         self._rxfn_lateness = _LEAST_LATENESS
         self._look_ns = _FIRST_LOOK_NS
-        # What another thread was seen to be amid, and since when
+        # The call in which another thread was seen, and since when
         self._seen_busy: tuple[object, float] | None = None
         super().__init__(
             rxfn,
@@ -132,9 +145,10 @@ class TransportLayer(TransportLayerLogic):
         """The rxfn that the layer was given."""
         return self.rxfn
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Let the layer work on its own.
 
+        :returns: the layer, for `with layer.start():`, which stops it at its end.
         :raises RuntimeError: if it was started already.
         """
         with self._life:
@@ -142,7 +156,7 @@ class TransportLayer(TransportLayerLogic):
                 raise RuntimeError("the transport layer was started already")
             self.logger.debug("Starting %s", type(self).__name__)
             self.started = True
-            # New ones each time: a thread of an earlier start may still be on its way out.
+            # New ones each time: a thread of an earlier start may still be ending.
             self.events = self.Events()
             _started.add(self)
             self._set_courier(self._first_courier())
@@ -153,6 +167,7 @@ class TransportLayer(TransportLayerLogic):
                 self._let_go()
                 raise
         self._drive()
+        return self
 
     def stop(self) -> None:
         """Stop working and forget everything: messages being sent or received, and those in the queues.
@@ -171,10 +186,15 @@ class TransportLayer(TransportLayerLogic):
         if wait is not None:
             wait()
         with self._life:
-            # What the thread still did; unless another one started the layer meanwhile.
+            # The thread may have done more meanwhile: reset that too, unless another one started the layer.
             if not self.started:
                 self._reset()
         self.logger.debug("%s stopped", type(self).__name__)
+
+    def __exit__(self, *exc: object) -> None:
+        """Stop it, and give up what is sent and received, and what waits."""
+        self.stop()
+        super().__exit__(*exc)
 
     def _let_go(self) -> Callable[[], object] | None:
         """Begin to stop; what this returns waits for the end. Whatever is raised on the way, the layer is stopped."""
@@ -193,6 +213,19 @@ class TransportLayer(TransportLayerLogic):
                 _started.discard(self)
         return wait
 
+    def _wait_clock(self) -> float:
+        return time.monotonic() if self.started else super()._wait_clock()
+
+    def _wait_sent(self, sent: SendRequest, seconds: float | None) -> bool:
+        if not self.started:
+            return super()._wait_sent(sent, seconds)
+        return sent.complete_event.is_set() or self._wait_done(sent, seconds)
+
+    def _next_reception(self, seconds: float | None) -> Reception | None:
+        if not self.started:
+            return super()._next_reception(seconds)
+        return self.recvmsg(block=True, timeout=seconds, until_begin=True)
+
     def _new_courier(self) -> Courier | None:
         """What calls on_message and error_handler of the started layer; None: the thread that brings the event."""
         return None
@@ -201,7 +234,8 @@ class TransportLayer(TransportLayerLogic):
         """The one that the layer begins with."""
         return self._courier
 
-    # rxfn may be another one when it is started again: a thread that does not return from the old one is no obstacle.
+    # rxfn may be a different one at the next start, so a thread that does not return from the old one is no
+    # obstacle.
     _leaves_readers_behind = True
 
     def _new_readers(self) -> Readers:
@@ -210,10 +244,11 @@ class TransportLayer(TransportLayerLogic):
         return readers
 
     def _end_in_child(self) -> None:
-        """After a fork, in the child: the threads are gone, and with them what they were amid; so are locks' owners."""
+        """After a fork, in the child: the threads are gone, and so are their work and the owners of locks."""
         self.started = False
         self.main_thread = None
         self._life = threading.RLock()
+        self._requesting = threading.Lock()
         self.events = self.Events()
         self._set_courier(None)
         self._courier = self._new_courier()
@@ -231,7 +266,7 @@ class TransportLayer(TransportLayerLogic):
             patience,
             begin=lambda: self._begin_to_read(events),
         )
-        # Before it runs: what rxfn does at once may be to stop, or to start anew.
+        # Before it runs: rxfn may stop the layer at once, or start it anew.
         self.main_thread = thread
         try:
             self._readers.start(thread)
@@ -262,7 +297,7 @@ class TransportLayer(TransportLayerLogic):
         return int(self.params.busy_wait * 1e9) if self.is_tx_transmitting_cf() else 0
 
     def _call_later(self, when_ns: int, method: Callable[[TransportLayer], object], busy_ns: int = 0) -> None:
-        # By a weak reference: a deadline keeps no dropped layer alive.
+        # By a weak reference: a deadline must not keep a dropped layer alive.
         reference = weakref.ref(self)
 
         def call() -> None:
@@ -270,10 +305,13 @@ class TransportLayer(TransportLayerLogic):
             if layer is not None:
                 method(layer)
 
-        timekeeper.call_at(when_ns, call, busy_ns)
+        if isinstance(self.clock, KeptClock):
+            self.clock.call_at(when_ns, call)
+        else:
+            timekeeper.call_at(when_ns, call, busy_ns)
 
     def _begin_to_read(self, events: Events) -> None:
-        """The thread: it is there. An earlier one may still be on its way out, and be the one that starts this one."""
+        """The thread has begun. An earlier one may still be ending, and may be the one that starts this one."""
         self._set_reader()
         sharpen_timers()
         events.main_thread_ready.set()
@@ -295,7 +333,7 @@ class TransportLayer(TransportLayerLogic):
         if delay_ns is not None:
             if not self.blocking_rxfn:
                 if not self.is_rx_active():
-                    # A rxfn without a parameter might wait, and keep the message from going on.
+                    # An rxfn without a parameter might wait, and hold up the message.
                     self._wait_for_frame_time(delay_ns)
                     self._drive()
                     return
@@ -313,22 +351,22 @@ class TransportLayer(TransportLayerLogic):
         return self.default_read_timeout
 
     def _look_at_rxfn(self, timeout: float, remaining: float, stop_requested: threading.Event) -> None:
-        """What a rxfn does that found nothing, or was late: does it wait, and how well?
+        """Learn from an rxfn that found nothing, or was late: does it wait, and how well?
 
         :param timeout: seconds that it was asked to wait.
         :param remaining: what was left of them when it returned; less than 0: it was late.
         """
         self._look_at_callers()
         if remaining > timeout / 2:
-            # rxfn does not wait: do it for it, in short pieces since frames can not wake this thread
+            # rxfn does not wait: wait in its place, in short pieces, because frames cannot wake this thread
             stop_requested.wait(min(self.sleep_time(), remaining))
         elif remaining <= 0:
-            # The longest of late, which fades.
+            # The longest recent one, which fades.
             lateness = max(-remaining, self._rxfn_lateness * 0.95)
             self._rxfn_lateness = min(max(lateness, _LEAST_LATENESS), _MOST_LATENESS)
 
     def _look_at_callers(self) -> None:
-        """Tell of a thread that does not come back from txfn, which may wait for a lock that it holds itself."""
+        """Warn of a thread that does not return from txfn: it may wait for a lock that it holds itself."""
         busy_with = self._busy_with
         if busy_with is None:
             self._seen_busy = None
@@ -349,10 +387,10 @@ class TransportLayer(TransportLayerLogic):
             )
 
     def _read_before_frame(self, delay_ns: int, stop_requested: threading.Event) -> None:
-        """Have a last look for a frame before the next consecutive frame, then send that in time.
+        """Look for a frame a last time, then send the next consecutive frame in time.
 
-        The look comes late, after the sleep: what it finds acts before the frame, and what runs for it is then what
-        sends the frame, with the caches warm.
+        The look comes late, after the sleep: what it finds acts before the frame, and it warms the caches for the
+        code that sends the frame.
         """
         busy_ns = self._busy_ns_now()
         dozes = busy_ns > 0 and self.params.wait_func is time.sleep
@@ -368,7 +406,7 @@ class TransportLayer(TransportLayerLogic):
             self._feed(message)
             return
         remaining_ns = self._frame_delay_ns()
-        # The longest of late, which fades.
+        # The longest recent one, which fades.
         took_ns = clock() - began + _LOOK_MARGIN_NS
         self._look_ns = min(max(took_ns, self._look_ns * 15 // 16), _PRECISE_PIECE_NS)
         if dozes and delay_ns > _PRECISE_PIECE_NS:
@@ -390,7 +428,7 @@ class TransportLayer(TransportLayerLogic):
 
     def _guard_deadline(self, deadline_ns: int) -> None:
         """Have the timekeeper look whether a deadline was missed: rxfn may wait longer than it was asked to."""
-        # It always does so if it has done so: then nobody but the timekeeper can be in time.
+        # If it was late once, it always looks: then only the timekeeper can be in time.
         overstays = self._rxfn_lateness >= _MOST_LATENESS
         patience_ns = 0 if overstays else int(_MOST_LATENESS * 1e9)
         when_ns = max(deadline_ns, monotonic_ns()) + patience_ns
@@ -400,7 +438,7 @@ class TransportLayer(TransportLayerLogic):
 
 
 def longest_end(read_timeout: float) -> float:
-    """Seconds that a thread may take to end which reads for up to `read_timeout` seconds at a time."""
+    """Seconds that a thread may take to end if it reads for up to `read_timeout` seconds at a time."""
     return max(read_timeout + 0.5, 1.0)
 
 

@@ -14,17 +14,17 @@ __all__ = ["Stats"]
 class Stats:
     """What a layer has counted since it was made, or since its `reset_stats()`. ``layer.stats`` gives one.
 
-    Two of them can be added: counts add up, of the fills of queues the highest is kept.
+    You can add two of them: counts add up, and the highest fill of each queue is kept.
     """
 
     frames_received: int = 0
     """Frames that were brought to the layer."""
     frames_for_us: int = 0
-    """Those of them that its address takes."""
+    """Those of them that its address accepts."""
     frames_received_natively: int = 0
     """Those that the compiled driver of CAN sockets brought; the others came by rxfn or python-can."""
     frames_sent: int = 0
-    """Frames that were given to the bus and taken by it."""
+    """Frames that the bus took."""
     frames_sent_natively: int = 0
     """Those of them that the compiled driver of CAN sockets sent; the others went by txfn or python-can."""
     messages_received: int = 0
@@ -42,7 +42,7 @@ class Stats:
     flow_controls_sent: int = 0
     """Flow Controls that were sent, of any FlowStatus."""
     retries: int = 0
-    """Times that the bus had no room for a frame (TryAgain, a full queue), which was given again later."""
+    """Times that the bus had no room for a frame (TryAgain, a full queue), so that it was sent again later."""
     throttled: int = 0
     """Frames that the rate limiter held back."""
     rx_queue_most: int = 0
@@ -54,10 +54,10 @@ class Stats:
     errors: Mapping[str, int] = field(default_factory=dict)
     """Errors reported, by the name of their class."""
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """What was lost for want of room, by the reason."""
+    """What was lost for lack of room, by its kind."""
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain values, say for JSON."""
+        """All counts as plain values, for example for JSON."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
 
@@ -77,7 +77,7 @@ class Stats:
         return sum(parts, cls())
 
     def summary(self) -> str:
-        """The main ones in a few words."""
+        """The main counts in a few words."""
         words = (
             f"in {self.frames_for_us} frames {self.messages_received} messages,"
             f" out {self.frames_sent} frames {self.messages_sent} messages"
@@ -88,7 +88,7 @@ class Stats:
         return words
 
     def __repr__(self) -> str:
-        """What is not zero."""
+        """The counts that are not zero."""
         counted = ", ".join(f"{name}={value!r}" for name, value in self.as_dict().items() if value)
         return f"{type(self).__name__}({counted})"
 

@@ -19,7 +19,7 @@ class Timer:
     None if stopped.
 
     :param timeout: Limit in seconds. Zero or less: over as soon as started.
-    :raises ValueError: ``timeout`` is no finite number.
+    :raises ValueError: ``timeout`` is not a finite number.
     """
 
     timeout: int
@@ -32,7 +32,7 @@ class Timer:
     def set_timeout(self, timeout: float) -> None:
         """Change the limit (seconds), also while running.
 
-        :raises ValueError: ``timeout`` is no finite number.
+        :raises ValueError: ``timeout`` is not a finite number.
         """
         if not isinstance(timeout, (int, float)) or not -math.inf < timeout * 1_000_000_000 < math.inf:
             raise ValueError(f"timeout must be a finite number of seconds, not {timeout!r}")
@@ -78,7 +78,7 @@ class FiniteByteGenerator:
 
     :param gen: A generator of integers 0..255. It is only advanced as bytes are consumed.
     :param size: Number of bytes to take from it.
-    :raises ValueError: ``gen`` is no generator or ``size`` no integer of 0 or more.
+    :raises ValueError: ``gen`` is not a generator, or ``size`` not an integer of 0 or more.
     """
 
     def __init__(self, gen: Generator[int, object, object], size: int) -> None:
@@ -100,7 +100,7 @@ class FiniteByteGenerator:
         return self._size - self._consumed
 
     def depleted(self) -> bool:
-        """True if nothing more is to be had: all is consumed, or the generator has ended early."""
+        """True if nothing more will come: all is consumed, or the generator has ended early."""
         return self._ended or self._consumed == self._size
 
     def consume(self, size: int, enforce_exact: bool = True) -> bytearray:
@@ -110,8 +110,8 @@ class FiniteByteGenerator:
         :param enforce_exact: If False, fewer bytes than wanted are returned when the generator ends early.
         :raises BadGeneratorError: The generator has ended early (and ``enforce_exact``), or it yields more
             than the size it was announced with.
-        :raises ValueError: ``size`` is no integer of 0 or more, or an item of the generator no integer
-            0..255; the generator is not used any more then.
+        :raises ValueError: ``size`` is not an integer of 0 or more, or an item of the generator not an integer
+            0..255; the generator is then not used any more.
 
         Exceptions of the generator itself pass through.
         """

@@ -1,4 +1,4 @@
-"""A connection for udsoncan whose time-outs are to the first frame of an answer: UDS counts P2 so (ISO 14229-2)."""
+"""A connection for udsoncan whose time-outs end with the first frame of an answer, as UDS counts P2 (ISO 14229-2)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["IsoTpConnection"]
 
 
 class IsoTpConnection(PythonIsoTpV2Connection):
-    """udsoncan's connection to a layer, but for its time-outs.
+    """udsoncan's connection to a layer, with other time-outs.
 
-    P2 and P2* are over when the answer begins. A long one that has begun in time is waited for as long as its frames
-    come in time (N_Cr), and one that breaks off says so.
+    P2 and P2* end when the answer begins. If a long answer has begun in time, the connection waits for it as long as
+    its frames come in time (N_Cr); if the answer breaks off, the connection raises an error.
 
     :param isotp_layer: :class:`isotp.TransportLayer`, such as a `CanStack`. :meth:`open` starts it, :meth:`close` stops
         it.
@@ -27,7 +27,7 @@ class IsoTpConnection(PythonIsoTpV2Connection):
         """The next message.
 
         :raises udsoncan.exceptions.TimeoutException: if none begins within `timeout` seconds.
-        :raises isotp.BlockingReceiveFailure: if one does, and breaks off.
+        :raises isotp.BlockingReceiveFailure: if one begins, but breaks off.
         """
         self.check_connection_opened()
         message = self.isotp_layer.recv(block=True, timeout=timeout, until_begin=True)

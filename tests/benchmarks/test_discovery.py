@@ -66,7 +66,7 @@ def test_a_folder_of_logs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     results = dict(folder_results(tmp_path, 0.5))
     assert results == {"one.log.gz": Result(2, 1, 0), "two.log": Result(0, 0, 0)}
-    assert "three can not be read" in capsys.readouterr().out
+    assert "three cannot be read" in capsys.readouterr().out
 
 
 def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -69,6 +70,8 @@ def test_filter(messages: Messages) -> None:
         ({"status": ()}, []),
         ({"since": 3 * MS, "until": 5 * MS}, [1, 2]),
         ({"until": 0}, []),
+        ({"status": "open", "direction": "rx"}, [5]),
+        ({"status": ("open", "ok"), "direction": "tx"}, [0, 2, 4]),
         ({}, [0, 1, 2, 3, 4, 5]),
     ):
         assert list(messages.filter(**conditions)) == [listed[k] for k in wanted], conditions
@@ -77,6 +80,8 @@ def test_filter(messages: Messages) -> None:
         ({"session": 2}, "session must be from 0 to 1, not 2"),
         ({"status": 10}, "10 is not a valid MessageStatus"),
         ({"direction": 2}, "2 is not a valid Direction"),
+        ({"status": "good"}, "'good' is none of ok, wrong_sequence_number, "),
+        ({"direction": "TX"}, "'TX' is none of tx, rx"),
     ):
         with pytest.raises(ValueError, match=message):
             messages.filter(**conditions)
@@ -229,3 +234,54 @@ def test_pickle_without_a_column(messages: Messages) -> None:
     for wrong_count in (-1, count + 1, sys.maxsize >> 3):
         with pytest.raises(ValueError, match="no columns"):
             rebuild(sessions, wrong_count, buffers)
+
+
+@pytest.mark.parametrize(
+    ("method", "package"),
+    [
+        ("to_numpy", "numpy"),
+        ("to_arrow", "pyarrow"),
+        ("to_pandas", "pandas"),
+        ("to_pandas", "pyarrow"),
+        ("to_polars", "polars"),
+    ],
+)
+def test_without_the_package_it_says_what_to_install(
+    messages: Messages, monkeypatch: pytest.MonkeyPatch, method: str, package: str
+) -> None:
+    if package == "pyarrow" and method == "to_pandas":
+        pytest.importorskip("pandas")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError) as missing:
+        getattr(messages, method)()
+    assert str(missing.value) == f"{method}() needs {package}: pip install 'can-isotp-cython[tables]'"
+    assert missing.value.name == package
+
+
+def test_a_notebook_shows_the_first_messages(messages: Messages) -> None:
+    table = ElementTree.fromstring(messages._repr_html_())
+    assert table.findtext("caption") == "6 messages"
+    rows = [[cell.text for cell in row] for row in table.iter("tr")]
+    assert rows[0] == ["start_time", "channel", "session", "direction", "status", "length", "payload"]
+    assert len(rows) == 7
+    assert rows[2][2:] == ["7E0:7E8", "rx", "ok", "10", "50 03 01 02 03 04 05 06 07 08"]
+
+
+def test_a_notebook_shows_no_markup_of_a_log() -> None:
+    long = decoded("7E0#02 3E 00") + decoded(*["7E0#02 10 03"] * 30)
+    table = ElementTree.fromstring(long.with_channels(["<b>&"])._repr_html_())
+    assert table.findtext("caption") == "31 messages, the first 20"
+    rows = [[cell.text for cell in row] for row in table.iter("tr")]
+    assert len(rows) == 21
+    assert rows[1][1] == "<b>&"
+
+
+def test_a_notebook_shows_the_first_bytes_of_a_long_message() -> None:
+    (record,) = isotp.encode(bytes(62), TESTER, params={"can_fd": True, "tx_data_length": 64})
+    records = isotp.Records("fd")
+    records.append(*record[:2], record.data, record.flags)
+    shown = ElementTree.fromstring(records._repr_html_())
+    assert shown.findtext("caption") == "1 frames"
+    cells = [cell.text for cell in shown.iter("td")]
+    assert cells[:4] == ["0", "0", "7E0", "04"]
+    assert cells[4] == "00 3E" + " 00" * 30 + " ..."

@@ -318,7 +318,7 @@ def test_failed_initialisation_leaves_nothing_that_could_be_used() -> None:
     assert mended.refused == 1
     found = mended.feed(log("7E8#01 02", "7E9#01 03"))
     assert [(m.session, m.address, m.payload) for m in found] == [(0, OTHER, b"\x03")]
-    with pytest.raises(RuntimeError, match="can not be initialised again"):
+    with pytest.raises(RuntimeError, match="cannot be initialised again"):
         Reassembler.__init__(mended, [TESTER])
 
 

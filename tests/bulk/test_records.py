@@ -116,7 +116,7 @@ def test_extends_by_any_buffer_of_its_layout() -> None:
     records.extend(filled("classic")[1:])
     records.extend(Records("classic"))
     assert list(records) == [*filled("classic"), *filled("classic")[1:]]
-    with pytest.raises(ValueError, match="'classic' can not take"):
+    with pytest.raises(ValueError, match="'classic' cannot take"):
         records.extend(filled("fd"))
     records.clear()
     assert len(records) == 0
@@ -174,7 +174,7 @@ def test_refuses_bad_layouts_and_sizes() -> None:
         Records("fd", sys.maxsize >> 3)
     with pytest.raises(IndexError, match="no record 5, there are 5"):
         filled("fd")[5]
-    with pytest.raises(RuntimeError, match="can not be initialised again"):
+    with pytest.raises(RuntimeError, match="cannot be initialised again"):
         filled("fd").__init__("classic")  # type: ignore[misc]
 
 

@@ -684,7 +684,7 @@ def test_send_on_a_failing_bus(make_stack: MakeStack, make_can_stack: MakeStack)
 
 
 def test_reception_on_a_failing_bus(make_stack: MakeStack, open_bus: OpenBus) -> None:
-    """The Flow Control can not be sent: that is reported, and the layer receives what comes later."""
+    """The Flow Control cannot be sent: that is reported, and the layer receives what comes later."""
     reported = threading.Event()
     errors: list[Exception] = []
 

@@ -50,7 +50,7 @@ class CanalError(enum.IntEnum):
     TRM_FULL = 21
 
 
-# Where a driver can not be imported without its library, its words as python-can's source has them.
+# Where a driver cannot be imported without its library, its words as python-can's source has them.
 FULL: dict[str, Callable[[], Exception]] = {
     "socketcan": lambda: can.CanOperationError(
         "Failed to transmit: No buffer space available", errno.ENOBUFS

@@ -166,7 +166,7 @@ def test_another_bus(open_bus: OpenBus) -> None:
 
 
 def test_shutdown_of_the_bus(open_bus: OpenBus) -> None:
-    """Those on it hear that it can not be read, and stop as ever."""
+    """Those on it hear that it cannot be read, and stop as ever."""
     bus = open_bus()
     told = [threading.Event(), threading.Event()]
     stacks = [

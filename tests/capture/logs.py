@@ -85,6 +85,11 @@ def text_logs(count: int) -> dict[str, bytes]:
         "busmaster": lines(
             count, "11:49:12:942{k} Rx 1 0x{can_id:X} s 2 0{k} A5", "***BUSMASTER Ver 3.2.2***\n***HEX***\n"
         ),
+        "vspy": lines(
+            count,
+            "{k},1.{k},0.1,67371008,F,F,HS CAN ${can_id:X},HS CAN,,{can_id:X},F,F,0{k},A5,,,,,,,,,",
+            "Vehicle Spy 3 Bus Traffic File\r\n\r\nLine,Abs Time(Sec),Rel Time (Sec),Status,Er,Tx,Description\n",
+        ),
         "csv": lines(
             count,
             "1.{k},0x{can_id:x},0,0,0,1,A{k}==",

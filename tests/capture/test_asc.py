@@ -1,4 +1,4 @@
-"""ASC: each kind of line, dates in the header, and what is told of lines that can not be read."""
+"""ASC: each kind of line, dates in the header, and what is told of lines that cannot be read."""
 
 from __future__ import annotations
 
@@ -155,4 +155,4 @@ def test_asc_with_a_date_of_no_known_form() -> None:
     log_file = asc("0.1 1 123 Rx d 0", head="date Fri Foo 99 1:02:03 2017\nbase hex  timestamps absolute\n")
     found, log = read(log_file, absolute=True)
     assert [each.timestamp for each in found] == [100_000_000]
-    assert problems(log) == [(0, 1, "a header line that can not be read")]
+    assert problems(log) == [(0, 1, "a header line that cannot be read")]

@@ -93,8 +93,8 @@ def test_objects_that_can_not_be() -> None:
     found, log = read(blf(container(objects)))
     assert numbers(found) == [0, 2, 3]
     assert [(each.offset, each.reason) for each in log.problems] == [
-        (144, "the size of an object can not be right (byte 48 of the unpacked objects)"),
-        (144, "the size of an object can not be right (byte 144 of the unpacked objects)"),
+        (144, "the size of an object cannot be right (byte 48 of the unpacked objects)"),
+        (144, "the size of an object cannot be right (byte 144 of the unpacked objects)"),
         (144, "no object where one should begin (byte 196 of the unpacked objects)"),
     ]
 
@@ -122,7 +122,7 @@ def test_objects_that_are_not_read() -> None:
     assert [each.reason.partition(" (")[0] for each in log.problems] == [
         "the header of an object has an unknown version",
         "a log container among the objects of another one",
-        "the size of an object can not be right",
+        "the size of an object cannot be right",
         "a frame outside of the log containers",
     ]
 

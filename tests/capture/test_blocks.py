@@ -108,7 +108,7 @@ def test_the_same_however_it_comes(name: str) -> None:
     "name", [name for name in LOGS if "gz" in name or "packed" in name or "damaged" in name]
 )
 def test_the_same_with_zlib_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """isal is faster where it is installed, and says less of damaged data; a pipe can not be read again for it."""
+    """isal is faster where it is installed, and says less of damaged data; a pipe cannot be read again for it."""
     file, log_format = LOGS[name]
     expected = outcome(file, format=log_format)
 
@@ -166,9 +166,9 @@ def test_damaged_containers() -> None:
     told = [each.reason.partition(":")[0] for each in log.problems]
     # What a container is unpacked to before zlib sees that it is cut is no object, as a rule.
     assert [each for each in told if "unpacked objects" not in each] == [
-        "a log container can not be unpacked",
-        "a log container can not be unpacked",
-        "the size of an object can not be right",
+        "a log container cannot be unpacked",
+        "a log container cannot be unpacked",
+        "the size of an object cannot be right",
         "no object where one should begin",
     ]
 

@@ -76,9 +76,7 @@ def test_a_date_that_is_none() -> None:
         (HEAD.replace("8:8:", "8:13:") + "00:00:01:0000 Rx 1 0x1 s 0\n").encode(), absolute=True
     )
     assert [each.timestamp for each in found] == [SECOND]
-    assert [(line, reason) for _, line, reason in problems(log)] == [
-        (5, "a header line that can not be read")
-    ]
+    assert [(line, reason) for _, line, reason in problems(log)] == [(5, "a header line that cannot be read")]
 
 
 def test_error_frames_are_counted() -> None:

@@ -23,6 +23,7 @@ from isotp.capture._parsers import (
     GvretParser,
     PcapParser,
     TrcParser,
+    VspyParser,
 )
 from tests.capture.blf import blf, blf_object, can_message, container
 from tests.capture.logs import LOG, asc, packers, problems, read
@@ -40,6 +41,7 @@ makers: dict[str, Callable[[], Any]] = {
     "carbus": lambda: CarbusParser(lambda name: 0),
     "crtd": lambda: CrtdParser(lambda name: 0),
     "busmaster": lambda: BusmasterParser(lambda name: 0, lambda line: len(line)),
+    "vspy": lambda: VspyParser(lambda name: len(name), 5, ["LIN1"]),
 }
 seeds = {
     "candump": b"(1.0) can0 123#00\n(1.0) can0 12345678##1"
@@ -63,6 +65,8 @@ seeds = {
     "crtd": b"1.0 CXX text\n1.0 1R11 123 01 02\n2.0 T29 18DAF110 00\n",
     "busmaster": b"***START DATE AND TIME 8:8:2014 11:49:7:965***\n***DEC***\n23:59:59:9999 Rx 1 0x12 s 2 00 11\n"
     b"***RELATIVE MODE***\n***HEX***\n00:00:01:0000 Tx 1 0x18DAF110 xr 1\n",
+    "vspy": b"Vehicle Spy 3 Bus Traffic File\nLine,Abs Time(Sec),\n1,1.9E-05,0,4,F,T,a,HS CAN,,7E0,F,F,2,3E,0,,,,,,,\n"
+    b"2,2.5,0,4,F,F,a,LIN1,,1,2,3\n3,2.5,0,4,T,F,a,HS CAN,,18DAF110,T,T,,,,,,,,,,,\n",
     "csv": b"timestamp,arbitration_id,\n1.5e-3,0x123,0,0,0,2,AQI=\n-1.0,0x1,1,1,0,4,\n",
 }
 

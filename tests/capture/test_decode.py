@@ -9,6 +9,7 @@ import multiprocessing
 import pickle
 import struct
 import sys
+import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -126,6 +127,22 @@ def test_sessions_that_nobody_named(tmp_path: Path, name: str) -> None:
 def test_discovery_in_a_stream() -> None:
     with pytest.raises(ValueError, match="read twice"):
         capture.decode(io.BytesIO(b""))
+
+
+def test_a_notebook_shows_how_far_it_is() -> None:
+    log = io.BytesIO(b"(1.000000) can0 7E0#0210030000000000\n")
+    decoding = capture.decode(log, [isotp.Address(txid=0x7E0, rxid=0x7E8)])
+    before = ElementTree.fromstring(decoding._repr_html_())
+    messages = decoding.table()
+    after = ElementTree.fromstring(decoding._repr_html_())
+    assert len(messages) == 1
+    rows = [
+        dict(tuple(cell.text for cell in row.iter("td")) for row in each.find("tbody"))
+        for each in (before, after)
+    ]
+    assert [row["frames read"] for row in rows] == ["0", "1"]
+    assert rows[1]["sessions"] == "7E0:7E8"
+    assert rows[1]["problems"] == "0"
 
 
 def test_streams() -> None:
@@ -303,6 +320,10 @@ LINES = {
     "busmaster": (
         "***BUSMASTER Ver 3.2.2***\n***HEX***\n***RELATIVE MODE***\n",
         "0:0:0:0001 Rx 1 0x123 s 8 04 61 62 63 64 65 66 67\n",
+    ),
+    "vspy": (
+        "Vehicle Spy 3 Bus Traffic File\nLine,Abs Time(Sec),Rel Time (Sec)\n",
+        "{n},{n}.5,1.0,67371008,F,F,HS CAN $123,HS CAN,,123,F,F,04,61,62,63,64,65,66,67,,,\n",
     ),
     "carbus": (
         "@ TEXT @ 3 @ 64 @ 0 @ 6 @ 7 @ 00:00:07 @\r",

@@ -22,7 +22,7 @@ EPOCH = datetime(1970, 1, 1)
 @pytest.fixture(params=ZONES)
 def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     if not hasattr(time, "tzset"):
-        pytest.skip("the time zone of a process can not be changed here")
+        pytest.skip("the time zone of a process cannot be changed here")
     monkeypatch.setenv("TZ", request.param)
     time.tzset()
     yield request.param
@@ -93,7 +93,7 @@ def test_years_that_a_system_does_not_know(zone: str, windows: None, year: int) 
 def test_years_that_datetime_does_not_have(monkeypatch: pytest.MonkeyPatch, seconds: int, text: str) -> None:
     """The calendar goes on."""
     if not hasattr(time, "tzset"):
-        pytest.skip("the time zone of a process can not be changed here")
+        pytest.skip("the time zone of a process cannot be changed here")
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     year, local = local_time(seconds)

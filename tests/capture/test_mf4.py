@@ -163,7 +163,7 @@ def test_a_log_that_was_not_finished() -> None:
     assert [reason for *_, reason in problems(log)] == ["18 bytes of the data are no whole record"]
 
 
-@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone of this system can not be set")
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone of this system cannot be set")
 def test_a_start_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
     time.tzset()
@@ -257,7 +257,7 @@ def test_records_of_sizes_that_can_not_be() -> None:
 
 
 def test_a_packed_block_that_is_damaged_or_too_large() -> None:
-    for size, reason in ((None, "can not be unpacked"), (1 << 40, "not unpacked to more than")):
+    for size, reason in ((None, "cannot be unpacked"), (1 << 40, "not unpacked to more than")):
         file = File()
         group = file.group("frames", 0, 2, SIZE, file.channels("frames", FIELDS))
         whole = bytearray(file.finish(file.data_group(group, file.packed("data", record(0) + record(1)))))

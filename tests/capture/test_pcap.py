@@ -158,7 +158,7 @@ def test_another_link_type_is_one_problem() -> None:
 
 @orders
 def test_goes_on_behind_damage(order: str) -> None:
-    """A packet header that can not be right, in the middle: from the next sensible one on all is read."""
+    """A packet header that cannot be right, in the middle: from the next sensible one on all is read."""
     packets = [frame(0x100 + number, bytes([number])) for number in range(10)]
     file = bytearray(pcap(order, CAN, packets))
     file[24 + 32 * 4 + 8 : 24 + 32 * 4 + 12] = b"\xff" * 4
@@ -233,7 +233,7 @@ def test_interfaces_behind_a_damaged_one_keep_their_numbers(order: str) -> None:
     found, log = read(start + b"".join(enhanced(order, k, 0, frame(0x100 + k, b"")) for k in (0, 1)))
     assert [(each.can_id, each.channel) for each in found] == [(0x101, 7)]
     assert [each.reason for each in log.problems] == [
-        "the length of a block can not be right",
+        "the length of a block cannot be right",
         "a packet of an interface that was not described",
     ]
 
@@ -249,7 +249,7 @@ def test_an_interface_whose_length_is_damaged(order: str, place: int, bit: int) 
     found, log = read(start + b"".join(enhanced(order, k, 0, frame(0x100 + k, b"")) for k in (0, 1)))
     assert [(each.can_id, each.channel) for each in found] == [(0x100, 5), (0x101, 7)]
     assert [(each.offset, each.reason) for each in log.problems] == [
-        (len(section(order)), "the length of a block can not be right")
+        (len(section(order)), "the length of a block cannot be right")
     ]
 
 

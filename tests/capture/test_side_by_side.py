@@ -245,7 +245,7 @@ def test_nearly_all_is_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Failing(io.BytesIO):
-    """A file that can not be read to its end."""
+    """A file that cannot be read to its end."""
 
     def __init__(self, log: bytes, after: int, error: BaseException) -> None:
         super().__init__(log)
@@ -380,7 +380,7 @@ def test_threads_are_at_least_one() -> None:
 def test_a_twin_takes_nothing_else() -> None:
     """Its methods are for the readers of the formats; whoever calls them with something else gets an exception."""
     twin = CandumpParser(lambda name: 0, lambda hour: 0)
-    with pytest.raises(ValueError, match="no state of a parser of candump"):
+    with pytest.raises(ValueError, match="no state of a parser"):
         twin.read_ahead((bytes(100_000), bytes(14), 0, False, False), b"", b"", 0, 0, 1)
     with pytest.raises(ValueError, match="bytes from 0 to 9 of 0"):
         twin.read_ahead((b"", bytes(14), 0, False, False), b"", b"", 0, 9, 1)

@@ -1,4 +1,4 @@
-"""TRC: the lines of each version, and what is told of lines that can not be read."""
+"""TRC: the lines of each version, and what is told of lines that cannot be read."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_bad_line_of_trc(head: str, line: str, reason: str) -> None:
 def test_bad_start_of_trc(start: str) -> None:
     found, log = read(f";$FILEVERSION=1.1\n;$STARTTIME={start}\n1) 1.0 Rx 0100 0\n".encode())
     assert [each.timestamp for each in found] == [MS]
-    assert [(line, text) for _, line, text in problems(log)] == [(2, "a header line that can not be read")]
+    assert [(line, text) for _, line, text in problems(log)] == [(2, "a header line that cannot be read")]
 
 
 def test_start_of_trc_to_the_microsecond() -> None:

@@ -17,7 +17,7 @@ from tests.capture.logs import LOG, numbers, problems, read
 
 
 class Pipe(io.RawIOBase):
-    """What zipfile takes for a file that can not be gone back in: it writes sizes and checksums behind each file."""
+    """What zipfile takes for a file that cannot be gone back in: it writes sizes and checksums behind each file."""
 
     def __init__(self) -> None:
         self.written = b""

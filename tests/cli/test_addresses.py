@@ -8,8 +8,8 @@ import pytest
 
 import isotp
 from isotp import Address, AddressingMode
+from isotp._address_words import CHANNEL_SYNTAX, ChannelAddress, parse_address
 from isotp.bulk._address_text import address_text, can_id_text
-from isotp.cli.addresses import CHANNEL_SYNTAX, ChannelAddress, parse_address
 
 WRITTEN = {
     "7E0:7E8": Address(AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E8),

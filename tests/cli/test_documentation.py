@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import pages, recorded_drive
+from tests.cli import pages
 from tests.cli.command import isotp_command
 from tests.documentation import ROOT
 from tools import commands_page
@@ -26,10 +26,6 @@ COMMANDS = pages.shown()
 @pytest.mark.parametrize(("command", "output"), [each for each in COMMANDS if "--plot" not in each[0]])
 def test_command_prints_what_the_page_says(command: str, output: str) -> None:
     assert pages.shown_output_of(command) == output
-
-
-def test_the_log_of_the_page_is_the_drive() -> None:
-    assert recorded_drive.unpacked() == recorded_drive.drive()
 
 
 def test_picture_of_the_page(tmp_path: Path) -> None:
@@ -71,6 +67,8 @@ def free_port() -> int:
 )
 @pytest.mark.parametrize("transcript", pages.transcripts())
 def test_transcript_can_be_played_again(transcript: str) -> None:
+    if ".toml" in transcript and sys.version_info < (3, 11):
+        pytest.skip("TOML is read by Python 3.11 and later")
     port = free_port()
     shown = [numbers_hidden(line) for line in transcript.splitlines() if not line.startswith("$ ")]
     streams = [[numbers_hidden(line) for line in lines] for lines in pages.played(transcript, port)]

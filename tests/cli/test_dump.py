@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.cli.command import PAIR
-from tests.cli.live_command import EXCHANGE, LiveBus
+from isotp.cli import wires
+from isotp.cli.options.bus import Place
+from tests.cli.command import PAIR, isotp_command, log_of
+from tests.cli.live_command import EXCHANGE, LiveBus, live_command
 
 SAID = (*EXCHANGE, "7E0#037F2231", "7E0#310000", "7E0#32007F", "7E0#300014")
 
@@ -92,3 +95,79 @@ def test_each_session_has_its_colour(bus: LiveBus) -> None:
 def test_no_frame_in_time(bus: LiveBus) -> None:
     run = bus.run("dump --timeout 0.01")
     assert (run.status, run.complaint) == (1, "isotp: no frame within 0.01 s")
+
+
+# ---------------------------------------------------------------- several buses, and logs
+
+
+def test_several_buses_each_by_its_name(bus: LiveBus) -> None:
+    """Frames that are there together are put in the order of their times."""
+    other = LiveBus(f"{bus.channel}b")
+
+    def talk() -> None:
+        other.say("7E0#021003")
+        bus.say("7E8#065003003201F4")
+
+    channels = ("-i", "virtual", "-c", bus.channel, "-c", other.channel)
+    opener = (wires.SeveralWires, "__init__")
+    run = live_command(talk, "dump --json -n 2 -t z", *PAIR, *channels, opener=opener)
+    assert run.status == 0
+    assert sorted((line["channel"], line["can_id"]) for line in run.json) == [
+        (bus.channel, "7E8"),
+        (other.channel, "7E0"),
+    ]
+
+
+def test_what_several_buses_have_is_in_the_order_of_its_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recorded:
+        def __init__(self, *times: int) -> None:
+            self._frames = [wires.Frame(time, 0x7E0, b"", 0) for time in times]
+            self.closed = False
+
+        def receive(self, timeout: float) -> list[wires.Frame]:
+            frames, self._frames = self._frames, []
+            return frames
+
+        def close(self) -> None:
+            self.closed = True
+
+    recorded = {"a": Recorded(10, 40), "b": Recorded(20, 30)}
+    monkeypatch.setattr(wires, "open_wire", lambda place, identifiers: recorded[place.name])
+    places = [Place(name, native=True, kernel=False, fd=False) for name in recorded]
+    several = wires.SeveralWires(places, None)
+    frames = several.receive(1)
+    assert [(frame.timestamp, frame.channel) for frame in frames] == [
+        *((10, "a"), (20, "b")),
+        *((30, "b"), (40, "a")),
+    ]
+    several.close()
+    assert all(each.closed for each in recorded.values())
+
+
+def test_a_log(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "a.log", "7E0#0322F190", "can1 123#0102", "can1 7E8#037F2231", start=1700000000)
+    run = isotp_command("dump -t a --no-ascii", *PAIR, log)
+    assert (run.status, run.errors) == (0, "")
+    assert run.lines == [
+        "(1700000000.000000) can0  7E0  [4]  [SF] ln: 3    data: 22 F1 90  [SRQ] ReadDataByIdentifier",
+        "(1700000000.002000) can1  7E8  [4]  [SF] ln: 3    data: 7F 22 31"
+        "  [NRC] ReadDataByIdentifier: RequestOutOfRange",
+    ]
+    assert [line["channel"] for line in isotp_command("dump --json", log).json] == ["can0", "can1", "can1"]
+
+
+def test_a_log_that_has_no_such_frame_or_is_damaged(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "a.log", "7E0#0322F190", "7E0#0322F191")
+    assert isotp_command("dump -a 1:2", log).complaint == "isotp: there are no more such frames in the logs"
+    assert isotp_command("dump -n 3", log).status == 1
+    log.write_bytes(log.read_bytes()[:-2])
+    run = isotp_command("dump", log)
+    assert (run.status, len(run.lines)) == (1, 1)
+    assert "a.log: line 2: " in run.complaint
+
+
+@pytest.mark.parametrize("words", ["-i virtual", "-c 0", "can0"])
+def test_logs_do_not_go_with_buses(words: str, tmp_path: Path) -> None:
+    run = isotp_command("dump", log_of(tmp_path / "a.log", "7E0#0322F190"), *words.split())
+    assert run.status == 2
+    assert "logs do not go with buses" in run.complaint

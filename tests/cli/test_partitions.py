@@ -9,7 +9,7 @@ import pytest
 
 from isotp.cli.shown import partitions
 from tests.cli.command import PAIR, TALK, isotp_command, log_of, without
-from tests.cli.recorded_drive import LOG
+from tests.drive import LOG
 
 dataset = pytest.importorskip("pyarrow.dataset", reason="Parquet needs pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import isotp
+from isotp._can_ids import FDF
 from isotp.cli.commands import scan as module
 from isotp.cli.wires import Frame
 from tests.cli.command import Run, isotp_command
@@ -33,12 +35,13 @@ class Model:
         self.ecus: list[tuple[isotp.TransportLayer, deque[isotp.CanMessage]]] = []
         self.noise: isotp.CanMessage | None = None
         self.next_noise = 0.0
+        self.answers: dict[bytes, bytes] = {}
 
-    def add(self, address: isotp.Address, *also: isotp.Address) -> None:
-        """An ECU that knows TesterPresent and ReadDataByIdentifier."""
+    def add(self, address: isotp.Address, *also: isotp.Address, **params: Any) -> None:
+        """An ECU that knows TesterPresent and ReadDataByIdentifier; one for CAN FD hears no classic frames."""
         heard: deque[isotp.CanMessage] = deque()
         layer = isotp.TransportLayer(
-            lambda timeout: heard.popleft() if heard else None, self.frames.append, address
+            lambda timeout: heard.popleft() if heard else None, self.frames.append, address, params=params
         )
         layer.clock = lambda: round(self.now * 1e9)
         layer.receive_also(also)
@@ -47,12 +50,17 @@ class Model:
     def send(self, message: isotp.CanMessage) -> None:
         self.sent.append(message)
         for layer, heard in self.ecus:
+            if layer.params.can_fd and not message.is_fd:
+                continue
             heard.append(message)
             layer.process()
             while (request := layer.recv()) is not None:
-                refusal = bytes((0x7F, request[0], 0x11))
-                layer.send({0x3E: b"\x7e\x00", 0x22: b"\x62" + bytes(30)}.get(request[0], refusal))
+                layer.send(self.answers.get(bytes(request), self.answer_to(request[0])))
                 layer.process()
+
+    def answer_to(self, service: int) -> bytes:
+        refusal = bytes((0x7F, service, 0x11))
+        return {0x3E: b"\x7e\x00", 0x22: b"\x62" + bytes(30)}.get(service, refusal)
 
     def receive(self, timeout: float) -> list[Frame]:
         message = None
@@ -65,7 +73,7 @@ class Model:
             self.now += timeout
             return []
         flag = 0x8000_0000 if message.is_extended_id else 0
-        return [Frame(0, message.arbitration_id | flag, message.data, 0)]
+        return [Frame(0, message.arbitration_id | flag, message.data, FDF if message.is_fd else 0)]
 
     def monotonic(self) -> float:
         return self.now
@@ -107,7 +115,7 @@ def test_nothing_is_sent_without_the_flag(vehicle: Model) -> None:
     run = scan(*FEW)
     assert (run.status, run.text, vehicle.sent) == (2, "", [])
     assert "nothing was sent" in run.complaint
-    assert "sends 3E 00 to 2 functional CAN IDs and 13 physical CAN IDs" in run.complaint
+    assert "sends 3E 00 in 2 functional and 13 physical requests" in run.complaint
     assert "--transmit" in run.complaint
 
 
@@ -146,6 +154,7 @@ def test_json_and_whole_answers(vehicle: Model) -> None:
             "response_id": response,
             "physical": True,
             "functional": functional,
+            "fd": False,
             "answer": answer,
         }
         for session, request, response, functional in (
@@ -248,3 +257,81 @@ def test_wrong_options(options: tuple[str, ...], complaint: str, model: Model) -
     run = scan("--transmit", *options)
     assert (run.status, model.sent) == (2, [])
     assert complaint in run.complaint
+
+
+# ---------------------------------------------------------------- other frames, and more questions
+
+
+def test_extended_addressing_is_asked_for_by_itself(model: Model) -> None:
+    model.add(isotp.Address(3, txid=0x612, rxid=0x6F1, target_address=0xF1, source_address=0x12))
+    run = scan("--transmit", "-q", "--noise", "0", "--bits", "11")
+    assert words(run) == ["model 6F1:612,ext=12:F1 physical 7E 00 [PSR] TesterPresent"]
+    sent = [message for message in model.sent if message.arbitration_id == 0x6F1]
+    assert {message.data[0] for message in sent} == set(range(0x100)) - {0xF1}
+    # Who tells whom to ask wants no others.
+    model.sent.clear()
+    assert scan("--transmit", "-q", "--noise", "0", "--bits", "11", "--ids", "700").status == 1
+    assert all(message.arbitration_id != 0x6F1 for message in model.sent)
+    run = scan(
+        "--transmit", "-q", "--noise", "0", "--extended", "--targets", "11-13", "--bits", "11", "--json"
+    )
+    assert [(line["session"], line["request_id"]) for line in run.json] == [("6F1:612,ext=12:F1", "6F1")]
+
+
+def test_a_long_answer_by_extended_addressing_is_declined_and_received_later(model: Model) -> None:
+    model.add(isotp.Address(3, txid=0x612, rxid=0x6F1, target_address=0xF1, source_address=0x12))
+    run = scan(
+        *("--transmit", "-q", "--noise", "0", "--bits", "11", "--ids", "700", "--extended", "--json"),
+        *("--targets", "12", "--request", "22F190"),
+    )
+    assert [line["answer"] for line in run.json] == ["62" + "00" * 30]
+
+
+def test_can_fd_and_classic_frames_on_a_bus_of_can_fd(model: Model) -> None:
+    model.add(isotp.Address(txid=0x7E8, rxid=0x7E0), can_fd=True, tx_data_length=64)
+    model.add(isotp.Address(txid=0x7EB, rxid=0x7E3))
+    run = scan("--transmit", "-q", "--fd", "--bits", "11", *FEW)
+    assert words(run)[0] == "model 7E0:7E8 physical and CAN FD 7E 00 [PSR] TesterPresent"
+    assert {message.is_fd for message in model.sent} == {True, False}
+    # The second one hears both kinds.
+    assert words(run)[1].startswith("model 7E3:7EB physical")
+    model.sent.clear()
+    scan("--transmit", "-q", "--fd", "-L", "72:64:0", "--bits", "11", *FEW)
+    assert all(message.is_fd for message in model.sent)
+
+
+def test_services_and_data_only_if_asked_for(vehicle: Model) -> None:
+    vehicle.answers = {
+        b"\x10": b"\x7f\x10\x13",
+        b"\x27": b"\x7f\x27\x7f",
+        b"\x22\xf1\x90": b"\x62\xf1\x90V",
+        b"\x22\xf1\x91": b"\x7f\x22\x31",
+        b"\x22\xf1\x92": b"\x7f\x22\x33",
+    }
+    few = ("--transmit", "-q", "--noise", "0", "--bits", "11", "--ids", "7E3")
+    scan(*few)
+    assert {message.data.hex() for message in vehicle.sent} == {"023e00"}
+    run = scan(*few, "--services", "--dids", "F190-F192", "--json")
+    found = [(line["request"], line["answer"]) for line in run.json if "request" in line]
+    # The session that they need is another one, or their length: they are there.
+    assert found[:2] == [("10", "7f1013"), ("22", "62" + "00" * 30)]
+    assert ("27", "7f277f") in found
+    assert ("3e", "7e00") in found
+    assert found[-2:] == [("22f190", "62f19056"), ("22f192", "7f2233")]
+    assert {line["session"] for line in run.json} == {"7E3:7EB", "7E0:7E8"}
+    assert not any(request in dict(found) for request in ("11", "14", "2e", "22f191"))
+    lines = words(scan(*few, "--dids", "F190"))
+    assert lines[1].startswith("22 F1 90 62 F1 90 56 [PSR]")
+
+
+def test_data_that_are_no_range() -> None:
+    run = scan("--transmit", "--dids", "F1900")
+    assert (run.status, "'F1900' is no range in hex up to FFFF" in run.complaint) == (2, True)
+
+
+def test_an_answer_that_takes_longer_is_waited_for(vehicle: Model) -> None:
+    question, pending = b"\x22\xf1\x90", b"\x7f\x22\x78"
+    vehicle.answers = {question: pending}
+    few = ("--transmit", "-q", "--noise", "0", "--bits", "11", "--ids", "7E3", "--json", "--dids", "F190")
+    # It never comes: nothing is known of these data then.
+    assert [line for line in scan(*few).json if "request" in line] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import json
 import socket
 import sys
@@ -13,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import isotp
 from isotp.cli import ends
 from isotp.cli.commands import send
 from tests.cli.command import PAIR, RECEIVER, isotp_command
-from tests.cli.live_command import PATIENCE, TESTER, LiveBus
+from tests.cli.live_command import PATIENCE, TESTER, LiveBus, can
 
 EXTENDED = isotp.Address(3, txid=0x640, rxid=0x6F1, target_address=0xF1, source_address=0x40)
 
@@ -47,15 +49,26 @@ def test_data_length_and_file(bus: LiveBus, tmp_path: Path) -> None:
     assert received == [b"\xaa", b"\xbb\xcc", bytes(k & 0xFF for k in range(1, 301)), image.read_bytes()]
 
 
-def test_answers_as_lines_and_response_pending_is_none(bus: LiveBus) -> None:
+def test_answers_as_lines_and_nothing_else_is_one(bus: LiveBus) -> None:
     with bus.ecu() as ecu:
         ecu.answers = {
-            b"\x3e\x00": [b"\x7f\x3e\x78", b"\x7e\x00"],
+            b"\x3e\x00": [b"\x62\xf1\x90", b"\x7f\x3e\x78", b"\x7e\x00"],
             b"\x22\xf1\x90": [b"\x62\xf1\x90" + b"W" * 17],
         }
         run = bus.run("send --answer --timeout 30 --data 3E00 --data 22F190", *PAIR)
     assert run.status == 0
     assert run.lines == ["7E 00", "62 F1 90" + " 57" * 17]
+
+
+def test_answers_of_other_protocols(bus: LiveBus) -> None:
+    with bus.ecu() as ecu:
+        ecu.answers = {b"\xc1\x01": [b"\x00\x02"]}
+        run = bus.run("send --answer --any --timeout 30 --data C101", *PAIR)
+        refused = bus.run("send --answer --data C101", *PAIR)
+        assert ecu.take(1) == [b"\xc1\x01"]
+    assert (run.status, run.lines) == (0, ["00 02"])
+    assert refused.status == 2
+    assert "C1 is no service of UDS" in refused.errors
 
 
 def test_json_tells_of_each_message(bus: LiveBus) -> None:
@@ -143,6 +156,37 @@ def test_a_gap_of_ones_own(bus: LiveBus, monkeypatch: pytest.MonkeyPatch) -> Non
     assert [link.params["override_receiver_stmin"] for link in links] == [0.0005]
 
 
+def test_a_negative_response_has_an_exit_status_by_option(bus: LiveBus) -> None:
+    words = ("send --answer --timeout 30 --data 22F190 --data 3E00", *PAIR)
+    with bus.ecu() as ecu:
+        ecu.answers = {b"\x22\xf1\x90": [b"\x7f\x22\x31"], b"\x3e\x00": [b"\x7e\x00"]}
+        without, with_option = bus.run(*words), bus.run(*words, "--fail-on-nrc")
+    assert (without.status, without.lines, without.errors) == (0, ["7F 22 31", "7E 00"], "")
+    assert (with_option.status, with_option.lines) == (3, ["7F 22 31"])
+    assert with_option.complaint.startswith("isotp: refused: [NRC] ")
+    run = isotp_command("send --fail-on-nrc --data 3E00 -i virtual -c nrc", *PAIR)
+    assert (run.status, "it goes with --answer" in run.complaint) == (2, True)
+
+
+def test_a_file_is_sent_with_a_bar_on_a_terminal(bus: LiveBus, tmp_path: Path) -> None:
+    """Layers read it as they send it: the bar shows how far they are."""
+    image = tmp_path / "image.bin"
+    image.write_bytes(bytes(3000))
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100, color_system=None)
+    with bus.ecu() as ecu, can.Bus(interface="virtual", channel=bus.channel) as tester:
+        stack = isotp.CanStack(tester, address=TESTER, params={"blocking_send": True})
+        stack.start()
+        with image.open("rb") as stream, send.shown_progress(stream, image.name, 3000, console) as watched:
+            stack.send(watched, send_timeout=PATIENCE)
+        stack.stop()
+        assert ecu.take(1) == [bytes(3000)]
+    assert "image.bin" in screen.getvalue()
+    assert "3.0/3.0 kB" in screen.getvalue()
+    with image.open("rb") as stream, send.shown_progress(stream, "", 1, Console(file=io.StringIO())) as same:
+        assert same is stream
+
+
 # ---------------------------------------------------------------- recv
 
 
@@ -185,6 +229,17 @@ def test_what_breaks_off_is_told_and_the_next_one_comes(bus: LiveBus) -> None:
     assert (run.status, run.text) == (1, "22\n")
     assert "isotp: ReceptionInterruptedWithSingleFrameError: " in run.complaint
     assert "broken: 1 message (ReceptionInterruptedWithSingleFrameError 1)" in run.complaint
+
+
+def test_a_flood_of_stray_frames_is_one_line_with_a_count(bus: LiveBus) -> None:
+    """They are no messages that broke off."""
+    run = bus.hearing(["7E0#2114000102030405"] * 500 + ["7E0#0122"], "recv --stats", *RECEIVER)
+    assert (run.status, run.text) == (1, "22\n")
+    first, more, _, stray, *_ = run.errors.splitlines()
+    assert first.startswith("isotp: UnexpectedConsecutiveFrameError: consecutive frame with SN 1")
+    assert more == "isotp: UnexpectedConsecutiveFrameError: 499 more of them"
+    assert stray == "stray: 500 frames (UnexpectedConsecutiveFrameError 500)"
+    assert "broken" not in run.errors
 
 
 def test_no_message_in_time(bus: LiveBus) -> None:
@@ -319,7 +374,7 @@ def test_a_line_that_is_no_hex(bus: LiveBus) -> None:
         ((), "python-can's configuration has none"),
         (("-c", "can0"), "which interface of python-can has channel can0?"),
         (("-i", "nothing", "-c", "1"), "isotp: python-can has no interface 'nothing'. It has: "),
-        (("-i", "slcan", "-c", "/dev/not/there"), "isotp: the bus can not be opened (interface=slcan,"),
+        (("-i", "slcan", "-c", "/dev/not/there"), "isotp: the bus cannot be opened (interface=slcan,"),
         (
             ("no-such-can", "-c", "1"),
             "they name a bus of python-can, and CAN_INTERFACE (no-such-can) another one",

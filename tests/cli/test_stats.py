@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from isotp.cli.shown import uds_figures
+import isotp
+from isotp import capture
+from isotp.bulk import _uds_figures as uds_figures
+from isotp.bulk._figures import MessageColumns
 from tests.cli.command import PAIR, TALK, isotp_command, log_of, without
-from tests.cli.recorded_drive import LOG
+from tests.drive import LOG
 from tests.recorded_traffic import CAPTURES
 
 MS = 1_000_000
@@ -90,15 +93,15 @@ def test_table() -> None:
     ]
     assert rows[0][:4] == ["channel", "session", "sent", "received"]
     assert [row[:4] for row in rows[1:]] == [
-        ["can0", "7E0:7E8", "40", "40"],
-        ["can0", "ta=18,sa=F1", "15", "15"],
-        ["can1", "6F1:640,ext=40:F1", "12", "12"],
+        ["can0", "7E0:7E8", "67", "67"],
+        ["can0", "ta=18,sa=F1", "36", "41"],
+        ["can1", "6F1:640,ext=40:F1", "33", "33"],
     ]
     assert [row[-1] for row in rows[1:]] == ["timed_out 1", "wrong_sequence_number 1", "open 1"]
     assert [row[7:9] for row in rows[1:]] == [["0", "8"], ["300 us", "16"], ["5 ms", "8"]]
     assert run.status == 1
-    assert "134 messages" in run.complaint
-    assert "busiest: 7E0:7E8 on channel can0, 80 messages" in run.complaint
+    assert "277 messages" in run.complaint
+    assert "busiest: 7E0:7E8 on channel can0, 134 messages" in run.complaint
 
 
 def test_damaged_logs_are_told_of(tmp_path: Path) -> None:
@@ -126,12 +129,58 @@ def picture(tmp_path: Path, *options: str | Path, name: str = "picture.svg") -> 
 
 def test_picture_of_a_drive(tmp_path: Path) -> None:
     words = words_of(picture(tmp_path, *DRIVE, LOG))
-    assert "134 messages of 3 sessions" in words
+    assert "277 messages of 3 sessions" in words
     assert {"can0 7E0:7E8", "can0 ta=18,sa=F1", "can1 6F1:640,ext=40:F1"} <= {
         " ".join(w.split()) for w in words
     }
     assert {"broken", "complete", "open", "300 µs", "5 ms", "length of messages"} <= words
-    assert any(word.startswith("response: median 10.2 ms") for word in words)
+    assert "response times by session" in words
+    assert "response pending (0x78)" in words
+    assert any(word.startswith("median 4.88 ms, 95 % ") for word in words), words
+
+
+def test_picture_tells_how_busy_a_session_was(tmp_path: Path) -> None:
+    """Half an hour with a message each 100 ms, and with one each second for the last ten minutes: no solid bar."""
+    picture_module = pytest.importorskip("isotp.cli.shown.picture", reason="pictures need the extra plot")
+    ticks = [k * 100 for k in range(12_000)] + [k * 1000 for k in range(1200, 1800)]
+    log = tmp_path / "long.log"
+    log.write_text("".join(f"({1000 + ms / 1000:.3f}) can0 7E0#0322F190\n" for ms in ticks))
+    columns = MessageColumns()
+    with capture.decode(log, [isotp.Address(txid=0x7E0, rxid=0x7E8)]) as decoding:
+        columns.add(decoding.table())
+    (session,) = columns.sessions()
+    seconds = 1_799 / picture_module.BINS
+    shares = picture_module.occupancy(session, isotp.Direction.TX, 1000 * 10**9, seconds * 1e9)
+    frame = picture_module.FRAME_NS / 1e9
+    assert shares[100:700].mean() == pytest.approx(frame / 0.1, rel=0.02)
+    assert shares[900:1100].mean() == pytest.approx(frame / 1, rel=0.05)
+    words = words_of(picture(tmp_path, *PAIR, log))
+    assert {"5:00 min", "25:00 min"} <= words
+    assert any("full height: 0.25 %" in word for word in words)
+
+
+def test_picture_marks_responses_that_are_pending(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "a.log", "7E0#0322F190", "7E8#037F2278", "7E8#0462F19001")
+    assert "response pending (0x78)" in words_of(picture(tmp_path, *PAIR, log))
+    log = log_of(tmp_path / "b.log", "7E0#0322F190", "7E8#037F2231", "7E8#0462F19078")
+    assert "response pending (0x78)" not in words_of(picture(tmp_path, *PAIR, log, name="b.svg"))
+
+
+def test_picture_for_a_dark_page(tmp_path: Path) -> None:
+    light, dark = (picture(tmp_path, *how, *DRIVE, LOG, name=f"{len(how)}.svg") for how in ((), ("--dark",)))
+    assert "#14181d" in dark.read_text()
+    assert "#14181d" not in light.read_text()
+    run = isotp_command("stats --dark", *DRIVE, LOG)
+    assert (run.status, "it goes with --plot" in run.complaint) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(600, "10:00 min"), (59, "0:59 min"), (3_661, "61:01 min"), (7_260, "121:00 min")]
+)
+def test_times_of_the_axis(seconds: int, shown: str) -> None:
+    picture_module = pytest.importorskip("isotp.cli.shown.picture", reason="pictures need the extra plot")
+    assert picture_module.clock_text(seconds, False) == shown
+    assert picture_module.clock_text(9_000, True) == "2:30 h"
 
 
 def test_the_same_log_gives_the_same_picture(tmp_path: Path) -> None:

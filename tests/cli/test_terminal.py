@@ -31,7 +31,7 @@ SHOWN = {
     "a line": "can0 7E0#00\\n(1.0) can0 7E0#021003\\r\\x85\\u2028",
     "from right to left": "can\\u202e0",
 }
-unix_names = pytest.mark.skipif(sys.platform == "win32", reason="files can not be called so")
+unix_names = pytest.mark.skipif(sys.platform == "win32", reason="files cannot be called so")
 
 
 def log_with_a_name(folder: Path, name: str) -> Path:

@@ -351,7 +351,7 @@ def test_the_end_of_a_generator_does_not_wait_for_stmin() -> None:
 
 
 class Slow(io.RawIOBase):
-    """A file that gives a few bytes at a time, as a pipe does, and can not seek."""
+    """A file that gives a few bytes at a time, as a pipe does, and cannot seek."""
 
     def __init__(self, data: bytes, at_once: int) -> None:
         self.rest = data

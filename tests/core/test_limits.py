@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import isotp
+from isotp.testing import Wire
 from isotp.threads.courier import Courier
 from tests.frames import HERE, SECOND, Bench, frame
 
@@ -173,12 +174,11 @@ def test_withdrawn_messages_leave_room() -> None:
 
 
 def test_send_queue_is_full_for_asyncio() -> None:
-    can = pytest.importorskip("can")
     import isotp.aio
 
-    async def overfill(bus: can.BusABC) -> None:
+    async def overfill(wire: Wire) -> None:
         async with isotp.aio.Layer(
-            bus, isotp.Address(txid=1, rxid=2), params={"tx_queue_limit": 1000}
+            wire, isotp.Address(txid=1, rxid=2), params={"tx_queue_limit": 1000}
         ) as layer:
             tasks = [asyncio.ensure_future(layer.send(bytes(1000))) for _ in range(3)]
             done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -188,8 +188,7 @@ def test_send_queue_is_full_for_asyncio() -> None:
                 task.cancel()
             await asyncio.wait(waiting)
 
-    with can.Bus("limits", interface="virtual") as bus:
-        asyncio.run(overfill(bus))
+    asyncio.run(overfill(Wire()))
 
 
 class Busy(Executor):
@@ -245,25 +244,22 @@ def test_log_of_callback_errors_is_bounded_too(caplog: pytest.LogCaptureFixture)
 
 
 def test_message_is_refused_while_a_slow_callback_has_others_waiting() -> None:
-    can = pytest.importorskip("can")
     entered, may_go_on = threading.Event(), threading.Event()
 
     def slow(payload: bytearray, address: isotp.Address, timestamp: int) -> None:
         entered.set()
         assert may_go_on.wait(PATIENCE)
 
-    with (
-        can.Bus("limits", interface="virtual") as bus,
-        can.Bus("limits", interface="virtual") as other,
-        isotp.Hub(bus) as hub,
-    ):
+    wire = Wire()
+    other = wire.end()
+    with isotp.Hub(wire) as hub:
         session = hub.session(HERE, on_message=slow, params={"rx_queue_limit": 300})
         session.start()
         session._feed(frame("01 AA"))
         assert entered.wait(PATIENCE)
         session._feed(frame("01 BB"))
         session._feed(frame("10 08 01 02 03 04 05 06"))
-        refusal = other.recv(PATIENCE)
+        refusal = other.receive(PATIENCE)
         may_go_on.set()
         assert refusal is not None
         assert refusal.data[0] == 0x32

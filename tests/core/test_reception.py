@@ -601,7 +601,7 @@ def test_last_frame_may_be_shorter_or_longer_than_rx_dl() -> None:
 
 
 def test_frame_of_the_length_of_what_is_left_may_come_in_the_middle() -> None:
-    """Its N_PCI takes a byte, so that it can not be the last one."""
+    """Its N_PCI takes a byte, so that it cannot be the last one."""
     bench = Bench(blocksize=0)
     payload = counted(14 + 12)
     bench.hear(first_frame(26, 16), words([0x21, *payload[14:25]]), words([0x22, payload[25]]))

@@ -226,7 +226,7 @@ def test_functional_messages_must_fit_a_single_frame(address: Any, tx_dl: int, l
 
 
 def test_functional_message_that_no_longer_fits_when_its_turn_comes() -> None:
-    """It fitted a single frame of 64 bytes; a multi-frame message to all nodes there can not be."""
+    """It fitted a single frame of 64 bytes; a multi-frame message to all nodes there cannot be."""
     bench = Bench(tx_data_length=64)
     bench.layer.send(counted(20), isotp.TargetAddressType.Functional)
     request = bench.layer.tx_queue.get()

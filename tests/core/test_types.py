@@ -658,7 +658,7 @@ def test_driven_layer_lets_base_exceptions_through() -> None:
 
 
 def test_driven_layer_reports_impossible_parameters_once_for_each_event() -> None:
-    """An assigned value that can not be is told, and does not keep the thread busy for ever."""
+    """An assigned value that cannot be is told, and does not keep the thread busy for ever."""
     bench = Driven()
     reports: list[Exception] = []
 

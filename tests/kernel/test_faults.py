@@ -99,7 +99,7 @@ RECEPTIONS = {
     "lost consecutive frame": Story((FF, CTS, CF2), Outcome(errors=(WRONG_SN,))),
     "lost last consecutive frame": Story((FF, CTS, CF1, "error"), Outcome(errors=(N_CR,))),
     "sender goes silent after the first frame": Story((FF, CTS, "error"), Outcome(errors=(N_CR,))),
-    "sixteen lost consecutive frames, which the sequence number can not show": Story(
+    "sixteen lost consecutive frames, which the sequence number cannot show": Story(
         (
             "> 7E8#1099000000000000",
             CTS,
@@ -404,7 +404,7 @@ def outcome_of(story: Story, kind: str, bus, sends: bytes | None = None) -> Outc
             return play(story, kind, bus, KernelDevice(end), sends)
     params = {
         "blocking_send": True,
-        # The kernel's, which can not be changed.
+        # The kernel's, which cannot be changed.
         "rx_flowcontrol_timeout": 1000,
         "rx_consecutive_frame_timeout": 1000,
         **story.params,

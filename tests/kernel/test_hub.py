@@ -334,7 +334,7 @@ def test_stop_by_the_hubs_own_thread(make_raw: MakeHub, bus: RawBus) -> None:
 
 
 def test_closed(make_raw: MakeHub) -> None:
-    """What can not work any more says so; the session is as stopped as it was."""
+    """What cannot work any more says so; the session is as stopped as it was."""
     descriptors = os.listdir("/proc/self/fd")
     hub = make_raw()
     session = hub.session(at_tester(0))

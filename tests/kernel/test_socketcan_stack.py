@@ -215,7 +215,7 @@ def test_flags_of_received_frames(make_stack: MakeStack, bus: RawBus) -> None:
 
 
 class AskedForEachFrame(Address):
-    """A user's class of address, which the kernel can not filter for."""
+    """A user's class of address, which the kernel cannot filter for."""
 
     def is_for_me(self, msg: isotp.CanMessage) -> bool:
         return msg.arbitration_id & 0x7FF == 0x123
@@ -387,7 +387,7 @@ def test_nothing_is_left_behind() -> None:
 
 
 def test_closed() -> None:
-    """What can not work any more says so, and the layer is as stopped as it was."""
+    """What cannot work any more says so, and the layer is as stopped as it was."""
     with isotp.SocketCanStack("vcan0", address=HERE) as stack:
         stack.start()
     assert not stack.started

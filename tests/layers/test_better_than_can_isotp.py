@@ -209,7 +209,7 @@ def test_rxfn_with_an_object_for_its_default(make_peer: MakePeer) -> None:
 
 
 class _NoSignature:
-    """A callable whose parameters can not be found out, as some that are written in C."""
+    """A callable whose parameters cannot be found out, as some that are written in C."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function

@@ -163,7 +163,7 @@ def test_submodules_are_reached_after_one_import(module: str) -> None:
 
 
 def test_socket_options_are_imported_with_the_first_socket_only() -> None:
-    """isotp.tpsock.opts can not be imported where the system has no such sockets."""
+    """isotp.tpsock.opts cannot be imported where the system has no such sockets."""
     program = "import isotp, sys; print('isotp.tpsock.opts' in sys.modules, hasattr(isotp.tpsock, 'opts'))"
     assert python("-c", program).stdout == "False False\n"
 

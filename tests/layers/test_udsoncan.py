@@ -1,21 +1,19 @@
 """udsoncan's client, unchanged, over our layers: sessions, data by identifier, and downloads over CAN FD.
 
-On the other side of python-can's virtual bus is the ECU of examples/ecu_simulator.py, on a stack of ours too.
+On the other side of python-can's virtual bus is an ECU of `isotp.testing`.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 import isotp
+from isotp.testing import Access, Did, Ecu
 
 can = pytest.importorskip("can")
 udsoncan = pytest.importorskip("udsoncan")
@@ -27,27 +25,12 @@ TESTER = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E0, rxid=0x7E
 ECU = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7E8, rxid=0x7E0)
 FD: dict[str, Any] = {"can_fd": True, "tx_data_length": 64}
 VIN, COUNTERS, LONG_TEXT = 0xF190, 0x0100, 0x0200
+PROGRAMMING, EXTENDED = 2, 3
 START = 0x8000_0000
 FIRMWARE = bytes((value ^ value >> 8) & 0xFF for value in range(0x10000))
 
 # No time-out is part of what is tested here: this one only ends a test that has failed.
 PATIENCE = 20
-
-
-def load_ecu_simulator() -> ModuleType:
-    path = Path(__file__).parents[2] / "examples" / "ecu_simulator.py"
-    spec = importlib.util.spec_from_file_location("ecu_simulator", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # A dataclass looks its own module up there.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-ecu_simulator = load_ecu_simulator()
-Session = ecu_simulator.Session
 
 
 def open_bus(channel: str) -> Any:
@@ -116,6 +99,12 @@ LAYERS = {
     "TransportLayerLogic": bare_logic,
 }
 
+
+def session_of(ecu: Ecu) -> int:
+    """The diagnostic session of its only tester."""
+    return ecu.session_of(time.monotonic_ns(), 0)
+
+
 Connect = Callable[..., tuple[Any, Any]]
 
 
@@ -127,10 +116,18 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
 
         def open_both(params: dict[str, Any] | None = None, **ecu_options: Any) -> tuple[Any, Any]:
             params = params or {}
-            ecu_layer = stack.enter_context(can_stack(channel, ECU, params))
-            identifiers = {VIN: b"WVWZZZ1JZXW000001", COUNTERS: bytes(4), LONG_TEXT: b"." * 3000}
-            ecu = ecu_simulator.EcuSimulator(ecu_layer, identifiers, read_only=[VIN], **ecu_options)
-            stack.enter_context(ecu)
+            ecu = Ecu(
+                dids={
+                    VIN: Did(b"WVWZZZ1JZXW000001", write=Access(security=1)),
+                    COUNTERS: Did(bytes(4), write=Access()),
+                    LONG_TEXT: Did(b"." * 3000, write=Access()),
+                },
+                services={0x2E: Access([EXTENDED])},
+                # No session ends while a test is slow.
+                s3_ms=1e6,
+                **ecu_options,
+            )
+            stack.enter_context(ecu.serve(stack.enter_context(open_bus(channel)), ECU, params=params))
             tester_layer = stack.enter_context(LAYERS[request.param](channel, TESTER, params))
             config = {
                 **default_client_config,
@@ -154,10 +151,10 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
 )
 def test_session_control_and_data(connect: Connect, params: dict[str, Any]) -> None:
     client, ecu = connect(params)
-    response = client.change_session(Session.EXTENDED)
+    response = client.change_session(EXTENDED)
     assert response.positive
-    assert response.service_data.session_echo == Session.EXTENDED
-    assert ecu.session is Session.EXTENDED
+    assert response.service_data.session_echo == EXTENDED
+    assert session_of(ecu) == EXTENDED
 
     # One frame, two frames, and several blocks of them, in both directions.
     client.write_data_by_identifier(COUNTERS, (0x1234, 0x5678))
@@ -166,8 +163,8 @@ def test_session_control_and_data(connect: Connect, params: dict[str, Any]) -> N
     assert values[COUNTERS] == (0x1234, 0x5678)
     assert values[VIN] == "WVWZZZ1JZXW000001"
     assert values[LONG_TEXT] == "long" * 750
-    assert ecu.identifiers[COUNTERS] == bytes.fromhex("12345678")
-    assert ecu.identifiers[LONG_TEXT] == b"long" * 750
+    assert ecu.dids[COUNTERS].value == bytes.fromhex("12345678")
+    assert ecu.dids[LONG_TEXT].value == b"long" * 750
 
 
 def test_negative_responses_and_silence(connect: Connect) -> None:
@@ -176,19 +173,19 @@ def test_negative_responses_and_silence(connect: Connect) -> None:
         client.write_data_by_identifier(COUNTERS, (1, 2))  # needs the extended session
     assert refused.value.response.code_name == "ServiceNotSupportedInActiveSession"
     with client.suppress_positive_response:
-        assert client.change_session(Session.EXTENDED) is None
+        assert client.change_session(EXTENDED) is None
     with pytest.raises(udsoncan.exceptions.NegativeResponseException) as refused:
         client.write_data_by_identifier(VIN, "X" * 17)
     assert refused.value.response.code_name == "SecurityAccessDenied"
     # The connection goes on as if nothing had been.
     assert client.tester_present().positive
-    assert ecu.session is Session.EXTENDED
-    assert ecu.identifiers[VIN] == b"WVWZZZ1JZXW000001"
+    assert session_of(ecu) == EXTENDED
+    assert ecu.dids[VIN].value == b"WVWZZZ1JZXW000001"
 
 
 def download(client: Any) -> int:
     """Send FIRMWARE to the ECU in blocks as long as it takes; return how many."""
-    client.change_session(Session.PROGRAMMING)
+    client.change_session(PROGRAMMING)
     location = udsoncan.MemoryLocation(START, len(FIRMWARE), address_format=32, memorysize_format=32)
     block_length = client.request_download(location).service_data.max_length - 2
     blocks = [FIRMWARE[at : at + block_length] for at in range(0, len(FIRMWARE), block_length)]
@@ -209,7 +206,7 @@ def test_download_of_64_kb_in_one_message(connect: Connect) -> None:
     """The whole 64 kB in one TransferData: more than 4095 bytes need the long form of the First Frame."""
     whole = len(FIRMWARE) + 2
     params = {**FD, "blocksize": 0, "max_frame_size": whole}
-    client, ecu = connect(params, max_block_length=whole)
+    client, ecu = connect(params, block_length=whole)
     assert download(client) == 1
     assert ecu.memory == {START: FIRMWARE}
 
@@ -219,9 +216,9 @@ def test_connection_reopens(connect: Connect) -> None:
     for _ in range(3):
         client.close()
         client.open()
-        assert client.change_session(Session.EXTENDED).positive
+        assert client.change_session(EXTENDED).positive
         assert client.tester_present().positive
-    assert ecu.session is Session.EXTENDED
+    assert session_of(ecu) == EXTENDED
 
 
 @pytest.mark.parametrize("layer", ["not a layer", None, isotp], ids=["text", "none", "module"])

@@ -737,14 +737,20 @@ def test_content_and_repr(case):
     address = case.address()
     assert address.get_content_str() == case.content
     assert repr(address) == str(address)
-    assert repr(address) == f"<IsoTP Address {case.content} at 0x{id(address):x}>"
+    assert eval(repr(address)) == address
 
 
-def test_the_documented_repr():
-    address = Address(NORMAL_11, txid=1, rxid=5)
-    assert re.fullmatch(
-        r"<IsoTP Address \[Normal_11bits - txid:0x01, rxid:0x05\] at 0x[0-9a-f]+>", repr(address)
-    )
+def test_repr_is_what_one_would_write():
+    address = Address(NORMAL_11, txid=1, rxid=0x7E8)
+    assert repr(address) == "Address(AddressingMode.Normal_11bits, txid=0x1, rxid=0x7e8)"
+
+
+def test_repr_has_what_was_given():
+    address = Address(2, target_address=1, source_address=2, physical_id=0x18DC0000, functional_id=0x18DD0000)
+    partial = Address(1, rxid=6, rx_only=True)
+    assert eval(repr(address)) == address
+    assert repr(partial) == "Address(AddressingMode.Normal_29bits, rxid=0x6, rx_only=True)"
+    assert eval(repr(partial)) == partial
 
 
 def test_a_partial_address_shows_what_it_has():
@@ -925,11 +931,11 @@ COMPLETE = Address(NORMAL_11, txid=1, rxid=5)
         (1, RX, "tx_addr must be an isotp.Address, not 1"),
         (None, RX, "tx_addr must be an isotp.Address, not None"),
         (TX, "x", "rx_addr must be an isotp.Address, not 'x'"),
-        (TX, AsymmetricAddress(TX, RX), "rx_addr must be an isotp.Address, not <AsymmetricAddress"),
-        (RX, RX, "tx_addr must be made with tx_only=True: <IsoTP Address [Normal_29bits"),
-        (COMPLETE, RX, "tx_addr must be made with tx_only=True: <IsoTP Address [Normal_11bits"),
-        (TX, TX, "rx_addr must be made with rx_only=True: <IsoTP Address [Normal_11bits"),
-        (TX, COMPLETE, "rx_addr must be made with rx_only=True: <IsoTP Address [Normal_11bits"),
+        (TX, AsymmetricAddress(TX, RX), "rx_addr must be an isotp.Address, not AsymmetricAddress("),
+        (RX, RX, "tx_addr must be made with tx_only=True: Address(AddressingMode.Normal_29bits"),
+        (COMPLETE, RX, "tx_addr must be made with tx_only=True: Address(AddressingMode.Normal_11bits"),
+        (TX, TX, "rx_addr must be made with rx_only=True: Address(AddressingMode.Normal_11bits"),
+        (TX, COMPLETE, "rx_addr must be made with rx_only=True: Address(AddressingMode.Normal_11bits"),
     ],
 )
 def test_two_matching_partial_addresses_are_needed(tx_addr, rx_addr, message):
@@ -955,10 +961,11 @@ def test_an_asymmetric_address_is_a_value_too():
             setattr(address, name, TX)
 
 
-def test_the_documented_repr_of_an_asymmetric_address():
+def test_an_asymmetric_address_in_words():
     address = AsymmetricAddress(TX, RX)
-    assert address.get_content_str() == f"RxAddr: {RX!r} - TxAddr: {TX!r}"
-    assert repr(address) == f"<AsymmetricAddress - RxAddr: {RX!r} - TxAddr: {TX!r}>"
+    assert address.get_content_str() == f"RxAddr: {RX.get_content_str()} - TxAddr: {TX.get_content_str()}"
+    assert repr(address) == f"AsymmetricAddress(tx_addr={TX!r}, rx_addr={RX!r})"
+    assert eval(repr(address)) == address
 
 
 def test_an_asymmetric_address_uses_the_methods_of_subclasses():

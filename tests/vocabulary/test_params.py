@@ -12,7 +12,7 @@ import pytest
 
 import isotp
 from isotp.address import TargetAddressType
-from isotp.params import Params, UnknownParameterError
+from isotp.params import _ALIASES, Parameters, Params, UnknownParameterError
 
 DEFAULTS = {
     "stmin": 0,
@@ -669,3 +669,12 @@ def test_seconds_that_are_no_stmin(seconds):
 def test_bytes_that_are_no_stmin(stmin):
     with pytest.raises(ValueError, match=re.escape(repr(stmin))):
         isotp.stmin_to_seconds(stmin)
+
+
+def test_type_checkers_know_all_of_them() -> None:
+    assert set(Parameters.__annotations__) == set(DEFAULTS) | set(_ALIASES)
+    types = {name: kind for name, kind in Parameters.__annotations__.items() if name not in _ALIASES}
+    assert {name: kind.__forward_arg__ for name, kind in types.items()} == {
+        **{name: kind for name, kind in Params.__annotations__.items() if not name.startswith("_")},
+        "default_target_address_type": "int",
+    }

@@ -132,7 +132,7 @@ cdef public void fuzz_decode(const uint8_t *data, size_t size) noexcept nogil:
     cdef uint8_t *bytes_ = take_block(&source, <size_t>length)
     code = decode_n_pci(bytes_, length, prefix, &pci, &outcome)
     if code != OK:
-        require(is_no_n_pdu(code), b"what can not be decoded has one of the codes of bad frames")
+        require(is_no_n_pdu(code), b"what cannot be decoded has one of the codes of bad frames")
         free(bytes_)
         return
     require(pci.type <= N_PCI_FC, b"one of four types")

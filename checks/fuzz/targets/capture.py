@@ -29,6 +29,7 @@ FORMATS = (
     "crtd",
     "busmaster",
     "carbus",
+    "vspy",
 )
 PACKERS: tuple[Callable[[bytes], bytes], ...] = (
     bytes,

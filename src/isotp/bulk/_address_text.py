@@ -52,7 +52,8 @@ class Lane(NamedTuple):
 
 
 def lane_of(address: AbstractAddress, direction: int, target_type: int = 0) -> Lane | None:
-    """That of frames as the address sends or receives them; None for what a partial address does not have."""
+    """The lane of frames as the address sends or receives them; None for a direction that a partial address does not
+    have."""
     side = address.tx_side() if direction == Direction.TX else address.rx_side()
     return None if side is None else Lane(Direction(direction), side.can_id(target_type), side.extension_byte)
 
@@ -66,6 +67,6 @@ def lanes_of(address: AbstractAddress) -> Iterator[Lane]:
 
 
 def can_id_text(address: AbstractAddress, direction: int, target_type: int) -> str:
-    """CAN ID of the frames of one direction, with the byte in front; nothing where there is no such direction."""
+    """CAN ID of the frames of one direction, with the byte in front; nothing if there is no such direction."""
     lane = lane_of(address, direction, target_type)
     return "" if lane is None else lane.text

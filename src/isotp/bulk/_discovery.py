@@ -1,11 +1,11 @@
 """Discovery: which sessions are in a log, found by what its frames do, each with a score that says how sure it is.
 
-The compiled pass (_observer.pyx) counts and weighs; what is here finds out who talks to whom, and gives the result as
+The compiled pass (_observer.pyx) counts and weighs; this module finds out who talks to whom, and gives the result as
 addresses. Weights are decimal logarithms of odds: how much more often ISO-TP traffic does such a thing than other
 traffic. They add up, and the score is the probability that the sum stands for.
 
-What the pass has weighed never shrinks (observing/weights.pxi), and what CAN IDs tell is always the same. So a session
-that was found is found in every longer log, unless one of its lines has more in common with another by then.
+The weights of the pass never shrink (observing/weights.pxi), and CAN IDs always say the same. So a session that was
+found is found in every longer log, unless one of its lines then has more in common with another.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LATE_IDS = range(0x600, 0x800)
 # -- Weights ---------------------------------------------------------------------------------------------------
 # Those of what frames do are in observing/weights.pxi.
 
-# So rare is it that two IDs are a session, or that one is which has no other. An extension byte makes many of one ID.
+# How rarely two IDs are a session, or one ID without another is. An extension byte makes many of one ID.
 _PRIOR_OF_TWO = -4.5
 _PRIOR_OF_ONE = -3.5
 _PREFIXED = -0.5
@@ -56,7 +56,7 @@ _LATE_PAIR = 0.5
 _EIGHT_APART = 0.5
 _ALIKE = 0.5
 
-# The score of a pair from which on one of the two is shown as what it is to the other, though that has another already.
+# From this score of a pair on, one of the two is shown as the other's partner, though that has another already.
 _LEAST_OF_TWO = 0.1
 
 # In the order of the parts of a weight, as observing/state.pxi has them.
@@ -77,7 +77,7 @@ _BY_RARITY = "sessions are rare"
 
 
 class LineEvidence(NamedTuple):
-    """What was counted on one direction of a session.
+    """The counts of one direction of a session.
 
     ``complete`` and ``broken`` are segmented messages; ``invalid`` are frames that no ISO-TP sender makes.
     """
@@ -103,15 +103,15 @@ class Reason(NamedTuple):
 
 
 class FoundSession(NamedTuple):
-    """A session that a log has.
+    """A session that was found in a log.
 
-    ``address`` sees it from the side that asks. Where only one direction is in the log, it is a partial address
-    unless the mode has both in each CAN ID: ``tx_only`` for requests that others answer (``target_type`` Functional if
-    they are to all), ``rx_only`` otherwise. An extension byte of 11-bit IDs then passes for the target of Extended,
-    though it may be Mixed. ``score`` is the probability, 0 to 1, that it is ISO-TP, and ``reasons`` are what makes it,
-    the heaviest first. ``tx`` and ``rx`` are what was counted, None for a direction that was not heard;
-    ``paired_flow_controls`` are those that were due when they came, ``answered_requests`` diagnostic requests with a
-    response of the same service.
+    ``address`` describes it from the side that asks. If the log has only one direction, it is a partial address
+    unless the mode has both in each CAN ID: ``tx_only`` for requests that others answer (``target_type`` Functional
+    if they are to all), ``rx_only`` otherwise. An extension byte of 11-bit IDs is then taken as the target of
+    Extended, though it may be Mixed. ``score`` is the probability, 0 to 1, that it is ISO-TP; ``reasons`` say why,
+    the heaviest first. ``tx`` and ``rx`` are the counts of each direction, None if it was not heard.
+    ``paired_flow_controls`` counts flow control frames that were due when they came, ``answered_requests`` diagnostic
+    requests with a response of the same service.
 
     ``Reassembler((found.address, found.channel) for found in sessions)`` decodes them.
     """
@@ -128,7 +128,7 @@ class FoundSession(NamedTuple):
 
     @property
     def held_back(self) -> str:
-        """What would have to be otherwise for a better score, in words."""
+        """What keeps the score from being better, in words."""
         against = [reason for reason in self.reasons if reason.weight < -0.25 and reason.text != _BY_RARITY]
         if against:
             return min(against, key=lambda reason: reason.weight).text
@@ -141,7 +141,7 @@ class FoundSession(NamedTuple):
 
 
 class LineCounts(NamedTuple):
-    """What one line did, as the compiled pass has counted it; what each counts is told there."""
+    """What one line did, as counted by the compiled pass, which says what each number counts."""
 
     channel: int
     can_id: int
@@ -420,7 +420,7 @@ class _Judgement:
                 yield self._as_sure_as_alone(each._replace(functional=True), each.there)
 
     def _sure_enough(self) -> Iterator[_Candidate]:
-        """Pairs of which one asks and one answers, as far as that is sure."""
+        """Pairs in which surely one asks and one answers."""
         return (each for each in self.pairs if each.replies and _score(each.weight) >= self.least_of_two)
 
     def _fits(self, number: int) -> bool:
@@ -460,7 +460,7 @@ class _Judgement:
         here = self.lines[candidate.here]
         there = None if candidate.there is None else self.lines[candidate.there]
         functional = candidate.here in self.functional or _is_functional(here)
-        # Who is answered by others asks, and who is not may be anything: then it passes for what one hears.
+        # A line that others answer asks. Any other line may be anything, and is taken as one to receive.
         alone_and_heard = there is None and not functional and not candidate.replies
         tx, rx = (None, here) if alone_and_heard else (here, there)
         return FoundSession(
@@ -510,7 +510,7 @@ class Discovery:
         """Take frames, in the order of the log; other Python threads run meanwhile.
 
         :param frames: any C-contiguous buffer of records: `Records`, a NumPy array, bytes, mmap ...
-        :param layout: "classic" or "fd", needed where the buffer does not tell by the size of its items.
+        :param layout: "classic" or "fd", needed if the size of the buffer's items does not show it.
         :raises ValueError: if the buffer holds no records.
         :raises RuntimeError: if another thread feeds this object right now.
         """
@@ -518,17 +518,17 @@ class Discovery:
 
     @property
     def passed_over(self) -> int:
-        """Frames that were not looked at, or not in every way, since there are more IDs than a vehicle has."""
+        """Frames that were not examined, or only in part, because there are more IDs than a vehicle has."""
         return self._observer.passed_over
 
     def sessions(self, min_score: float = 0.5) -> list[FoundSession]:
         """The sessions found so far, by channel and address; no two have both of these alike.
 
-        One that was found once is found for good, whatever else is fed: by itself, or, where its CAN IDs have more in
-        common with others by then, in the place of that.
+        A session that was found stays found, whatever else is fed, unless its CAN IDs then have more in common with
+        others: then those sessions take its place.
 
         :param min_score: leave out what is less sure, 0 to 1.
-        :raises ValueError: if `min_score` is no probability.
+        :raises ValueError: if `min_score` is not a probability.
         """
         judgement = self._judgement(min_score)
         found = list(map(judgement.session, list(judgement.all(min_score))))
@@ -539,9 +539,9 @@ class Discovery:
     def candidates(self, most: int = 5, min_score: float = 0.5) -> list[FoundSession]:
         """The best of what :meth:`sessions` leaves out, the surest first; `held_back` says why.
 
-        :param most: how many at the most.
+        :param most: the most to return.
         :param min_score: as for :meth:`sessions`.
-        :raises ValueError: if `min_score` is no probability.
+        :raises ValueError: if `min_score` is not a probability.
         """
         judgement = self._judgement(min_score)
         found = {session.address for session in map(judgement.session, list(judgement.all(min_score)))}
@@ -551,7 +551,7 @@ class Discovery:
 
     @property
     def news(self) -> int:
-        """While this is the same, so is what is found with a `min_score` of 0.5 or more."""
+        """As long as this stays the same, so do the sessions with a `min_score` of 0.5 or more."""
         return self._observer.news
 
     def _judgement(self, min_score: float) -> _Judgement:
@@ -563,7 +563,7 @@ class Discovery:
 def discover(
     frames: Buffer, layout: Literal["classic", "fd"] | None = None, *, min_score: float = 0.5
 ) -> list[FoundSession]:
-    """The sessions in frame records: :class:`Discovery` for a log that is there as a whole."""
+    """Find the sessions in frame records: :class:`Discovery` for a whole log at once."""
     discovery = Discovery()
     discovery.feed(frames, layout)
     return discovery.sessions(min_score)

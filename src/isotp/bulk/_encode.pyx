@@ -78,7 +78,7 @@ cdef bint answer(Encoder *encoder, Transmitter *tx) noexcept nogil:
             return False
     encode_flow_control(FS_CTS, &encoder.config, &encoder.receiver, frame)
     if decode_n_pci(frame.data, frame.len, encoder.receiver.tx_prefix_size, &pci, &outcome) != OK:
-        return False               # STmin was checked before: can not happen
+        return False               # STmin was checked before: cannot happen
     on_flow_control(tx, &encoder.config, &pci, heard, &outcome)
     return True
 
@@ -105,9 +105,13 @@ cdef bint add_message(Encoder *encoder, const uint8_t *payload, uint64_t size, b
     return True
 
 
-def encode(payloads, address, *, direction=Direction.TX, target_address_type=TargetAddressType.Physical, params=None,
-           start=0, interval=0, frame_time=250_000, channel=0, flow_control=False, layout=None):
-    """Frame records of messages, one message after the other, as a layer sends them to one that takes them.
+def encode(
+    payloads: Buffer | Iterable[Buffer], address: AbstractAddress, *, direction: Direction | int = Direction.TX,
+    target_address_type: TargetAddressType | int = TargetAddressType.Physical, params: Parameters | None = None,
+    start: int = 0, interval: int = 0, frame_time: int = 250_000, channel: int = 0, flow_control: bool = False,
+    layout: Literal["classic", "fd"] | None = None
+) -> Records:
+    """Make frame records of messages, one message after the other, as a layer sends them to a receiver.
 
     :param payloads: bytes, or an iterable of them.
     :param address: `isotp.Address` or `isotp.AsymmetricAddress` of the session.
@@ -121,7 +125,7 @@ def encode(payloads, address, *, direction=Direction.TX, target_address_type=Tar
     :param frame_time: ns from one frame to the next if STmin asks for no more; by default about that of a classic
         frame at 500 kbit/s.
     :param channel: number of the bus.
-    :param flow_control: the receiver's flow control frames are records too.
+    :param flow_control: also make records of the receiver's flow control frames.
     :param layout: "classic" or "fd"; None: what `tx_data_length` needs.
     :returns: `isotp.Records`
     :raises ValueError: for a bad parameter or address, or a payload that is empty or too long.

@@ -8,18 +8,18 @@ from typing import NamedTuple
 from isotp import errors
 from isotp.address import AbstractAddress, TargetAddressType
 
-__all__ = ["Direction", "Message", "MessageStatus"]
+__all__ = ["BROKEN_STATUSES", "Direction", "Message", "MessageStatus"]
 
 
 class Direction(enum.IntEnum):
-    """Which way a message went, as its session's address sees it."""
+    """Which way a message went, seen from its session's address."""
 
     TX = 0
     RX = 1
 
 
 class MessageStatus(enum.IntEnum):
-    """How the reception of a message ended. All but OK have the bytes that came until then."""
+    """How the reception of a message ended. All but OK have the bytes that came before."""
 
     OK = 0
     WRONG_SEQUENCE_NUMBER = 1
@@ -32,6 +32,9 @@ class MessageStatus(enum.IntEnum):
     OUT_OF_MEMORY = 8
     OPEN = 9
 
+
+# OPEN is no error of the bus: the log ends before the message does.
+BROKEN_STATUSES = frozenset(MessageStatus) - {MessageStatus.OK, MessageStatus.OPEN}
 
 _ERRORS: dict[MessageStatus, tuple[type[errors.IsoTpError], str]] = {
     MessageStatus.WRONG_SEQUENCE_NUMBER: (errors.WrongSequenceNumberError, "a frame was lost or repeated"),
@@ -52,7 +55,7 @@ _ERRORS: dict[MessageStatus, tuple[type[errors.IsoTpError], str]] = {
 
 
 class Message(NamedTuple):
-    """A reassembled message, or what came of one.
+    """A reassembled message, or the part of one that came.
 
     Times are those of the frames, in ns. ``length`` is what the SF or FF announced; ``payload`` has that many
     bytes if ``status`` is OK. ``blocksize`` and ``stmin_us`` are those of the last flow control frame with

@@ -97,7 +97,7 @@ cdef inline void forget_columns(Columns *columns) noexcept nogil:
     columns.data = NULL
 
 
-# Memory of tables that are gone, for the next table of the same Reassembler: fresh memory is dearer than filling it.
+# Memory of tables that are gone, for the next table of the same Reassembler: fresh memory costs more than filling it.
 cdef class Spares:
     cdef void *columns
     cdef void *data

@@ -1,7 +1,7 @@
 # Stubs of the compiled module _messages.pyx, which has the documentation.
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Protocol, SupportsIndex, final, overload, type_check_only
+from typing import Any, Final, Literal, Protocol, SupportsIndex, TypeAlias, final, overload, type_check_only
 
 import pandas
 import polars
@@ -14,6 +14,23 @@ from isotp.bulk._message import Direction, Message, MessageStatus
 from isotp.bulk._schema import Uds
 
 __pyx_capi__: Final[dict[str, Any]]
+
+_Status: TypeAlias = (
+    MessageStatus
+    | int
+    | Literal[
+        "ok",
+        "wrong_sequence_number",
+        "timed_out",
+        "interrupted_by_single_frame",
+        "interrupted_by_first_frame",
+        "overflow",
+        "too_long",
+        "invalid_frame",
+        "out_of_memory",
+        "open",
+    ]
+)
 
 # What Cython makes for pickling.
 def __reduce_cython__(self: object) -> tuple[Any, ...]: ...
@@ -56,15 +73,16 @@ class Messages:
     @overload
     def __getitem__(self, index: slice, /) -> Messages: ...
     def __iter__(self) -> Iterator[Message]: ...
+    def _repr_html_(self) -> str: ...
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: None  # type: ignore[assignment]
     def filter(
         self,
         *,
         session: AbstractAddress | int | None = None,
-        direction: Direction | int | None = None,
+        direction: Direction | int | Literal["tx", "rx"] | None = None,
         channel: int | None = None,
-        status: MessageStatus | int | Iterable[MessageStatus | int] | None = None,
+        status: _Status | Iterable[_Status] | None = None,
         since: int | None = None,
         until: int | None = None,
     ) -> Messages: ...

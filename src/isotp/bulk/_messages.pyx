@@ -15,7 +15,9 @@ from libc.stdint cimport INT64_MAX, INT64_MIN
 
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.bulk._message import Direction, Message, MessageStatus
-from isotp.bulk._schema import arrow_table
+from isotp._extras import extra
+from isotp.bulk._html import table_of_messages
+from isotp.bulk._schema import arrow_table, direction_of, status_of
 
 
 cdef extern from "_memory.h":
@@ -283,9 +285,9 @@ cdef int64_t within_64_bits(object number) except? -1:
 cdef class Messages:
     """Messages of a log as columns; a :class:`isotp.Reassembler` makes them.
 
-    Each row is one message, or what came of one that broke off: its payload has the bytes that came until
-    then, and ``status`` says why. ``len()``, indexing and iteration give :class:`isotp.Message` objects, which are made
-    when asked for. Slices with step 1 share the memory, all other selections copy what they select.
+    Each row is one message, or the part of one that broke off: its payload has the bytes that came before, and
+    ``status`` says why. ``len()``, indexing and iteration give :class:`isotp.Message` objects, which are made when
+    asked for. Slices with step 1 share the memory, all other selections copy what they select.
 
     ``column(name)`` and ``data`` are read-only memoryviews of the memory itself. Columns: ``start``, ``end``
     (ns), ``channel``, ``session`` (index into ``sessions``), ``direction`` (0 as the address sends, 1 as it
@@ -307,7 +309,7 @@ cdef class Messages:
 
     # ------------------------------------------------ columns
 
-    def column(self, name):
+    def column(self, name: str) -> memoryview:
         """A column as a read-only memoryview, without a copy.
 
         :raises ValueError: if there is none of that name.
@@ -334,18 +336,18 @@ cdef class Messages:
 
     # ------------------------------------------------ names of channels
 
-    def with_channels(self, channels):
-        """The same table, which knows how the log calls its channels; no memory is copied.
+    def with_channels(self, channels: ChannelNames | None) -> Messages:
+        """The same table with the log's names of its channels; no memory is copied.
 
-        What :func:`isotp.capture.decode` gives has them already.
+        Tables of :func:`isotp.capture.decode` have them already.
 
         :param channels: what gives the name (or number) of a number by ``channels[number]``:
             :class:`isotp.capture.Channels`, or a dict that has all of them. None: they are numbers.
         """
         return named_messages(self.block, self.first, self.count, self.sessions, channels)
 
-    def channel_name(self, number):
-        """What the log calls a channel: the number in words where it has no names."""
+    def channel_name(self, number: int) -> str:
+        """The log's name of a channel; the number as text if it has no names."""
         return str(number if self.channels is None else self.channels[number])
 
     # ------------------------------------------------ messages
@@ -401,6 +403,10 @@ cdef class Messages:
             f"<Messages {self.count}, {payload_size(&self.block.columns, self.first, self.count)} bytes of payload,"
             f" {len(self.sessions)} sessions>")
 
+    def _repr_html_(self):
+        """What a notebook shows: the first messages as a table."""
+        return table_of_messages(self)
+
     def __eq__(self, other):
         if not isinstance(other, Messages):
             return NotImplemented
@@ -451,22 +457,27 @@ cdef class Messages:
             raise ValueError(f"session must be from 0 to {len(self.sessions) - 1}, not {session!r}")
         return index
 
-    def filter(self, *, session=None, direction=None, channel=None, status=None, since=None, until=None):
+    def filter(
+        self, *, session: AbstractAddress | int | None = None,
+        direction: Direction | int | Literal["tx", "rx"] | None = None, channel: int | None = None,
+        status: MessageStatus | int | str | Iterable[MessageStatus | int | str] | None = None,
+        since: int | None = None, until: int | None = None
+    ) -> Messages:
         """The messages that meet all conditions given, as a table of their own.
 
         :param session: an address, or an index into `sessions`.
-        :param direction: an :class:`isotp.Direction`.
+        :param direction: an :class:`isotp.Direction`, or "tx" or "rx".
         :param channel: number of the bus.
-        :param status: an :class:`isotp.MessageStatus`, or several.
+        :param status: an :class:`isotp.MessageStatus` or its name in small letters, as tables have it, or several.
         :param since: ns; messages that ended before are left out.
         :param until: ns; messages that started then or later are left out.
-        :raises ValueError: if a session, direction or status is none.
+        :raises ValueError: if a session, direction or status is not valid.
         """
         cdef const Columns *columns = &self.block.columns
         cdef Py_ssize_t k
         cdef bint[16] wanted_status
         cdef int64_t wanted_session = -1 if session is None else self.session_index(session)
-        cdef int wanted_direction = -1 if direction is None else Direction(direction)
+        cdef int wanted_direction = -1 if direction is None else direction_of(direction)
         cdef int64_t wanted_channel = 0 if channel is None else within_64_bits(channel)
         cdef int64_t earliest = INT64_MIN if since is None else within_64_bits(since)
         cdef int64_t latest = INT64_MAX if until is None else within_64_bits(until)
@@ -476,8 +487,8 @@ cdef class Messages:
             status = tuple(MessageStatus)
         for k in range(16):
             wanted_status[k] = False
-        for each in (status,) if isinstance(status, int) else status:
-            wanted_status[<int>MessageStatus(each)] = True
+        for each in (status,) if isinstance(status, (int, str)) else status:
+            wanted_status[<int>status_of(each)] = True
         for k in range(self.first, self.first + self.count):
             if ((wanted_session < 0 or columns.session[k] == wanted_session)
                     and (wanted_direction < 0 or columns.direction[k] == wanted_direction)
@@ -488,11 +499,11 @@ cdef class Messages:
         return self.take(rows)
 
     @staticmethod
-    def concat(tables):
-        """One table of several, in their order; sessions with the same address become one, and so
-        do channels with the same name. A channel whose number another one has already gets a new one, from 256 on.
+    def concat(tables: Iterable[Messages]) -> Messages:
+        """One table of several, in their order; sessions with the same address become one, and so do channels with
+        the same name. If another channel already has its number, a channel gets a new one, from 256 on.
 
-        :raises TypeError: if one is no `Messages`.
+        :raises TypeError: if one is not `Messages`.
         """
         cdef Messages table
         cdef Block block = Block.__new__(Block)
@@ -549,24 +560,24 @@ cdef class Messages:
 
     # ------------------------------------------------ tables of others
 
-    def to_numpy(self):
+    def to_numpy(self) -> dict[str, NDArray[Any]]:
         """The columns by name as NumPy arrays, without a copy; payloads as ``offsets`` and ``data``.
 
         ``offsets`` begins at 0 only if this is no slice: subtract ``offsets[0]``.
 
         :raises ImportError: without NumPy (``pip install can-isotp-cython[tables]``).
         """
-        import numpy
+        numpy = extra("numpy", "to_numpy()", "tables")
         return {name: numpy.asarray(self.column(name)) for name in POSITIONS} | {"data": numpy.asarray(self.data)}
 
-    def to_arrow(self, *, uds=False):
-        """A ``pyarrow.Table`` with the columns of the documentation (One schema): one row a message, words for all
-        that is a number here.
+    def to_arrow(self, *, uds: Uds = False) -> pyarrow.Table:
+        """A ``pyarrow.Table`` with the columns of the documentation (One schema): one row a message, words for what
+        is a number here.
 
         Numbers and payloads (a ``large_binary`` column) are the same memory. What was not seen is null.
 
-        :param uds: also what the messages say in UDS; :class:`isotp.uds.Exchanges` that have seen the tables before,
-            where there are several.
+        :param uds: also the columns of UDS; if there are several tables, the :class:`isotp.uds.Exchanges` that have
+            seen the earlier ones.
         :raises ImportError: without pyarrow (``pip install can-isotp-cython[tables]``).
         """
         # Offsets count from the begin of the block, so that is where the data has to begin.
@@ -574,22 +585,21 @@ cdef class Messages:
             self.block, self.block.columns.data, b"B", 1, self.block.columns.offsets[self.first + self.count])
         return arrow_table(self, data, uds)
 
-    def to_pandas(self, *, uds=False):
+    def to_pandas(self, *, uds: Uds = False) -> pandas.DataFrame:
         """:meth:`to_arrow` as a ``pandas.DataFrame``: words are categories, all other columns stay in Arrow's memory.
 
         :raises ImportError: without pandas and pyarrow (``pip install can-isotp-cython[tables]``).
         """
-        import pandas
-        import pyarrow
+        pandas, pyarrow = (extra(package, "to_pandas()", "tables") for package in ("pandas", "pyarrow"))
         return self.to_arrow(uds=uds).to_pandas(
             types_mapper=lambda kind: None if pyarrow.types.is_dictionary(kind) else pandas.ArrowDtype(kind))
 
-    def to_polars(self, *, uds=False):
+    def to_polars(self, *, uds: Uds = False) -> polars.DataFrame:
         """:meth:`to_arrow` as a ``polars.DataFrame``; payloads stay where they are.
 
         :raises ImportError: without polars and pyarrow (``pip install can-isotp-cython[tables]``).
         """
-        import polars
+        polars = extra("polars", "to_polars()", "tables")
         return polars.from_arrow(self.to_arrow(uds=uds))
 
 

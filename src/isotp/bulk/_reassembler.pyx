@@ -38,19 +38,19 @@ cdef class Reassembler:
     """Reassembler(addresses, *, rx_consecutive_frame_timeout=1000, max_frame_size=None, strict=False)\n--\n\n
     Puts together the messages of many sessions from the frames of a log.
 
-    Each session is followed as a layer in listen mode would do it, in both directions, on each channel by itself.
-    Where a log has one direction only, that one is reassembled.
+    It follows each session as a layer in listen mode does, in both directions, on each channel separately. If a log
+    has only one direction, it reassembles that one.
 
-    :param addresses: `isotp.Address` or `isotp.AsymmetricAddress` objects, each for both directions of a session as one
-        of its ends sees them, or partial ones for a direction without the other; or pairs of an address and the number
-        of the one channel it is used on.
-        If several have the same CAN ID and extension byte, its messages belong to the first of them.
-        An address without a channel is followed on each channel where it is heard, up to a bound: all addresses
-        together have room for one channel each and 16,384 more. `passed_over` counts the frames on others.
-    :param rx_consecutive_frame_timeout: N_Cr in ms, by the time stamps of the frames. It runs anew with each flow
+    :param addresses: `isotp.Address` or `isotp.AsymmetricAddress` objects. Each is for both directions of a session,
+        seen from one of its ends; a partial one is for one direction. An item may also be a pair of an address and
+        the number of the one channel where it is used. If several have the same CAN ID and extension byte, its
+        messages belong to the first of them. An address without a channel is followed on each channel where it is
+        heard, up to a bound: all addresses together have room for one channel each and 16,384 more. `passed_over`
+        counts the frames on others.
+    :param rx_consecutive_frame_timeout: N_Cr in ms, by the time stamps of the frames. It starts anew with each flow
         control frame seen.
-    :param max_frame_size: longest message in bytes; None: no limit. Memory grows with what arrives only.
-    :param strict: receive by ISO 15765-2 where can-isotp does otherwise, as the parameter of that name of a layer.
+    :param max_frame_size: longest message in bytes; None: no limit. Memory grows only with what arrives.
+    :param strict: receive by ISO 15765-2 where can-isotp deviates from it, like the layer's parameter of that name.
     :raises ValueError: for a wrong address, one given twice, or one that decides for itself which frames it takes.
     """
 
@@ -77,7 +77,7 @@ cdef class Reassembler:
         claim(self, &self.busy, "Reassembler")
         try:
             if self.ready:
-                raise RuntimeError("a Reassembler can not be initialised again")
+                raise RuntimeError("a Reassembler cannot be initialised again")
             if not rx_consecutive_frame_timeout >= 0:
                 raise ValueError(
                     f"rx_consecutive_frame_timeout must be 0 or more ms, not {rx_consecutive_frame_timeout!r}")
@@ -176,14 +176,14 @@ cdef class Reassembler:
             raise RuntimeError(f"{type(self).__name__}.__init__() of the base class was not called, or failed")
         return 0
 
-    def feed(self, frames, layout=None):
+    def feed(self, frames: Buffer, layout: Literal["classic", "fd"] | None = None) -> Messages:
         """Take frames, in the order of the log; returns the messages that ended with them.
 
-        A reception that N_Cr ended is reported with the next frame of its session, or by flush(): so what comes
-        out in all does not depend on how the log is cut into pieces.
+        A reception that N_Cr ended is reported with the next frame of its session, or by flush(), so the result as a
+        whole does not depend on how the log is cut into pieces.
 
         :param frames: any C-contiguous buffer of records: `Records`, a NumPy array, bytes, mmap ...
-        :param layout: "classic" or "fd", needed where the buffer does not tell by the size of its items.
+        :param layout: "classic" or "fd", needed if the size of the buffer's items does not show it.
         :returns: :class:`Messages`, in the order in which they ended.
         :raises ValueError: if the buffer holds no records.
         :raises RuntimeError: if another thread feeds this object right now.
@@ -203,7 +203,7 @@ cdef class Reassembler:
         finally:
             PyBuffer_Release(&given.view)
 
-    def flush(self):
+    def flush(self) -> Messages:
         """End what is still open, as at the end of a log; returns a table of it.
 
         Receptions whose N_Cr ran out before the latest frame have timed out, the others are OPEN.
@@ -220,7 +220,7 @@ cdef class Reassembler:
             self._drop_rows()
             release(self, &self.busy)
 
-    def statistics(self):
+    def statistics(self) -> list[dict[str, Any]]:
         """What was heard so far: a list of dictionaries, one for each direction of a session on a channel.
 
         ``session`` (index), ``address``, ``channel``, ``direction``, ``frames`` (all with this address), ``messages``
@@ -252,7 +252,7 @@ cdef class Reassembler:
 
     @property
     def passed_over(self):
-        """Frames that were not looked at, since their addresses are heard on too many channels."""
+        """Frames that were not examined, because their addresses are heard on too many channels."""
         return self.machine.passed_over
 
     def __repr__(self):

@@ -24,6 +24,9 @@ import pickle
 import sys
 from typing import NamedTuple
 
+from isotp._extras import extra
+from isotp.bulk._html import table_of_records
+
 
 cdef enum:
     RECORD_HEAD = 16               # bytes of a record before its data
@@ -49,15 +52,15 @@ cdef bytes FD_FORMAT = LAYOUT_FORMAT.format(order=ORDER, room=64).encode()
 cdef dict ROOM = {"classic": 8, "fd": 64}
 
 
-def record_dtype(layout):
+def record_dtype(layout: Literal["classic", "fd"]) -> numpy.dtype[numpy.void]:
     """NumPy's structured dtype of a record layout.
 
     :param layout: "classic" (24 bytes) or "fd" (80 bytes).
     :raises ValueError: if it is neither.
-    :raises ImportError: without NumPy.
+    :raises ImportError: without NumPy (``pip install can-isotp-cython[tables]``).
     """
     room = room_of(layout)
-    import numpy
+    numpy = extra("numpy", "record_dtype()", "tables")
 
     return numpy.dtype([
         ("timestamp", "i8"), ("can_id", "u4"), ("len", "u1"), ("flags", "u1"), ("channel", "u2"),
@@ -111,8 +114,8 @@ cdef class Records:
     A growable array of frame records.
 
     It has the buffer protocol: ``numpy.asarray(records)`` is a structured array (:func:`record_dtype`) over the same
-    memory, and whatever takes frame records takes it. While somebody holds such a buffer it can not grow.
-    Indexing gives a :class:`Record`, slicing a copy; two arrays are equal if layout and all records are.
+    memory, and you can pass it wherever frame records are taken. While somebody holds such a buffer it cannot grow.
+    Indexing gives a :class:`Record`, slicing a copy. Two arrays are equal if layout and all records are.
 
     :param layout: "classic": up to 8 bytes of data; "fd": up to 64.
     :param capacity: records to make room for at once.
@@ -129,7 +132,7 @@ cdef class Records:
             raise ValueError(f"capacity must be 0 or more, not {capacity}")
         with cython.critical_section(self):
             if self.array.count > 0 or self.array.exports > 0:
-                raise RuntimeError("records in use can not be initialised again")
+                raise RuntimeError("records in use cannot be initialised again")
             free(self.array.items)
             memset(&self.array, 0, sizeof(RecordArray))
             self.array.itemsize = RECORD_HEAD + room
@@ -140,11 +143,11 @@ cdef class Records:
         free(self.array.items)
 
     @staticmethod
-    def from_buffer(source, layout=None):
+    def from_buffer(source: Buffer, layout: Literal["classic", "fd"] | None = None) -> Records:
         """A copy of the records in any C-contiguous buffer.
 
         :param source: `Records`, a NumPy array, bytes ...
-        :param layout: needed where the buffer does not tell by its itemsize.
+        :param layout: needed if the itemsize of the buffer does not show it.
         :raises ValueError: if the layout is unknown, or the size is no multiple of it.
         """
         cdef RecordBuffer given
@@ -176,10 +179,13 @@ cdef class Records:
     cdef int raise_full(self) except -1:
         """Say why there is no room for a further record."""
         if self.array.exports > 0:
-            raise BufferError("records can not grow while a buffer of them is held")
+            raise BufferError("records cannot grow while a buffer of them is held")
         raise MemoryError(f"no memory for more than {self.array.count} records")
 
-    def append(self, timestamp, can_id, data, flags=0, channel=0):
+    def append(
+        self, timestamp: SupportsIndex, can_id: SupportsIndex, data: Buffer, flags: SupportsIndex = 0,
+        channel: SupportsIndex = 0
+    ) -> None:
         """Add one frame.
 
         :param timestamp: ns, from any epoch.
@@ -216,7 +222,7 @@ cdef class Records:
             memcpy(place, &head, <size_t>self.array.itemsize)
             self.array.count += 1
 
-    def extend(self, source):
+    def extend(self, source: Buffer) -> None:
         """Add all records of a buffer with the same layout.
 
         :raises ValueError: if it has another layout.
@@ -227,12 +233,12 @@ cdef class Records:
         try:
             find_records(&given, None)
             if given.fd != (self.array.itemsize == sizeof(FdRecord)):
-                raise ValueError(f"records of layout {self.layout!r} can not take those of {source!r}")
+                raise ValueError(f"records of layout {self.layout!r} cannot take those of {source!r}")
             add_all(self, &given)
         finally:
             PyBuffer_Release(&given.view)
 
-    def reserve(self, Py_ssize_t more):
+    def reserve(self, Py_ssize_t more: int) -> None:
         """Make room for so many further records at once.
 
         :raises BufferError: while somebody holds a buffer of these records and there is no room yet.
@@ -243,7 +249,7 @@ cdef class Records:
             if not record_array_reserve(&self.array, more):
                 self.raise_full()
 
-    def clear(self):
+    def clear(self) -> None:
         """Drop all records, keep the memory for new ones.
 
         :raises BufferError: while somebody holds a buffer of these records.
@@ -296,6 +302,10 @@ cdef class Records:
 
     def __repr__(self):
         return f"<Records {self.layout!r} {self.array.count}>"
+
+    def _repr_html_(self):
+        """What a notebook shows: the first frames as a table."""
+        return table_of_records(self)
 
     def __reduce_ex__(self, protocol):
         held = pickle.PickleBuffer(self) if protocol >= 5 else bytes(self)

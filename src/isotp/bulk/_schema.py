@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from isotp._extras import extra
 from isotp._printable import printable
 from isotp.address import AbstractAddress, TargetAddressType
 from isotp.bulk._address_text import address_text, can_id_text
@@ -28,6 +29,8 @@ __all__ = [
     "SessionWords",
     "arrow_table",
     "channel_text",
+    "direction_of",
+    "status_of",
     "text_rows",
 ]
 
@@ -81,8 +84,35 @@ class SessionWords:
 
 
 def channel_text(messages: Messages, number: int) -> str:
-    """As the log says it, but for characters that can not be seen."""
+    """As the log says it, except invisible characters."""
     return printable(messages.channel_name(number))
+
+
+# ---------------------------------------------------------------- words in place of numbers
+
+
+def status_of(given: object) -> MessageStatus:
+    """A status, its number, or its word.
+
+    :raises ValueError: if it is none.
+    """
+    return MessageStatus(_place(given, STATUSES))
+
+
+def direction_of(given: object) -> Direction:
+    """A direction, its number, or its word.
+
+    :raises ValueError: if it is none.
+    """
+    return Direction(_place(given, DIRECTIONS))
+
+
+def _place(given: Any, words: tuple[str, ...]) -> Any:
+    if not isinstance(given, str):
+        return given
+    if given not in words:
+        raise ValueError(f"{given!r} is none of {', '.join(words)}")
+    return words.index(given)
 
 
 # ---------------------------------------------------------------- text
@@ -142,6 +172,7 @@ def arrow_table(messages: Messages, data: memoryview, uds: Uds = False) -> pyarr
     :param data: the payloads, from where `offsets` count.
     :param uds: as to_arrow() takes it, or the rows themselves.
     """
+    extra("pyarrow", "to_arrow()", "tables")
     import pyarrow
 
     words = SessionWords()

@@ -1,6 +1,6 @@
 """What messages say in UDS (ISO 14229-1), and which of them are requests and responses to each other.
 
-Bit 6 of the first byte tells a response from a request; that holds for OBD and KWP 2000 too, whose services have no
+Bit 6 of the first byte distinguishes a response from a request, also for OBD and KWP 2000, whose services have no
 names here. 7F is a negative response.
 """
 
@@ -30,7 +30,7 @@ READ_DID, DEFINE_DID, ROUTINE = 0x22, 0x2C, 0x31
 # Those whose next two bytes are a data identifier, in request and response.
 WITH_DID: Final = frozenset((READ_DID, 0x24, 0x2E, 0x2F))
 MOST_DIDS: Final = 64  # of one request that are told
-# Bytes that tell all: of a request that reads data identifiers, of others.
+# Bytes that are enough: of a request that reads data identifiers, and of others.
 MOST_READ, LEAST_READ = 1 + 2 * MOST_DIDS, 4
 MOST_OPEN: Final = 8  # requests of one service to one session that a response is looked for among
 MOST_KINDS: Final = 8192  # services of all sessions whose latest requests are kept, whatever a log has
@@ -79,7 +79,7 @@ def said(payload: bytes) -> Said | None:
 
 @lru_cache(4096)
 def said_by(payload: bytes) -> Said:
-    """What the beginning of a message tells, as many begin alike."""
+    """What the beginning of a message says; many begin alike."""
     first = payload[0]
     if first == NEGATIVE:
         return refused(payload)
@@ -119,7 +119,7 @@ def refused(payload: bytes) -> Said:
 
 
 def dids_of(service: int, kind: str, payload: bytes) -> list[int]:
-    """All that a request reads; the first of a response, as nobody knows here how long its data are."""
+    """All that a request reads; only the first of a response, because the length of its data is unknown here."""
     if service == READ_DID and kind == "request":
         places = range(1, len(payload) - 1, 2)
     elif service in WITH_DID:
@@ -170,9 +170,10 @@ class Open:
 class Exchanges:
     """Requests and responses of sessions, in the order in which they ended, table by table.
 
-    A response is one to the latest request with its service before it: of its session, the other way; or of its
-    channel, if that was functional, or of a session with one direction. A request has one final response, a functional
-    one has one of each session. "Response pending" (7F xx 78) is none, but more time.
+    A response belongs to the latest earlier request with its service. That request is of the same session and the
+    other direction; or it is on the same channel, and functional or of a session with one direction. A request has
+    one final response, a functional one has one from each session. "Response pending" (7F xx 78) is not a response:
+    it asks for more time.
     """
 
     def __init__(self) -> None:
@@ -181,7 +182,7 @@ class Exchanges:
         self._open: OrderedDict[tuple[int, int, int | None], deque[Open]] = OrderedDict()
 
     def rows(self, messages: Messages) -> list[UdsRow]:
-        """A row for each of these messages, which come after those of the tables before. Exchanges count from 1."""
+        """A row for each of these messages, which follow those of the earlier tables. Exchanges count from 1."""
         columns = [messages.column(name).tolist() for name in Place._fields]
         one_way = [each.is_partial_address() for each in messages.sessions]
         found = []
@@ -207,7 +208,7 @@ class Exchanges:
         to_many = place.target_type == TargetAddressType.Functional or one_way
         request = Open(self._count, place.direction, place.end, place.end, to_many)
         key = place.channel, service, None if to_many else place.session
-        # A response that broke off is told after later requests.
+        # A response that broke off is reported after later requests.
         self._open.setdefault(key, deque(maxlen=MOST_OPEN)).append(request)
         self._open.move_to_end(key)
         if len(self._open) > MOST_KINDS:

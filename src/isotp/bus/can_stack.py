@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isotp._core import CanMessage, SendRequest
 from isotp.bus.python_can import BusOwner, require_echoes
@@ -18,6 +18,9 @@ from isotp.threads.courier import Courier
 
 if TYPE_CHECKING:
     import can
+    from typing_extensions import Unpack
+
+    from isotp.layers import LayerKeywords
 
 __all__ = ["CanStack"]
 
@@ -25,24 +28,25 @@ __all__ = ["CanStack"]
 class CanStack(Listener, BusOwner):
     """The transport layer on a python-can bus.
 
-    Any number of stacks, hubs and layers of `isotp.aio` may use one bus, beside a `can.Notifier` and others that read
-    it: one thread reads the bus for all of them, and each frame goes to all whom it is for. A started stack that is not
-    alone on its bus calls `on_message` and `error_handler` on threads that the package has for that, so that nobody
-    else has to wait.
+    Any number of stacks, hubs and layers of `isotp.aio` may use one bus, together with a `can.Notifier` and other
+    readers: one thread reads the bus for all of them, and each frame goes to everyone it is for. A started stack that
+    shares its bus calls `on_message` and `error_handler` on threads of the package, so no other user has to wait.
 
     :param bus: `can.BusABC`.
     :param timeout: seconds that one read of the bus waits when the layer is polled with process().
-    :param native: read and send by the compiled driver where `bus` is python-can's own SocketCAN bus. False: by
+    :param native: read and send by the compiled driver if `bus` is python-can's own SocketCAN bus. False: by
         python-can, which then reads for all on the bus; the environment variable `ISOTP_NATIVE=0` does so everywhere.
 
-    All other parameters are those of :class:`TransportLayer`, by name, but for rxfn and txfn. `tx_confirmation` needs a
-    bus that gives back what it has sent: `receive_own_messages=True`.
+    All other parameters are those of :class:`TransportLayer`, by name, except rxfn and txfn. `tx_confirmation` needs
+    a bus that gives back what it has sent: `receive_own_messages=True`.
 
     :raises RuntimeError: if python-can is not installed.
-    :raises ValueError: if `bus` is no python-can bus, or gives no echoes where they are needed.
+    :raises ValueError: if `bus` is not a python-can bus, or gives no echoes but `tx_confirmation` needs them.
     """
 
-    def __init__(self, bus: can.BusABC, timeout: float = 0.0, *, native: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, bus: can.BusABC, timeout: float = 0.0, *, native: bool = True, **kwargs: Unpack[LayerKeywords]
+    ) -> None:
         self._shared = shared_bus(bus)
         self._bus = bus
         self._may_be_native = native
@@ -89,7 +93,7 @@ class CanStack(Listener, BusOwner):
     def set_bus(self, bus: can.BusABC) -> None:
         """Work on another bus.
 
-        :raises ValueError: if it is no python-can bus.
+        :raises ValueError: if it is not a python-can bus.
         """
         shared = shared_bus(bus)
         if self.tx_confirmation:
@@ -141,7 +145,7 @@ class CanStack(Listener, BusOwner):
         """As long as the stack is alone on its bus, callbacks may keep who reads it."""
 
     def _share_reader(self) -> None:
-        # No callback is to hold up the others; those that wait to be called come before the ones that follow.
+        # No callback must hold up the others; callbacks that wait come before the ones that follow.
         self._set_courier(self._courier)
 
     def _end_in_child(self) -> None:
@@ -150,7 +154,7 @@ class CanStack(Listener, BusOwner):
         self._mailbox.keep()
 
     def _drive_from_now_on(self) -> None:
-        # Each time: after a fork it is another queue.
+        # Look it up each time: after a fork it is another queue.
         self.rx_queue.on_arrival = self._on_message_queued
         super()._drive_from_now_on()
         self._is_read_for = not self._is_own_way
@@ -205,7 +209,7 @@ class CanStack(Listener, BusOwner):
         return None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
 
     def rx_canbus(self, timeout: float = 0.0) -> CanMessage | None:
-        """The next data frame on the bus; what is for other layers on it, they get as well."""
+        """The next data frame on the bus; other layers on it still get their frames."""
         if not self.started:
             timeout = timeout or self._polling_timeout
         self._shared.add(self._mailbox)
@@ -219,6 +223,6 @@ class CanStack(Listener, BusOwner):
         """Send a frame on the bus."""
         self._shared.sender.send(self._bus, msg)
 
-    # As the second generation and the first one have it, for those who override it
+    # Names of the second and the first generation, for subclasses that override them
     _rx_canbus = rx_canbus
     _tx_canbus_3plus = tx_canbus

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from logging import getLogger
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from isotp.started import TransportLayer, longest_end
 from isotp.threads.readers import Readers, read_until
@@ -14,7 +14,7 @@ from isotp.threads.readers import Readers, read_until
 if TYPE_CHECKING:
     from isotp.bus.table import Listener, Table
 
-__all__ = ["Audience", "Feed", "ThreadedFeed"]
+__all__ = ["Audience", "Feed", "HasFeed", "ThreadedFeed"]
 
 
 class Audience(Protocol):
@@ -23,10 +23,10 @@ class Audience(Protocol):
     table: Table[Listener]
 
     def report(self, error: BaseException) -> None:
-        """The bus can not be read: all are concerned."""
+        """The bus cannot be read: this concerns all."""
 
     def report_lost(self, count: int, text: str) -> None:
-        """Frames were lost before anybody saw whose they are: all are concerned."""
+        """Frames were lost before anybody saw whose they are: this concerns all."""
 
 
 class Feed(Protocol):
@@ -43,10 +43,18 @@ class Feed(Protocol):
     def connect(self, session: TransportLayer) -> None: ...
 
 
+@runtime_checkable
+class HasFeed(Protocol):
+    """A bus that says itself how its frames come."""
+
+    def open_feed(self, in_loop: bool = False) -> Feed:
+        """:param in_loop: for sessions in an event loop of asyncio: it is a `LoopFeed` then."""
+
+
 class ThreadedFeed:
     """A bus that a thread of the package reads."""
 
-    # What its thread was asked to wait at the most, where it can not be woken, in seconds.
+    # The most that its thread was asked to wait if it cannot be woken, in seconds.
     _read_timeout = 0.0
 
     def __init__(self) -> None:
@@ -55,7 +63,7 @@ class ThreadedFeed:
         self._readers = self._new_readers()
 
     def _new_readers(self) -> Readers:
-        # It is the same bus for ever: nobody reads it beside a thread that does not return.
+        # The bus never changes, so nobody reads it beside a thread that does not return.
         return Readers("isotp reader", leaves_behind=False)
 
     def start(self, audience: Audience) -> None:
@@ -74,7 +82,7 @@ class ThreadedFeed:
         self._stop_requested.set()
         self._wake()
         thread = self._thread
-        # A callback may stop the hub that it is called by: the thread then ends by itself.
+        # A callback may stop the hub that calls it: the thread then ends by itself.
         if thread is None or self._readers.include_this_one():
             return lambda: None
         return lambda: self._wait_for_end(thread)

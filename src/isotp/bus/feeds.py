@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BusFeed", "NotifierFeed", "SocketFeed"]
 
-# How long a read of a python-can bus may keep its thread from noticing that it is to stop, in seconds.
+# How long a read of a python-can bus may keep its thread from stopping, in seconds.
 _BUS_READ_TIMEOUT = 0.2
 _SOCKET_READ_TIMEOUT = 3600.0
 

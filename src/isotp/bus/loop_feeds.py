@@ -24,7 +24,7 @@ __all__ = ["LoopBusFeed", "LoopFeed", "LoopNotifierFeed", "LoopSocketFeed"]
 
 # Reads in a row before the loop does something else; one of a raw socket brings up to 64 frames.
 _READS_AT_ONCE = 64
-# Frames that wait for a loop that does not run, at the most.
+# The most frames that wait for a loop that does not run.
 _MOST_WAITING_FRAMES = 65536
 
 
@@ -65,7 +65,7 @@ class _FramesFromThread:
             _call_from_thread(self.loop, self._deliver)
 
     def _deliver(self) -> None:
-        # Before looking: a frame that comes from here on schedules anew.
+        # Before looking: a frame that comes after this line schedules anew.
         self._scheduled = False
         self.deliver()
         if self._frames and not self._scheduled:
@@ -73,7 +73,7 @@ class _FramesFromThread:
             self.loop.call_soon(self._deliver)
 
     def deliver(self) -> None:
-        """Give the frames that are there, but not without end."""
+        """Give the frames that are there, up to a limit."""
         lost = self._lost
         if lost:
             self._lost -= lost
@@ -109,13 +109,13 @@ class _DescriptorReader:
             self._again.cancel()
 
     def deliver(self) -> None:
-        """Read what is there, but not without end."""
+        """Read what is there, up to a limit."""
         try:
             for _ in range(_READS_AT_ONCE):
                 if not self._read():
                     break
             else:
-                # What a driver has read ahead does not make its descriptor readable.
+                # Frames that a driver has read ahead do not make its descriptor readable.
                 self._read_again_after(0)
             self._pause = 0.0
         except BaseException as error:
@@ -203,7 +203,7 @@ class _FromAnyThread(LoopFeed):
             else:
                 frames.put(received)
         except _LoopIsClosedError:
-            # Who reads goes on for others.
+            # The reader continues for others.
             self._leave_closed_loop(frames.audience)
 
     def _leave_closed_loop(self, audience: Audience) -> None:

@@ -10,15 +10,19 @@ import os
 import sys
 import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from isotp._core import FramePort, monotonic_ns
 from isotp.bus.python_can import python_can
 
 if TYPE_CHECKING:
     import can
+    from can import Message
 
-__all__ = ["NativeBus", "native_bus"]
+    from isotp._socketcan import CanSocket
+    from isotp.testing._wire import End
+
+__all__ = ["Native", "NativeBus", "native_bus"]
 
 # Flags of linux/can.h, and of linux/can/error.h
 _EXTENDED, _REMOTE, _ERROR = 0x8000_0000, 0x4000_0000, 0x2000_0000
@@ -28,11 +32,11 @@ _BITRATE_SWITCH, _ERROR_STATE, _IS_FD = 1, 2, 4
 class NativeBus:
     """A bus of python-can's class `SocketcanBus`, by a descriptor of its own on the same socket.
 
-    So a descriptor that python-can closes never is somebody else's file while a frame is read.
+    So a descriptor that python-can closes never becomes somebody else's file while a frame is read.
     """
 
     def __init__(self, bus: can.BusABC) -> None:
-        # What few need, and what takes long to import
+        # Few need it, and it takes long to import
         import socket
 
         from isotp._socketcan import CanSocket, SocketPort
@@ -78,12 +82,32 @@ class NativeBus:
 _native: weakref.WeakValueDictionary[int, NativeBus] = weakref.WeakValueDictionary()
 
 
-def native_bus(bus: can.BusABC) -> NativeBus | None:
-    """The native way to a bus; None where there is none: another class, or one that somebody has changed.
+class Native(Protocol):
+    """The native way to the frames of a bus: a descriptor, or what is as good."""
+
+    @property
+    def can(self) -> CanSocket | End: ...
+    def port(self) -> FramePort: ...
+    def take_messages(self) -> list[Message]: ...
+
+
+@runtime_checkable
+class HasNative(Protocol):
+    """A bus of python-can that brings its own."""
+
+    def isotp_native(self) -> Native: ...
+
+
+def native_bus(bus: can.BusABC) -> Native | None:
+    """The native way to a bus; None if there is none, because its class is another one or was changed.
 
     The environment variable ISOTP_NATIVE turns it off: `ISOTP_NATIVE=0`.
     """
-    if sys.platform != "linux" or os.environ.get("ISOTP_NATIVE") == "0" or not _is_as_python_can_made_it(bus):
+    if os.environ.get("ISOTP_NATIVE") == "0":
+        return None
+    if isinstance(bus, HasNative):
+        return bus.isotp_native()
+    if sys.platform != "linux" or not _is_as_python_can_made_it(bus):
         return None
     native = _native.get(id(bus))
     if native is None:
@@ -95,7 +119,7 @@ def _is_as_python_can_made_it(bus: can.BusABC) -> bool:
     module = sys.modules.get("can.interfaces.socketcan.socketcan")
     if module is None or type(bus) is not module.SocketcanBus or bus.fileno() < 0:
         return False
-    # One without a channel is for all interfaces. What the kernel does not filter, python-can does, frame by frame.
+    # One without a channel is for all interfaces. Python-can filters what the kernel does not, frame by frame.
     if not bus.channel or not (bus._is_filtered or bus.filters is None):  # type: ignore[attr-defined]
         return False
     own = vars(bus)

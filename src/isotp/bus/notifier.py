@@ -18,10 +18,13 @@ from isotp.threads.courier import Courier
 
 if TYPE_CHECKING:
     import can
+    from typing_extensions import Unpack
+
+    from isotp.layers import LayerKeywords
 
 __all__ = ["NotifierBasedCanStack", "add_listener", "check_notifier", "remove_listener"]
 
-# Frames that wait for a _rx_canbus() of the user's.
+# Frames that wait for a user's own _rx_canbus().
 _MOST_WAITING = 65536
 
 
@@ -82,27 +85,27 @@ if hasattr(os, "register_at_fork"):
 class NotifierBasedCanStack(TransportLayer, BusOwner):
     """The transport layer on a python-can bus that a `can.Notifier` reads; needs no thread of its own.
 
-    Started, it calls `on_message` and `error_handler` on threads that the package has for that, so that neither the
-    notifier nor another stack has to wait for them.
+    A started stack calls `on_message` and `error_handler` on threads of the package, so neither the notifier nor
+    another stack has to wait for them.
 
     :param bus: `can.BusABC` to send on.
     :param notifier: `can.Notifier` that reads the bus.
-    :param native: send by the compiled driver where `bus` is python-can's own SocketCAN bus. False, or the environment
+    :param native: send by the compiled driver if `bus` is python-can's own SocketCAN bus. False, or the environment
         variable `ISOTP_NATIVE=0`: by python-can.
 
-    All other parameters are those of :class:`TransportLayer`, by name, but for rxfn and txfn. Receives only
-    after :meth:`start`.
+    All other parameters are those of :class:`TransportLayer`, by name, except rxfn and txfn. Receives only after
+    :meth:`start`.
 
     :raises RuntimeError: if python-can is not installed.
-    :raises ValueError: if `bus` is no python-can bus or `notifier` no notifier, or if the bus gives no echoes and
-        `tx_confirmation` needs them.
+    :raises ValueError: if `bus` is not a python-can bus or `notifier` not a notifier, or if the bus gives no echoes
+        but `tx_confirmation` needs them.
     """
 
     bus: can.BusABC
     notifier: can.Notifier
 
     def __init__(
-        self, bus: can.BusABC, notifier: can.Notifier, *, native: bool = True, **kwargs: Any
+        self, bus: can.BusABC, notifier: can.Notifier, *, native: bool = True, **kwargs: Unpack[LayerKeywords]
     ) -> None:
         check_bus(bus)
         if kwargs.get("tx_confirmation"):
@@ -130,7 +133,7 @@ class NotifierBasedCanStack(TransportLayer, BusOwner):
     def _rx_canbus(self, timeout: float = 0.0) -> CanMessage | None:
         """The next frame that the notifier brought, for a class that overrides this: a thread of its own then calls it.
 
-        Of another one the notifier's thread handles the frames, and when it was not started, nobody brings any.
+        For other classes the notifier's thread handles the frames; before start, nobody brings any.
         """
         if self._frames is None:
             return None
@@ -147,7 +150,7 @@ class NotifierBasedCanStack(TransportLayer, BusOwner):
         self.buffered_reader = None  # the notifier's thread is gone as well
 
     def _drive_from_now_on(self) -> None:
-        # In this order: a layer that works must not miss a frame amid others, which it might put together then.
+        # In this order: a layer that works must not miss a frame between others, or it might join those.
         self.buffered_reader = self._on_message_received
         add_listener(self.notifier, self.buffered_reader)
         super()._drive_from_now_on()

@@ -91,12 +91,12 @@ def _outgoing_class() -> type[can.Message]:
 
 
 def _says_queue_is_full(error: BaseException) -> bool:
-    """Whether a driver has no room for a frame just now; each has words of its own, some only in the `__cause__`."""
+    """Whether a driver has no room for a frame now. Each says it in its own words, some only in the `__cause__`."""
     code, cause = getattr(error, "error_code", None), error.__cause__
     # SocketCAN reports ENOBUFS; usb2can one of its own codes, by its name: FIFO_FULL, TRM_FULL.
     if code == errno.ENOBUFS or _NO_ROOM.search(f"{error} {getattr(code, 'name', '')}"):
         return True
-    # gs_usb: an adapter that takes no more lets the transfer time out.
+    # gs_usb: if an adapter takes no more, the transfer times out.
     return cause is not None and (
         getattr(cause, "errno", None) == errno.ETIMEDOUT or _says_queue_is_full(cause)
     )
@@ -112,13 +112,13 @@ def sender_for(owner: BusOwner) -> TxFn:
 
 
 def check_bus(bus: can.BusABC) -> None:
-    """ValueError if it is no python-can bus, RuntimeError if there is no python-can."""
+    """ValueError if it is not a python-can bus, RuntimeError if there is no python-can."""
     bus_class: type[can.BusABC] = python_can().BusABC
     if not isinstance(bus, bus_class):
         raise ValueError(f"bus must be a python-can bus, not {bus!r}")
 
 
-# Those of python-can's that take what was sent for received, or never give it back.
+# Buses of python-can that mark sent frames as received, or never give them back.
 _WITHOUT_ECHOES = frozenset({"ixxat", "serial", "slcan", "socketcand", "systec", "udp_multicast", "usb2can"})
 
 

@@ -1,8 +1,8 @@
-"""One reader for each python-can bus of this process, whatever sits on it: each frame goes to all whom it is for.
+"""One reader for each python-can bus of this process, whatever uses it: each frame goes to everyone it is for.
 
-Who asks for a bus gets the same `SharedBus` as everybody else who uses that bus. At any time one thread has the turn to
-read: the bus's own, which exists while somebody needs it, or one that waits for a frame anyway, as who polls a layer.
-It gives each frame to all others. So nobody takes a frame away from anybody else, and the order stays.
+All who ask for a bus get the same `SharedBus`. At any time one thread has the turn to read: the bus's own, which
+exists while somebody needs it, or one that waits for a frame anyway, such as one that polls a layer. It gives each
+frame to all others, so nobody takes a frame away from anybody else, and the order stays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from isotp._core import CanMessage, frame_from_python_can
 from isotp.bus.doorbell import Doorbell
 from isotp.bus.feed import ThreadedFeed
-from isotp.bus.native import NativeBus, native_bus
+from isotp.bus.native import Native, native_bus
 from isotp.bus.notifier import add_listener, remove_listener
 from isotp.bus.python_can import Sender, check_bus, descriptor_of, python_can
 from isotp.bus.stand_ins import read, stand_in
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Hearer", "Layers", "SharedBus", "shared_bus"]
 
-# Seconds to wait for a frame where a doorbell ends the wait.
+# Seconds to wait for a frame if a doorbell ends the wait.
 _NO_POLLING = 3600.0
 # Error and remote frames that one read passes over before it gives others a turn.
 _PASSED_OVER_AT_ONCE = 1000
-# Frames that wait for who reads the bus by itself. So many that nobody fetches: nobody reads any more.
+# Frames that wait for a reader of its own. If nobody fetches that many, nobody reads any more.
 _MOST_FOR_GUESTS = 10_000
 
 
@@ -65,7 +65,7 @@ class SharedBus(ThreadedFeed):
         self.bus = bus
         self.table: Table[Mailbox] = Table()
         self.sender = Sender()
-        # Reentrant: the class of an address is a user's, and its methods may look at the layer.
+        # Reentrant: the methods of a user's class of address may look at the layer.
         self.changing = threading.RLock()
         self._hearers: tuple[Hearer, ...] = ()
         # Those that need the thread: they do not read the bus themselves.
@@ -97,7 +97,7 @@ class SharedBus(ThreadedFeed):
     def add_user(self, user: object, read_timeout: float) -> None:
         """Have a thread read the bus, as long as there are users.
 
-        :param read_timeout: seconds that one read may wait, where it can not be woken; the smallest one counts.
+        :param read_timeout: seconds that one read may wait, where it cannot be woken; the smallest one counts.
         :raises OSError: if the system has no more descriptors.
         :raises RuntimeError: if it has no more threads.
         """
@@ -140,7 +140,7 @@ class SharedBus(ThreadedFeed):
         """Have frames come to a mailbox."""
         if mailbox not in self.table.sessions:
             with self.changing:
-                # Layers that nobody has any more leave it to the next one to clear up.
+                # Each new layer clears up those that nobody references any more.
                 for other in [other for other in self.table.sessions if other.layer is None]:
                     self.table.remove(other)
                 if mailbox not in self.table.sessions:
@@ -172,7 +172,7 @@ class SharedBus(ThreadedFeed):
             self.changed()
 
     def report(self, error: BaseException) -> None:
-        """The bus can not be read: all on it are concerned."""
+        """The bus cannot be read: all on it are concerned."""
         for mailbox in tuple(self.table.sessions):
             mailbox.report(error)
         for hearer in self._hearers:
@@ -187,11 +187,11 @@ class SharedBus(ThreadedFeed):
 
     def _watch_descriptor(self) -> None:
         descriptor = descriptor_of(self.bus)
-        # What a driver does without a descriptor can not be interrupted: it is asked for a while at a time.
+        # A read without a descriptor cannot be interrupted, so each lasts only a while.
         self._doorbell = Doorbell(descriptor) if descriptor >= 0 and hasattr(select, "poll") else None
 
     def end(self) -> None:
-        """The bus was shut down: who waits for its descriptor would wait for ever."""
+        """The bus was shut down: a thread that waits for its descriptor would wait for ever."""
         native = self.native
         self.use_python_can()
         doorbell, self._doorbell = self._doorbell, None
@@ -240,15 +240,15 @@ class SharedBus(ThreadedFeed):
         if received is not None:
             self._share(received)
         elif doorbell is not None:
-            # Only now: what a driver has read ahead does not make its descriptor readable.
+            # Only now: frames that a driver has read ahead do not make its descriptor readable.
             doorbell.wait(_NO_POLLING)
         return received is not None
 
-    def _read_natively(self, native: NativeBus, timeout: float) -> bool:
+    def _read_natively(self, native: Native, timeout: float) -> bool:
         """Wait for frames, and read them; True if there were any."""
         if not native.can.wait(timeout):
             return False
-        # Only now: whoever came during the wait is to hear what came then.
+        # Only now: a user that came during the wait must hear what came then.
         engines = None if self._is_read_by_notifier() else self._engines or self._find_engines()
         if engines is None:
             for received in native.take_messages():
@@ -263,7 +263,7 @@ class SharedBus(ThreadedFeed):
             if self._guests is not None:
                 return None
             if self._hearers:
-                # A stack that is just stopping has a thread still, which must not run the layers of a loop.
+                # A stack that is stopping still has a thread, which must not run the layers of a loop.
                 hearer = self._hearers[0]
                 is_alone = (
                     len(self._hearers) == 1 and not self.table.sessions and self._users.keys() <= {hearer}
@@ -292,9 +292,9 @@ class SharedBus(ThreadedFeed):
     # ------------------------------------------------ others who wait for a frame
 
     def read_for(self, mailbox: Mailbox, timeout: float) -> CanMessage | None:
-        """The next data frame for who owns the mailbox; what this reads for others meanwhile, they get.
+        """The next data frame for the owner of the mailbox; frames for others that this reads meanwhile go to them.
 
-        What nobody else is to have comes here too, whatever its identifier: who polls a bus sees all.
+        Frames for nobody else also come here, whatever their identifier: who polls a bus sees all of it.
         """
 
         def take(received: can.Message) -> CanMessage | None:
@@ -341,7 +341,7 @@ class SharedBus(ThreadedFeed):
             return first
         if not self.turn.take_at_once(is_guest):
             if self.turn.is_mine():
-                # A callback, amid a frame: those that were read with it come first.
+                # A callback during a frame: the frames that were read with it come first.
                 for received in () if self.native is None else self.native.take_messages():
                     self._share(received)
                 return _first_of(found) or self._read_and_take(timeout, take)
@@ -350,7 +350,7 @@ class SharedBus(ThreadedFeed):
                 return _first_of(found)
             timeout = timeout and max(0.0, timeout - (time.monotonic() - began))
         try:
-            # Who had the turn before may just have left something.
+            # The last one to have the turn may just have left something.
             return (found and _first_of(found)) or self._read_and_take(timeout, take)
         finally:
             self.turn.end()
@@ -370,10 +370,11 @@ class SharedBus(ThreadedFeed):
     # ------------------------------------------------ who leads
 
     def lead(self, is_over: Callable[[], bool], timeout: float | None) -> None:
-        """Read the bus in place of its thread, until it is over or the time is: who waits for a message needs no other
-        thread to wake it then. Only natively, and where nobody else is on the bus; else this returns at once.
+        """Read the bus in place of its thread, until it is over or the time is: then no other thread has to wake the
+        one that waits for a message. This works only natively and for the only user of the bus; else it returns at
+        once.
 
-        :meth:`follow` lets who leads look whether it is over.
+        :meth:`follow` makes the leader look whether it is over.
         """
         native = self.native
         if native is None or len(self.table.sessions) != 1 or self._find_engines() is None:
@@ -393,7 +394,7 @@ class SharedBus(ThreadedFeed):
             self.turn.end_lead()
 
     def follow(self, *_: object) -> None:
-        """Something has happened that who leads may wait for."""
+        """Something has happened that the leader may wait for."""
         native = self.native
         if self.turn.is_led and native is not None and not self.turn.is_mine():
             native.can.wake()
@@ -421,7 +422,7 @@ class SharedBus(ThreadedFeed):
     def _keep_for_guests(self, received: can.Message) -> None:
         guests = self._guests
         if guests is None:
-            # A notifier is there before its thread calls recv() for the first time.
+            # A notifier is in the list before its thread first calls recv().
             if self.is_heard_by_notifier() or not self._is_read_by_notifier():
                 return
             guests = self._expect_guests()
@@ -461,7 +462,7 @@ class SharedBus(ThreadedFeed):
         return bool(self._joined) and not all(notifier.stopped for notifier in self._joined)
 
     def _is_read_by_notifier(self) -> bool:
-        # One that was made later calls recv(), which shares what it reads; nobody else needs to.
+        # A notifier that was made later calls recv(), which shares what it reads, so nobody else needs to read.
         notifiers = self._find() if self.may_have_notifier else self._notifiers
         return bool(notifiers) and not all(notifier.stopped for notifier in notifiers)
 
@@ -474,7 +475,8 @@ class SharedBus(ThreadedFeed):
         self.changing = threading.RLock()
         self.turn = Turn(self._is_read_by_notifier)
         self._users = {}
-        # Nobody tells that these do not read any more; and who asked for them may have had python-can's lock.
+        # Nothing shows that these no longer read, and the thread that asked for them may have had python-can's
+        # lock.
         self._joined, self._notifiers = [], []
         self._find_notifiers = None
         self._hearers = ()
@@ -496,9 +498,9 @@ _sharing = threading.RLock()
 
 
 def shared_bus(face: can.BusABC) -> SharedBus:
-    """What everybody in this process shares who uses this bus.
+    """What all users of this bus in this process share.
 
-    :raises ValueError: if it is no python-can bus.
+    :raises ValueError: if it is not a python-can bus.
     :raises RuntimeError: if python-can is not installed.
     """
     check_bus(face)

@@ -24,7 +24,7 @@ class Shared(Protocol):
 
 
 class _Recv:
-    """Stands in for recv(): who reads the bus by itself, as a notifier does, gets each frame, and so do all others."""
+    """Stands in for recv(): a reader of its own, such as a notifier, gets each frame, and so do all others."""
 
     def __init__(self, shared: Shared, original: Callable[..., can.Message | None]) -> None:
         self._shared = weakref.ref(shared)
@@ -48,14 +48,14 @@ def read(bus: can.BusABC, timeout: float | None) -> can.Message | None:
 def stand_in(shared: Shared) -> None:
     """Let all who read a bus share it, as long as `shared` lives; and let that know when the bus is shut down."""
     recv = shared.bus.recv
-    # Who put a function of his own in the place of ours may have put ours back since.
+    # Code that put its own function in place of ours may have put ours back since.
     _replace(shared, "recv", _Recv(shared, recv.original if type(recv) is _Recv else recv))
 
     reference, original = weakref.ref(shared), shared.bus.shutdown
 
     def shutdown() -> None:
         original()
-        # Who waits for its descriptor would wait for ever.
+        # A thread that waits for its descriptor would wait for ever.
         if still_shared := reference():
             still_shared.end()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Listener", "Mailbox", "Table", "layers_of", "receive_identifiers", "sent_identifiers"]
 
-# Frames that wait for a layer that is not polled, at the most.
+# The most frames that wait for a layer that is not polled.
 _MOST_WAITING_FRAMES = 4096
 
 
@@ -59,7 +59,7 @@ class Listener(TransportLayer):
     def set_address(self, address: Address | AsymmetricAddress) -> None:
         """Use this address from the next message on; frames are heard on it at once.
 
-        :raises ValueError: if it is no address, or an address for one direction only.
+        :raises ValueError: if it is not an address, or an address for one direction only.
         """
         with self._addressing:
             super().set_address(address)
@@ -69,7 +69,7 @@ class Listener(TransportLayer):
     def receive_also(self, addresses: Iterable[Address]) -> None:
         """Receive on these addresses too, as an ECU does on its functional one; answers go by the layer's own.
 
-        :raises ValueError: if there are too many, or one is no address.
+        :raises ValueError: if there are too many, or one is not an address.
         """
         addresses = tuple(addresses)
         with self._addressing:
@@ -78,7 +78,7 @@ class Listener(TransportLayer):
             self._addresses_changed()
 
     def _share_reader(self) -> None:
-        """Who reads the bus reads it for others, too, from now on."""
+        """The reader of the bus reads it for others, too, from now on."""
 
     def _addresses_changed(self) -> None:
         """Have the frames for `receive_addresses` come."""
@@ -94,7 +94,7 @@ class Mailbox:
         self.tx_confirmation = False
         self.frames: deque[CanMessage] = deque()
         self._lost = 0
-        # Who waits in a mailbox is not kept alive by it; who works is.
+        # A mailbox keeps a layer alive if it works, but not if it waits.
         self._layer = weakref.ref(layer)
         self._started: Listener | None = None
         self._changing = threading.Lock()
@@ -118,7 +118,7 @@ class Mailbox:
         layer._feed(message)
 
     def share_reader(self) -> None:
-        """Who brings the frames brings them to others, too."""
+        """Frames now go to others, too."""
         if self._started is not None:
             self._started._share_reader()
 
@@ -154,7 +154,7 @@ class Mailbox:
         return self._layer()
 
     def report(self, error: BaseException) -> None:
-        """The bus can not be read."""
+        """The bus cannot be read."""
         if self._started is not None:
             self._started._report_callback_error(error)
 
@@ -198,7 +198,7 @@ class Table(Generic[_Taker]):
             self._set_asked(tuple(other for other in self.asked if other is not session))
 
     def readdress(self, session: _Taker) -> None:
-        """The session has another address: of the identifiers that it keeps, it misses no frame."""
+        """The session has another address: it misses no frame of the identifiers that it keeps."""
         self._remove_sender(session)
         self._add_sender(session)
         if session._asks_address and session in self.asked:
@@ -231,7 +231,7 @@ class Table(Generic[_Taker]):
             self.by_identifier[identifier] = asked + tuple(taker for taker in takers if taker not in before)
 
     def dispatch(self, received: can.Message, but: _Taker | None = None) -> None:
-        """Give a frame of python-can to its sessions, but for one that has it already."""
+        """Give a frame of python-can to its sessions, except one that has it already."""
         identifier = received.arbitration_id | (0x8000_0000 if received.is_extended_id else 0)
         takers = self.by_identifier.get(identifier, self.asked)
         if self.senders and not received.is_rx:

@@ -10,26 +10,27 @@ __all__ = ["Turn"]
 
 # How often to look whether a notifier still reads the bus: nobody tells when it is stopped.
 _NOTIFIER_PAUSE = 0.1
-# So long (s) who led may come back before the thread takes over, if it pauses at all.
+# How long (s) the thread waits for a leader to come back before it takes over, if it pauses at all.
 _SHORT_PAUSE, _LONG_PAUSE = 0.0001, 0.002
 
 
 class Turn:
     """The turn to read one bus.
 
-    The bus's own thread has it most of the time. Who *leads* has it in place of that thread, to read what he waits for
-    by himself. He does not take it away: the thread leaves it to him after its next frames. How long the thread then
-    keeps away, in case that he comes again, it learns: the longer, the more often it came back for nothing.
+    The bus's own thread has it most of the time. A *leader* has it in place of that thread, to read by itself what it
+    waits for. The leader does not take it away: the thread hands it over after its next frames. The thread then stays
+    away for a while, in case the leader comes again. It learns how long: the longer, the more often it came back for
+    nothing.
 
-    :param is_read_by_notifier: whether a notifier reads the bus: then nobody else needs to, but for guests, of whom the
-        notifier is one.
+    :param is_read_by_notifier: whether a notifier reads the bus: then nobody else needs to, except guests, of which
+        the notifier is one.
     """
 
     def __init__(self, is_read_by_notifier: Callable[[], bool]) -> None:
         self._is_read_by_notifier = is_read_by_notifier
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        # The thread waits here: not all that lets others go on is for it.
+        # The thread waits here: not every wake-up of others is for it.
         self._for_thread = threading.Condition(self._lock)
         self._holder = 0  # the thread that has the turn
         self._waiting = 0  # threads that wait for the turn, or for what others find for them
@@ -40,7 +41,7 @@ class Turn:
         self._pause = 0.0
 
     def is_mine(self) -> bool:
-        """Whether it is who has the turn that asks: a callback amid a frame."""
+        """Whether the caller has the turn: it is a callback during a frame."""
         return self._holder == threading.get_ident()
 
     def is_of(self, thread: threading.Thread) -> bool:
@@ -90,7 +91,7 @@ class Turn:
                 wait_for: float | None = None
                 self._thread_sleeps_deeply = False
                 if self.is_led:
-                    # Not to be woken for each message of one who leads for a short time, again and again
+                    # Not woken for each message of a leader that leads for a short time, again and again
                     self._thread_sleeps_deeply = newly == 0 or self._pause == 0
                     wait_for = None if self._thread_sleeps_deeply else self._pause
                 elif not self._holder:

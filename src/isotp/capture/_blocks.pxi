@@ -1,7 +1,7 @@
 # What all parsers have in common: bytes in blocks, and what could not be read of them.
 
 
-# Why something can not be read; READABLE: it can.
+# Why something cannot be read; READABLE: it can.
 ctypedef int Reason
 
 cdef enum:
@@ -21,7 +21,7 @@ cdef Reason BAD_TIME = reason_for("the time is no decimal number of seconds, or 
 cdef Reason BAD_IDENTIFIER = reason_for("the identifier is no CAN identifier")
 cdef Reason BAD_LENGTH = reason_for("the length does not go with the data")
 cdef Reason BAD_DATA = reason_for("the data is not what the format asks for")
-cdef Reason BAD_HEADER = reason_for("a header line that can not be read")
+cdef Reason BAD_HEADER = reason_for("a header line that cannot be read")
 cdef Reason CUT_OFF = reason_for("the log ends here in the middle")
 cdef Reason MANY_CHANNELS = reason_for("more than 256 names of channels")
 

@@ -16,8 +16,8 @@ from isotp.capture._source import Source, StrPath
 class Capture:
     """A log of CAN frames: an iterator of :class:`isotp.Records`, and a context manager.
 
-    Made by :func:`isotp.capture.open`. Iterating reads on; each piece has the frames of about one block, in the order
-    of the log. It is for one thread at a time.
+    Made by :func:`isotp.capture.open`. Iterating reads the log; each piece has the frames of about one block, in the
+    order of the log. Use it from one thread at a time.
     """
 
     def __init__(self, source: Source, log_format: str, reading: Reading) -> None:
@@ -28,7 +28,7 @@ class Capture:
 
     @property
     def name(self) -> str:
-        """The path, or what the file object calls itself."""
+        """The path, or the name of the file object."""
         return self._source.name
 
     @property
@@ -58,7 +58,7 @@ class Capture:
 
     @property
     def others(self) -> dict[str, int]:
-        """What the log has beside CAN frames, and is no problem: how many of each kind so far."""
+        """What the log has besides CAN frames and problems: how many of each kind so far."""
         return dict(self._reading.others)
 
     @property
@@ -68,7 +68,7 @@ class Capture:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of the file that are read so far, packed as they are: for a progress bar, beside `size`."""
+        """Bytes read from the file so far, counted packed: for a progress bar, with `size`."""
         return self._source.bytes_read
 
     @property
@@ -105,24 +105,25 @@ def open(
     block_size: int = 1 << 19,
     threads: int = 1,
 ) -> Capture:
-    """Open a log of CAN frames in one of FORMATS, plain or packed by
-    gzip, zip, bzip2, xz or zstd. What it is is told by its content.
+    """Open a log of CAN frames in one of FORMATS, plain or packed by gzip, zip, bzip2, xz or zstd. The content shows
+    the format.
 
     :param file: a path, a URL that fsspec knows (``s3://bucket/drive.blf``; ``can-isotp-cython[url]``), or a file that
         is open for reading bytes; the latter is not closed.
-    :param format: the format, where the content does not tell it.
+    :param format: the format, if the content does not show it.
     :param start: ns; frames before this time are left out.
     :param end: ns; frames at this time and after it are left out.
     :param channels: names or numbers of the channels to keep; None: all.
-    :param table: where the channels' names get their numbers, for several logs that belong together.
-    :param absolute: add the date in the header of an ASC file (local time) to its times, which count from the start of
-        the measurement otherwise. The times of the other formats are what they are: ns since 1970 as a rule.
+    :param table: the table of channel names and their numbers, for several logs that belong together.
+    :param absolute: add the date in the header of an ASC, BUSMASTER or Vehicle Spy file (local time) to its times,
+        which otherwise count from the start of the measurement or of the day. Times of the other formats do not
+        change; usually they are ns since 1970.
     :param block_size: bytes that are parsed at once, from 4096 on.
-    :param threads: how many blocks of a file are parsed at the same time, which a pipe's are not. Frames and problems
-        do not depend on it.
-    :raises UnknownFormatError: if the content is no log that is known; it is a ValueError.
+    :param threads: how many blocks of a file are parsed at the same time; those of a pipe are parsed one by one.
+        Frames and problems do not depend on it.
+    :raises UnknownFormatError: if the content is not a known log; it is a ValueError.
     :raises ValueError: if an option makes no sense.
-    :raises OSError: if the file can not be opened.
+    :raises OSError: if the file cannot be opened.
     :raises ImportError: if the library that reads this format is not installed.
     """
     if format is not None and format not in FORMATS:

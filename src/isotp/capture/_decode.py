@@ -11,6 +11,8 @@ from functools import partial
 from typing import Any, BinaryIO, Final, TypeAlias, TypeGuard
 
 from isotp.address import AbstractAddress
+from isotp.bulk._address_text import address_text
+from isotp.bulk._html import MOST_ROWS, html_table
 from isotp.bulk._messages import Messages
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
@@ -34,7 +36,7 @@ class Decoding:
     """A recording being decoded: an iterator of :class:`isotp.Messages`, and a context manager.
 
     Made by :func:`isotp.capture.decode`. Each table has the messages that ended in one block of the log; the last one
-    tells what was still open at the end.
+    has those that were still open at the end.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class Decoding:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of the files that are read so far: for a progress bar, beside `size`."""
+        """Bytes read from the files so far: for a progress bar, with `size`."""
         return self._ended_bytes + sum(capture.bytes_read for capture in self._open)
 
     def __iter__(self) -> Iterator[Messages]:
@@ -78,6 +80,19 @@ class Decoding:
     def table(self) -> Messages:
         """All messages that are still to come, as one table."""
         return Messages.concat(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how far it is; no message is taken away."""
+        sessions = [address_text(each) for each in self.reassembler.sessions]
+        rows = [
+            ("parts", len(self._parts)),
+            ("bytes", self.size if self.size is not None else "unknown"),
+            ("bytes read", self.bytes_read),
+            ("frames read", self.frames),
+            ("sessions", ", ".join(sessions[:MOST_ROWS]) + (" ..." if len(sessions) > MOST_ROWS else "")),
+            ("problems", self.problem_count),
+        ]
+        return html_table("Decoding", ("", ""), rows)
 
     def __enter__(self) -> Decoding:
         return self
@@ -169,7 +184,7 @@ def reassembled(pieces: Iterable[Records], reassembler: Reassembler) -> Iterator
 
 
 def too_many_channels(reassembler: Reassembler) -> str:
-    """What to say of the frames that a Reassembler passed over."""
+    """What to say about the frames that a Reassembler passed over."""
     return f"{reassembler.passed_over} frames were on more channels than their addresses are followed on"
 
 
@@ -205,26 +220,27 @@ def decode(
 ) -> Decoding:
     """Decode a recording as a stream: memory does not grow with the size of the log.
 
-    :param parts: a log (see :func:`isotp.capture.open`), or several: the parts of one recording in their order, as when
-        the logger began a new file now and then. A message that runs from one into the next is put together.
-    :param addresses: of the sessions, as for :class:`isotp.Reassembler`; channels may be given by their names. None:
-        those that :class:`isotp.Discovery` finds in the log, which is read once before for that.
-    :param format: that of the logs, where their content does not tell it.
+    :param parts: a log (see :func:`isotp.capture.open`), or several: the parts of one recording in their order, if
+        the logger began new files. A message that runs from one into the next is put together.
+    :param addresses: addresses of the sessions, as for :class:`isotp.Reassembler`; you may give channels by their
+        names. None: those that :class:`isotp.Discovery` finds in the log, which is then read twice.
+    :param format: the format of the logs, if their content does not show it.
     :param channels: names or numbers of the channels to decode; None: all.
     :param start: ns; frames before this time are left out.
     :param end: ns; frames at this time and after it are left out.
     :param absolute: add the date of ASC files to their times; needed for parts that each begin at 0.
-    :param merge: the parts are of the same time: they are read as one, by their times (see :func:`merge`).
+    :param merge: the parts were recorded at the same time: read them as one, in the order of their times (see
+        :func:`merge`).
     :param names: other names of channels, for each part, as for :func:`merge`.
     :param table: the numbers of the channels' names.
     :param rx_consecutive_frame_timeout: N_Cr in ms, by the times in the log.
     :param max_frame_size: longest message in bytes; None: no limit.
-    :param strict: by ISO 15765-2 where can-isotp does otherwise, as for :class:`isotp.Reassembler`.
-    :param threads: how many parts are read at the same time or, where there are fewer parts than that, how many blocks
-        of each. What comes out does not depend on it.
+    :param strict: follow ISO 15765-2 where can-isotp deviates from it, as for :class:`isotp.Reassembler`.
+    :param threads: how many parts are read at the same time or, if there are fewer parts, how many blocks of each.
+        The result does not depend on it.
     :param block_size: bytes that are parsed at once.
-    :raises ValueError: for a wrong option or address, or for a stream to discover sessions in. Iterating raises what
-        :func:`isotp.capture.open` does.
+    :raises ValueError: for a wrong option or address, or if sessions are to be discovered in a stream. Iterating
+        raises what :func:`isotp.capture.open` does.
     :raises OSError: if a file is not there.
     """
     if threads < 1:
@@ -313,7 +329,7 @@ def decode_all(
     ahead: int | None = None,
     **options: Any,
 ) -> Iterator[Decoded]:
-    """Decode many recordings, each as a whole; gives a :class:`Decoded` for each, in their order.
+    """Decode many recordings, each as a whole; yields a :class:`Decoded` for each, in their order.
 
     :param recordings: paths; several of them (a list or tuple) are the parts of one recording.
     :param addresses: as for :func:`decode`; None: each recording's own are discovered.
@@ -321,8 +337,8 @@ def decode_all(
         release the GIL), of processes, or `client.get_executor()` of Dask; None: here.
     :param ahead: tasks that are given out at the same time; None: twice the processors of this machine.
     :param options: those of :func:`decode`. With threads, all recordings share a `table` that is given.
-    :raises ValueError: for a wrong option or address. A file that can not be opened, or is no log, is a problem of its
-        recording.
+    :raises ValueError: for a wrong option or address. A file that cannot be opened, or is not a log, is a problem of
+        its recording.
     """
     several = [
         (recording,) if isinstance(recording, (str, os.PathLike)) else tuple(recording)

@@ -1,6 +1,6 @@
 """How deflated data are unpacked: by isal where it is installed, which is more than twice as fast, or else by zlib.
 
-What isal unpacked of a piece before it came to damage is lost with the error, and its state can not be copied. So zlib
+What isal unpacked of a piece before it came to damage is lost with the error, and its state cannot be copied. So zlib
 has to unpack the same data once more then: `fast_unpacker()` is for those who still have them.
 """
 
@@ -86,7 +86,7 @@ class ZlibUnpacker:
 
 
 def unpacked_before_damage(unpacker: Any, packed: bytes, most: int) -> bytes:
-    """What zlib throws away: the bytes that it unpacked before it saw that the next can not be.
+    """What zlib throws away: the bytes that it unpacked before it saw that the next cannot be.
 
     Of a checksum that is wrong it learns with the last byte: that one is lost.
     """
@@ -102,7 +102,7 @@ def unpacked_before_damage(unpacker: Any, packed: bytes, most: int) -> bytes:
     return b"".join(pieces)
 
 
-# What fast_unpacker() raises for damaged data: ask zlib, which is the judge.
+# What fast_unpacker() raises for damaged data: zlib then decides.
 FastError: type[Exception] = zlib.error if isal is None else isal.IsalError
 
 

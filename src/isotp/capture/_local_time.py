@@ -18,7 +18,7 @@ DAY: Final = 86_400  # seconds
 FIRST_DAY: Final = date(1970, 1, 1).toordinal() - 1  # days before it, from the year 1 on
 # Days after which the calendar is the same again, weekdays too.
 FOUR_CENTURIES: Final = 146_097
-# Each calendar is there twice, and every system knows their local time.
+# These years have each calendar twice, and every system knows their local time.
 KNOWN_YEARS: Final = range(2010, 2038)
 REFUSALS: Final = (OSError, OverflowError, ValueError)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChannelMap", "Group", "Merged", "groups_of", "merge", "open_group"]
 
-# Other names of channels, by what a log calls them, by name or number.
+# New names of channels, by the name or number in the log.
 ChannelMap: TypeAlias = "Mapping[str | int, str]"
 
 UNKNOWN = -1
@@ -109,7 +109,7 @@ class Merged:
 
     @property
     def others(self) -> dict[str, int]:
-        """What the logs have beside CAN frames: how many of each kind so far."""
+        """What the logs have besides CAN frames: how many of each kind so far."""
         return dict(sum((Counter(each.others) for each in self._captures), Counter()))
 
     @property
@@ -120,7 +120,7 @@ class Merged:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of the files that are read so far, packed as they are."""
+        """Bytes read from the files so far, counted packed."""
         return sum(each.bytes_read for each in self._captures)
 
     def __iter__(self) -> Iterator[Records]:
@@ -148,8 +148,8 @@ class Merged:
             yield joined(waiting, [self._count(each, waiting) for each in waiting])
 
     def _count(self, stream: Stream, waiting: Sequence[Stream]) -> int:
-        """How many frames of it no frame that is still to be read can come before: of the same time, the log that is
-        named first has the first.
+        """How many of its frames no unread frame can come before. At the same time, the log that is named first comes
+        first.
         """
         count = len(stream.keys)
         is_before = True
@@ -193,16 +193,16 @@ def merge(
     table: Channels | None = None,
     **options: Any,
 ) -> Merged:
-    """Open several logs that were recorded at the same time, and read them as one: by their times.
+    """Open several logs that were recorded at the same time, and read them as one, in the order of their times.
 
-    Frames of the same time are in the order of the logs. A log keeps its own order, also where its times run backwards.
+    Frames of the same time are in the order of the logs. A log keeps its own order, even if its times run backwards.
 
     :param logs: as :func:`open` takes them.
-    :param names: other names of channels, for each log: ``[{"can0": "body"}, {"can0": "drive"}]``. Channels with the
+    :param names: new names of channels, for each log: ``[{"can0": "body"}, {"can0": "drive"}]``. Channels with the
         same name are the same.
     :param channels: names or numbers of the channels to keep, by their new names; None: all.
     :param table: where the channels' names get their numbers.
-    :param options: further ones of :func:`open`, the same for all.
+    :param options: further options of :func:`open`, the same for all.
     :raises ImportError: without NumPy (``pip install can-isotp-cython[mf4]``).
     :raises ValueError: if there are no names for each log, and as :func:`open` does.
     """
@@ -213,7 +213,7 @@ def merge(
     captures: list[Capture] = []
     try:
         for log in logs:
-            # Each with numbers of its own: what two logs call the same may be two channels.
+            # Each has its own numbers: two logs may use one name for two channels.
             captures.append(opener(log, table=Channels()))
         streams = [
             Stream(each, those, table, None if wanted is None else set(wanted))

@@ -46,7 +46,10 @@ class TextParser(LogParser):
     def follow(self, twin: TextParser) -> None: ...
 
 @disjoint_base
-class CandumpParser(TextParser):
+class NamedParser(TextParser): ...
+
+@disjoint_base
+class CandumpParser(NamedParser):
     def __init__(
         self,
         number_of: Callable[[str], int],
@@ -109,6 +112,18 @@ class BusmasterParser(TextParser):
     ) -> None: ...
 
 class CarbusParser(TextParser): ...
+
+@disjoint_base
+class VspyParser(NamedParser):
+    def __init__(
+        self,
+        number_of: Callable[[str], int],
+        began: int,
+        foreign: Iterable[str],
+        start: int | None = None,
+        end: int | None = None,
+        channels: Iterable[int] | None = None,
+    ) -> None: ...
 
 @disjoint_base
 class PcapParser(LogParser): ...

@@ -2,7 +2,7 @@
 """Log files to frame records without the GIL: a parser for each format.
 
 A parser is fed with the bytes of a file in blocks of any size and gives the records of each block. It keeps what is
-cut at the end of a block until the next one, never more than LONGEST bytes, and is total: whatever can not be read is
+cut at the end of a block until the next one, never more than LONGEST bytes, and is total: whatever cannot be read is
 a defect with its position, and the parser goes on behind it.
 
 Each format is a file of its own, beside its reader: _formats/*.pxi. What they share comes before them.
@@ -46,6 +46,7 @@ cdef enum:
 include "_frames.pxi"
 include "_blocks.pxi"
 include "_text.pxi"
+include "_names.pxi"
 
 include "_formats/asc.pxi"
 include "_formats/blf.pxi"
@@ -57,5 +58,6 @@ include "_formats/gvret.pxi"
 include "_formats/crtd.pxi"
 include "_formats/busmaster.pxi"
 include "_formats/carbus.pxi"
+include "_formats/vspy.pxi"
 include "_formats/pcap.pxi"
 include "_formats/mf4.pxi"

@@ -42,7 +42,7 @@ def parse_all(make: Callable[[], LogParser], source: Source, reading: Reading) -
     else:
         while block := source.read(reading.block_size):
             yield from reading.parse(parser, block)
-    # The rest of a line that was cut with the packed data may look like a whole one.
+    # If the packed data cut a line, the rest of it may look like a whole one.
     if not source.cut:
         yield from reading.parse(parser, b"", final=True)
     reading.left_out.update(parser.left_out())

@@ -24,8 +24,8 @@ _Parser = TypeVar("_Parser", bound=LogParser)
 class Problem:
     """Something in a log that could not be read.
 
-    `offset` is the byte of the (unpacked) log at which it begins; for BLF, at which its log container begins.
-    `line` counts from 1, and is None in binary logs.
+    `offset` is the byte of the (unpacked) log at which it begins; for BLF, where its log container begins. `line`
+    counts from 1, and is None in binary logs.
     """
 
     name: str

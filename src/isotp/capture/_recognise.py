@@ -26,7 +26,7 @@ LINES: Final = re.compile(
 
 
 class UnknownFormatError(ValueError):
-    """The bytes of a file are those of no log that is known."""
+    """The bytes of a file are not those of a known log."""
 
 
 def format_of(source: Source) -> str | None:

@@ -16,7 +16,7 @@ def is_url(text: str) -> bool:
 
 
 class RemoteFile:
-    """A file that tells what goes wrong elsewhere as an OSError, whatever its library calls it."""
+    """A file that raises an OSError for what goes wrong elsewhere, whatever its library raises."""
 
     def __init__(self, url: str, file: Any, size: int | None) -> None:
         self.name = url
@@ -31,7 +31,7 @@ class RemoteFile:
         return data
 
     def seekable(self) -> bool:
-        # What has no size is a stream, which says it can seek, too.
+        # A file without a size is a stream, though it says that it can seek.
         return self.size is not None and bool(self._file.seekable())
 
     def tell(self) -> int:

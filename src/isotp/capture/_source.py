@@ -19,10 +19,10 @@ from isotp.capture._remote import RemoteFile, is_url, open_url
 StrPath: TypeAlias = "str | os.PathLike[str]"
 
 # Bytes of the file that are unpacked together, and bytes that they are unpacked to at once. Where packed bytes are
-# damaged, what they were unpacked to since the last piece is lost: so neither may be another size for other blocks.
+# damaged, what they were unpacked to since the last piece is lost: so neither size may depend on the blocks.
 STEP: Final = 16_384
 PIECE: Final = 4096
-# What xz may need for one file; `xz -9` asks for a quarter of it, and a header for 4 GiB if somebody likes.
+# Memory that xz may use for one file; `xz -9` asks for a quarter of it, but a header may ask for 4 GiB.
 MOST_FOR_XZ: Final = 1 << 28
 
 
@@ -47,7 +47,7 @@ UNPACKERS: Final[dict[bytes, tuple[str, Callable[[], Any], int]]] = {
     b"\xfd7zXZ\x00": ("xz", partial(lzma.LZMADecompressor, memlimit=MOST_FOR_XZ), PIECE),
     b"\x28\xb5\x2f\xfd": ("zstd", zstd_unpacker, PIECE),
 }
-# What unpacks the same faster, but for damaged data; None: it is not installed.
+# What unpacks the same faster, except damaged data; None: it is not installed.
 FAST: Final[dict[str, Callable[[], Unpacker | None]]] = {
     "gz": partial(fast_unpacker, GZIP),
     "zip": _zip.fast_zip_unpacker,
@@ -58,7 +58,7 @@ class Source:
     """A file, from its beginning, as blocks of what it holds.
 
     :param file: a path, a URL, or a file that is open for reading bytes; only the former is closed again by `close()`.
-    :param report: called with an offset in what is unpacked and a reason where packed bytes can not be unpacked; `cut`
+    :param report: called with an offset in what is unpacked and a reason where packed bytes cannot be unpacked; `cut`
         is set then, and the blocks end.
     :param threads: how many unpack it, if it is packed so that several can.
     """
@@ -109,7 +109,7 @@ class Source:
             return None
 
     def _tell(self) -> int | None:
-        """Where the file is; None: it can not be read again."""
+        """Where the file is; None: it cannot be read again."""
         try:
             return self.file.tell() if self.file.seekable() else None
         except (AttributeError, OSError, ValueError):

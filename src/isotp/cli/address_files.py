@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from isotp.cli.addresses import ChannelAddress, parse_address
+from isotp._address_words import ChannelAddress, parse_address
 
 __all__ = ["FIELDS", "addresses_in"]
 
@@ -22,7 +22,7 @@ def addresses_in(path: Path) -> list[ChannelAddress]:
     """All of them.
 
     :raises ValueError: if the file is something else; it says where.
-    :raises OSError: if it can not be read.
+    :raises OSError: if it cannot be read.
     """
     read = READERS.get(path.suffix.lower())
     if read is None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "dump": "Show the frames of a bus, explained.",
     "sniff": "Show the messages of sessions between others.",
     "perf": "Measure how fast messages are.",
+    "ecu": "Be an ECU: answer UDS requests on a bus.",
     "scan": "Find who answers on a bus, by asking.",
     "decode": "Decode the ISO-TP messages in logs of CAN buses.",
     "stats": "Show what the ISO-TP sessions in logs of CAN buses were like.",

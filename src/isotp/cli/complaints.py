@@ -1,4 +1,4 @@
-"""How a command that can not go on says so, and the exit statuses."""
+"""How a command that cannot go on says so, and the exit statuses."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from contextlib import contextmanager
 
 import typer
 
-from isotp.cli.shown.lines import printable
+from isotp.cli.shown.lines import printable, write_error
 
-__all__ = ["EXIT_STATUS", "FAILED", "UNUSABLE", "complain", "error_text", "explained", "give_up"]
+__all__ = [
+    "EXIT_STATUS",
+    "FAILED",
+    "UNUSABLE",
+    "Complaints",
+    "complain",
+    "error_text",
+    "explained",
+    "give_up",
+]
 
 FAILED = 1  # something went wrong on the bus
 UNUSABLE = 2  # a wrong option, or what is asked for is not there
@@ -22,13 +31,36 @@ EXIT_STATUS = """\
 1: something went wrong on the bus: an error, or nobody answered in time
 2: a wrong option, no such bus, or something that is not installed
 130: interrupted before it was done
+141: nobody reads the output any more, say head
 """
 
 
 def complain(text: object) -> None:
     """A line on standard error, of what a driver, a bus or a log may have said."""
     sys.stdout.flush()
-    typer.secho(f"isotp: {printable(text)}", fg="red", err=True)
+    write_error(f"isotp: {printable(text)}")
+
+
+class Complaints:
+    """Complaints about a bus: of many of one kind in a row, the first is told, and then how many more there were."""
+
+    def __init__(self) -> None:
+        self._kind: type[Exception] | None = None
+        self._more = 0
+
+    def tell(self, error: Exception) -> None:
+        if type(error) is self._kind:
+            self._more += 1
+            return
+        self.end_row()
+        self._kind = type(error)
+        complain(error_text(error))
+
+    def end_row(self) -> None:
+        """Something else happened."""
+        if self._kind is not None and self._more:
+            complain(f"{self._kind.__name__}: {self._more:,} more of them")
+        self._kind, self._more = None, 0
 
 
 def error_text(error: Exception) -> str:

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from isotp._address_words import ChannelAddress
 from isotp._can_ids import id_text
 from isotp.bulk._address_text import address_text, lanes_of
 from isotp.bulk._records import Records, count_ids, has_frame
-from isotp.cli.addresses import ChannelAddress
 from isotp.cli.shown.words import count_text
 
 __all__ = ["Heard"]

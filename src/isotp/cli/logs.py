@@ -22,6 +22,7 @@ from isotp.bulk._messages import Messages
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
 from isotp.bulk._uds import Exchanges, UdsRow
+from isotp.bulk._uds_figures import UdsFigures
 from isotp.capture._decode import reassembled, too_many_channels
 from isotp.capture._side_by_side import cores
 from isotp.cli.growing import GrowingFile
@@ -30,7 +31,6 @@ from isotp.cli.options import checking
 from isotp.cli.options.logs import STDIN, Place, Question
 from isotp.cli.order import Order
 from isotp.cli.shown.lines import printable
-from isotp.cli.shown.uds_figures import UdsFigures
 from isotp.discovery import Discovery, FoundSession
 
 __all__ = [

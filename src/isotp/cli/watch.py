@@ -93,7 +93,7 @@ def pieces_of(
 def records_of(frames: list[Frame]) -> Records:
     records = Records("fd", len(frames))
     for frame in frames:
-        records.append(*frame)
+        records.append(*frame[:4])
     return records
 
 

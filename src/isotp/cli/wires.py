@@ -1,9 +1,10 @@
-"""A bus as frames, each with its time: a raw CAN socket, or a bus of python-can."""
+"""A bus as frames, each with its time: a raw CAN socket, a bus of python-can, or several of them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
 from isotp._can_ids import BRS, EFF_FLAG, EFF_MASK, ESI, FDF, SFF_MASK
@@ -11,7 +12,7 @@ from isotp._core import CanMessage
 from isotp.cli.complaints import explained
 from isotp.cli.options.bus import Place, open_bus
 
-__all__ = ["Frame", "Wire", "frames_of", "message_of", "open_wire"]
+__all__ = ["Frame", "Receiver", "SeveralWires", "Wire", "frames_of", "message_of", "open_wire"]
 
 # Frames that are taken together if they are there, and the longest wait until a look whether it was interrupted (s).
 AT_ONCE = 512
@@ -19,19 +20,24 @@ PIECE = 0.2
 
 
 class Frame(NamedTuple):
-    """A data frame: ns since 1970, CAN ID with EFF_FLAG, data, flags of CAN FD."""
+    """A data frame: ns since 1970, CAN ID with EFF_FLAG, data, flags of CAN FD; its bus, if there are several."""
 
     timestamp: int
     can_id: int
     data: bytes
     flags: int
+    channel: str = ""
 
 
-class Wire(Protocol):
-    """Frames in and out."""
+class Receiver(Protocol):
+    """Frames in."""
 
     def receive(self, timeout: float) -> list[Frame]:
         """The data frames that are there, or come first within so many seconds; or none, and not later than that."""
+
+
+class Wire(Receiver, Protocol):
+    """Frames in and out."""
 
     def send(self, message: CanMessage) -> None: ...
     def close(self) -> None: ...
@@ -46,7 +52,7 @@ def open_wire(place: Place, identifiers: Iterable[int] | None) -> Wire:
         return SocketWire(place, identifiers) if place.native else BusWire(place, identifiers)
 
 
-def frames_of(wire: Wire, quiet: float | None = None) -> Iterator[list[Frame]]:
+def frames_of(wire: Receiver, quiet: float | None = None) -> Iterator[list[Frame]]:
     """Frames as they come, those together that are there; ends if none came for `quiet` seconds.
 
     An empty list now and then, while nothing comes: for who has to look around.
@@ -58,6 +64,34 @@ def frames_of(wire: Wire, quiet: float | None = None) -> Iterator[list[Frame]]:
         if found and quiet is not None:
             deadline = time.monotonic() + quiet
         yield found
+
+
+class SeveralWires:
+    """Several buses at once: what they have is put in the order of its times."""
+
+    # Seconds that one of them is waited for, until the others are looked at.
+    TURN = 0.02
+
+    def __init__(self, places: Sequence[Place], identifiers: Iterable[int] | None) -> None:
+        with ExitStack() as stack:
+            self._wires: list[tuple[str, Wire]] = []
+            for place in places:
+                wire = open_wire(place, identifiers)
+                stack.callback(wire.close)
+                self._wires.append((place.name, wire))
+            self._cleanup = stack.pop_all()
+
+    def receive(self, timeout: float) -> list[Frame]:
+        found: list[Frame] = []
+        patience = min(timeout, self.TURN)
+        for name, wire in self._wires:
+            found += [frame._replace(channel=name) for frame in wire.receive(0 if found else patience)]
+        # Who is waited for first changes, so that one busy bus does not make the others late.
+        self._wires.append(self._wires.pop(0))
+        return sorted(found)
+
+    def close(self) -> None:
+        self._cleanup.close()
 
 
 def message_of(frame: Frame) -> CanMessage:

@@ -86,10 +86,10 @@ cdef class Endpoint:
                 session_set(&self.session, &settings.config, self.now)
         return 0
 
-    def load_params(self):
+    def load_params(self) -> None:
         """Validate the parameters and bring the rate limiter up to date.
 
-        :raises ValueError: if a parameter has a value that it can not have.
+        :raises ValueError: if a parameter has an invalid value.
         """
         params = self.params
         params.validate()
@@ -114,10 +114,10 @@ cdef class Endpoint:
         """A user's class of address decides for itself which frames it takes."""
         return self.addresses_now().asked is not None
 
-    def set_address(self, address):
+    def set_address(self, address: Address | AsymmetricAddress) -> None:
         """Use this address from the next message on; frames are heard on it at once.
 
-        A message that is on its way keeps the address that it began with; docs/threads.md has what that means.
+        A message that is on its way keeps the address that it began with; docs/threads.md says what that means.
 
         :param address: `isotp.Address` or `isotp.AsymmetricAddress`, for both directions.
         :raises ValueError: if it is something else, or an address for one direction only.
@@ -133,11 +133,11 @@ cdef class Endpoint:
             self.addresses, addresses = addresses, self.addresses   # what was there dies after the step
             session_use_address(&self.session, &new, self.addresses.asked is not None or self.hears_all())
 
-    def receive_also(self, addresses):
+    def receive_also(self, addresses: Iterable[Address]) -> None:
         """Receive on these addresses too, as an ECU does on its functional one; answers go by the layer's own.
 
         :param addresses: up to 8 `isotp.Address`; their receiving side counts. They replace those of earlier calls.
-        :raises ValueError: if there are too many, or one is no address, or one with rules of its own.
+        :raises ValueError: if there are too many, or one is not an address, or is one with rules of its own.
         """
         cdef AddressFilter[MAX_FURTHER_ADDRESSES] filters
         cdef Addresses together = Addresses.__new__(Addresses)
@@ -321,7 +321,7 @@ cdef class Endpoint:
 
     @property
     def receive_into(self):
-        """Called with the length of each segmented message that begins; gives what to put it into, or None."""
+        """Called with the length of each segmented message that begins; returns where to put it; or None."""
         return self.wiring_now().receive_into
 
     @receive_into.setter
@@ -330,7 +330,7 @@ cdef class Endpoint:
 
     @property
     def is_ready(self):
-        """Asked before each Flow Control that would let a message go on: whether more of it can be taken. Or None."""
+        """Asked before each Flow Control that would let a message continue: can more of it be taken? Or None."""
         return self.wiring_now().is_ready
 
     @is_ready.setter
@@ -355,7 +355,7 @@ cdef class Endpoint:
         """The error that was reported last, or None."""
         return self.reporter.get_last_error()
 
-    def trigger_error(self, error):
+    def trigger_error(self, error: IsoTpError) -> None:
         """Report an error as the layer itself does: log, then error handler."""
         self.reporter.tell(error, self.wiring_now())
 
@@ -391,7 +391,9 @@ cdef class Endpoint:
         message.frame.res1 = DLC_CODE[message.frame.len]
         return message
 
-    def make_flow_control(self, flow_status=FS_CTS, blocksize=None, stmin=None):
+    def make_flow_control(
+        self, flow_status: int = FS_CTS, blocksize: int | None = None, stmin: int | None = None
+    ) -> CanMessage:
         """A flow control frame as this layer would send it now, or with other values."""
         cdef Frame frame
         cdef Config config
@@ -409,12 +411,12 @@ cdef class Endpoint:
             return frame_by_hook(self, message, self.session.address.tx_prefix_size + 3, False)
         return message
 
-    def start_rx_fc_timer(self):
+    def start_rx_fc_timer(self) -> None:
         """Start N_Bs anew, if a flow control frame is awaited."""
         if self.session.tx.state == TX_WAIT_FC:
             self.session.tx.fc_deadline = self.time.read() + self.session.config.n_bs_ns
 
-    def start_rx_cf_timer(self):
+    def start_rx_cf_timer(self) -> None:
         """Start N_Cr anew, if a consecutive frame is awaited."""
         if self.session.rx.state == RX_WAIT_CF:
             self.session.rx.deadline = self.time.read() + self.session.config.n_cr_ns
@@ -513,17 +515,17 @@ cdef class Endpoint:
         elif self.session.rx.due == FS_NONE:
             self.request_tx_flowcontrol()
 
-    def request_tx_flowcontrol(self, status=FS_CTS):
+    def request_tx_flowcontrol(self, status: int = FS_CTS) -> None:
         """Have a flow control frame go with the next pass: 0 CTS, 1 Wait, 2 Overflow."""
         cdef FlowStatus due = <FlowStatus><int>number_up_to("status", status, FS_OVFLW)
         with cython.critical_section(self):
             self.session.rx.due = due
 
-    def request_wait_flow_control(self):
+    def request_wait_flow_control(self) -> None:
         """Have a flow control frame with FlowStatus Wait go with the next pass."""
         self.request_tx_flowcontrol(FS_WAIT)
 
-    def stop_sending_flow_control(self):
+    def stop_sending_flow_control(self) -> None:
         """Let no flow control frame go that is due."""
         with cython.critical_section(self):
             self.session.rx.due = FS_NONE
@@ -551,19 +553,19 @@ cdef class Endpoint:
                 encode_next(&tx, &self.session.config, &self.session.address, 0xFFFFFFFF, &frame)
         return message_of_frame(&frame) if is_there else None
 
-    def is_tx_throttled(self):
+    def is_tx_throttled(self) -> bool:
         """True while the rate limiter holds the first frame of a message back."""
         return self.session.tx.state == TX_SF_STANDBY or self.session.tx.state == TX_FF_STANDBY
 
-    def is_rx_active(self):
+    def is_rx_active(self) -> bool:
         """True while a message is being received."""
         return self.session.rx.state != RX_IDLE
 
-    def is_tx_transmitting_cf(self):
+    def is_tx_transmitting_cf(self) -> bool:
         """True while consecutive frames are being sent."""
         return self.session.tx.state == TX_TRANSMIT_CF
 
-    def next_cf_delay(self):
+    def next_cf_delay(self) -> float | None:
         """Seconds until STmin lets the next consecutive frame go; None if none is to be sent."""
         if self.session.tx.state != TX_TRANSMIT_CF:
             return None

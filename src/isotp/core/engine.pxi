@@ -127,7 +127,7 @@ cdef class Engine(Receiving):
             mine = self.busy and self.owner == PyThread_get_thread_ident()
         return mine
 
-    def process(self, rx_timeout=0.0, bint do_rx=True, bint do_tx=True):
+    def process(self, rx_timeout: float = 0.0, bint do_rx: bool = True, bint do_tx: bool = True) -> ProcessStats:
         """Take frames from rxfn, handle them, give frames to txfn; does not wait unless rxfn does.
 
         :param rx_timeout: seconds given to rxfn, if it takes a time-out.
@@ -162,7 +162,7 @@ cdef class Engine(Receiving):
             self.exit_polled()
         return True
 
-    def process_rx(self, msg):
+    def process_rx(self, msg: CanMessage) -> None:
         """Handle one received frame."""
         if self.hears and self.is_mine():
             take_heard(self, msg)
@@ -181,7 +181,7 @@ cdef class Engine(Receiving):
         """Messages and flow control frames received, for who compares."""
         return self.session.counted.messages_received, self.session.counted.flow_controls_received
 
-    def process_tx(self):
+    def process_tx(self) -> CanMessage | None:
         """The next frame to send, which counts as sent; None if there is none now."""
         if unlikely(self.hooks is not None) and self.is_mine() and is_asked_for_frame(self):
             return frame_asked_for(self)
@@ -199,7 +199,7 @@ cdef class Engine(Receiving):
             self.burst_limit = FRAMES_PER_CLOCK_READ
             self.outlet.port = asking_port(self, self.using.port, True)
 
-    def check_timeouts_rx(self):
+    def check_timeouts_rx(self) -> None:
         """Report a reception that waited longer than N_Cr."""
         if self.checks and self.is_mine():
             self.run_out(self.checks_until, True, False)
@@ -300,7 +300,7 @@ cdef class Engine(Receiving):
             deadline = min(deadline, self.between_not_before())
         return min(deadline, self.confirmation_deadline()) if self.confirms else deadline
 
-    def deadline_ns(self):
+    def deadline_ns(self) -> int | None:
         """Time (of the layer's clock, ns) at which the layer wants to run again without a frame, or None."""
         cdef int64_t deadline = self.deadline()
         return None if deadline == NEVER else deadline

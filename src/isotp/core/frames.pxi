@@ -1,7 +1,7 @@
 # CAN frames and N_PDUs as Python sees them.
 
 
-def nearest_can_fd_size(size):
+def nearest_can_fd_size(size: int) -> int:
     """Smallest CAN FD data length that holds `size` bytes.
 
     :raises ValueError: if `size` is not within 0..64.
@@ -11,7 +11,7 @@ def nearest_can_fd_size(size):
     return FD_LENGTH[<int>size]
 
 
-def dlc_of(size):
+def dlc_of(size: int) -> int:
     """DLC code (ISO 11898-1) of a frame with exactly `size` bytes of data.
 
     :raises ValueError: if no frame has this length.
@@ -199,7 +199,7 @@ cdef double stamp_of(object message) except? -1:
     return stamp if isinstance(stamp, (float, int)) else 0.0
 
 
-def frame_from_python_can(msg):
+def frame_from_python_can(msg: can.Message | None) -> CanMessage | None:
     """The frame of python-can as ours, with a copy of its data; None if it carries none (error and remote frames)."""
     cdef CanMessage message
     cdef bytearray data
@@ -336,7 +336,7 @@ cdef class PDU:
             self.stmin_sec = pci.stmin_ns / 1e9
 
     @classmethod
-    def craft_flow_control_data(cls, flow_status, blocksize, stmin):
+    def craft_flow_control_data(cls, flow_status: int, blocksize: int, stmin: int) -> bytes:
         """The three bytes of a flow control N_PCI.
 
         :raises ValueError: if a value does not fit its field.
@@ -344,6 +344,6 @@ cdef class PDU:
         check_flow_control(flow_status, blocksize, stmin)
         return bytes((0x30 | flow_status, blocksize, stmin))
 
-    def name(self):
+    def name(self) -> str:
         """Name of the N_PDU type."""
         return ("SINGLE_FRAME", "FIRST_FRAME", "CONSECUTIVE_FRAME", "FLOW_CONTROL")[self.type]

@@ -23,7 +23,11 @@ cdef class Layer(DrivenEngine):
 
     # ------------------------------------------------ messages out
 
-    def send(self, data, target_address_type=None, send_timeout=None, *, params=None, bint priority=False):
+    def send(
+        self, data: Buffer | Iterable[int] | BinaryIO | tuple[Iterator[int] | BinaryIO, int],
+        target_address_type: int | None = None, send_timeout: float | None = None, *,
+        params: Parameters | None = None, bint priority: bool = False
+    ) -> None:
         """Queue a message.
 
         :param data: bytes, bytearray, memoryview, an iterable of byte values; `(generator, size)`, which is
@@ -33,12 +37,13 @@ cdef class Layer(DrivenEngine):
             None: parameter `default_target_address_type`.
         :param send_timeout: seconds to wait for the end of the transmission if the parameter `blocking_send` is
             set. None: no limit.
-        :param params: parameters of this message alone, by name: `can_fd`, `bitrate_switch`, `tx_data_length`,
-            `tx_data_min_length`, `tx_padding`, `override_receiver_stmin`. The others are the layer's, as they are now.
-        :param priority: send it before the messages that wait; and if it is functional, between the frames of the one
-            that is being sent (9.9: its N_AI is another one).
-        :raises ValueError: if the payload is no sequence of bytes, or too long for functional addressing; if
-            `send_timeout` is NaN; if a parameter has a value that it can not have, or is none of one message.
+        :param params: parameters for this message alone, by name: `can_fd`, `bitrate_switch`, `tx_data_length`,
+            `tx_data_min_length`, `tx_padding`, `override_receiver_stmin`. The others are the layer's, as they are
+            now.
+        :param priority: send it before the messages that wait; if it is functional, also between the frames of the
+            one that is being sent (9.9: its N_AI is a different one).
+        :raises ValueError: if the payload is not a sequence of bytes, or too long for functional addressing; if
+            `send_timeout` is NaN; if a parameter has an invalid value, or cannot be set for one message.
         :raises RuntimeError: in listen mode; if too many messages wait (parameter `tx_queue_limit`); and if a
             callback of this layer asks for a blocking send.
         :raises isotp.BlockingSendTimeout: if a blocking send is not done in time.
@@ -49,7 +54,7 @@ cdef class Layer(DrivenEngine):
         if waits:
             seconds = seconds_to_wait("send_timeout", send_timeout)
             if self.is_mine():
-                raise RuntimeError("a callback of the layer can not wait for that same layer to send")
+                raise RuntimeError("a callback of the layer cannot wait for that same layer to send")
             request.event = threading.Event()
         self.enqueue(request)
         if waits:
@@ -73,7 +78,7 @@ cdef class Layer(DrivenEngine):
         if self.stale:
             self.flatten()
         if self.session.config.listen:
-            raise RuntimeError("a layer in listen mode can not send")
+            raise RuntimeError("a layer in listen mode cannot send")
         if target_address_type is None:
             functional = self.settings.default_functional
         else:
@@ -108,6 +113,11 @@ cdef class Layer(DrivenEngine):
                 self._drive()
         return 0
 
+    @property
+    def _is_callback(self):
+        """It is a callback of this layer that asks: it cannot wait for what the layer does."""
+        return self.is_mine()
+
     def _await(self, SendRequest request not None, timeout):
         if not self._wait_done(request, timeout):
             raise errors.BlockingSendTimeout(
@@ -125,7 +135,7 @@ cdef class Layer(DrivenEngine):
             raise errors.BlockingSendFailure(
                 f"message of {request.size} bytes was not sent{reason}") from request.failure
 
-    def transmitting(self):
+    def transmitting(self) -> bool:
         """True while a message is being sent or waits for that."""
         return self.session.tx.state != TX_IDLE or self.tx_queue.count > 0
 
@@ -150,8 +160,8 @@ cdef class Layer(DrivenEngine):
                 return True
         return False
 
-    def clear_tx_queue(self):
-        """Drop the messages that wait to be sent; who waits for one gets BlockingSendFailure."""
+    def clear_tx_queue(self) -> None:
+        """Drop the messages that wait to be sent; a blocking send that waits raises BlockingSendFailure."""
         cdef SendRequest request
         while True:
             request = self.tx_queue.pop()
@@ -161,13 +171,13 @@ cdef class Layer(DrivenEngine):
 
     # ------------------------------------------------ messages in
 
-    def recv(self, block=False, timeout=None, until_begin=False):
+    def recv(self, block: bool = False, timeout: float | None = None, until_begin: bool = False) -> bytearray | None:
         """The next message received, or None.
 
         :param block: wait for one.
-        :param timeout: seconds to wait at the most; None: no limit.
-        :param until_begin: `timeout` is for the beginning of a message. One whose First Frame has come by then is
-            waited for, as long as its frames come in time (N_Cr).
+        :param timeout: the most seconds to wait; None: no limit.
+        :param until_begin: `timeout` is for the beginning of a message. If its First Frame has come by then, the call
+            waits for the rest as long as its frames come in time (N_Cr).
         :raises ValueError: if `timeout` is negative or NaN.
         :raises isotp.BlockingReceiveFailure: with `until_begin`, if a message breaks off; its `__cause__` says why.
         """
@@ -176,8 +186,10 @@ cdef class Layer(DrivenEngine):
             self._room_was_made()
         return message
 
-    def recvmsg(self, block=False, timeout=None, until_begin=False):
-        """What recv() does, with all that is known of the message.
+    def recvmsg(
+        self, block: bool = False, timeout: float | None = None, until_begin: bool = False
+    ) -> Reception | None:
+        """Like recv(), with all that is known of the message.
 
         :returns: :class:`isotp.Reception`, or None.
         """
@@ -228,17 +240,17 @@ cdef class Layer(DrivenEngine):
             raise self._broken_off()
         return message
 
-    def available(self):
+    def available(self) -> bool:
         """True if a message can be taken with recv()."""
         return self.rx_queue.count > 0
 
-    def clear_rx_queue(self):
+    def clear_rx_queue(self) -> None:
         """Drop the messages that were received and not taken."""
         self.rx_queue.clear()
 
     # ------------------------------------------------ both
 
-    def reset(self):
+    def reset(self) -> None:
         """Back to the start: nothing sent, nothing received, queues empty.
 
         :raises RuntimeError: if the layer was started.

@@ -34,7 +34,7 @@ cdef class RateLimiter:
     def __init__(self, mean_bitrate=10_000_000, window_size_sec=0.1):
         self.configure(mean_bitrate, window_size_sec)
 
-    def configure(self, mean_bitrate, window_size_sec):
+    def configure(self, mean_bitrate: float, window_size_sec: float) -> None:
         """Start anew with other values; enabled if they are possible."""
         with cython.critical_section(self):
             self.rate, mean_bitrate = mean_bitrate, self.rate
@@ -88,7 +88,7 @@ cdef class RateLimiter:
 
     @property
     def error_reason(self):
-        """Why it can not be enabled; empty if it can."""
+        """Why it cannot be enabled; empty if it can."""
         mean_bitrate, window_size_sec = self._settings()
         try:
             require_possible_rate(mean_bitrate, window_size_sec)
@@ -130,12 +130,12 @@ cdef class RateLimiter:
             slots.append((start, bits))
         return slots
 
-    def can_be_enabled(self):
+    def can_be_enabled(self) -> bool:
         """True if bit rate and window are numbers above 0."""
         mean_bitrate, window_size_sec = self._settings()
         return is_possible_rate(mean_bitrate, window_size_sec)
 
-    def enable(self):
+    def enable(self) -> None:
         """Start limiting.
 
         :raises ValueError: if bit rate or window make no sense.
@@ -145,11 +145,11 @@ cdef class RateLimiter:
         self.is_enabled = True
         self.reset()
 
-    def disable(self):
+    def disable(self) -> None:
         """Let everything pass."""
         self.is_enabled = False
 
-    def set_bitrate(self, mean_bitrate):
+    def set_bitrate(self, mean_bitrate: float) -> None:
         """Change the limit, in bits a second.
 
         :raises ValueError: if that makes no sense.
@@ -159,7 +159,7 @@ cdef class RateLimiter:
             self.rate, mean_bitrate = mean_bitrate, self.rate
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget what was sent."""
         cdef double bits_a_second
         cdef double seconds
@@ -170,11 +170,11 @@ cdef class RateLimiter:
             with cython.critical_section(self):
                 rate_window_init(&self.window, bits_a_second, seconds)
 
-    def update(self):
+    def update(self) -> None:
         """Forget what left the window by now."""
         self._allowed(isotp_monotonic_ns())
 
-    def allowed_bytes(self):
+    def allowed_bytes(self) -> int:
         """Bytes that may be sent now; 0xFFFFFFFF while disabled."""
         cdef uint64_t allowed
         if not self.is_enabled:
@@ -183,7 +183,7 @@ cdef class RateLimiter:
             allowed = rate_allowed_bytes(&self.window)
         return allowed
 
-    def inform_byte_sent(self, double datalen):
+    def inform_byte_sent(self, double datalen: float) -> None:
         """Count `datalen` bytes as sent now."""
         if self.is_enabled:
             self._count(isotp_monotonic_ns(), datalen)

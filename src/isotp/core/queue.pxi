@@ -223,19 +223,19 @@ cdef class MessageQueue:
                 self._lighten(item)
         return found
 
-    def put(self, item, block=True, timeout=None):
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Append an item; there is always room, so this never waits."""
         cdef Note note
         if item is None:
-            raise ValueError("None can not be queued")
+            raise ValueError("None cannot be queued")
         memset(&note, 0, sizeof(Note))
         self.push(item, &note if self.notes != NULL else NULL, None)
 
-    def put_nowait(self, item):
+    def put_nowait(self, item: Any) -> None:
         """Append an item."""
         self.put(item)
 
-    def get(self, block=True, timeout=None):
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Take the oldest item; waits for one up to `timeout` seconds (None: for ever).
 
         :raises queue.Empty: if there is none in time.
@@ -315,7 +315,7 @@ cdef class MessageQueue:
             pass                       # it was woken
         return 0
 
-    def get_nowait(self):
+    def get_nowait(self) -> Any:
         """Take the oldest item.
 
         :raises queue.Empty: if there is none.
@@ -350,19 +350,19 @@ cdef class MessageQueue:
                 found.append(self.ring[(self.first + k) & (self.places - 1)])
         return found
 
-    def qsize(self):
+    def qsize(self) -> int:
         """Number of items."""
         return self.count
 
-    def empty(self):
+    def empty(self) -> bool:
         """True if there is no item."""
         return self.count == 0
 
-    def full(self):
+    def full(self) -> bool:
         """False: there is no limit."""
         return False
 
-    def clear(self):
+    def clear(self) -> None:
         """Drop all items."""
         cdef list ring = [None] * FIRST_PLACES
         cdef list origins = None if self.notes == NULL else [None] * FIRST_PLACES
@@ -392,18 +392,18 @@ class WaitingItems(collections.abc.Sequence):
     def __getitem__(self, place):
         return (<MessageQueue?>self._waiting_in).items()[place]
 
-    def append(self, item):
+    def append(self, item: Any) -> None:
         """Put an item behind all others."""
         self._waiting_in.put(item)
 
-    def popleft(self):
+    def popleft(self) -> Any:
         """Take the oldest item; IndexError if there is none."""
         try:
             return self._waiting_in.get_nowait()
         except queue.Empty:
             raise IndexError("no item waits") from None
 
-    def clear(self):
+    def clear(self) -> None:
         """Drop all items."""
         self._waiting_in.clear()
 

@@ -257,8 +257,8 @@ cdef class Receiving(Sending):
                     f" frames: {self._full_queue()}"))
         return 0
 
-    def resume_reception(self):
-        """What takes the message that is being received may be ready: if the other end waits, ask at once."""
+    def resume_reception(self) -> None:
+        """If the other end waits, ask `is_ready` at once: call this when more can be taken."""
         cdef bint is_due
         with cython.critical_section(self):
             is_due = session_ask_again(&self.session)
@@ -297,7 +297,7 @@ cdef class Receiving(Sending):
             self.rx_queue.rouse()
         return 0
 
-    def stop_receiving(self):
+    def stop_receiving(self) -> None:
         """Give up the message that is being received. Acts at once, from any thread."""
         cdef Hooks hooks = None
         if unlikely(self.hooks is not None):

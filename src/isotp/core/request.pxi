@@ -61,11 +61,11 @@ cdef class SendRequest:
     """SendRequest(data, target_address_type=0)\n--\n\n
     A message on its way out: what it is, and how it ended.
 
-    It is made once: to call `__init__` again changes nothing, as it may be being sent.
+    It is made once: calling `__init__` again changes nothing, because it may be being sent.
 
     :param data: payload, a binary file, `(generator, size)` or `(file, size)`.
     :param target_address_type: physical or functional.
-    :raises ValueError: if this can not be sent.
+    :raises ValueError: if this cannot be sent.
     """
 
     def __init__(self, data, target_address_type=TargetAddressType.Physical):
@@ -190,7 +190,7 @@ cdef class SendRequest:
             event.set()
         return event
 
-    def complete(self, success):
+    def complete(self, success: bool) -> None:
         """Say how the request ended and release who waits for it."""
         self._complete(success, None)
 

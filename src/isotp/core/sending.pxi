@@ -128,7 +128,7 @@ cdef class Sending(Endpoint):
         raise NotImplementedError(f"{type(self).__name__}.hold_if_not_ready")
 
     cdef int send_those_between(self) except -1:
-        """The next frame of the message can not go now. Functional SFs may."""
+        """The next frame of the message cannot go now. Functional SFs may."""
         while self.is_between() and self.send_between():
             pass
         return 0
@@ -227,7 +227,7 @@ cdef class Sending(Endpoint):
 
     @cython.final
     cdef bint bind_first(self) except -1:
-        """The SF or FF that is next is made from what is in force. False: what send() let pass can not go like that."""
+        """The SF or FF that is next is made from what is in force. False: what send() let pass cannot go like that."""
         cdef SendRequest request
         cdef bint fits
         cdef uint32_t epoch
@@ -489,7 +489,7 @@ cdef class Sending(Endpoint):
                 request._complete(False, error)
         return 0
 
-    def stop_sending(self):
+    def stop_sending(self) -> None:
         """Give up the message that is being sent; messages in the queue stay. Acts at once, from any thread."""
         cdef Hooks hooks = None
         if unlikely(self.hooks is not None):
@@ -535,7 +535,7 @@ cdef inline int transmit_pass(Sending engine, bint do_rx) except -1:
             return 0
     again = engine.transmit_frames(do_rx)
     if engine.outlet.port.waiting > 0 and engine.outlet.resumes == NEVER:
-        # What still waits are frames of a message whose next one can not go yet.
+        # What still waits are frames of a message whose next one cannot go yet.
         engine.flush_or_fail(False)
     return again
 

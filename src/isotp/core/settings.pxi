@@ -8,7 +8,7 @@ cdef int64_t ns_of_ms(object milliseconds) except -1:
 cdef Config config_of(object params) except *:
     """What the protocol works with, of some Params.
 
-    :raises TypeError, ValueError, ArithmeticError: if they have values that they can not have.
+    :raises TypeError, ValueError, ArithmeticError: if they have invalid values.
     """
     cdef Config config
     memset(&config, 0, sizeof(Config))
@@ -45,7 +45,7 @@ cdef uint64_t limit_of(object limit) except? 0:
 cdef Settings settings_of(object params) except *:
     """All of some Params.
 
-    :raises ValueError: if they have values that they can not have.
+    :raises ValueError: if they have invalid values.
     """
     cdef Settings settings
     try:
@@ -56,7 +56,7 @@ cdef Settings settings_of(object params) except *:
         settings.rx_limit = limit_of(params.rx_queue_limit)
         settings.tx_limit = limit_of(params.tx_queue_limit)
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise ValueError(f"parameters were assigned values that they can not have: {params!r}: {error}") from error
+        raise ValueError(f"parameters were assigned values that they cannot have: {params!r}: {error}") from error
     return settings
 
 

@@ -17,7 +17,7 @@ __all__ = ["Courier"]
 
 _MOST_THREADS = 4
 _MOST_ERRORS = 1000
-# Bytes that a call which waits takes, beside the payload of its message.
+# Bytes that a waiting call takes, beside the payload of its message.
 _CALL_WEIGHT = 200
 
 
@@ -49,7 +49,7 @@ class _Workers:
         try:
             threading.Thread(target=self._run, name="isotp callbacks", daemon=True).start()
         except RuntimeError:
-            # The system has no more; those that there are will come to it.
+            # The system has no more threads; the existing ones will come to it.
             if self._threads == 0:
                 raise
         else:

@@ -18,7 +18,7 @@ from isotp._core import Sleeper, monotonic_ns, sharpen_timers
 __all__ = ["call_at"]
 
 
-# So long before an action is due, nothing can wake the thread any more: what comes then waits at the most so long.
+# This long before an action is due, nothing can wake the thread any more: an event then waits at most this long.
 _ASLEEP_NS = 200_000
 
 
@@ -45,7 +45,7 @@ class _Timekeeper:
         try:
             self._keep_time()
         finally:
-            # It ends where memory does: whoever comes next starts another one.
+            # The thread ends when memory runs out: the next caller starts another one.
             with self._changed:
                 self._thread = None
 
@@ -64,7 +64,7 @@ class _Timekeeper:
             try:
                 action()
             except BaseException as error:
-                # It must not, but those of other layers are to come in time whatever it does.
+                # It must not raise, but actions of other layers must come in time whatever it does.
                 getLogger("isotp").error(
                     "an action at a deadline raised %s", type(error).__name__, exc_info=error
                 )

@@ -163,7 +163,7 @@ cdef inline bint repeats_more(uint8_t service) noexcept nogil:
 
 
 cdef inline bint contradicts(const Said *asked, const Said *said) noexcept nogil:
-    """True if what was said can not be the positive response to what was asked, though the service is the same."""
+    """True if what was said cannot be the positive response to what was asked, though the service is the same."""
     cdef uint8_t mask = 0xFF
     if asked.data[0] != 0x22 and asked.data[0] != 0x2E and asked.data[0] != 0x21 and asked.data[0] != 0x36:
         mask = ~SUPPRESS_RESPONSE_BIT & 0xFF

@@ -52,7 +52,7 @@ cdef inline Py_ssize_t receive_run(
 ) noexcept nogil:
     """Take the full CFs of one lane that begin the records; returns how many.
 
-    What can not change meanwhile is asked once. The state is in local copies, which payload bytes can not alias: so it
+    What cannot change meanwhile is asked once. The state is in local copies, which payload bytes cannot alias: so it
     stays in registers.
     """
     cdef const FdRecord *record = <const FdRecord *>records

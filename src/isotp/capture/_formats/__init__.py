@@ -2,7 +2,20 @@
 
 from typing import Final
 
-from isotp.capture._formats import asc, blf, busmaster, candump, carbus, crtd, csv, gvret, mf4, pcap, trc
+from isotp.capture._formats import (
+    asc,
+    blf,
+    busmaster,
+    candump,
+    carbus,
+    crtd,
+    csv,
+    gvret,
+    mf4,
+    pcap,
+    trc,
+    vspy,
+)
 from isotp.capture._reading import Format
 
 __all__ = ["FORMATS"]
@@ -20,5 +33,6 @@ _FORMATS: Final[dict[str, Format]] = {
     "pcap": pcap.PCAP,
     "pcapng": pcap.PCAPNG,
     "trc": trc.FORMAT,
+    "vspy": vspy.FORMAT,
 }
 FORMATS: Final = tuple(_FORMATS)

@@ -5,7 +5,7 @@
 
 
 cdef Reason NO_OBJECT = reason_for("no object where one should begin")
-cdef Reason BAD_OBJECT = reason_for("the size of an object can not be right")
+cdef Reason BAD_OBJECT = reason_for("the size of an object cannot be right")
 cdef Reason BAD_VERSION = reason_for("the header of an object has an unknown version")
 cdef Reason NESTED = reason_for("a log container among the objects of another one")
 

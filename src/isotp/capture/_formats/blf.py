@@ -27,7 +27,7 @@ FRAMES: Final = frozenset((1, 73, 86, 100, 101))
 MOST_KEPT: Final = 1 << 24  # bytes of a container; larger ones are not unpacked fast
 SEEN: Final = 65_536  # bytes in which one looks for an object at once
 CUT_OFF: Final = "the log ends here in the middle"
-BAD_SIZE: Final = "the size of an object can not be right"
+BAD_SIZE: Final = "the size of an object cannot be right"
 
 
 class Damaged(Exception):
@@ -43,7 +43,7 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
     make = partial(reading.parser, BlfParser, start_time(header, reading))
     parser = make()
     size = min(max(struct.unpack_from("<L", header, 4)[0], START + 16), 65_536)
-    pass_over(window, reading, 0, size, "the size of the header can not be right")
+    pass_over(window, reading, 0, size, "the size of the header cannot be right")
     if source.is_steady:
         with closing(ContainersAhead(window, reading, parser, make)) as ahead:
             yield from read_objects(window, reading, parser, ahead)
@@ -91,7 +91,7 @@ def pieces_of(window: Window, left: int, *, searching: bool) -> Iterator[bytes]:
     """The next bytes, so many of them, or up to a log container in them if that is searched."""
     while left > 0:
         seen = min(left, SEEN)
-        # One that begins at the end of these bytes counts, too.
+        # An object that begins at the end of these bytes also counts.
         place = window.find(b"LOBJ", seen + 3) if searching else -1
         if place == 0 and begins_container(window):
             return
@@ -127,7 +127,7 @@ def start_time(header: bytes, reading: Reading) -> int:
             raise ValueError(f"{began} is out of range")
     except ValueError:
         if any(header[START : START + 16]):
-            reading.report(START, "the time of the start can not be right: times count from it")
+            reading.report(START, "the time of the start cannot be right: times count from it")
         return 0
     return ns
 
@@ -181,7 +181,7 @@ def read_container(
         for objects in pieces:
             yield from reading.parse(parser, objects, container=offset)
     except Damaged as damage:
-        reading.report(offset, f"a log container can not be unpacked: {damage}")
+        reading.report(offset, f"a log container cannot be unpacked: {damage}")
         parser.gap()
 
 
@@ -190,9 +190,9 @@ def plain(window: Window, left: int, unpacked: int) -> Iterator[bytes]:
     end = window.offset + left
     yield from pieces_of(window, left, searching=unpacked != left)
     if unpacked > left:
-        raise Damaged("its size can not be right")
+        raise Damaged("its size cannot be right")
     if window.offset < end:
-        raise Damaged("its size can not be right" if begins_container(window) else CUT_OFF)
+        raise Damaged("its size cannot be right" if begins_container(window) else CUT_OFF)
 
 
 class Container:
@@ -271,7 +271,7 @@ def deflated(window: Window, reading: Reading, offset: int, left: int) -> Iterat
                 objects += piece
         except zlib.error as error:
             damage = str(error)
-            # It may be the size that is wrong, and the next container begin here.
+            # The size may be wrong, and the next container may begin here.
             window.back(len(packed))
             deque(pieces_of(window, max(left + len(packed), 0), searching=True), 0)
         if len(objects) >= reading.block_size:

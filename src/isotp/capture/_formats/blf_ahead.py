@@ -47,13 +47,15 @@ class Packed(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """Containers that were read ahead; without `contents`, one is not sound."""
+    """Containers that were read ahead.
+
+    What they hold is not kept: memory that waits for its turn costs more than unpacking the few that are read again.
+    """
 
     batch: list[Packed]
-    contents: list[bytes]
+    head: bytes | None  # what comes before the first object that is whole; None: a container is not sound
     twin: BlfParser
     layout: bool
-    begin: int
     records: Records | None
 
 
@@ -95,13 +97,13 @@ class ContainersAhead:
                 self._sound.check()
                 return
             ahead = self._tasks.take()
-            if not ahead.contents:
+            if ahead.head is None:
                 self._give_back()
-                # One of them is not sound: it is not unpacked again for each of those before it.
+                # One of them is damaged: do not unpack it again for each of those before it.
                 self._left = len(ahead.batch)
                 return
             self._added.popleft()
-            yield from self._take(ahead)
+            yield from self._take(ahead, ahead.head)
             self._twins.append(ahead.twin)
 
     def _give_back(self) -> None:
@@ -150,23 +152,25 @@ class ContainersAhead:
         for packed in batch:
             objects = packed.unpack()
             if objects is None:
-                return Ahead(batch, [], twin, layout, 0, None)
+                return Ahead(batch, None, twin, layout, None)
             contents.append(objects)
         begin = twin.first_frame(contents[0])
-        records = twin.read_ahead(contents, begin, layout) if begin >= 0 else None
-        return Ahead(batch, contents, twin, layout, begin, records)
+        if begin < 0:
+            return Ahead(batch, contents[0], twin, layout, None)
+        return Ahead(batch, contents[0][:begin], twin, layout, twin.read_ahead(contents, begin, layout))
 
-    def _take(self, ahead: Ahead) -> Iterator[Records]:
-        begin = ahead.begin if ahead.begin >= 0 else len(ahead.contents[0])
-        yield from self._parse(ahead.contents[0][:begin], ahead.batch[0])
+    def _take(self, ahead: Ahead, head: bytes) -> Iterator[Records]:
+        yield from self._parse(head, ahead.batch[0])
         same = self._parser.at_object and self._parser.layout == ahead.layout
         if same and ahead.records is not None:
             self._parser.follow(ahead.twin)
             yield from self._reading.take(ahead.twin, ahead.records)
             return
-        yield from self._parse(ahead.contents[0][begin:], ahead.batch[0])
-        for objects, packed in zip(ahead.contents[1:], ahead.batch[1:], strict=True):
-            yield from self._parse(objects, packed)
+        done = len(head)
+        for packed in ahead.batch:
+            # It is sound: that was seen.
+            yield from self._parse((packed.unpack() or b"")[done:], packed)
+            done = 0
 
     def _parse(self, objects: bytes, packed: Packed) -> Iterator[Records]:
         return self._reading.parse(self._parser, objects, container=packed.offset)

@@ -10,30 +10,19 @@
 cdef Other CANDUMP_TEXT = other_kind("description of an error")
 
 cdef enum:
-    LONGEST_NAME = 64
     USUAL_TIME = 20                # "(1436509052.249713) "
     HOUR_SIZE = 14                 # "(2016-01-01 12"
     # A time below it is not since 1970; nobody looks at a screen for three years.
     LONGEST_SCREEN = 100_000_000   # s
 
 
-cdef struct ChannelName:
-    uint8_t[LONGEST_NAME] text
-    Py_ssize_t size
-    uint16_t number
-    bint refused                   # there is no number for it
-
-
-cdef class CandumpParser(TextParser):
+cdef class CandumpParser(NamedParser):
     """Parser of candump's log and screen formats. Times are what the log says, ns since 1970 as a rule.
 
     :param hour_of: called with a date and hour (bytes), gives when it began in ns since 1970, or raises ValueError.
     """
 
     cdef object hour_of
-    cdef ChannelName[MOST_NAMES] known
-    cdef int known_count
-    cdef int last_name
     cdef uint8_t[HOUR_SIZE] hour   # the last date and hour,
     cdef int64_t hour_began        # and when that was
     cdef bint hour_bad
@@ -49,16 +38,14 @@ cdef class CandumpParser(TextParser):
     cdef tuple pack(self):
         # On a screen, times may count from line to line.
         return None if self.all_times > 0 else (
-            (<const char *>self.known)[:self.known_count * sizeof(ChannelName)], (<const char *>self.hour)[:HOUR_SIZE],
-            self.hour_began, self.hour_bad, self.wide)
+            self.known_names(), (<const char *>self.hour)[:HOUR_SIZE], self.hour_began, self.hour_bad, self.wide)
 
     cdef int unpack(self, tuple state) except -1:
         cdef bytes known, hour
         known, hour, self.hour_began, self.hour_bad, self.wide = state
-        if not 0 <= len(known) <= sizeof(self.known) or len(hour) != HOUR_SIZE:
+        if len(hour) != HOUR_SIZE:
             raise ValueError("no state of a parser of candump")
-        self.known_count = <int>(PyBytes_GET_SIZE(known) // <Py_ssize_t>sizeof(ChannelName))
-        memcpy(self.known, PyBytes_AS_STRING(known), <size_t>PyBytes_GET_SIZE(known))
+        self.have_names(known)
         memcpy(self.hour, PyBytes_AS_STRING(hour), HOUR_SIZE)
         self.last_time = self.all_times = 0
         self.relative = False
@@ -82,27 +69,6 @@ cdef class CandumpParser(TextParser):
         except ValueError:
             self.hour_bad = True
         return 0
-
-    cdef int answer_name(self, bytes matter) except -1:
-        cdef ChannelName *name = &self.known[self.known_count]
-        name.size = PyBytes_GET_SIZE(matter)
-        memcpy(name.text, PyBytes_AS_STRING(matter), <size_t>name.size)
-        number = self.number_named(matter.decode("utf-8", "replace"))
-        name.refused = number < 0
-        name.number = 0 if number < 0 else <uint16_t>number
-        self.known_count += 1
-        return 0
-
-    cdef inline bint find_name(self, const Token *name) noexcept nogil:
-        """Make it the last name. False: it is new."""
-        cdef int k = self.last_name
-        if k < self.known_count and is_name(&self.known[k], name):
-            return True
-        for k in range(self.known_count):
-            if is_name(&self.known[k], name):
-                self.last_name = k
-                return True
-        return False
 
     cdef Reason read_line(self, const uint8_t *start, const uint8_t *end) noexcept nogil:
         cdef Token word, name, after
@@ -188,12 +154,6 @@ cdef class CandumpParser(TextParser):
         put(&self.sink, seconds * NS + micros * 1000, can_id, <int>(digits >> 1), flags, name.number, data,
             <int>(digits >> 1))
         return True
-
-    cdef Reason new_name(self, const uint8_t *start, const Token *name) noexcept nogil:
-        if self.known_count == MOST_NAMES or name.size > LONGEST_NAME:
-            return MANY_CHANNELS
-        self.ask(start, name.start, name.size)
-        return READABLE
 
     cdef Reason read_other(self, const uint8_t *start, const uint8_t *end) noexcept nogil:
         """Of a screen: a line without a time, with a date, or of text about the error frame before it."""
@@ -317,10 +277,6 @@ cdef inline bint minutes_in(const Token *word, int64_t *ns) noexcept nogil:
 cdef inline bint is_channel(const Token *name, const char *direction) noexcept nogil:
     """It begins with it, whatever the case."""
     return (name.start[0] | 0x20) == <uint8_t>direction[0] and (name.start[1] | 0x20) == <uint8_t>direction[1]
-
-
-cdef inline bint is_name(const ChannelName *known, const Token *name) noexcept nogil:
-    return known.size == name.size and memcmp(known.text, name.start, <size_t>name.size) == 0
 
 
 cdef inline int remote_length(const uint8_t *p, const uint8_t *end) noexcept nogil:

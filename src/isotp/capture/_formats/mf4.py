@@ -17,7 +17,8 @@ from isotp.capture._source import Source
 if TYPE_CHECKING:
     import numpy
 
-# What a packed log may become on the disk: so many times the bytes of the file, but so many bytes in any case.
+# How large a packed log may become on the disk: this many times the bytes of the file, and this many bytes in any
+# case.
 MOST_TIMES: Final = 256
 ANYWAY: Final = 32 << 20
 MOST_NS: Final = 1 << 62
@@ -43,7 +44,7 @@ def read(source: Source, reading: Reading) -> Iterator[Records]:
     with ExitStack() as stack:
         file: BinaryIO
         if source.path is None or source.compression:
-            # It brings many modules, for this alone.
+            # It imports many modules, for this alone.
             from tempfile import TemporaryFile
 
             file = stack.enter_context(TemporaryFile())
@@ -72,7 +73,7 @@ def pass_by(channels: Any, records: int, reading: Reading) -> None:
 def start_time(ns: int, is_local: bool, reading: Reading) -> int:
     """When the measurement began, in ns since 1970; the file may say it in the time of its zone."""
     if ns >= MOST_NS:
-        reading.report(0, "the time of the start can not be right: times count from it")
+        reading.report(0, "the time of the start cannot be right: times count from it")
         return 0
     if is_local:
         return ns_since_1970(datetime(1970, 1, 1) + timedelta(microseconds=ns // 1000)) + ns % 1000

@@ -243,7 +243,7 @@ class Blocks:
         try:
             data = inflated(packed, size)
         except zlib.error as error:
-            self._report(block.offset, f"a block of MF4 can not be unpacked: {error}")
+            self._report(block.offset, f"a block of MF4 cannot be unpacked: {error}")
             return b""
         if len(data) < size:
             self._report(block.offset, f"a block of MF4 has {len(data)} bytes of {size}")

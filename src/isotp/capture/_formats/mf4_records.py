@@ -210,7 +210,7 @@ def times_of(rows: Any, master: Channel, first: int) -> Any:
 
     seconds = np.asarray(converted(raw_column(rows, master, first), master), "f8")
     if not (np.abs(seconds) < MOST_SECONDS).all():
-        raise ValueError("times of MF4 that can not be")
+        raise ValueError("times of MF4 that cannot be")
     return np.rint(seconds * 1e9).astype("i8")
 
 

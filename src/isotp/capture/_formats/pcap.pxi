@@ -2,8 +2,8 @@
 # capturing on all interfaces at once gives. See tcpdump.org/linktypes.html and the Internet-Drafts of both formats.
 
 
-cdef Reason BAD_PACKET = reason_for("the header of a packet can not be right")
-cdef Reason BAD_BLOCK = reason_for("the length of a block can not be right")
+cdef Reason BAD_PACKET = reason_for("the header of a packet cannot be right")
+cdef Reason BAD_BLOCK = reason_for("the length of a block cannot be right")
 cdef Reason BAD_SECTION = reason_for("a section without a byte order")
 cdef Reason NO_INTERFACE = reason_for("a packet of an interface that was not described")
 cdef Reason NOT_CAN = reason_for("packets of a link type that is not CAN")
@@ -49,7 +49,7 @@ cdef struct Interface:
     uint32_t link
     uint16_t channel
     uint8_t resolution             # as if_tsresol: 10^-n s, with bit 7 2^-n s
-    Reason refused                 # why its packets can not be read; READABLE: they can
+    Reason refused                 # why its packets cannot be read; READABLE: they can
     int64_t offset                 # ns
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from isotp.bulk._reassembler import Reassembler
 from isotp.bulk._records import Records
+from isotp.bulk._uds_figures import UdsFigures
 from isotp.cli.growing import ended_by_ctrl_c
 from isotp.cli.logs import (
     LogFiles,
@@ -25,14 +26,15 @@ from isotp.cli.logs import (
     sessions_of,
     with_uds,
 )
+from isotp.cli.options import check_output_path, checking
 from isotp.cli.options.logs import STDIN, LogOptions, Question, Statuses, Url
 from isotp.cli.shown.frames import CandumpWriter, FrameWriter, PcapngWriter
 from isotp.cli.shown.lines import printable
 from isotp.cli.shown.partitions import Partition, PartitionedWriter
 from isotp.cli.shown.pdus import PduWriter
+from isotp.cli.shown.screen import TableWriter
 from isotp.cli.shown.summary import Summary
-from isotp.cli.shown.tables import CsvWriter, JsonWriter, MessageWriter, ParquetWriter, TableWriter
-from isotp.cli.shown.uds_figures import UdsFigures
+from isotp.cli.shown.tables import CsvWriter, JsonWriter, MessageWriter, ParquetWriter
 
 __all__ = ["EXAMPLES", "Format", "command"]
 
@@ -81,8 +83,9 @@ zcat drive.log.gz | isotp decode --min-score 0.1 -
 [bold]Exit status[/bold]
 
 0: all well
-1: broken messages among those asked for, or parts of a log that can not be read
+1: broken messages among those asked for, or parts of a log that cannot be read
 2: a wrong option
+141: nobody reads the output any more, say head
 """
 
 
@@ -107,6 +110,7 @@ class Format(str, enum.Enum):
 
 
 SUFFIXES = {
+    ".txt": Format.TABLE,
     ".json": Format.JSON,
     ".jsonl": Format.JSON,
     ".ndjson": Format.JSON,
@@ -176,7 +180,7 @@ def command(
 ) -> None:
     """Decode the ISO-TP messages in logs of CAN buses."""
     asked = logs.question(statuses)
-    chosen = chosen_format(output_format, as_json, output)
+    chosen = chosen_format(output_format, as_json, output, partition=partition is not None)
     if partition is not None:
         chosen = Format.PARQUET
         check_partition(asked, partition, output_format, as_json, output)
@@ -225,12 +229,22 @@ def command(
     summary.conclude(errors, files, quiet=logs.quiet)
 
 
-def chosen_format(asked: Format | None, as_json: bool, output: Path | None) -> Format:
+def chosen_format(asked: Format | None, as_json: bool, output: Path | None, *, partition: bool) -> Format:
     if as_json and asked not in (None, Format.JSON):
         raise typer.BadParameter(f"it does not go with --format {asked.value}", param_hint="--json")
     if asked is not None or as_json:
         return asked or Format.JSON
-    return Format.TABLE if output is None else SUFFIXES.get(output.suffix.lower(), Format.TABLE)
+    if output is None or partition:
+        return Format.TABLE
+    suffix = output.suffix.lower()
+    # A device, say /dev/stdout, is what it is.
+    if suffix not in SUFFIXES and (suffix or not output.exists() or output.is_file()):
+        raise typer.BadParameter(
+            f"{printable(output.name)} does not tell what to write: it ends in none of {', '.join(SUFFIXES)}."
+            " Name it: --format",
+            param_hint="--output",
+        )
+    return SUFFIXES.get(suffix, Format.TABLE)
 
 
 def piped() -> bool:
@@ -239,8 +253,8 @@ def piped() -> bool:
 
 
 def check_output(asked: Question, chosen: Format, output: Path | None) -> None:
-    if output is not None and output.is_dir():
-        raise typer.BadParameter(f"{printable(output)} is a directory", param_hint="--output")
+    if output is not None:
+        check_output_path(output, "--output")
     if asked.uds and chosen.has_frames:
         raise typer.BadParameter(f"{chosen.value} has frames, which say nothing in UDS", param_hint="--uds")
     if output is None:
@@ -271,9 +285,10 @@ def stream_of(chosen: Format, output: Path | None, stack: ExitStack) -> Any:
     """Where to write to, for bytes or for text."""
     if output is None:
         return sys.stdout.buffer if chosen.is_binary else sys.stdout
-    if chosen.is_binary:
-        return stack.enter_context(output.open("wb"))
-    return stack.enter_context(output.open("w", encoding="utf-8", newline=""))
+    with checking("--output", OSError):
+        if chosen.is_binary:
+            return stack.enter_context(output.open("wb"))
+        return stack.enter_context(output.open("w", encoding="utf-8", newline=""))
 
 
 def write_frames(

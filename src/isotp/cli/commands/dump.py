@@ -1,9 +1,10 @@
-"""`isotp dump`: the frames of a bus as they come, each explained."""
+"""`isotp dump`: the frames of buses as they come, or of logs, each explained."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from itertools import chain
 from typing import Annotated, NamedTuple
 
@@ -13,15 +14,15 @@ from isotp._can_ids import FDF, id_text
 from isotp._core import PDU
 from isotp.address import AbstractAddress
 from isotp.bulk._address_text import address_text, lanes_of
-from isotp.cli.complaints import EXIT_STATUS, FAILED, explained
-from isotp.cli.options.bus import BusOptions
+from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, explained, give_up
+from isotp.cli.options.bus import LogOrBusesOptions
 from isotp.cli.options.listening import ListenOptions, ViewOptions
 from isotp.cli.options.sessions import SessionOptions
 from isotp.cli.shown.colours import Colours
 from isotp.cli.shown.lines import TimeText, ascii_text, hex_text, write_json, write_line
 from isotp.cli.shown.uds import service_text
 from isotp.cli.shown.words import DIRECTIONS
-from isotp.cli.wires import Frame, frames_of, message_of, open_wire
+from isotp.cli.wires import Frame, Receiver, SeveralWires, frames_of, message_of, open_wire
 from isotp.message import Direction
 
 __all__ = ["EXAMPLES", "command"]
@@ -37,6 +38,10 @@ isotp dump -t d -a 7E0:7E8 -a ta=10,sa=F1 can0
 
 [dim]# all frames of a bus of python-can, taken for ISO-TP with normal addresses[/dim]
 isotp dump -i vector -c 0 -b 500000
+
+[dim]# two buses at once, and the frames of a log[/dim]
+isotp dump can0 can1
+isotp dump -t A -a 7E0:7E8 drive.blf
 
 [dim]# 100 frames for another program[/dim]
 isotp dump -n 100 --json -s 7E0 -d 7E8 can0 | jq 'select(.type=="FC")'
@@ -102,7 +107,7 @@ def explain(frame: Frame, owner: Owner) -> Explained:
 
 def command(
     *,
-    bus: BusOptions,
+    bus: LogOrBusesOptions,
     with_ascii: Annotated[bool, typer.Option("--ascii/--no-ascii", help="Data in ASCII too.")] = True,
     address: SessionOptions,
     view: ViewOptions,
@@ -110,32 +115,82 @@ def command(
 ) -> None:
     """Show the frames of a bus, explained.
 
-    Sends nothing. Without a session, all frames are shown as those of normal addressing; -a, once for each, names
-    sessions.
+    Of several buses, in the order of their times, or of logs. Sends nothing. Without a session, all frames are shown
+    as those of normal addressing; -a, once for each, names sessions.
     """
     owners = Owners(address.all())
-    place = bus.place()
-    wire = open_wire(place, owners.identifiers)
-    listening.tell(place)
+    if logs := bus.logs():
+        if not show(frames_of_logs(logs), "", owners, with_ascii, view, listening):
+            raise give_up("there are no more such frames in the logs", FAILED)
+        return
+    places = bus.places()
+    wire: Receiver
+    if len(places) == 1:
+        wire = one = open_wire(places[0], owners.identifiers)
+        name, close = places[0].name, one.close
+    else:
+        wire = several = SeveralWires(places, owners.identifiers)
+        name, close = "", several.close
+    listening.tell(*places)
+    with ExitStack() as stack:
+        stack.callback(close)
+        frames = chain.from_iterable(frames_of(wire, listening.timeout))
+        if not show(frames, name, owners, with_ascii, view, listening):
+            listening.tell_none("frame")
+            raise typer.Exit(FAILED)
+
+
+def show(
+    frames: Iterable[Frame],
+    channel: str,
+    owners: Owners,
+    with_ascii: bool,
+    view: ViewOptions,
+    listening: ListenOptions,
+) -> bool:
+    """Show frames, each with the name of its channel, or all with the one that is given.
+
+    False if they ended before there were as many as are asked for, or one.
+    """
     colours, time_text = Colours(view.colour), TimeText(view.times)
     shown = 0
-    with explained(), closing(wire), suppress(KeyboardInterrupt):
-        for frame in chain.from_iterable(frames_of(wire, listening.timeout)):
+    with explained(), suppress(KeyboardInterrupt):
+        for frame in frames:
             if (owner := owners[frame]) is None:
                 continue
             it = explain(frame, owner)
+            name = frame.channel or channel
             if listening.as_json:
-                write_json(channel=place.name, **fields_of(it))
+                write_json(channel=name, **fields_of(it))
             else:
                 uds = it.uds if view.with_uds else ""
-                line = line_of(it, place.name, owners.id_width, colours, with_ascii, uds)
+                line = line_of(it, name, owners.id_width, colours, with_ascii, uds)
                 write_line(time_text(frame.timestamp) + line)
             shown += 1
             if shown == listening.count:
-                return
-        if listening.count is not None or shown == 0:
-            listening.tell_none("frame")
-            raise typer.Exit(FAILED)
+                return True
+        return listening.count is None and shown > 0
+    return True
+
+
+def frames_of_logs(names: list[str]) -> Iterator[Frame]:
+    """The frames of logs, and at the end what could not be read of them.
+
+    :raises typer.Exit: if there is such.
+    """
+    # All formats of logs come with them.
+    from isotp.cli.logs import LogFiles
+    from isotp.cli.options.logs import LogOptions
+
+    files = LogFiles(replace(LogOptions(names).question(), discover=False))
+    for records in files.records():
+        for record in map(records.__getitem__, range(len(records))):
+            name = files.channel_name(record.channel)
+            yield Frame(record.timestamp, record.can_id, record.data, record.flags, name)
+    for problem in files.problems:
+        complain(problem)
+    if files.problem_count:
+        raise typer.Exit(FAILED)
 
 
 def line_of(it: Explained, channel: str, id_width: int, colours: Colours, with_ascii: bool, uds: str) -> str:

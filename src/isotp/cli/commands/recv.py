@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from isotp.bulk._address_text import address_text, can_id_text
-from isotp.cli.complaints import EXIT_STATUS, FAILED, complain, error_text, explained
+from isotp.cli.complaints import EXIT_STATUS, FAILED, Complaints, explained
 from isotp.cli.ends import End, Received, open_end
 from isotp.cli.options.bus import BusOrKernelOptions
 from isotp.cli.options.frames import FrameOptions, ReceiverOptions
@@ -67,14 +67,14 @@ def command(
     place = bus.place()
     link = receiver.added_to(frames.link(address.one(), place))
     session, can_id = address_text(link.address), can_id_text(link.address, 1, 0)
-    tally = Tally()
+    tally, complaints = Tally(), Complaints()
     with explained():
         end = open_end(place, link)
         listening.tell(place)
         try:
-            for time, _, payload in received(end, listening, tally):
+            for time, _, payload in received(end, listening, tally, complaints):
                 if listening.as_json:
-                    facts = {"channel": place.name, "session": session, "can_id": can_id}
+                    facts = {"channel": place.name, "session": session, "direction": "rx", "can_id": can_id}
                     write_json(time=time, **facts, length=len(payload), payload=payload.hex())
                 else:
                     write_line(hex_text(payload))
@@ -84,30 +84,29 @@ def command(
         finally:
             tally.add_counters(session, end.counters())
             for error in end.close():
-                tell(error, tally)
+                tally.add_error(error)
+                complaints.tell(error)
+            complaints.end_row()
             if listening.stats or listening.loop:
                 tally.show()
     if tally.errors or (tally.messages == 0 and listening.timeout is not None):
         raise typer.Exit(FAILED)
 
 
-def received(end: End, listening: ReceiveOptions, tally: Tally) -> Iterator[Received]:
+def received(end: End, listening: ReceiveOptions, tally: Tally, complaints: Complaints) -> Iterator[Received]:
     """Messages, so many as are asked for; until none came in time."""
     count = None if listening.loop else listening.count
     while count is None or tally.messages < count:
         try:
             message = end.recv(listening.timeout)
         except IsoTpError as error:
-            tell(error, tally)
+            tally.add_error(error)
+            complaints.tell(error)
             continue
+        complaints.end_row()
         if message is None:
             if tally.messages == 0 or count is not None:
                 listening.tell_none("message")
             return
         tally.add(len(message.payload))
         yield message
-
-
-def tell(error: IsoTpError, tally: Tally) -> None:
-    tally.add_error(error)
-    complain(error_text(error))

@@ -216,6 +216,7 @@ def line_of(seen: Seen, channel: str, colours: Colours, shape: int, head: int | 
 def fields_of(seen: Seen, channel: str) -> dict[str, Any]:
     """The names are those of `isotp decode --json`."""
     return {
+        "time": seen.time,
         "start": seen.more.get("start"),
         "end": seen.time,
         "channel": channel,

@@ -11,18 +11,19 @@ from typing import Annotated
 
 import numpy
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from isotp.bulk._address_text import address_text
+from isotp.bulk._figures import MessageColumns, SessionFigures
+from isotp.bulk._uds_figures import UdsFigures
 from isotp.cli.logs import LogFiles, messages_of, progress_of, reassembler_for, sessions_of, with_uds
+from isotp.cli.options import check_output_path
 from isotp.cli.options.logs import LogOptions
-from isotp.cli.shown.figures import MessageColumns, SessionFigures
+from isotp.cli.shown.figures_table import FiguresTable
 from isotp.cli.shown.lines import printable
 from isotp.cli.shown.summary import Summary
-from isotp.cli.shown.uds_figures import ServiceFigures, UdsFigures, kinds_text
+from isotp.cli.shown.uds import kinds_text
 from isotp.cli.shown.words import number_text, size_text, time_text
 from isotp.message import Direction
 
@@ -46,16 +47,15 @@ isotp stats --json drive_*.log | jq .response_times
 [bold]Exit status[/bold]
 
 0: all well
-1: broken messages, or parts of a log that can not be read
+1: broken messages, or parts of a log that cannot be read
 2: a wrong option
+141: nobody reads the output any more, say head
 """
 
-Draw = Callable[
-    [Path, MessageColumns, "list[SessionFigures]", "list[ServiceFigures]", Callable[[int], str]], None
-]
+Draw = Callable[..., None]
 
 PICTURES = (".png", ".svg", ".pdf")
-WIDTH_OF_FILES = 160  # of the table where it does not go to a terminal
+RESPONSE = "response: median, max"
 
 
 def command(
@@ -71,6 +71,7 @@ def command(
             dir_okay=False,
         ),
     ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="With --plot: for a dark page.")] = False,
 ) -> None:
     """Show what the ISO-TP sessions in logs of CAN buses were like.
 
@@ -81,6 +82,10 @@ def command(
         raise typer.BadParameter(
             f"{printable(plot)} does not end in {', '.join(PICTURES)}", param_hint="--plot"
         )
+    if plot is not None:
+        check_output_path(plot, "--plot")
+    if dark and plot is None:
+        raise typer.BadParameter("it goes with --plot", param_hint="--dark")
     draw = None if plot is None else drawing()
     errors = Console(stderr=True)
     with ExitStack() as stack:
@@ -91,12 +96,12 @@ def command(
         for messages, _ in with_uds(asked, messages_of(files, reassembler), figures_of_uds):
             summary.add(messages)
             columns.add(messages)
-    figures = list(columns.sessions())
+    figures = list(columns.sessions(files.channel_name))
     if as_json:
         for each in figures:
-            line = each.as_json(files.channel_name(each.channel))
+            line = each.as_dict()
             if summary.uds is not None:
-                line["uds"] = [it.as_json() for it in summary.uds.of(each.channel, line["session"])]
+                line["uds"] = [it.as_dict() for it in summary.uds.of(each.channel, line["session"])]
             sys.stdout.write(json.dumps(line) + "\n")
     else:
         show_table(figures, files)
@@ -104,7 +109,7 @@ def command(
             show_services(summary.uds, files)
     if plot is not None and draw is not None:
         services = [] if summary.uds is None else summary.uds.services()
-        draw(plot, columns, figures, services, files.channel_name)
+        draw(plot, columns, figures, services, files.channel_name, dark=dark)
     summary.conclude(errors, files, quiet=logs.quiet)
 
 
@@ -121,41 +126,28 @@ def drawing() -> Draw:
     return draw
 
 
-def new_table(*names: str) -> tuple[Console, Table]:
-    """One with these columns, that are never wrapped, and where it is shown."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH_OF_FILES)
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else box.ASCII2, pad_edge=False)
-    for name in names:
-        table.add_column(name, no_wrap=True)
-    return console, table
-
-
 def show_table(figures: list[SessionFigures], files: LogFiles) -> None:
-    console, table = new_table("channel", "session")
-    for name in ("sent", "received", "bytes", "messages/s", "bytes/s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("STmin", "BS"):
-        table.add_column(name, justify="right")
-    table.add_column("response: median, max", justify="right")
-    table.add_column("broken")
+    table = FiguresTable(
+        ("channel", "session"),
+        ("sent", "received", "bytes", "messages/s", "bytes/s", "STmin", "BS", RESPONSE, "broken"),
+        {"bytes": "total"},
+    )
     for each in figures:
-        table.add_row(*cells(each, files.channel_name(each.channel)))
-    console.print(table)
+        table.add(*cells(each, files.channel_name(each.channel)))
+    table.show()
 
 
 def show_services(uds: UdsFigures, files: LogFiles) -> None:
     """A line for each service of each session."""
-    console, table = new_table("channel", "session", "service")
-    for name in ("requests", "positive", "pending", "unanswered"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("response: median, max", justify="right")
-    table.add_column("negative")
+    table = FiguresTable(
+        ("channel", "session", "service"),
+        ("requests", "positive", "pending", "unanswered", RESPONSE, "negative"),
+        {"pending": "pending (0x78)"},
+    )
     for each in uds.services():
         times = numpy.array(each.times)
-        table.add_row(
-            Text(files.channel_name(each.channel)),
+        table.add(
+            files.channel_name(each.channel),
             each.session,
             each.title,
             *(str(count) for count in (each.requests, each.positive, each.pending)),
@@ -163,7 +155,7 @@ def show_services(uds: UdsFigures, files: LogFiles) -> None:
             f"{time_text(numpy.median(times))}, {time_text(times.max())}" if len(times) else "",
             Text(kinds_text(each.negative.most_common()), "red"),
         )
-    console.print(table)
+    table.show()
 
 
 def cells(figures: SessionFigures, channel: str) -> list[str | Text]:
@@ -172,8 +164,7 @@ def cells(figures: SessionFigures, channel: str) -> list[str | Text]:
     answered = f"{time_text(numpy.median(times))}, {time_text(times.max())}" if len(times) else ""
     broken = {name: count for name, count in figures.statuses.items() if name != "ok"}
     return [
-        # As text: in a str, brackets would be markup.
-        Text(channel),
+        channel,
         address_text(figures.address),
         str(figures.traffic(Direction.TX)["messages"]),
         str(figures.traffic(Direction.RX)["messages"]),

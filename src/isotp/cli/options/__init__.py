@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import typer
 
-__all__ = ["checking", "grouped"]
+from isotp.cli.shown.lines import printable
+
+__all__ = ["among", "check_output_path", "checking", "grouped", "text_called"]
+
+# What a shell says of a program that a signal ended: 128, and SIGPIPE.
+NOBODY_READS = 128 + 13
 
 Command = Callable[..., None]
 
@@ -34,7 +42,13 @@ def grouped(command: Command) -> Command:
     def run(**values: Any) -> None:
         for name, (group, members) in groups.items():
             values[name] = group(**{member: values.pop(member) for member in members})
-        command(**values)
+        try:
+            command(**values)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Say `| head`. What is still to be written goes nowhere, so that Python does not complain at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(NOBODY_READS) from None
 
     # What typer looks at: the options, not the function behind.
     del run.__wrapped__
@@ -54,6 +68,32 @@ def options_of(group: type[Any]) -> list[inspect.Parameter]:
         )
         for field in fields(group)
     ]
+
+
+def text_called(what: str) -> Callable[[str], str]:
+    """The parser of an argument that is text: its help says what for, in the place of <str>."""
+
+    def text(value: str) -> str:
+        return value
+
+    text.__name__ = what
+    return text
+
+
+def among(words: Sequence[str]) -> Callable[[str], list[str]]:
+    """For the shell: which of the words begin like this."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+def check_output_path(path: Path, option: str) -> None:
+    """Refuse a file that cannot be written, before a long log is read.
+
+    :raises typer.BadParameter: if its folder is not there, or it is a folder itself.
+    """
+    if path.is_dir():
+        raise typer.BadParameter(f"{printable(path)} is a directory", param_hint=option)
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {printable(path.parent)}", param_hint=option)
 
 
 @contextmanager

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
+import importlib.util
+import os
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isotp.cli.complaints import error_text, give_up
-from isotp.cli.options import checking
+from isotp.cli.options import checking, text_called
 
 if TYPE_CHECKING:
     import can
 
-__all__ = ["BusOptions", "BusOrKernelOptions", "Place", "open_bus"]
+__all__ = ["BusOptions", "BusOrKernelOptions", "LogOrBusesOptions", "Place", "open_bus"]
 
 which_bus = partial(typer.Option, rich_help_panel="Which bus")
 
@@ -32,12 +38,22 @@ def interfaces(incomplete: str) -> list[str]:
 
 
 def drivers(incomplete: str) -> list[str]:
-    """For the shell: the interfaces that python-can knows."""
+    """For the shell: the interfaces that python-can knows.
+
+    They are read from its source, and where other packages name theirs: to import it takes a second or more.
+    """
     try:
-        import can
-    except ImportError:
+        found = importlib.util.find_spec("can")
+    except ValueError:
+        found = None
+    if found is None or found.origin is None:
         return []
-    return sorted(name for name in can.VALID_INTERFACES if name.startswith(incomplete))
+    names = {each.name for each in importlib.metadata.entry_points(group="can.interface")}
+    source = (Path(found.origin).parent / "interfaces" / "__init__.py").read_text(encoding="utf-8")
+    for each in ast.walk(ast.parse(source)):
+        if isinstance(each, ast.AnnAssign) and getattr(each.target, "id", "") == "BACKENDS" and each.value:
+            names |= set(ast.literal_eval(each.value))
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,7 @@ class BusOptions:
         str | None,
         typer.Argument(
             metavar="CAN_INTERFACE",
+            parser=text_called("name"),
             help="A CAN interface of Linux, say can0, by a raw socket; python-can is not needed. The options below"
             " name any other bus.",
             autocompletion=interfaces,
@@ -180,6 +197,55 @@ class BusOrKernelOptions(BusOptions):
         return self._place(kernel=self.kernel)
 
 
+LogsOrInterfaces = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CAN_INTERFACE|LOG]...",
+        parser=text_called("name or path"),
+        help="CAN interfaces of Linux, say can0 can1, by raw sockets; or logs, as isotp decode reads them. The options"
+        " below name any other bus.",
+        autocompletion=interfaces,
+        show_default=False,
+    ),
+]
+Channels = Annotated[
+    list[str] | None,
+    which_bus("--channel", "-c", metavar="CHANNEL", help="Channel of that interface; may be given again."),
+]
+
+
+@dataclass(frozen=True)
+class LogOrBusesOptions(BusOptions):
+    """The same where several may be listened to, or logs be read."""
+
+    can_interface: LogsOrInterfaces = None  # type: ignore[assignment]
+    channel: Channels = None  # type: ignore[assignment]
+
+    def logs(self) -> list[str]:
+        """Those of the names that are logs.
+
+        :raises typer.BadParameter: if others are there beside them.
+        """
+        names = list(self.can_interface or ())
+        logs = [name for name in names if is_log(name)]
+        if logs and (len(logs) < len(names) or self._for_python_can or self.channel):
+            raise typer.BadParameter("logs do not go with buses", param_hint="LOG")
+        return logs
+
+    def places(self) -> list[Place]:
+        """The buses that they name, at least one."""
+        rest: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(BusOptions)}
+        if self.can_interface:
+            return [BusOptions(**rest | {"can_interface": name}).place() for name in self.can_interface]
+        channels: Sequence[str | None] = self.channel or [None]
+        return [BusOptions(**rest | {"channel": name}).place() for name in channels]
+
+
+def is_log(name: str) -> bool:
+    """What is no CAN interface of this machine and is a file, or written as one."""
+    return name not in interfaces("") and (name == "-" or "/" in name or os.path.exists(name))
+
+
 @dataclass(frozen=True)
 class Place:
     """A bus: by a raw socket (`native`), by the kernel's ISO-TP sockets too, or by python-can with `config`."""
@@ -220,7 +286,7 @@ def open_bus(place: Place, *, fd: bool = False) -> can.BusABC:
         bus: can.BusABC = library.Bus(**config)
     except (library.CanError, ImportError, OSError, ValueError, TypeError, AttributeError) as error:
         raise give_up(
-            f"the bus can not be opened ({', '.join(f'{name}={value}' for name, value in config.items())}):"
+            f"the bus cannot be opened ({', '.join(f'{name}={value}' for name, value in config.items())}):"
             f" {error_text(error)}"
         ) from None
     return bus

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import typer
 
 from isotp.address import AbstractAddress
-from isotp.cli.options import checking
+from isotp.cli.options import among, checking
 from isotp.cli.options.bus import Place
-from isotp.params import Params
+from isotp.params import Parameters, Params
 
 __all__ = ["FrameOptions", "Link", "ReceiverOptions", "hex_byte", "how"]
 
@@ -58,6 +58,7 @@ class FrameOptions:
             "--param",
             metavar="NAME=VALUE",
             help="Any parameter of isotp.TransportLayer, say rx_flowcontrol_timeout=3000 (N_Bs, ms).",
+            autocompletion=among([f"{name}=" for name in Params.__slots__]),
         ),
     ] = None
 
@@ -74,7 +75,7 @@ class FrameOptions:
         if self.parameters and place.kernel:
             raise typer.BadParameter("the kernel does not have them", param_hint="--param")
         kind = self._kind(place)
-        params: dict[str, Any] = {
+        params: Parameters = {
             "max_frame_size": LONGEST,
             "wftmax": 0,
             "tx_padding": hex_byte(pad, "-p") if pad else None,
@@ -126,6 +127,11 @@ class ReceiverOptions:
 
     def added_to(self, link: Link) -> Link:
         stmin = hex_byte(self.stmin, "-m")
+        if not (stmin <= 0x7F or 0xF1 <= stmin <= 0xF9):
+            raise typer.BadParameter(
+                f"{self.stmin} is reserved (ISO 15765-2): 00 to 7F are ms, F1 to F9 100 to 900 us",
+                param_hint="-m",
+            )
         values = {"blocksize": self.blocksize, "stmin": stmin, "wftmax": self.wait_frames}
         return link.having(values, "-B -m -w")
 
@@ -136,7 +142,7 @@ class Link:
 
     address: AbstractAddress
     kind: FrameKind
-    params: dict[str, Any]
+    params: Parameters
     # Of the kernel only: what received frames are filled with, N_As in ns, and whether it sends nothing.
     rx_pad: int | None = None
     frame_time: int | None = None
@@ -147,7 +153,8 @@ class Link:
 
         :raises typer.BadParameter: if a layer refuses them.
         """
-        params = {**self.params, **values}
+        # What the user named: update() refuses what is none.
+        params = cast(Parameters, {**self.params, **values})
         with checking(option, AttributeError):
             Params().update(params)
         return replace(self, params=params)

@@ -32,10 +32,10 @@ class ListenOptions:
         bool, typer.Option("--ready", help="Say on standard error when it listens, for scripts.")
     ] = False
 
-    def tell(self, place: Place) -> None:
+    def tell(self, *places: Place) -> None:
         """Now it listens."""
         if self.ready:
-            typer.echo(f"listening on {place.name}", err=True)
+            typer.echo(f"listening on {', '.join(place.name for place in places)}", err=True)
 
     def tell_none(self, what: str) -> None:
         """There was not one in time."""

@@ -12,10 +12,11 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from isotp._address_words import ChannelAddress
 from isotp.capture import FORMATS
 from isotp.capture._local_time import ns_of
 from isotp.capture._remote import is_url
-from isotp.cli.addresses import ChannelAddress
+from isotp.cli.options import among, text_called
 from isotp.cli.options.sessions import LogSessionOptions, MinScore, NCr, where
 from isotp.cli.shown.lines import printable
 from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES
@@ -51,6 +52,7 @@ Statuses = Annotated[
         "--status",
         metavar="STATUS",
         help=f"Only messages that ended like this: {BROKEN} (any error), " + ", ".join(STATUSES) + ".",
+        autocompletion=among((BROKEN, *STATUSES)),
     ),
 ]
 
@@ -88,6 +90,7 @@ class LogFileOptions:
         list[str],
         typer.Argument(
             metavar="LOG",
+            parser=text_called("path or URL"),
             help="candump, ASC, BLF, TRC, MF4, pcapng and others, plain or packed, told by content; paths, URLs (with"
             " the extra url), or - for standard input. Several are read one after the other: a message may begin in"
             " one and end in the next.",
@@ -161,7 +164,8 @@ class LogOptions(LogSessionOptions, LogFileOptions):
     absolute: Annotated[
         bool,
         typer.Option(
-            "--absolute", help="Add the date in the header of an ASC or BUSMASTER file to its times."
+            "--absolute",
+            help="Add the date in the header of an ASC, BUSMASTER or Vehicle Spy file to its times.",
         ),
     ] = False
     log_format: Annotated[
@@ -170,6 +174,7 @@ class LogOptions(LogSessionOptions, LogFileOptions):
             "--log-format",
             metavar="FORMAT",
             help=f"What the logs are, if it is not told: {', '.join(FORMATS)}.",
+            autocompletion=among(FORMATS),
         ),
     ] = None
     uds: Annotated[

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+from isotp._address_words import CHANNEL_SYNTAX, SYNTAX, ChannelAddress, parse_address
 from isotp.address import AbstractAddress
 from isotp.cli.address_files import FIELDS, addresses_in
-from isotp.cli.addresses import CHANNEL_SYNTAX, SYNTAX, ChannelAddress, pair_text, parse_address
+from isotp.cli.addresses import pair_text
 from isotp.cli.options import checking
 
 __all__ = ["LogSessionOptions", "MinScore", "NCr", "SessionOptions", "where"]

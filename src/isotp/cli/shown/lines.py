@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import enum
 import json
+import os
 import sys
 from typing import Any
+
+import typer
 
 from isotp._printable import printable
 
@@ -17,6 +20,7 @@ __all__ = [
     "hex_text",
     "payload_of",
     "printable",
+    "write_error",
     "write_json",
     "write_line",
 ]
@@ -74,6 +78,11 @@ def hex_text(data: bytes) -> str:
 def ascii_text(data: bytes) -> str:
     """A dot for what is no ASCII character."""
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in data)
+
+
+def write_error(text: str) -> None:
+    """A line in red on standard error; without the colour where NO_COLOR (no-color.org) is set, or no terminal is."""
+    typer.secho(text, fg="red", err=True, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def payload_of(line: str) -> bytes:

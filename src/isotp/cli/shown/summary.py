@@ -11,11 +11,11 @@ from rich.text import Text
 from isotp.address import AbstractAddress
 from isotp.bulk._address_text import address_text
 from isotp.bulk._messages import Messages, tally
+from isotp.bulk._uds_figures import UdsFigures
 from isotp.cli.logs import MOST_SHOWN, LogFiles
 from isotp.cli.shown.found import found_text, nearly_text
 from isotp.cli.shown.lines import printable
-from isotp.cli.shown.uds import row_text
-from isotp.cli.shown.uds_figures import UdsFigures
+from isotp.cli.shown.uds import in_short, row_text
 from isotp.cli.shown.words import BROKEN_STATUSES, STATUSES, count_text, seconds_text, size_text
 from isotp.message import MessageStatus
 
@@ -75,7 +75,7 @@ class Summary:
                 )
             )
         if self.uds is not None:
-            lines.append(Text(self.uds.line()))
+            lines.append(Text(in_short(self.uds)))
             lines += [
                 Text(
                     f"unanswered: {row_text(each.row)}, {each.figures.session} on channel"

@@ -1,27 +1,21 @@
-"""Messages to lines and columns: a table to read, JSON lines, CSV and Parquet."""
+"""Messages to lines and columns for programs: JSON lines, CSV and Parquet."""
 
 from __future__ import annotations
 
 import csv
 import json
-import shutil
-from itertools import repeat
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import typer
-from rich.console import Console
-from rich.style import Style
 
 from isotp.bulk._messages import Messages
-from isotp.bulk._schema import COLUMNS, STATUSES, UDS_COLUMNS, SessionWords, channel_text, text_rows
+from isotp.bulk._schema import COLUMNS, UDS_COLUMNS, SessionWords, text_rows
 from isotp.bulk._uds import UdsRow
-from isotp.cli.shown.uds import row_text
-from isotp.cli.shown.words import seconds_text
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["CsvWriter", "JsonWriter", "MessageWriter", "ParquetWriter", "TableWriter"]
+__all__ = ["CsvWriter", "JsonWriter", "MessageWriter", "ParquetWriter"]
 
 
 class MessageWriter(Protocol):
@@ -62,67 +56,6 @@ class CsvWriter(MessageWriter):
         self._stream.flush()
 
 
-STATUS_STYLES = {"ok": Style(color="green"), "open": Style(color="yellow")}
-BROKEN_STYLE = Style(color="red", bold=True)
-
-
-class TableWriter(MessageWriter):
-    """Lines for people: columns of a fixed width, colours on a terminal, and payloads cut to its width."""
-
-    HEADER = f"{'TIME':>17}  {'CHANNEL':8}  {'FROM':11}  {'TO':11}  {'STATUS':27}  {'BYTES':>7}  "
-    UDS_WIDTH = 48
-    LEAST_BYTES = 8
-
-    def __init__(self, stream: IO[str], *, full: bool = False, uds: bool = False) -> None:
-        self._stream = stream
-        self._words = SessionWords()
-        console = Console(file=stream)
-        self._colours = console.is_terminal and not console.no_color
-        header = self.HEADER + (f"{'UDS':{self.UDS_WIDTH}}  " if uds else "")
-        before = len(header)
-        header += "PAYLOAD"
-        self._most = self._bytes_shown(
-            before, shutil.get_terminal_size().columns if stream.isatty() else 160, full
-        )
-        self._stream.write((Style(bold=True).render(header) if self._colours else header) + "\n")
-
-    def _bytes_shown(self, before: int, width: int, full: bool) -> int | None:
-        if full:
-            return None
-        return max((width - before - len(" ...")) // 3, self.LEAST_BYTES)
-
-    def write(self, messages: Messages, uds: list[UdsRow] | None = None) -> None:
-        self._words.learn(messages)
-        names = ("start", "channel", "session", "direction", "target_type", "status", "length")
-        columns = [messages.column(name).tolist() for name in names]
-        said = repeat("") if uds is None else (f"{row_text(row):{self.UDS_WIDTH}}  " for row in uds)
-        for values, payload, told in zip(zip(*columns, strict=True), messages.payloads, said, strict=False):
-            self._stream.write(self._line(messages, values, payload, told))
-        self._stream.flush()
-
-    def _line(self, messages: Messages, values: tuple[int, ...], payload: bytes, told: str) -> str:
-        start, channel, session, direction, target_type, status, length = values
-        sender = self._words.can_id(session, direction, target_type)
-        receiver = self._words.can_id(session, 1 - direction, 0)
-        return (
-            f"{seconds_text(start):>17}  {channel_text(messages, channel):8}  {sender:11}  {receiver:11}"
-            f"  {self._status(STATUSES[status])}  {self._size(length, payload):>7}  {told}{self._hex(payload)}\n"
-        )
-
-    def _status(self, status: str) -> str:
-        text = f"{status:27}"
-        return STATUS_STYLES.get(status, BROKEN_STYLE).render(text) if self._colours else text
-
-    @staticmethod
-    def _size(length: int, payload: bytes) -> str:
-        return str(length) if len(payload) == length else f"{len(payload)}/{length}"
-
-    def _hex(self, payload: bytes) -> str:
-        if self._most is None or len(payload) <= self._most:
-            return payload.hex(" ")
-        return payload[: self._most].hex(" ") + " ..."
-
-
 class ParquetWriter(MessageWriter):
     """What Messages.to_arrow() makes of them, for pandas, Polars, DuckDB and the like."""
 
@@ -139,7 +72,7 @@ class ParquetWriter(MessageWriter):
 
     @staticmethod
     def check() -> None:
-        """Refuse to begin what can not be written."""
+        """Refuse to begin what cannot be written."""
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError as error:

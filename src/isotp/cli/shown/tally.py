@@ -9,9 +9,22 @@ from typing import Any
 
 import typer
 
+from isotp.cli.shown.lines import write_error
 from isotp.cli.shown.words import count_text, number_text, size_text
 
 __all__ = ["Tally"]
+
+# What is no message that broke off: frames that belong to none.
+STRAY = frozenset(
+    (
+        "FramesLostError",
+        "InvalidCanDataError",
+        "InvalidCanFdFirstFrameRXDL",
+        "MissingEscapeSequenceError",
+        "UnexpectedConsecutiveFrameError",
+        "UnexpectedFlowControlError",
+    )
+)
 
 
 class Tally:
@@ -46,9 +59,11 @@ class Tally:
             f" ({number_text(self.bytes / seconds)} bytes/s)",
             err=True,
         )
-        if self.errors:
-            kinds = ", ".join(f"{name} {count}" for name, count in self.errors.most_common())
-            typer.secho(f"broken: {count_text(self.errors.total(), 'message')} ({kinds})", fg="red", err=True)
+        for told, noun, is_stray in (("broken", "message", False), ("stray", "frame", True)):
+            errors = Counter({name: n for name, n in self.errors.items() if (name in STRAY) == is_stray})
+            if errors:
+                kinds = ", ".join(f"{name} {count:,}" for name, count in errors.most_common())
+                write_error(f"{told}: {count_text(errors.total(), noun)} ({kinds})")
         for session, counters in self._counters.items():
             counted = ", ".join(f"{name} {value}" for name, value in counters.items() if value)
             if counted:

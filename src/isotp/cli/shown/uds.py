@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable
+
 from isotp.bulk._uds import NEGATIVE, SERVICES, UdsRow, said
 from isotp.bulk._uds import RESPONSE as POSITIVE
-from isotp.cli.shown.words import time_text
+from isotp.bulk._uds_figures import ServiceFigures, UdsFigures
+from isotp.cli.shown.words import count_text, time_text
 
-__all__ = ["NEGATIVE", "POSITIVE", "is_request", "row_text", "service_text"]
+__all__ = ["NEGATIVE", "POSITIVE", "in_short", "is_request", "kinds_text", "row_text", "service_text"]
 
 MARKS = {"request": "[SRQ]", "response": "[PSR]", "negative": "[NRC]", "pending": "[NRC]"}
 
@@ -42,3 +46,25 @@ def row_text(row: UdsRow) -> str:
     if row.response_ns is not None:
         text += f", {time_text(row.response_ns)}"
     return text
+
+
+def in_short(figures: UdsFigures) -> str:
+    """All figures of UDS, in a line."""
+    services = figures.services()
+
+    def total(count: Callable[[ServiceFigures], int]) -> int:
+        return sum(map(count, services))
+
+    parts = [
+        count_text(total(lambda each: each.requests), "request"),
+        count_text(total(lambda each: each.positive), "positive response"),
+        f"{total(lambda each: each.negative.total()):,} negative",
+        f"{total(lambda each: each.pending):,} times response pending",
+        f"{total(lambda each: each.unanswered):,} unanswered",
+    ]
+    more = kinds_text(sum((each.negative for each in services), Counter()).most_common())
+    return "UDS: " + ", ".join(parts) + (f" ({more})" if more else "")
+
+
+def kinds_text(counts: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts)

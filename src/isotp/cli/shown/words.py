@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from isotp.bulk._message import BROKEN_STATUSES
 from isotp.bulk._schema import DIRECTIONS, STATUSES, TARGET_TYPES
-from isotp.message import MessageStatus
 
 __all__ = [
     "BROKEN_STATUSES",
@@ -16,9 +16,6 @@ __all__ = [
     "size_text",
     "time_text",
 ]
-
-# OPEN is no error of the bus: the log ends before the message does.
-BROKEN_STATUSES = frozenset(MessageStatus) - {MessageStatus.OK, MessageStatus.OPEN}
 
 
 def count_text(count: int, noun: str) -> str:

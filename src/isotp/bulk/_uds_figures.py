@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 from isotp.bulk._address_text import address_text
 from isotp.bulk._messages import Messages
 from isotp.bulk._uds import UdsRow
-from isotp.cli.shown.words import count_text
 
-__all__ = ["ServiceFigures", "UdsFigures", "kinds_text", "times_as_json"]
+__all__ = ["ServiceFigures", "UdsFigures", "times_as_json"]
 
 MOST_ASKED = 65_536  # requests
 MOST_TOLD = 5  # of those without a response
@@ -43,7 +42,8 @@ class ServiceFigures:
     def title(self) -> str:
         return self.service if self.name is None else f"{self.service} {self.name}"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
+        """All of them, of the times a summary."""
         return {
             "service": self.service,
             "name": self.name,
@@ -163,24 +163,3 @@ class UdsFigures:
     def unanswered(self) -> list[Asked]:
         """The first requests without a response, in their order."""
         return [*self._given_up, *islice(self._unanswered.values(), MOST_TOLD - len(self._given_up))]
-
-    def line(self) -> str:
-        """All of it in short."""
-        services = self.services()
-
-        def total(count: Callable[[ServiceFigures], int]) -> int:
-            return sum(map(count, services))
-
-        parts = [
-            count_text(total(lambda each: each.requests), "request"),
-            count_text(total(lambda each: each.positive), "positive response"),
-            f"{total(lambda each: each.negative.total()):,} negative",
-            f"{total(lambda each: each.pending):,} times response pending",
-            f"{total(lambda each: each.unanswered):,} unanswered",
-        ]
-        more = kinds_text(sum((each.negative for each in services), Counter()).most_common())
-        return "UDS: " + ", ".join(parts) + (f" ({more})" if more else "")
-
-
-def kinds_text(counts: Iterable[tuple[str, int]]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts)

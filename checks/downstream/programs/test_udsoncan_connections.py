@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,13 +14,6 @@ from udsoncan.exceptions import NegativeResponseException, TimeoutException
 import isotp
 
 TESTER = {"txid": 0x7E0, "rxid": 0x7E8}
-ECU = {"txid": 0x7E8, "rxid": 0x7E0}
-ANSWERS = {
-    b"\x10\x03": b"\x50\x03\x00\x32\x01\xf4",
-    b"\x3e\x00": b"\x7e\x00",
-    b"\x22\xf1\x90": b"\x62\xf1\x90" + b"WVWZZZ1JZXW000001" * 20,
-    b"\x11\x01": b"\x7f\x11\x22",
-}
 CONFIG = {
     "data_identifiers": {"default": "340s"},
     "request_timeout": 2,
@@ -31,33 +23,9 @@ CONFIG = {
 
 
 @pytest.fixture
-def buses(request: pytest.FixtureRequest) -> Iterator[tuple[can.BusABC, can.BusABC]]:
-    with (
-        can.Bus(interface="virtual", channel=request.node.name) as ours,
-        can.Bus(interface="virtual", channel=request.node.name) as theirs,
-    ):
-        yield ours, theirs
-
-
-@pytest.fixture
-def ecu(buses: tuple[can.BusABC, can.BusABC]) -> Iterator[Any]:
-    """Answers until the test is over."""
-    layer = isotp.CanStack(buses[1], address=isotp.Address(**ECU))
-    over = threading.Event()
-
-    def answer() -> None:
-        while not over.is_set():
-            request = layer.recv(block=True, timeout=0.05)
-            if request is not None and bytes(request) in ANSWERS:
-                layer.send(ANSWERS[bytes(request)])
-
-    layer.start()
-    thread = threading.Thread(target=answer)
-    thread.start()
-    yield layer
-    over.set()
-    thread.join()
-    layer.stop()
+def bus(request: pytest.FixtureRequest) -> Iterator[can.BusABC]:
+    with can.Bus(interface="virtual", channel=request.node.name) as bus:
+        yield bus
 
 
 def threaded(bus: can.BusABC) -> Any:
@@ -88,10 +56,8 @@ def polled(bus: can.BusABC) -> Any:
 
 
 @pytest.fixture(params=[threaded, on_a_notifier, polled])
-def client(
-    request: pytest.FixtureRequest, buses: tuple[can.BusABC, can.BusABC], ecu: Any
-) -> Iterator[Client]:
-    layer = request.param(buses[0])
+def client(request: pytest.FixtureRequest, bus: can.BusABC, ecu: Any) -> Iterator[Client]:
+    layer = request.param(bus)
     with Client(PythonIsoTpConnection(layer), config=CONFIG) as client:
         yield client
     if hasattr(layer, "notifier"):
