@@ -27,7 +27,7 @@ from xml.etree import ElementTree
 from checks.debian_archive import Failure, NotRun, output_of, report
 from checks.packaging.run import copy_sources
 from checks.platforms.elsewhere import ELSEWHERE
-from checks.platforms.machines import DEBIAN_RELEASES, Machine
+from checks.platforms.machines import ON_DEBIAN, Machine
 from checks.platforms.windows import Windows, end_wine
 
 WINDOWS: dict[str, Windows] = {
@@ -212,8 +212,8 @@ def run_tests(
 def use(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Build, install, import, test: the summary."""
     on_windows = name in WINDOWS
-    machine = WINDOWS[name].machine() if on_windows else DEBIAN_RELEASES[name].machine()
-    kind = "wine" if on_windows else "qemu" if "qemu" in DEBIAN_RELEASES[name].runner else "unpacked"
+    machine = WINDOWS[name].machine() if on_windows else ON_DEBIAN[name].machine()
+    kind = "wine" if on_windows else "qemu" if "qemu" in ON_DEBIAN[name].runner else "unpacked"
     without = install_what_tests_need(machine, on_windows)
     report(
         f"{machine.folder}: Python {machine.version}{''.join(f', no wheel of {each}' for each in without)}"
@@ -268,7 +268,7 @@ def main() -> int:
         description=(__doc__ or "").splitlines()[0],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("platform", choices=[*DEBIAN_RELEASES, *WINDOWS, *ELSEWHERE])
+    parser.add_argument("platform", choices=[*ON_DEBIAN, *WINDOWS, *ELSEWHERE])
     parser.add_argument("--smoke", action="store_true", help="import, and the tests of the core")
     parser.add_argument(
         "--minutes", type=float, default=120, metavar="N", help="begin no more tests after that (%(default)s)"
@@ -281,7 +281,7 @@ def main() -> int:
     parser.add_argument(
         "tests", nargs="*", metavar="TEST", help="below tests/, in place of the suitable ones"
     )
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     name: str = options.platform
     began = time.monotonic()
     try:

@@ -67,7 +67,7 @@ ELSEWHERE: dict[str, tuple[Elsewhere, ...]] = {
         Elsewhere("aarch64-linux-musl", "linux-aarch64", "aarch64-linux-musl"),
     ),
     "macos": (
-        Elsewhere("x86_64-macos", "macosx-10.15-x86_64", "darwin", MACOS),
-        Elsewhere("aarch64-macos", "macosx-11.0-arm64", "darwin", MACOS),
+        Elsewhere("x86_64-macos.11.0", "macosx-11.0-x86_64", "darwin", MACOS),
+        Elsewhere("aarch64-macos.11.0", "macosx-11.0-arm64", "darwin", MACOS),
     ),
 }

@@ -159,7 +159,7 @@ def emulated(program: str) -> str:
 # Programs of this system's own kind, with their own loader and libraries
 NATIVE = "{root}/usr/lib64/ld-linux-x86-64.so.2 --library-path {lib} --argv0 {self}"
 
-DEBIAN_RELEASES: dict[str, Debian] = {
+ON_DEBIAN: dict[str, Debian] = {
     "aarch64": Debian(
         "bookworm", "arm64", "3.11", emulated("qemu-aarch64-static"), "aarch64-linux-gnu", 36, "aarch64"
     ),
@@ -173,4 +173,4 @@ DEBIAN_RELEASES: dict[str, Debian] = {
 
 
 def names() -> Sequence[str]:
-    return tuple(DEBIAN_RELEASES)
+    return tuple(ON_DEBIAN)

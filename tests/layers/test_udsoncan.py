@@ -102,7 +102,7 @@ LAYERS = {
 
 def session_of(ecu: Ecu) -> int:
     """The diagnostic session of its only tester."""
-    return ecu.session_of(time.monotonic_ns(), 0)
+    return ecu.session_of(time.perf_counter_ns(), 0)
 
 
 Connect = Callable[..., tuple[Any, Any]]
