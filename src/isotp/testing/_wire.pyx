@@ -106,6 +106,8 @@ cdef int describe(Passage *passage, uint32_t can_id, bytes data, uint8_t flags) 
     return 0
 
 
+# One that __init__() did not make has nothing in its places: that is an exception, not the end of the process.
+@cython.nonecheck(True)
 cdef class Line:
     """Line(clock=None, kept=65536)\n--\n\n
     The wire itself: what was put on it and is not carried yet, and what went over it.
@@ -289,6 +291,7 @@ cdef class Line:
         return 0
 
 
+@cython.nonecheck(True)
 cdef class End:
     """End(line, name="")\n--\n\n
     One end of the wire: hears what all others send.
@@ -580,6 +583,7 @@ cdef int give(tuple takers, const Frame *frames, const int64_t *times, int count
     return 0
 
 
+@cython.nonecheck(True)
 cdef class WirePort(FramePort):
     """WirePort(end)\n--\n\n
     Sends the frames of one engine at an end of the wire, up to 64 of them at once."""
