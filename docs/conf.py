@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import isotp
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-from tools import stub_types  # noqa: E402
-
 project = "can-isotp-cython"
 (repository,) = re.findall(
     r'^Repository = "(.+)"$',
-    (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+    (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"),
     re.MULTILINE,
 )
 author = isotp.__author__
@@ -55,6 +50,8 @@ nitpicky = True
 # What is documented elsewhere, which this build does not fetch lists of: python-can, and Python itself.
 # And types in signatures that are the package's own.
 nitpick_ignore_regex = [(r"py:.*", r"(?!isotp\b).*"), (r"py:.*", r"isotp\..*\b_.*")]
+# What faults and wires give each other.
+nitpick_ignore = [("py:class", f"isotp.testing.{name}") for name in ("faults.Passing", "wire.WireFeed")]
 
 _ERROR_SECTION = re.compile(r"docs/errors\.md#(\w+)")
 
@@ -70,16 +67,5 @@ def link_error_sections(
     ]
 
 
-def add_types_of_stubs(
-    app: Any, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
-) -> tuple[str | None, str | None]:
-    """Compiled functions know the names of their parameters, and no types."""
-    qualified = getattr(obj, "__qualname__", "")
-    if signature is None or ":" in signature or returns or qualified not in stub_types.signatures():
-        return signature, returns
-    return stub_types.signatures()[qualified]
-
-
 def setup(app: Any) -> None:
-    app.connect("autodoc-process-signature", add_types_of_stubs)
     app.connect("autodoc-process-docstring", link_error_sections)

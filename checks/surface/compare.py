@@ -43,7 +43,7 @@ REASONS = (
     Reason(
         "`active_send_request`, `actual_rxdl`, `blocking_rxfn`, `last_flow_control_frame`, `last_rx_state`,"
         " `last_tx_state`, `rate_limiter`, `rx_buffer`, `rx_frame_length`, `rx_queue`, `rx_relay_queue`, `timer_...`,"
-        " `tx_frame_length`, `tx_queue`, `tx_standby_msg`, `user_rxfn` of a layer can not be set",
+        " `tx_frame_length`, `tx_queue`, `tx_standby_msg`, `user_rxfn` of a layer cannot be set",
         r"(Stack|TransportLayer): (active_send_request|actual_rxdl|blocking_rxfn|last_[rt]x_state"
         r"|last_flow_control_frame|rate_limiter|rx_buffer|[rt]x_frame_length|[rt]x_queue|rx_relay_queue|timer_\w+"
         r"|tx_standby_msg|user_rxfn) can be set",
@@ -57,11 +57,11 @@ REASONS = (
         _QUEUE,
     ),
     Reason(
-        "attributes of an `Address` can not be set",
+        "attributes of an `Address` cannot be set",
         r"attributes/Address.*: \w+ can be set|AsymmetricAddress: \w+ can be set",
         _ADDRESS,
     ),
-    Reason("attributes of a `SendRequest` can not be set", r"SendRequest: \w+ can be set", _CLOSED),
+    Reason("attributes of a `SendRequest` cannot be set", r"SendRequest: \w+ can be set", _CLOSED),
     Reason(
         "`SendRequest.success` is None, not False, until it has ended",
         r"SendRequest: success: number",
@@ -74,7 +74,7 @@ REASONS = (
     ),
     Reason(
         "`RateLimiter.bit_total`, `burst_bitcount`, `burst_time`, `error_reason`, `window_bit_max`,"
-        " `TIME_SLOT_LENGTH` can not be set",
+        " `TIME_SLOT_LENGTH` cannot be set",
         r"RateLimiter: \w+ can be set",
         "they tell of the window that the core keeps",
     ),

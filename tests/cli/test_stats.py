@@ -148,7 +148,7 @@ def test_picture_tells_how_busy_a_session_was(tmp_path: Path) -> None:
     columns = MessageColumns()
     with capture.decode(log, [isotp.Address(txid=0x7E0, rxid=0x7E8)]) as decoding:
         columns.add(decoding.table())
-    (session,) = columns.sessions()
+    (session,) = columns.sessions(str)
     seconds = 1_799 / picture_module.BINS
     shares = picture_module.occupancy(session, isotp.Direction.TX, 1000 * 10**9, seconds * 1e9)
     frame = picture_module.FRAME_NS / 1e9

@@ -793,6 +793,6 @@ def test_repr_of_what_a_layer_has(layer: isotp.TransportLayer) -> None:
     request.complete(True)
     assert "sent>" in repr(request)
     assert repr(layer.process()) == "<ProcessStats received:0 (processed: 0, sent: 1)>"
-    assert "txid:0x456" in repr(HERE)
+    assert repr(HERE) == "Address(AddressingMode.Normal_11bits, txid=0x456, rxid=0x123)"
     assert "456" in repr(ADDRESSES["asymmetric"])
     assert repr(MODE.Normal_11bits) == "<AddressingMode.Normal_11bits: 0>"

@@ -86,7 +86,7 @@ class MessageColumns:
 def are_pending(messages: Messages, offsets: Numbers) -> NDArray[numpy.bool_]:
     """Which messages say 7F xx 78: the response takes longer (ISO 14229-1)."""
     found: NDArray[numpy.bool_] = numpy.diff(offsets) == 3
-    begins = offsets[:-1][found]
+    begins = offsets[:-1][found] - offsets[0]  # of a slice, they do not begin at 0
     data = numpy.asarray(messages.data)
     found[found] = (data[begins] == 0x7F) & (data[begins + 2] == 0x78)
     return found

@@ -22,7 +22,7 @@ _RULE = re.compile(
 
 
 @dataclass(frozen=True)
-class Passing:
+class _Passing:
     """A frame as it comes to the faults."""
 
     frame: WireFrame
@@ -37,7 +37,7 @@ class Passing:
         return (self.sender, FATES.index(fate), self.frame.can_id, data, self.flags)
 
 
-def _chosen(which: Which) -> Callable[[Passing], bool]:
+def _chosen(which: Which) -> Callable[[_Passing], bool]:
     """What tells the frames that are meant.
 
     :raises ValueError: if `which` is written in no way that is known.
@@ -68,8 +68,8 @@ class Fault:
     `hits` is how many frames it has met.
     """
 
-    act: Callable[[Passing], Verdict]
-    chooses: Callable[[Passing], bool]
+    act: Callable[[_Passing], Verdict]
+    chooses: Callable[[_Passing], bool]
     times: int | None
     rate: float
     seed: int
@@ -88,7 +88,7 @@ class Fault:
         """Meet no frame any more."""
         self.times = self.hits
 
-    def meets(self, passing: Passing) -> bool:
+    def meets(self, passing: _Passing) -> bool:
         if self.times is not None and self.hits >= self.times:
             return False
         if not self.chooses(passing) or (self.rate < 1 and self._random.random() >= self.rate):
@@ -117,7 +117,7 @@ class Faults:
         self._faults: list[Fault] = []
         self._sent = 0
         self._places: dict[tuple[str, str], int] = {}
-        self._held_back: dict[int, Passing] = {}
+        self._held_back: dict[int, _Passing] = {}
 
     def drop(self, which: Which = None, *, times: int | None = None, rate: float = 1, seed: int = 0) -> Fault:
         """Lose frames; all of them is a wire that is cut."""
@@ -138,7 +138,7 @@ class Faults:
         if not ms > 0:
             raise ValueError(f"a delay is longer than 0 ms, not {ms!r}")
 
-        def act(passing: Passing) -> Verdict:
+        def act(passing: _Passing) -> Verdict:
             self._inject_at(passing.when + round(ms * 1e6), passing.as_is("delayed"))
             return []
 
@@ -149,7 +149,7 @@ class Faults:
     ) -> Fault:
         """Have frames come behind the next one of the same sender."""
 
-        def act(passing: Passing) -> Verdict:
+        def act(passing: _Passing) -> Verdict:
             self._held_back[passing.sender] = passing
             return []
 
@@ -167,7 +167,7 @@ class Faults:
     ) -> Fault:
         """Set the byte at a position to a value; None: have all its bits the other way round."""
 
-        def act(passing: Passing) -> Verdict:
+        def act(passing: _Passing) -> Verdict:
             data = bytearray(passing.frame.data)
             if at < len(data):
                 data[at] = data[at] ^ 0xFF if value is None else value
@@ -202,7 +202,7 @@ class Faults:
 
     def _add(
         self,
-        act: Callable[[Passing], Verdict],
+        act: Callable[[_Passing], Verdict],
         which: Which,
         times: int | None,
         rate: float,
@@ -217,16 +217,16 @@ class Faults:
         """What comes of a frame; None: it goes as it is."""
         self._sent += 1
         frame = self._frame_of(when, sender, 0, can_id, data)
-        passing = Passing(frame, when, self._sent, self._place_of(frame), sender, flags)
+        passing = _Passing(frame, when, self._sent, self._place_of(frame), sender, flags)
         held_back = self._held_back.pop(sender, None)
         verdict = self._verdict(passing)
         if held_back is None:
             return verdict
         return [*([passing.as_is()] if verdict is None else verdict), held_back.as_is("out of order")]
 
-    def _verdict(self, passing: Passing) -> Verdict | None:
+    def _verdict(self, passing: _Passing) -> Verdict | None:
         for fault in self._faults:
-            counted = Passing(
+            counted = _Passing(
                 passing.frame,
                 passing.when,
                 passing.number - fault.first,

@@ -40,7 +40,7 @@ Numbers = NDArray[Any]
 
 MOST_ROWS = 24  # sessions in the timeline
 MOST_STMINS = 10
-MOST_ANSWERING = 10  # sessions with response times
+MOST_ANSWERING = 6  # sessions with response times
 MOST_SERVICES = 24
 MOST_POINTS = 200
 BINS = 1200  # of the timeline: about as many as it has pixels, however many messages there are
