@@ -45,6 +45,8 @@ def row(name: str, run: dict[str, Any]) -> str:
     if "passed" not in run:
         return f"| {what} | {how} | {sizes} | no | | | | {run['when']} |"
     skipped = sum(run["skipped"].values())
+    if "note" in run:
+        how += f"; {run['note']}"
     if run["not_begun"]:
         how += f"; not run there yet: {', '.join(run['not_begun'])}"
     return (
