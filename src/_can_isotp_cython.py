@@ -3,6 +3,8 @@
 Both have files of the same names: whichever comes last overwrites those of the other, and whichever is uninstalled
 takes them along. So a wheel holds those files a second time, in isotp/_kept. Python runs this at each start, by
 can_isotp_cython.pth; only where isotp/__init__.py is another one does it do more than look.
+
+So it is there before pytest is, which would warn of that: PYTEST_DONT_REWRITE.
 """
 
 import os

@@ -2,6 +2,8 @@
 
 This file hands names on, nothing else: those of the layers at once, the others when somebody asks for one, so
 that the import takes as long as a layer needs and no longer.
+
+A program may import it before pytest, which would warn of that: PYTEST_DONT_REWRITE.
 """
 
 import os

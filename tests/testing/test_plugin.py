@@ -66,3 +66,10 @@ def test_the_plugin_imports_nothing_of_isotp() -> None:
     program = "import sys, _can_isotp_cython_pytest; print([name for name in sys.modules if name.startswith('isotp')])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+def test_what_was_there_before_pytest_is_no_warning() -> None:
+    """A wheel has its guard run at each start; and a program may have used the package."""
+    program = "import sys, isotp, _can_isotp_cython, pytest; sys.exit(pytest.main(['--version', '-Werror']))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "PytestAssertRewriteWarning" not in run.stdout + run.stderr
