@@ -45,8 +45,9 @@ def annotate(source: str, folder: Path) -> Annotation:
     """
     package = folder / "src/isotp"
     package.mkdir(parents=True)
-    shutil.copy(ROOT / "setup.py", folder)
-    for name in ("__init__.py", "_clock.h"):
+    for name in ("setup.py", "README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("__init__.py", "_version.py", "_clock.h"):
         shutil.copy(CORE / name, package)
     (package / "_core.pyx").write_text(source, encoding="utf-8")
     for module in CORE.rglob("*.pyx"):

@@ -427,7 +427,7 @@ DIFFERENCES = (
         "a message dropped by clear_tx_queue() or reset()",
         "ends, as not sent",
         "never ends: who waits for it waits on",
-        "nobody is to wait for what can not come",
+        "nobody is to wait for what cannot come",
         dropped,
     ),
     Difference(
@@ -541,7 +541,7 @@ DIFFERENCES = (
     Difference(
         "load_params() while a time-out or STmin runs",
         "it runs on",
-        "it stops, and the message waits for ever",
+        "it stops, and the message waits forever",
         "a defect of can-isotp",
         timers_reloaded,
     ),

@@ -237,7 +237,7 @@ class Author:
         return max(0, around + rng.choice((-1, -1, 0, 1, 1, 1, 1000, 1000)))
 
     def a_wait(self) -> int:
-        """As a_time(), and such that waits can not add up to less than what they are next to."""
+        """As a_time(), and such that waits cannot add up to less than what they are next to."""
         return max(0, self.a_time() + 1)
 
     def pause(self, percent: float) -> Iterator[Event]:

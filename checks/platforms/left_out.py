@@ -1,7 +1,7 @@
 """Which tests a platform leaves out, and why: a plugin of pytest (`-p checks.platforms.left_out`).
 
 The tests of benchmarks, checks and tools are not of the package, those of kernel need a kernel: __main__.py does not
-name them. What is here is what an emulator can not do. A test is skipped with the reason; a failure for a reason that
+name them. What is here is what an emulator cannot do. A test is skipped with the reason; a failure for a reason that
 is known to the letter, as that of a system call that the emulator does not pass on, is too.
 """
 
