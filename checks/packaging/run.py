@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ LARGEST_WHEEL = 1_450_000
 LONGEST_IMPORT = 3.0, 30.0
 # Both of processor time, the least of so many tries: other programs only ever add to it.
 TRIES = 25
+# ... and of so many turns, so many seconds apart, as long as they do.
+TURNS, PAUSE = 12, 5
 
 # Tests of what is compiled and installed, in place of all of them.
 TESTS = (
@@ -393,16 +396,19 @@ def check_beside_can_isotp(wheel: Path, interpreter: Interpreter, folder: Path, 
 
 
 def check_import_time(python: Path, folder: Path) -> None:
-    # Not -I: that would be asked of the children as well, which say so themselves.
-    times = json.loads(run(python, "-c", TIME % TRIES, cwd=folder))
-    start, whole = times["pass"], times["import isotp"]
     share, most = LONGEST_IMPORT
-    # A machine that is busy or slow stretches both, one that is neither keeps within the milliseconds.
-    require(
-        whole - start <= max(most, share * start),
-        f"import isotp takes {whole - start:.1f} ms beyond the {start:.1f} ms of the interpreter",
-    )
-    report(f"import isotp: {whole - start:.1f} ms of processor time beyond the interpreter's {start:.1f} ms")
+    for turn in range(TURNS):
+        if turn > 0:
+            time.sleep(PAUSE)
+        # Not -I: that would be asked of the children as well, which say so themselves.
+        times = json.loads(run(python, "-c", TIME % TRIES, cwd=folder))
+        start, beyond = times["pass"], times["import isotp"] - times["pass"]
+        # A slow machine stretches both, one that is not keeps within the milliseconds.
+        if beyond <= max(most, share * start):
+            break
+    else:
+        raise Failure(f"import isotp takes {beyond:.1f} ms beyond the {start:.1f} ms of the interpreter")
+    report(f"import isotp: {beyond:.1f} ms of processor time beyond the interpreter's {start:.1f} ms")
 
 
 def check_tests(python: Path, interpreter: Interpreter, project: Path, folder: Path, all_tests: bool) -> None:

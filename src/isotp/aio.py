@@ -18,7 +18,7 @@ from isotp.address import Address, AsymmetricAddress
 from isotp.bus.feed import Feed, HasFeed
 from isotp.bus.loop_feeds import LoopBusFeed, LoopFeed, LoopNotifierFeed, LoopSocketFeed
 from isotp.errors import IsoTpError, LayerClosedError
-from isotp.layers import SessionKeywords, TransportLayerLogic, require_seconds
+from isotp.layers import TransportLayerLogic, require_seconds
 from isotp.params import Parameters, Params
 from isotp.stats import Stats
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer, Self, Unpack
 
     from isotp._core import ReceivedBytes
+    from isotp.layers import SessionKeywords
 
 __all__ = ["Hub", "Layer"]
 

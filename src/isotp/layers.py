@@ -39,14 +39,12 @@ __all__ = [
     "PDU",
     "ErrorHandler",
     "IsReady",
-    "LayerKeywords",
     "OnBegin",
     "OnMessage",
     "OnReception",
     "PostSendCallback",
     "ReceiveInto",
     "RxFn",
-    "SessionKeywords",
     "TransportLayerLogic",
     "TxFn",
     "require_seconds",
@@ -611,24 +609,25 @@ ReceiveInto = TransportLayerLogic.ReceiveInto
 IsReady = TransportLayerLogic.IsReady
 
 
-class SessionKeywords(TypedDict, total=False):
-    """What a session on a bus takes by keyword, beside its address: see :class:`TransportLayerLogic`."""
+if TYPE_CHECKING:
+    # Only type checkers look at these, and they take long to make.
 
-    error_handler: ErrorHandler | None
-    params: Parameters | None
-    read_timeout: float
-    post_send_callback: PostSendCallback | None
-    on_message: OnMessage | None
-    receive_into: ReceiveInto | None
-    on_reception: OnReception | None
-    on_begin: OnBegin | None
-    is_ready: IsReady | None
-    tx_confirmation: bool
+    class SessionKeywords(TypedDict, total=False):
+        """What a session on a bus takes by keyword, beside its address: see :class:`TransportLayerLogic`."""
 
+        error_handler: ErrorHandler | None
+        params: Parameters | None
+        read_timeout: float
+        post_send_callback: PostSendCallback | None
+        on_message: OnMessage | None
+        receive_into: ReceiveInto | None
+        on_reception: OnReception | None
+        on_begin: OnBegin | None
+        is_ready: IsReady | None
+        tx_confirmation: bool
 
-class _WithAddress(TypedDict):
-    address: Address | AsymmetricAddress
+    class _WithAddress(TypedDict):
+        address: Address | AsymmetricAddress
 
-
-class LayerKeywords(_WithAddress, SessionKeywords):
-    """What a layer on a bus takes by keyword."""
+    class LayerKeywords(_WithAddress, SessionKeywords):
+        """What a layer on a bus takes by keyword."""

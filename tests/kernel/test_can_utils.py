@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.frames import SLOW
 from tests.kernel.ends import CLASSIC, INTERFACE, MODES, PAD, PATIENCE, Frames, Setup, our_end, payload
 
 pytestmark = [
@@ -80,7 +81,7 @@ def listening(*command: str) -> Iterator[subprocess.Popen[str]]:
 def test_isotprecv(mode, setup, layer):
     _, ours = MODES[mode]
     asks = ["-b", str(setup.bs), "-m", f"{setup.stmin:02X}"]
-    with our_end(layer, ours, setup) as our:
+    with our_end(layer, ours, setup, **SLOW) as our:
         for size in SIZES if mode == "Normal_11bits" else (1, 100):
             with listening("isotprecv", *options(mode, setup), *asks) as receiver:
                 our.send(payload(size))
@@ -94,7 +95,7 @@ def test_isotprecv(mode, setup, layer):
 @pytest.mark.parametrize("mode", IDS)
 def test_isotpsend(mode, setup, layer):
     _, ours = MODES[mode]
-    with our_end(layer, ours, setup) as our:
+    with our_end(layer, ours, setup, **SLOW) as our:
         for size in SIZES if mode == "Normal_11bits" else (1, 100):
             subprocess.run(
                 ["isotpsend", *options(mode, setup), "-b", INTERFACE],
