@@ -21,9 +21,9 @@ PAGES := README.md CONTRIBUTING.md SECURITY.md $(wildcard docs/*.md benchmarks/*
 ON_A_KERNEL := $(PYTHON) checks/kernel/run.py
 
 # The longest ones come first, so that two cores are busy to the end.
-CHECKS := tests-group coverage sanitizers gate lint docs
+CHECKS := tests-group sanitizers gate lint docs
 PLATFORMS := windows aarch64 armhf musl macos python3.14 python3.15 windows-3.14 windows-3.14t
-NIGHTLY := packaging beside downstream freethreaded fuzz mutation peers-kernel differential soak soak-kernel stress stress-sanitizers newcomer leaks uds
+NIGHTLY := coverage packaging beside downstream freethreaded fuzz mutation peers-kernel differential soak soak-kernel stress stress-sanitizers newcomer leaks uds
 
 .PHONY: help list-nightly tools tests tests-kernel peers checks nightly list-platforms platforms platforms-page $(CHECKS) $(NIGHTLY)
 
@@ -91,13 +91,13 @@ gate:
 	    $(PYTHON) -m benchmarks.instructions --case classic-4095-bs0 --limit 1500
 	}
 
-coverage:
-	@time $(PYTHON) checks/coverage/run.py
-
 sanitizers:
 	@time $(PYTHON) checks/sanitizers/run.py
 
 # ---------------------------------------------------------------- what takes longer
+
+coverage:
+	@time $(PYTHON) checks/coverage/run.py
 
 packaging:
 	@time $(PYTHON) checks/packaging/run.py

@@ -33,6 +33,8 @@ BLOCKING: Final = {
 }
 # What says how objects are made, and nothing of one object
 OF_THE_CLASS: Final = {"__class__", "__new__", "__init_subclass__", "__subclasshook__"}
+# What pickle calls with what it was given before: Cython does not look whether it is a tuple.
+OF_PICKLE: Final = {"__setstate__", "__setstate_cython__"}
 
 GIVEN: Final[tuple[tuple[Any, ...], ...]] = ((), (None,), (0,), (b"\x01\x02",), (None, None))
 USES: Final[tuple[Callable[[Any], object], ...]] = (
@@ -67,7 +69,7 @@ def makers(kind: type) -> Iterator[Callable[[], Any]]:
 
 
 def use(kind: type, make: Callable[[], Any]) -> None:
-    for name in sorted(set(dir(kind)) - OF_THE_CLASS):
+    for name in sorted(set(dir(kind)) - OF_THE_CLASS - OF_PICKLE):
         for given in GIVEN:
             if (kind.__name__, name) not in BLOCKING:
                 print(f"{kind.__name__}.{name}{given}", flush=True)

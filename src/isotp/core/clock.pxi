@@ -54,7 +54,6 @@ cdef class Sleeper:
         self.late_ns = late_ns
 
 
-@cython.auto_pickle(False)         # which would take bytes for a tuple
 @cython.final
 cdef class Clock:
     """The time of one layer: the system's monotonic clock, or a function of the user that returns ns."""
